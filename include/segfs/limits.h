@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <segfs/ipc.h>
+
+/* The limits of SysV shared memory (shmget(2)) and how much of each is used. */
+typedef struct {
+	uint64_t shmmax;	/* bytes, of one segment */
+	uint64_t shmmni;	/* segments */
+	uint64_t shmall;	/* pages, of all segments */
+	uint64_t segments_used; /* segments */
+	uint64_t pages_used;	/* pages, resident or not */
+	uint64_t page_size;	/* bytes */
+} SegfsLimits;
+
+/* shmctl(2) IPC_INFO and SHM_INFO. */
+int segfs_limits_read(SegfsIpc *ipc, SegfsLimits *ret_limits);

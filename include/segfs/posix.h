@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+/*
+ * The folder that holds the POSIX objects of a mount namespace (shm_overview(7)), by
+ * default /dev/shm. It is opened once: what is mounted over it later does not change it.
+ */
+typedef struct SegfsPosix SegfsPosix;
+
+/* Errors are those of open(2) on the folder. */
+int segfs_posix_new(const char *folder, SegfsPosix **ret_posix);
+void segfs_posix_free(SegfsPosix *posix);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsPosix, segfs_posix_free)
+
+/* An O_RDONLY descriptor of the folder, still its own. */
+int segfs_posix_fd(const SegfsPosix *posix);
+
+/*
+ * What an object is, apart from its names. Where the file system and our rights allow
+ * (tmpfs and CAP_DAC_READ_SEARCH) it can be opened again by its file handle, whatever
+ * happened to its names, and without a descriptor held in the meantime: there can be more
+ * objects than a process may have descriptors.
+ */
+typedef struct {
+	dev_t dev;
+	ino_t ino;
+	int handle_type;
+	guint8 handle_size; /* 0: cannot be opened again */
+	guint8 handle[16];
+} SegfsObject;
+
+/* Of an open descriptor, O_PATH ones included; also its attributes. Errors of fstat(2). */
+int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
+		      struct stat *ret_stat);
+
+/*
+ * An O_PATH descriptor of the object, the caller's to close. -ESTALE: it is gone.
+ * -EOPNOTSUPP: it has no handle. Does not ask for rights: those are judged by what is done
+ * with the descriptor.
+ */
+int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *ret_fd);

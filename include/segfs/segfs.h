@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * libsegfs: what shared memory a Linux host has and what is in it.
+ *
+ * Functions return 0 or -errno and set what ret_ points to only on success. Sizes are
+ * bytes, times are seconds since 1970 (0: never), ids of users are those of the calling
+ * process's user namespace and ids of processes those of its pid namespace.
+ */
+
+#include <segfs/caller.h>
+#include <segfs/ipc.h>
+#include <segfs/limits.h>
+#include <segfs/memory.h>
+#include <segfs/posix.h>
+#include <segfs/sysv.h>

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <segfs/caller.h>
+#include <segfs/ipc.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/ipc.h>
+
+/*
+ * A SysV segment, as shmctl(2) IPC_STAT and /proc/sysvipc/shm (proc_sysvipc(5)) tell of
+ * it, less the traces that this process left by looking.
+ */
+typedef struct {
+	uint64_t size;
+	uint64_t nattch;
+	int64_t atime, dtime, ctime; /* last attach, detach, change; 0: never */
+	uint64_t rss, swap;	     /* bytes; valid where has_resident */
+	int shmid;
+	key_t key; /* IPC_PRIVATE also once it is marked for removal */
+	uid_t uid, cuid;
+	gid_t gid, cgid;
+	pid_t cpid, lpid; /* 0: none, or not visible from our pid namespace */
+	uint16_t mode;	  /* permission bits, 0777 */
+	bool dest;	  /* marked for removal, lives while it is attached */
+	bool locked;	  /* SHM_LOCK: is not swapped */
+	bool has_resident;
+} SegfsSysv;
+
+/*
+ * Every segment of the namespace, in the kernel's order, as an array of SegfsSysv that
+ * the caller unrefs. Needs no rights on them.
+ */
+int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments);
+
+/*
+ * One segment, at this moment, without what is resident. -ENOENT: no segment has this
+ * id. Needs no rights on it (SHM_STAT_ANY).
+ */
+int segfs_sysv_stat(SegfsIpc *ipc, int shmid, SegfsSysv *ret_segment);
+
+/*
+ * Fills in rss and swap. The kernel tells them of all segments at once only, which takes
+ * 45 ms for 32768 of them: the answer may be up to four times as old as it took to get.
+ */
+int segfs_sysv_resident(SegfsIpc *ipc, SegfsSysv *segment);
+
+/* Forgets what segfs_sysv_resident() knows: something was written or freed. */
+void segfs_sysv_resident_changed(SegfsIpc *ipc);
+
+/* shmget(2) without flags: -ENOENT where no segment has the key. Needs no rights on it. */
+int segfs_sysv_by_key(SegfsIpc *ipc, key_t key, int *ret_shmid);
+
+/*
+ * May the caller attach it so? 0 or -EACCES; -ENOENT where it is gone. The kernel is asked
+ * and no trace is left. Under no_attach a private segment's write access cannot be asked
+ * for: -EBUSY.
+ */
+int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
+			  bool write);
+
+/*
+ * True where both tell of one segment, not of two that have had the same id. Compares what
+ * never changes in a segment's life; ctime is left to the caller (see memory.h).
+ */
+bool segfs_sysv_same(const SegfsSysv *a, const SegfsSysv *b);
+
+/* shmget(2) with IPC_CREAT | IPC_EXCL, as the caller. Errors are those of the man page. */
+int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint64_t size,
+		      mode_t mode, int *ret_shmid);
+
+/* shmctl(2) IPC_RMID, as the caller. */
+int segfs_sysv_remove(SegfsIpc *ipc, const SegfsCaller *caller, int shmid);
+
+/* shmctl(2) IPC_SET, as the caller; what is -1 stays as it is. */
+int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t uid, gid_t gid,
+		   mode_t mode);
+
+/* shmctl(2) SHM_LOCK and SHM_UNLOCK, as the caller. */
+int segfs_sysv_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, bool lock);

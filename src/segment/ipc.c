@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "segment/ipc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "segment/autofd.h"
+
+/* At least SHMLBA on every architecture, so that shmat(2) takes the address. */
+#define OCCUPIED_SIZE (64 * 1024)
+
+/* What the kernel refuses without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, tried on ourselves. */
+static bool map_files_work(void)
+{
+	DIR *dir = opendir("/proc/self/map_files");
+	struct dirent *entry;
+	bool works = false;
+
+	if (!dir)
+		return false;
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		autofd fd = openat(dirfd(dir), entry->d_name, O_PATH | O_CLOEXEC);
+		works = fd >= 0;
+		break;
+	}
+	closedir(dir);
+	return works;
+}
+
+int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
+{
+	g_autoptr(SegfsIpc) ipc = g_new0(SegfsIpc, 1);
+	struct shm_info info;
+	struct stat st;
+
+	ipc->proc_root = g_strdup(options->proc_root ? options->proc_root : "/proc");
+	ipc->no_attach = options->no_attach;
+	ipc->pid = getpid();
+	g_rw_lock_init(&ipc->lock);
+	g_mutex_init(&ipc->resident_lock);
+	ipc->traces = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
+
+	g_autofree char *table = g_build_filename(ipc->proc_root, "sysvipc/shm", NULL);
+	if (shmctl(0, SHM_INFO, (struct shmid_ds *)&info) < 0 || access(table, R_OK) < 0)
+		return -ENOSYS;
+	g_autofree char *ns = g_build_filename(ipc->proc_root, "self/ns/ipc", NULL);
+	if (stat(ns, &st) == 0)
+		ipc->inum = st.st_ino;
+	ipc->has_map_files = map_files_work();
+
+	void *reserved = mmap(NULL, 2 * OCCUPIED_SIZE, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (reserved == MAP_FAILED)
+		return -errno;
+	ipc->occupied =
+		(void *)(((uintptr_t)reserved + OCCUPIED_SIZE - 1) & ~(OCCUPIED_SIZE - 1UL));
+	*ret_ipc = g_steal_pointer(&ipc);
+	return 0;
+}
+
+void segfs_ipc_free(SegfsIpc *ipc)
+{
+	g_hash_table_unref(ipc->traces);
+	g_clear_pointer(&ipc->resident, g_array_unref);
+	g_mutex_clear(&ipc->resident_lock);
+	g_rw_lock_clear(&ipc->lock);
+	g_free(ipc->proc_root);
+	g_free(ipc);
+}
+
+uint64_t segfs_ipc_inum(const SegfsIpc *ipc)
+{
+	return ipc->inum;
+}
+
+const char *segfs_ipc_proc_root(const SegfsIpc *ipc)
+{
+	return ipc->proc_root;
+}
+
+void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment)
+{
+	const Trace *trace = g_hash_table_lookup(ipc->traces, &segment->shmid);
+
+	if (!trace)
+		return;
+	segment->nattch -= MIN(segment->nattch, trace->held);
+	if (segment->lpid == ipc->pid)
+		segment->lpid = trace->lpid_before;
+	if (segment->atime == trace->atime_left)
+		segment->atime = trace->atime_before;
+	if (segment->dtime == trace->dtime_left)
+		segment->dtime = trace->dtime_before;
+}
+
+/* Before an attach: from here on what we leave is told from what was there. */
+static Trace *trace_begin(SegfsIpc *ipc, int shmid, int *ret_error)
+{
+	SegfsSysv before;
+
+	if ((*ret_error = sysv_stat_raw(shmid, &before)) < 0) {
+		g_hash_table_remove(ipc->traces, &shmid);
+		return NULL;
+	}
+	ipc_mask(ipc, &before);
+	Trace *trace = g_hash_table_lookup(ipc->traces, &shmid);
+	if (!trace) {
+		trace = g_new0(Trace, 1);
+		trace->shmid = shmid;
+		trace->atime_left = trace->dtime_left = -1;
+		g_hash_table_insert(ipc->traces, &trace->shmid, trace);
+	}
+	trace->atime_before = before.atime;
+	trace->dtime_before = before.dtime;
+	trace->lpid_before = before.lpid;
+	return trace;
+}
+
+static void trace_left(Trace *trace, bool detached)
+{
+	SegfsSysv after;
+
+	if (sysv_stat_raw(trace->shmid, &after) < 0)
+		return;
+	trace->atime_left = after.atime;
+	if (detached)
+		trace->dtime_left = after.dtime;
+}
+
+int ipc_attach(SegfsIpc *ipc, int shmid, int flags, bool hold, AttachSeen seen,
+		     void *data, void **ret_address)
+{
+	int r;
+
+	g_rw_lock_writer_lock(&ipc->lock);
+	Trace *trace = trace_begin(ipc, shmid, &r);
+	if (!trace)
+		goto out;
+	void *address = shmat(shmid, NULL, flags);
+	if (address == (void *)-1) {
+		r = errno == EINVAL || errno == EIDRM ? -ENOENT : -errno;
+		goto out;
+	}
+	r = seen ? seen(address, data) : 0;
+	if (hold && r >= 0) {
+		trace->held++;
+		trace_left(trace, false);
+		*ret_address = address;
+	} else {
+		shmdt(address);
+		trace_left(trace, true);
+	}
+out:
+	g_rw_lock_writer_unlock(&ipc->lock);
+	return r;
+}
+
+void ipc_detach(SegfsIpc *ipc, int shmid, void *address)
+{
+	int r;
+
+	g_rw_lock_writer_lock(&ipc->lock);
+	Trace *trace = trace_begin(ipc, shmid, &r);
+	shmdt(address);
+	if (trace) {
+		trace->held--;
+		trace_left(trace, true);
+	}
+	g_rw_lock_writer_unlock(&ipc->lock);
+}
+
+bool ipc_attach_is_safe(const SegfsIpc *ipc, const SegfsSysv *segment)
+{
+	g_autofree char *path = g_build_filename(ipc->proc_root, "sys/kernel/shm_rmid_forced", NULL);
+	g_autofree char *forced = NULL;
+
+	if (ipc->no_attach)
+		return false;
+	if (segment->nattch > 0 || !g_file_get_contents(path, &forced, NULL, NULL))
+		return true;
+	return forced[0] == '0';
+}

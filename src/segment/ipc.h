@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <segfs/ipc.h>
+#include <segfs/sysv.h>
+#include <sys/shm.h>
+
+/*
+ * The inside of SegfsIpc.
+ *
+ * Attaching leaves traces in a segment: nattch while it lasts, atime, dtime and lpid for
+ * good. Each attach of ours writes down what was there before and what it left, and every
+ * answer about the segment is read through ipc_mask(), which puts back what was
+ * there as long as the kernel still shows what we left. Somebody else's attach in the
+ * same second as ours shows as before it in atime; lpid and nattch are exact.
+ */
+struct SegfsIpc {
+	char *proc_root;
+	bool no_attach;
+	bool has_map_files; /* may we open what others have mapped? */
+	uint64_t inum;
+	pid_t pid;	/* ours, as it shows in lpid */
+	void *occupied; /* an address at which nothing can be attached */
+
+	/*
+	 * Who asks the kernel about a segment and masks the answer is a reader, who
+	 * attaches or detaches is a writer. Protects traces.
+	 */
+	GRWLock lock;
+	GHashTable *traces; /* shmid -> Trace */
+
+	GMutex resident_lock; /* protects what follows */
+	GArray *resident;     /* Resident, by shmid */
+	gint64 resident_until;
+};
+
+typedef struct {
+	int shmid;
+	guint held; /* attaches of ours that last */
+	int64_t atime_before, dtime_before;
+	pid_t lpid_before;
+	int64_t atime_left, dtime_left;
+} Trace;
+
+/* Call with the lock held, by a reader or writer, since before the kernel was asked. */
+void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);
+
+/* IPC_STAT or SHM_STAT_ANY, unmasked. */
+int sysv_stat_raw(int shmid, SegfsSysv *ret_segment);
+
+/*
+ * Attaches and, where hold is false, detaches again; between calls seen(address, data)
+ * if it is not NULL and returns what that did if it is negative. Leaves no trace.
+ */
+typedef int (*AttachSeen)(void *address, void *data);
+int ipc_attach(SegfsIpc *ipc, int shmid, int flags, bool hold, AttachSeen seen,
+		     void *data, void **ret_address);
+void ipc_detach(SegfsIpc *ipc, int shmid, void *address);
+
+/*
+ * May we attach this segment at all? Not under no_attach; and not where
+ * kernel.shm_rmid_forced would remove it when we detach (proc_sys_kernel(5)).
+ */
+bool ipc_attach_is_safe(const SegfsIpc *ipc, const SegfsSysv *segment);

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <segfs/sysv.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/shm.h>
+
+#include "segment/autofd.h"
+#include "segment/ipc.h"
+
+#ifndef SHM_DEST
+#define SHM_DEST 01000
+#define SHM_LOCKED 02000
+#endif
+#ifndef SHM_STAT_ANY
+#define SHM_STAT_ANY 15
+#endif
+
+typedef struct {
+	int shmid;
+	uint64_t rss, swap;
+} Resident;
+
+static void mode_convert(SegfsSysv *segment, unsigned int mode)
+{
+	segment->mode = mode & 0777;
+	segment->dest = mode & SHM_DEST;
+	segment->locked = mode & SHM_LOCKED;
+}
+
+static void sysv_from_ds(int shmid, const struct shmid_ds *ds, SegfsSysv *ret)
+{
+	*ret = (SegfsSysv){
+		.shmid = shmid,
+		.key = ds->shm_perm.__key,
+		.size = ds->shm_segsz,
+		.nattch = ds->shm_nattch,
+		.atime = ds->shm_atime,
+		.dtime = ds->shm_dtime,
+		.ctime = ds->shm_ctime,
+		.uid = ds->shm_perm.uid,
+		.gid = ds->shm_perm.gid,
+		.cuid = ds->shm_perm.cuid,
+		.cgid = ds->shm_perm.cgid,
+		.cpid = ds->shm_cpid,
+		.lpid = ds->shm_lpid,
+	};
+	mode_convert(ret, ds->shm_perm.mode);
+}
+
+/* One line of /proc/sysvipc/shm; ipc/shm.c, sysvipc_shm_proc_show(). */
+static bool sysv_from_line(const char *line, SegfsSysv *ret)
+{
+	enum { KEY, SHMID, PERMS, SIZE, CPID, LPID, NATTCH, UID, GID, CUID, CGID, ATIME, DTIME,
+	       CTIME, RSS, SWAP, N_FIELDS };
+	long long field[N_FIELDS];
+
+	for (int i = 0; i < N_FIELDS; i++) {
+		char *end;
+		/* Sizes can have the top bit set, keys a sign. */
+		field[i] = i == KEY ? strtoll(line, &end, 10)
+				    : (long long)strtoull(line, &end, i == PERMS ? 8 : 10);
+		if (end == line)
+			return false;
+		line = end;
+	}
+	*ret = (SegfsSysv){
+		.shmid = field[SHMID],
+		.key = (key_t)field[KEY],
+		.size = field[SIZE],
+		.nattch = field[NATTCH],
+		.atime = field[ATIME],
+		.dtime = field[DTIME],
+		.ctime = field[CTIME],
+		.rss = field[RSS],
+		.swap = field[SWAP],
+		.has_resident = true,
+		.uid = field[UID],
+		.gid = field[GID],
+		.cuid = field[CUID],
+		.cgid = field[CGID],
+		.cpid = field[CPID],
+		.lpid = field[LPID],
+	};
+	mode_convert(ret, field[PERMS]);
+	return true;
+}
+
+/*
+ * Reads the table in large pieces: each piece is one walk in the kernel, and 32768 lines
+ * are 6 MB that need not be in memory at once.
+ */
+static int table_read(const SegfsIpc *ipc, GArray *segments)
+{
+	enum { PIECE = 128 * 1024 };
+	g_autofree char *path = g_build_filename(ipc->proc_root, "sysvipc/shm", NULL);
+	g_autofree char *piece = g_malloc(PIECE + 1);
+	autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t kept = 0;
+	bool heading = true;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n = read(fd, piece + kept, PIECE - kept);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return kept == 0 ? 0 : -EIO;
+		kept += n;
+		piece[kept] = '\0';
+
+		char *line = piece, *end;
+		for (; (end = strchr(line, '\n')); line = end + 1) {
+			SegfsSysv segment;
+			if (heading) {
+				heading = false;
+				continue;
+			}
+			if (!sysv_from_line(line, &segment))
+				return -EIO;
+			g_array_append_val(segments, segment);
+		}
+		kept -= line - piece;
+		memmove(piece, line, kept);
+	}
+}
+
+/* Traces of segments that are gone. */
+static gboolean trace_is_over(gpointer key, gpointer value, gpointer data)
+{
+	const Trace *trace = value;
+
+	return trace->held == 0 && !g_hash_table_contains(data, key);
+}
+
+static void forget_traces(SegfsIpc *ipc, const GArray *segments)
+{
+	g_autoptr(GHashTable) alive = g_hash_table_new(g_int_hash, g_int_equal);
+
+	for (guint i = 0; i < segments->len; i++)
+		g_hash_table_add(alive, &g_array_index(segments, SegfsSysv, i).shmid);
+	g_rw_lock_writer_lock(&ipc->lock);
+	g_hash_table_foreach_remove(ipc->traces, trace_is_over, alive);
+	g_rw_lock_writer_unlock(&ipc->lock);
+}
+
+int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments)
+{
+	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(SegfsSysv));
+
+	g_rw_lock_reader_lock(&ipc->lock);
+	int r = table_read(ipc, segments);
+	for (guint i = 0; i < segments->len; i++)
+		ipc_mask(ipc, &g_array_index(segments, SegfsSysv, i));
+	const bool many_traces = g_hash_table_size(ipc->traces) > 2 * segments->len + 64;
+	g_rw_lock_reader_unlock(&ipc->lock);
+	if (r < 0)
+		return r;
+	if (many_traces)
+		forget_traces(ipc, segments);
+	*ret_segments = g_steal_pointer(&segments);
+	return 0;
+}
+
+int sysv_stat_raw(int shmid, SegfsSysv *ret_segment)
+{
+	/* An id's index: its low bits, more of them on a kernel booted with ipcmni_extend. */
+	static const int index_masks[] = {(1 << 15) - 1, (1 << 24) - 1};
+	struct shmid_ds ds;
+
+	if (shmid < 0)
+		return -ENOENT;
+	if (shmctl(shmid, IPC_STAT, &ds) == 0) {
+		sysv_from_ds(shmid, &ds, ret_segment);
+		return 0;
+	}
+	if (errno != EACCES)
+		return errno == EINVAL || errno == EIDRM ? -ENOENT : -errno;
+	for (guint i = 0; i < G_N_ELEMENTS(index_masks); i++) {
+		if (shmctl(shmid & index_masks[i], SHM_STAT_ANY, &ds) == shmid) {
+			sysv_from_ds(shmid, &ds, ret_segment);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int segfs_sysv_stat(SegfsIpc *ipc, int shmid, SegfsSysv *ret_segment)
+{
+	g_rw_lock_reader_lock(&ipc->lock);
+	int r = sysv_stat_raw(shmid, ret_segment);
+	if (r == 0)
+		ipc_mask(ipc, ret_segment);
+	g_rw_lock_reader_unlock(&ipc->lock);
+	return r;
+}
+
+static int resident_compare(const void *a, const void *b)
+{
+	const Resident *x = a, *y = b;
+
+	return x->shmid < y->shmid ? -1 : x->shmid > y->shmid;
+}
+
+/* Call with resident_lock held. */
+static int resident_update(SegfsIpc *ipc)
+{
+	const gint64 start = g_get_monotonic_time();
+	g_autoptr(GArray) segments = NULL;
+
+	if (ipc->resident && start < ipc->resident_until)
+		return 0;
+	int r = segfs_sysv_list(ipc, &segments);
+	if (r < 0)
+		return r;
+	g_clear_pointer(&ipc->resident, g_array_unref);
+	ipc->resident = g_array_sized_new(FALSE, FALSE, sizeof(Resident), segments->len);
+	for (guint i = 0; i < segments->len; i++) {
+		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		Resident resident = {segment->shmid, segment->rss, segment->swap};
+		g_array_append_val(ipc->resident, resident);
+	}
+	g_array_sort(ipc->resident, resident_compare);
+	const gint64 end = g_get_monotonic_time();
+	ipc->resident_until = end + 4 * (end - start);
+	return 0;
+}
+
+int segfs_sysv_resident(SegfsIpc *ipc, SegfsSysv *segment)
+{
+	const Resident wanted = {.shmid = segment->shmid};
+	guint index;
+
+	if (segment->has_resident)
+		return 0;
+	g_mutex_lock(&ipc->resident_lock);
+	int r = resident_update(ipc);
+	if (r == 0 && g_array_binary_search(ipc->resident, &wanted, resident_compare, &index)) {
+		const Resident *found = &g_array_index(ipc->resident, Resident, index);
+		segment->rss = found->rss;
+		segment->swap = found->swap;
+		segment->has_resident = true;
+	}
+	g_mutex_unlock(&ipc->resident_lock);
+	return r;
+}
+
+void segfs_sysv_resident_changed(SegfsIpc *ipc)
+{
+	g_mutex_lock(&ipc->resident_lock);
+	ipc->resident_until = 0;
+	g_mutex_unlock(&ipc->resident_lock);
+}
+
+int segfs_sysv_by_key(SegfsIpc *ipc, key_t key, int *ret_shmid)
+{
+	if (key == IPC_PRIVATE)
+		return -ENOENT;
+	const int shmid = shmget(key, 0, 0);
+	if (shmid < 0)
+		return -errno;
+	*ret_shmid = shmid;
+	return 0;
+}
+
+/*
+ * Asks with calls that attach nothing: IPC_STAT is allowed exactly where a read-only
+ * attach is, shmget() with the key where a read-write one is.
+ */
+static int may_attach_by_other_calls(const SegfsSysv *segment, bool write)
+{
+	struct shmid_ds ds;
+
+	if (!write)
+		return shmctl(segment->shmid, IPC_STAT, &ds) < 0 ? -errno : 0;
+	if (segment->key == IPC_PRIVATE)
+		return -EBUSY;
+	const int shmid = shmget(segment->key, 0, 0600);
+	if (shmid < 0)
+		return -errno;
+	return shmid == segment->shmid ? 0 : -ENOENT;
+}
+
+int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
+			  bool write)
+{
+	const bool attach = ipc_attach_is_safe(ipc, segment);
+
+	/* A writer: for the blink of the call the kernel counts an attach. */
+	g_rw_lock_writer_lock(&ipc->lock);
+	int r = segfs_caller_enter(caller);
+	if (r == 0) {
+		if (!attach) {
+			r = may_attach_by_other_calls(segment, write);
+		} else if (shmat(segment->shmid, ipc->occupied, write ? 0 : SHM_RDONLY) ==
+			   (void *)-1) {
+			/*
+			 * do_shmat() in ipc/shm.c judges the rights, then finds the address
+			 * taken and leaves with EINVAL, before it touches the segment.
+			 */
+			r = errno == EINVAL ? 0 : -errno;
+		}
+		segfs_caller_leave();
+	}
+	g_rw_lock_writer_unlock(&ipc->lock);
+	return r == -EIDRM || r == -EINVAL ? -ENOENT : r;
+}
+
+bool segfs_sysv_same(const SegfsSysv *a, const SegfsSysv *b)
+{
+	return a->shmid == b->shmid && a->size == b->size && a->cuid == b->cuid &&
+	       a->cgid == b->cgid && a->cpid == b->cpid &&
+	       (a->key == b->key || a->dest || b->dest);
+}
+
+int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint64_t size,
+		      mode_t mode, int *ret_shmid)
+{
+	const long shmid =
+		SEGFS_AS(caller, shmget(key, size, IPC_CREAT | IPC_EXCL | (mode & 0777)));
+
+	if (shmid < 0)
+		return shmid;
+	*ret_shmid = shmid;
+	return 0;
+}
+
+static int changed(long r)
+{
+	return r == -EINVAL || r == -EIDRM ? -ENOENT : r;
+}
+
+int segfs_sysv_remove(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
+{
+	return changed(SEGFS_AS(caller, shmctl(shmid, IPC_RMID, NULL)));
+}
+
+int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t uid, gid_t gid,
+		   mode_t mode)
+{
+	SegfsSysv now;
+	int r = segfs_sysv_stat(ipc, shmid, &now);
+
+	if (r < 0)
+		return r;
+	struct shmid_ds ds = {
+		.shm_perm.uid = uid == (uid_t)-1 ? now.uid : uid,
+		.shm_perm.gid = gid == (gid_t)-1 ? now.gid : gid,
+		.shm_perm.mode = mode == (mode_t)-1 ? now.mode : mode & 0777,
+	};
+	return changed(SEGFS_AS(caller, shmctl(shmid, IPC_SET, &ds)));
+}
+
+int segfs_sysv_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, bool lock)
+{
+	return changed(SEGFS_AS(caller, shmctl(shmid, lock ? SHM_LOCK : SHM_UNLOCK, NULL)));
+}
