@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # The floors: src/mount stands on src/tree, that on src/segment, that on include/segfs; each
 # includes only what is below it, and src/mount alone knows FUSE.
 # shellcheck source=tools/lib.sh

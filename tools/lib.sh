@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by tools/start, tools/check, .ci/run and tests/check-*.sh: packages, libfuse, builds.
 
@@ -142,7 +143,7 @@ private_sources() {
 	# shellcheck disable=SC1091
 	codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME-}")
 	local own="^(${codename:-stable}|stable|oldstable)\$"
-	find /etc/apt/sources.list.d -name '*.sources' -exec sh -c 'cat "$1"; echo' _ {} \; 2>/dev/null |
+	{ find /etc/apt/sources.list.d -name '*.sources' -exec sh -c 'cat "$1"; printf "\n\n"' _ {} \; 2>/dev/null || true; } |
 		sed '/^#/d; s/[[:space:]]*$//' |
 		awk -v RS= -v FS='\n' -v own="$own" -v suite="$fuse_suite" '{
 			out = ""; binary = ours = off = skip = 0
@@ -164,7 +165,7 @@ private_sources() {
 			if (binary && ours && !off)
 				printf "Types: deb-src\nSuites: %s\nComponents: main\n%s\n", suite, out
 		}' >"$1/own.sources"
-	find /etc/apt/sources.list /etc/apt/sources.list.d -name '*.list' -exec cat {} + 2>/dev/null |
+	{ find /etc/apt/sources.list /etc/apt/sources.list.d -name '*.list' -exec cat {} + 2>/dev/null || true; } |
 		awk -v own="$own" -v suite="$fuse_suite" '$1 ~ /^deb(-src)?$/ {
 			options = ""
 			sub(/^[ \t]*deb(-src)?[ \t]+/, "")
@@ -224,6 +225,7 @@ get_libfuse() {
 			fi
 			# Meson itself would wait ten minutes for an answer.
 			(cd "$top" && timeout 120 meson subprojects download fuse3) >"$scratch/log" 2>&1 </dev/null || true
+			rm -f "$top"/subprojects/packagecache/tmp???????? # Meson's tries
 		fi
 		[[ -f $cached ]] ||
 			die "cannot fetch libfuse: get $url elsewhere, put it at $cached and run this again"

@@ -5,6 +5,7 @@
 #include <err.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
@@ -25,7 +26,8 @@ const struct caller matrix_callers[] = {
 	{ "creator", SAME(UID_CREATOR, GID_CREATOR) },
 	{ "owner's-group", SAME(41004, GID_OWNER) },
 	{ "creator's-group", SAME(41005, GID_CREATOR) },
-	{ "supplementary-group", SAME(41006, 42006), .group_count = 2, .groups = { 42016, GID_OWNER } },
+	{ "supplementary-group", SAME(41006, 42006), .group_count = 2,
+	  .groups = { 42016, GID_OWNER } },
 	{ "supplementary-creator's-group", SAME(41007, 42007), .group_count = 1,
 	  .groups = { GID_CREATOR } },
 	{ "last-of-many-groups", SAME(41008, 42008), .group_count = 1, .groups = { GID_OWNER },
@@ -35,16 +37,19 @@ const struct caller matrix_callers[] = {
 	{ "root-without-capabilities", SAME(0, 0), .root_without_caps = true },
 	{ "with-CAP_IPC_OWNER", SAME(41011, 42011), .caps = CAP(CAP_IPC_OWNER) },
 	{ "with-CAP_DAC_OVERRIDE", SAME(41012, 42012), .caps = CAP(CAP_DAC_OVERRIDE) },
-	{ "with-CAP_DAC_READ_SEARCH", SAME(41013, 42013), .caps = CAP(CAP_DAC_READ_SEARCH), .brief = true },
+	{ "with-CAP_DAC_READ_SEARCH", SAME(41013, 42013), .caps = CAP(CAP_DAC_READ_SEARCH),
+	  .brief = true },
 	{ "with-CAP_FOWNER", SAME(41014, 42014), .caps = CAP(CAP_FOWNER), .brief = true },
 	{ "with-CAP_CHOWN", SAME(41015, 42015), .caps = CAP(CAP_CHOWN), .brief = true },
 	{ "with-CAP_SYS_ADMIN", SAME(41016, 42017), .caps = CAP(CAP_SYS_ADMIN), .brief = true },
 	{ "other-as-owner", .ruid = UID_OTHER, .euid = UID_OWNER, .rgid = GID_OTHER,
-	  .egid = GID_OTHER },
+	  .egid = GID_OTHER, .brief = true },
 	{ "owner-as-other", .ruid = UID_OWNER, .euid = UID_OTHER, .rgid = GID_OTHER,
-	  .egid = GID_OTHER },
-	{ "other-as-root", .ruid = UID_OTHER, .euid = 0, .rgid = GID_OTHER, .egid = GID_OTHER },
-	{ "root-as-owner", .ruid = 0, .euid = UID_OWNER, .rgid = 0, .egid = GID_OWNER },
+	  .egid = GID_OTHER, .brief = true },
+	{ "other-as-root", .ruid = UID_OTHER, .euid = 0, .rgid = GID_OTHER, .egid = GID_OTHER,
+	  .brief = true },
+	{ "root-as-owner", .ruid = 0, .euid = UID_OWNER, .rgid = 0, .egid = GID_OWNER,
+	  .brief = true },
 	{ "other-in-owner's-group-by-setgid", .ruid = UID_OTHER, .euid = UID_OTHER,
 	  .rgid = GID_OTHER, .egid = GID_OWNER, .brief = true },
 	{ "root-with-owner's-fsuid", SAME(0, 0), .fsuid = true, .brief = true },
@@ -108,8 +113,8 @@ void caller_become(const struct caller *caller)
 	}
 	/* As after an exec: what /proc says of us is said of any program. */
 	prctl(PR_SET_DUMPABLE, 1);
-	/* Both were cleared by the change of user. */
-	prctl(PR_SET_PDEATHSIG, 9);
+	/* The change of user has cleared it; SIGKILL, as for the runner. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 void caller_enter_real(const struct caller *caller)

@@ -186,6 +186,7 @@ static int ask_directly(const struct op *op, const struct job *job, const struct
 {
 	int status;
 
+	/* Neither a key nor an id: a POSIX object. */
 	if (target->key == 0 && target->shmid < 0)
 		return op->by_path(op, job, target);
 	/* A path call has access()'s change of user built in; a SysV call needs it done. */
@@ -197,7 +198,7 @@ static int ask_directly(const struct op *op, const struct job *job, const struct
 	return status;
 }
 
-void jobs_run(struct arena *arena, const struct caller *caller, bool direct_only)
+void jobs_run(struct arena *arena, const struct caller *caller)
 {
 	for (int i = 0; i < arena->count; i++) {
 		struct job *job = &arena->jobs[i];

@@ -121,4 +121,38 @@ void caller_leave_real(const struct caller *caller);
 bool caller_is_blind(const struct caller *caller);
 
 /* Run the jobs of the arena as `caller`, who is the calling process. */
-void jobs_run(struct arena *arena, const struct caller *caller, bool direct_only);
+void jobs_run(struct arena *arena, const struct caller *caller);
+
+/* MNT; whether both twins are used directly; how the names of our files begin. */
+extern const char *mnt;
+extern bool direct_only;
+extern char prefix[64];
+
+#define SHM_DIR "/dev/shm"
+
+enum modes { MODES_BRIEF, MODES_RW, MODES_ALL };
+
+struct kind {
+	const char *name;
+	int type;
+	enum modes modes;
+	/* SysV */
+	bool keyed;
+	uid_t creator;
+	gid_t creator_group;
+	/* POSIX: the subfolder, NULL for the top */
+	const char *folder;
+	uid_t folder_uid;
+	gid_t folder_gid;
+	mode_t folder_mode;
+};
+
+/* Run by root. They exit on failure: the supervisor sweeps what is there by then. */
+void make_folder(const struct kind *kind);
+void make_target(const struct kind *kind, struct job *job, struct target *target, mode_t mode);
+void remove_target(const struct target *target);
+
+/* What differs between the twins after both answered the same, to be freed, or NULL. */
+char *compare_segments(const struct job *job);
+char *compare_files(const struct job *job);
+const char *error_name(int error);

@@ -3,8 +3,8 @@
  * shmtool: the system calls that no shell tool makes, one per command, each
  * answered by one line: a number, a text, or the name of the errno.
  *
- *   shmtool do [-v] [-d DIR] COMMAND...   run the commands; status 1 if one failed
- *   shmtool do [-v] [-d DIR] -            commands from stdin, an answer line for each;
+ *   shmtool run [-v] [-d DIR] COMMAND...   run the commands; status 1 if one failed
+ *   shmtool run [-v] [-d DIR] -            commands from stdin, an answer line for each;
  *                                         says "ready" first. The agents of lib.sh.
  *   shmtool nosysv PROGRAM [ARGS]         PROGRAM where the shm* calls say ENOSYS
  *   shmtool strerror NAME                 EPERM -> Operation not permitted
@@ -725,7 +725,7 @@ no_sysv(char **argv)
 int
 main(int argc, char **argv)
 {
-	if (argc > 2 && strcmp(argv[1], "do") == 0)
+	if (argc > 2 && strcmp(argv[1], "run") == 0)
 		return do_commands(argc - 2, argv + 2);
 	if (argc > 2 && strcmp(argv[1], "nosysv") == 0)
 		return no_sysv(argv + 2);
@@ -737,6 +737,6 @@ main(int argc, char **argv)
 			}
 		}
 	}
-	fprintf(stderr, "usage: shmtool do [-v] [-d DIR] COMMAND... | nosysv PROGRAM... | strerror NAME\n");
+	fprintf(stderr, "usage: shmtool run [-v] [-d DIR] COMMAND... | nosysv PROGRAM... | strerror NAME\n");
 	return 2;
 }

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tree/node.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "tree/tree.h"
+
+static guint key_hash(gconstpointer pointer)
+{
+	const Node *node = pointer;
+	const uint64_t mixed = (node->key.a * 31 + node->key.b) * 31 + node->key.c;
+
+	return (guint)(mixed ^ mixed >> 32);
+}
+
+static gboolean key_equal(gconstpointer a, gconstpointer b)
+{
+	const Node *x = a, *y = b;
+
+	return x->ops == y->ops && !memcmp(&x->key, &y->key, sizeof(NodeKey));
+}
+
+static bool has_key(const Node *node)
+{
+	return node->key.a || node->key.b || node->key.c;
+}
+
+GHashTable *node_table_new(void)
+{
+	return g_hash_table_new(key_hash, key_equal);
+}
+
+gpointer node_new(Tree *tree, const NodeOps *ops, size_t size)
+{
+	Node *node = g_malloc0(size);
+
+	node->ops = ops;
+	node->tree = tree;
+	node->refs = 1;
+	return node;
+}
+
+gpointer node_new_static(Tree *tree, const NodeOps *ops, size_t size)
+{
+	Node *node = node_new(tree, ops, size);
+
+	node->key.a = ++tree->n_static;
+	return node;
+}
+
+ino_t node_static_ino(const Node *node)
+{
+	return (ino_t)UINT32_MAX << 32 | node->key.a;
+}
+
+void node_static_folder_stat(const Node *node, mode_t mode, struct stat *ret_stat)
+{
+	*ret_stat = (struct stat){
+		.st_ino = node_static_ino(node),
+		.st_mode = S_IFDIR | mode,
+		.st_nlink = 2,
+		.st_uid = geteuid(),
+		.st_gid = getegid(),
+		.st_atime = node->tree->started,
+		.st_mtime = node->tree->started,
+		.st_ctime = node->tree->started,
+	};
+}
+
+Node *node_intern(Tree *tree, const NodeOps *ops, const NodeKey *key, NodeMake make,
+		  const void *data)
+{
+	const Node wanted = {.ops = ops, .key = *key};
+
+	g_mutex_lock(&tree->lock);
+	Node *node = g_hash_table_lookup(tree->nodes, &wanted);
+	if (node) {
+		node->refs++;
+	} else {
+		node = make(tree, data);
+		node->key = *key;
+		g_hash_table_add(tree->nodes, node);
+	}
+	g_mutex_unlock(&tree->lock);
+	return node;
+}
+
+/* Call with the lock held. */
+static void table_drop(Node *node)
+{
+	if (has_key(node) && g_hash_table_lookup(node->tree->nodes, node) == node)
+		g_hash_table_remove(node->tree->nodes, node);
+	node->key = (NodeKey){};
+}
+
+void node_rekey(Node *node, const NodeKey *key)
+{
+	const Node wanted = {.ops = node->ops, .key = *key};
+
+	g_mutex_lock(&node->tree->lock);
+	table_drop(node);
+	Node *before = g_hash_table_lookup(node->tree->nodes, &wanted);
+	if (before)
+		table_drop(before);
+	node->key = *key;
+	g_hash_table_add(node->tree->nodes, node);
+	g_mutex_unlock(&node->tree->lock);
+}
+
+void node_detach(Node *node)
+{
+	g_mutex_lock(&node->tree->lock);
+	table_drop(node);
+	g_mutex_unlock(&node->tree->lock);
+}
+
+Node *node_ref(Node *node)
+{
+	g_mutex_lock(&node->tree->lock);
+	node->refs++;
+	g_mutex_unlock(&node->tree->lock);
+	return node;
+}
+
+static void drop(Node *node, uint64_t forgotten, bool reference)
+{
+	g_mutex_lock(&node->tree->lock);
+	if (forgotten) {
+		node->lookups -= MIN(node->lookups, forgotten);
+		reference = node->lookups == 0;
+	}
+	const bool last = reference && --node->refs == 0;
+	if (last)
+		table_drop(node);
+	g_mutex_unlock(&node->tree->lock);
+	if (!last)
+		return;
+	if (node->ops->free)
+		node->ops->free(node);
+	g_free(node);
+}
+
+void node_unref(Node *node)
+{
+	drop(node, 0, true);
+}
+
+void node_remember(Node *node)
+{
+	g_mutex_lock(&node->tree->lock);
+	if (node->lookups++ == 0)
+		node->refs++;
+	g_mutex_unlock(&node->tree->lock);
+}
+
+void node_forget(Node *node, uint64_t n)
+{
+	if (n)
+		drop(node, n, false);
+}
+
+gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags)
+{
+	File *file = g_malloc0(size);
+
+	file->ops = ops;
+	file->node = node_ref(node);
+	file->flags = flags;
+	return file;
+}
+
+void file_free(File *file)
+{
+	if (file->ops->free)
+		file->ops->free(file);
+	node_unref(file->node);
+	g_free(file);
+}
+
+gpointer listing_new(Node *folder, const ListingOps *ops, size_t size)
+{
+	Listing *listing = g_malloc0(size);
+
+	listing->ops = ops;
+	listing->folder = node_ref(folder);
+	return listing;
+}
+
+void listing_free(Listing *listing)
+{
+	if (listing->ops->free)
+		listing->ops->free(listing);
+	node_unref(listing->folder);
+	g_free(listing);
+}

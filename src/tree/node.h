@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <fcntl.h>
+#include <glib.h>
+#include <segfs/segfs.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+/*
+ * What the mount is made of. A Node is a file or folder, a File is one open(2) of a node,
+ * a Listing one opendir(3). Each has a table of verbs; a verb that is NULL is refused
+ * with the errno that stands beside it. Verbs return 0 or -errno.
+ *
+ * Lifetime: nodes are counted references, and they are in the tree's table as long as
+ * they have any. The kernel's own knowledge of a node (its lookup count) is one
+ * reference. Two lookups of one thing give one node: see node_intern().
+ */
+
+typedef struct Tree Tree;
+typedef struct Node Node;
+typedef struct NodeOps NodeOps;
+typedef struct File File;
+typedef struct FileOps FileOps;
+typedef struct Listing Listing;
+typedef struct ListingOps ListingOps;
+
+/* What a node stands for; ops says of which kind. All zero: not in the table. */
+typedef struct {
+	uint64_t a, b, c;
+} NodeKey;
+
+struct Node {
+	const NodeOps *ops;
+	Tree *tree;
+	NodeKey key;
+	uint64_t lookups; /* the kernel's; protected by the tree's lock, as refs is */
+	guint refs;
+};
+
+/* What setattr changes; a uid or gid of -1 stays. */
+typedef struct {
+	bool has_mode, has_owner, has_size, has_times;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	uint64_t size;
+	struct timespec times[2]; /* as for utimensat(2), UTIME_NOW and UTIME_OMIT included */
+} NodeChange;
+
+struct NodeOps {
+	/* brief: st_blocks, which can be dear, is not asked for. */
+	int (*getattr)(Node *node, bool brief, struct stat *ret_stat);
+	int (*access)(Node *node, const SegfsCaller *caller, int mask); /* allowed */
+	/* file: the open through which it comes, or NULL. */
+	int (*setattr)(Node *node, const SegfsCaller *caller, File *file,
+		       const NodeChange *change);			   /* EPERM */
+	int (*readlink)(Node *node, char **ret_target);			   /* EINVAL */
+	int (*open)(Node *node, const SegfsCaller *caller, int flags, File **ret_file); /* EACCES */
+	int (*statfs)(Node *node, struct statvfs *ret_stat);		   /* all zero */
+
+	/* Extended attributes; set with bytes NULL removes. EOPNOTSUPP */
+	int (*get_xattr)(Node *node, const SegfsCaller *caller, const char *name, GBytes **ret_value);
+	int (*list_xattr)(Node *node, const SegfsCaller *caller, GBytes **ret_names);
+	int (*set_xattr)(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
+			 size_t size, int flags);
+
+	/* Lookup and list need all of the caller; else its groups and capabilities are left out. */
+	bool looks_as_caller;
+	/* Of folders. ENOTDIR */
+	int (*lookup)(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node);
+	int (*list)(Node *folder, const SegfsCaller *caller, Listing **ret_listing);
+	/* Changes to a folder. EPERM */
+	int (*create)(Node *folder, const SegfsCaller *caller, const char *name, int flags,
+		      mode_t mode, Node **ret_node, File **ret_file);
+	int (*make)(Node *folder, const SegfsCaller *caller, const char *name, mode_t mode,
+		    dev_t device, const char *target, Node **ret_node);
+	int (*make_nameless)(Node *folder, const SegfsCaller *caller, int flags, mode_t mode,
+			     Node **ret_node, File **ret_file); /* O_TMPFILE. EOPNOTSUPP */
+	int (*link)(Node *folder, const SegfsCaller *caller, const char *name, Node *target);
+	int (*remove)(Node *folder, const SegfsCaller *caller, const char *name, bool is_folder);
+	int (*rename)(Node *folder, const SegfsCaller *caller, const char *name, Node *to_folder,
+		      const char *to_name, unsigned int flags);
+
+	void (*free)(Node *node);
+};
+
+struct File {
+	const FileOps *ops;
+	Node *node;
+	int flags; /* of open(2) */
+	/* Reads and writes come to us also where the memory could be handed to the kernel. */
+	bool through_us;
+};
+
+/* Where the bytes of a read are: in a descriptor, or in memory that lives while the file does. */
+typedef struct {
+	int fd; /* -1: bytes */
+	off_t offset;
+	const void *bytes;
+	size_t size;
+} FileSpan;
+
+struct FileOps {
+	int (*read)(File *file, size_t size, off_t offset, FileSpan *ret_span); /* EBADF */
+	ssize_t (*write)(File *file, const void *bytes, size_t size, off_t offset); /* EBADF */
+	/* One descriptor of it was closed, by the caller; there may be others. */
+	int (*flush)(File *file, const SegfsCaller *caller);			     /* nothing */
+	int (*allocate)(File *file, int mode, off_t offset, off_t length);	     /* EOPNOTSUPP */
+	off_t (*seek)(File *file, off_t offset, int whence);			     /* EINVAL */
+	/* The descriptor that the kernel may read, write and map in our stead, or -1. */
+	int (*memory_fd)(File *file);						     /* -1 */
+	/* A descriptor for locks; of this open alone for flock(2), of owner for fcntl(2). */
+	int (*flock)(File *file, int operation);				     /* EOPNOTSUPP */
+	int (*lock)(File *file, uint64_t owner, int command, struct flock *lock);    /* EOPNOTSUPP */
+	void (*unlock_all)(File *file, uint64_t owner);				     /* nothing */
+	void (*free)(File *file);
+};
+
+typedef struct {
+	char name[NAME_MAX + 1];
+	ino_t ino;
+	mode_t type; /* S_IFMT bits; 0: not known */
+} ListingEntry;
+
+struct Listing {
+	const ListingOps *ops;
+	Node *folder;
+	guint n_entries;
+};
+
+struct ListingOps {
+	void (*entry)(Listing *listing, guint index, ListingEntry *ret_entry);
+	/* The entry's node and attributes. Any error: it is listed without. */
+	int (*look)(Listing *listing, guint index, Node **ret_node, struct stat *ret_stat);
+	void (*free)(Listing *listing);
+};
+
+/* A new node with one reference, of size bytes that begin with a Node; not yet in the table. */
+gpointer node_new(Tree *tree, const NodeOps *ops, size_t size);
+
+/*
+ * The node that stands for key, with a reference for the caller: the one in the table, or
+ * the one that make() returns, which is put there. make() is called with the lock held.
+ */
+typedef Node *(*NodeMake)(Tree *tree, const void *data);
+Node *node_intern(Tree *tree, const NodeOps *ops, const NodeKey *key, NodeMake make,
+		  const void *data);
+
+/* From here on node is what lookups of key find; what they found before lives on unnamed. */
+void node_rekey(Node *node, const NodeKey *key);
+/* Lookups of its key find it no more: it stands for something that is gone. */
+void node_detach(Node *node);
+
+Node *node_ref(Node *node);
+void node_unref(Node *node);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Node, node_unref)
+
+/* The kernel has learnt of it once; it forgets n times. */
+void node_remember(Node *node);
+void node_forget(Node *node, uint64_t n);
+
+/* A new file, of size bytes that begin with a File; takes a reference of node. */
+gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags);
+void file_free(File *file);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_free)
+
+gpointer listing_new(Node *folder, const ListingOps *ops, size_t size);
+void listing_free(Listing *listing);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listing, listing_free)

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "tree/tree.h"
+
+/*
+ * What /dev/shm holds: files, folders, symlinks and the rest, each a node.
+ *
+ * A node is opened again by its file handle. Where there are none (a plain user's mount, or
+ * another file system mounted inside) it is found by its name in its parent, and while it
+ * is open by a descriptor, since its name may go.
+ */
+typedef struct {
+	Node node;
+	SegfsObject object;
+	mode_t type;
+
+	GMutex lock; /* protects what follows */
+	Node *parent;
+	char *name;    /* in parent; NULL: there is a handle, or it is the folder itself */
+	guint n_open;  /* files */
+	int open_fd;   /* O_PATH, while n_open and there is no handle; else -1 */
+	GHashTable *owners; /* of fcntl(2) locks, see object_lock.c */
+} ObjectNode;
+
+/* An O_PATH descriptor of it. -ESTALE: it is not there any more. */
+int object_fd(ObjectNode *node, int *ret_fd);
+
+/* The name under which any call reaches what an O_PATH descriptor stands for. */
+typedef char FdPath[sizeof("/proc/self/fd/") + 11];
+void fd_path(int fd, FdPath ret_path);
+
+/* The node of what fd (O_PATH) stands for, found as name in parent; and its attributes. */
+int object_node(ObjectNode *parent, const char *name, int fd, Node **ret_node, struct stat *ret_stat);
+
+/* A file of node that has been opened as fd, which it takes. */
+File *object_file_new(ObjectNode *node, int fd, int flags);
+
+typedef struct {
+	File file;
+	int fd;
+} ObjectFile;
+
+/* object_lock.c */
+int object_flock(File *file, int operation);
+int object_lock(File *file, uint64_t owner, int command, struct flock *lock);
+void object_unlock_all(File *file, uint64_t owner);
+void object_unlock_file(ObjectFile *file);

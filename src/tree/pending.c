@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tree/pending.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+struct Pending {
+	key_t key;
+	SegfsCaller maker; /* its pid tells whose close counts */
+	mode_t mode;
+	uid_t uid; /* given away before it is made; -1: not */
+	gid_t gid;
+	time_t started;
+	int kept_fd; /* memfd of what is written */
+	uint64_t kept;
+	uint64_t shmmax;
+};
+
+int pending_new(Tree *tree, const SegfsCaller *caller, key_t key, mode_t mode, Pending **ret_pending)
+{
+	SegfsLimits limits;
+	int r = segfs_limits_read(tree->ipc, &limits);
+
+	if (r < 0)
+		return r;
+	const int fd = memfd_create("segfs-pending", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	Pending *pending = g_new(Pending, 1);
+	*pending = (Pending){
+		.key = key,
+		.maker = *caller,
+		.mode = mode & ~caller->umask & 0777,
+		.uid = -1,
+		.gid = -1,
+		.started = time(NULL),
+		.kept_fd = fd,
+		.shmmax = limits.shmmax,
+	};
+	pending->maker.groups = g_memdup2(caller->groups, caller->n_groups * sizeof(gid_t));
+	*ret_pending = pending;
+	return 0;
+}
+
+void pending_free(Pending *pending)
+{
+	close(pending->kept_fd);
+	segfs_caller_clear(&pending->maker);
+	g_free(pending);
+}
+
+static bool is_makers(const Pending *pending, const SegfsCaller *caller)
+{
+	return caller->uid == pending->maker.uid || caller->uid == 0;
+}
+
+int pending_open(SegmentNode *node, const SegfsCaller *caller, int flags, File **ret_file)
+{
+	/* Only /proc/PID/fd leads here: by name there is nothing to open yet. */
+	if (!is_makers(node->pending, caller))
+		return -EACCES;
+	*ret_file = segment_file_new_pending(node, flags);
+	return 0;
+}
+
+void pending_stat(const Pending *pending, struct stat *ret_stat)
+{
+	*ret_stat = (struct stat){
+		.st_ino = (ino_t)UINT32_MAX << 32 | (uint32_t)pending->key,
+		.st_mode = S_IFREG | pending->mode,
+		.st_nlink = 1,
+		.st_uid = pending->uid == (uid_t)-1 ? pending->maker.uid : pending->uid,
+		.st_gid = pending->gid == (gid_t)-1 ? pending->maker.gid : pending->gid,
+		.st_blksize = sysconf(_SC_PAGESIZE),
+		.st_atime = pending->started,
+		.st_mtime = pending->started,
+		.st_ctime = pending->started,
+	};
+}
+
+/* What was written before the size was known becomes the segment's first bytes. */
+static int copy_kept(const Pending *pending, SegfsMemory *memory, uint64_t size)
+{
+	enum { PIECE = 1024 * 1024 };
+	g_autofree char *piece = g_malloc(PIECE);
+	const uint64_t end = MIN(size, pending->kept);
+	off_t at = 0;
+
+	while ((at = lseek(pending->kept_fd, at, SEEK_DATA)) >= 0 && (uint64_t)at < end) {
+		const ssize_t n = pread(pending->kept_fd, piece, MIN(PIECE, end - at), at);
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		for (ssize_t done = 0; done < n;) {
+			const ssize_t written = segfs_memory_write(memory, piece + done, n - done,
+								   at + done);
+			if (written < 0)
+				return written;
+			done += written;
+		}
+		at += n;
+	}
+	return at < 0 && errno != ENXIO ? -errno : 0;
+}
+
+/* The segment is there, under its maker's rights for now; gives it bytes, then mode and owner. */
+static int fill(SegmentNode *node, int shmid, uint64_t size)
+{
+	Pending *pending = node->pending;
+	SegfsIpc *ipc = node->node.tree->ipc;
+	g_autoptr(SegfsMemory) memory = NULL;
+	SegfsSysv segment;
+
+	int r = segfs_sysv_stat(ipc, shmid, &segment);
+	if (r == 0)
+		r = segfs_memory_open(ipc, &pending->maker, &segment, true, &memory);
+	if (r == 0)
+		r = copy_kept(pending, memory, size);
+	if (r == 0 && (pending->mode != segment.mode || pending->uid != (uid_t)-1 ||
+		       pending->gid != (gid_t)-1))
+		r = segfs_sysv_set(ipc, &pending->maker, shmid, pending->uid, pending->gid,
+				   pending->mode);
+	if (r == 0)
+		segment_node_made(node, &segment, memory);
+	return r;
+}
+
+/* Nothing is left of a segment that could not be made whole. */
+static int pending_make(SegmentNode *node, uint64_t size)
+{
+	Pending *pending = node->pending;
+	SegfsIpc *ipc = node->node.tree->ipc;
+	const SegfsCaller maker = pending->maker;
+	int shmid;
+
+	/* Without a descriptor the maker attaches it to write, whatever its mode is to be. */
+	int r = segfs_sysv_create(ipc, &maker, pending->key, size, pending->mode | 0600, &shmid);
+	if (r < 0)
+		return r;
+	r = fill(node, shmid, size);
+	if (r < 0)
+		segfs_sysv_remove(ipc, &maker, shmid);
+	segfs_sysv_resident_changed(ipc);
+	return r;
+}
+
+int pending_setattr(SegmentNode *node, const SegfsCaller *caller, const NodeChange *change)
+{
+	Pending *pending = node->pending;
+
+	if (!is_makers(pending, caller))
+		return -EPERM;
+	if (change->has_mode)
+		pending->mode = change->mode & 0777;
+	if (change->has_owner && change->uid != (uid_t)-1)
+		pending->uid = change->uid;
+	if (change->has_owner && change->gid != (gid_t)-1)
+		pending->gid = change->gid;
+	/* Times are taken and not kept, so that `tar -x` and `cp -p` are content: there is no
+	 * segment yet that could have others. */
+	if (!change->has_size)
+		return 0;
+	if (change->size > 0)
+		return pending_make(node, change->size);
+	if (ftruncate(pending->kept_fd, 0) < 0)
+		return -errno;
+	pending->kept = 0;
+	return 0;
+}
+
+int pending_read(Pending *pending, size_t size, off_t offset, FileSpan *ret_span)
+{
+	*ret_span = (FileSpan){.fd = pending->kept_fd, .offset = offset};
+	if ((uint64_t)offset < pending->kept)
+		ret_span->size = MIN(size, pending->kept - offset);
+	return 0;
+}
+
+ssize_t pending_write(Pending *pending, const void *bytes, size_t size, off_t offset)
+{
+	if ((uint64_t)offset >= pending->shmmax)
+		return -EFBIG;
+	size = MIN(size, pending->shmmax - offset);
+	const ssize_t n = pwrite(pending->kept_fd, bytes, size, offset);
+	if (n < 0)
+		return -errno;
+	pending->kept = MAX(pending->kept, (uint64_t)offset + n);
+	return n;
+}
+
+off_t pending_seek(Pending *pending, off_t offset, int whence)
+{
+	const off_t found = lseek(pending->kept_fd, offset, whence);
+
+	return found < 0 ? -errno : found;
+}
+
+int pending_allocate(SegmentNode *node, int mode, off_t offset, off_t length)
+{
+	if (mode != 0)
+		return -EOPNOTSUPP;
+	int r = pending_make(node, MAX((uint64_t)offset + length, node->pending->kept));
+	if (r < 0)
+		return r;
+	return segfs_memory_allocate(node->memory, offset, length);
+}
+
+int pending_close(SegmentNode *node, const SegfsCaller *caller)
+{
+	const Pending *pending = node->pending;
+
+	if (caller->pid && pending->maker.pid && caller->pid != pending->maker.pid)
+		return 0;
+	if (pending->kept == 0)
+		return -EINVAL;
+	return pending_make(node, pending->kept);
+}
+
+void pending_release(SegmentNode *node)
+{
+	if (node->pending->kept == 0)
+		return;
+	const key_t key = node->pending->key;
+	int r = pending_make(node, node->pending->kept);
+	if (r < 0)
+		g_warning("key 0x%08x: no segment could be made of what was written: %s",
+			  (unsigned int)key, g_strerror(-r));
+}

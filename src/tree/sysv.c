@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The folders sysv/ and key/: the same segments, by id and by key.
+ *
+ * A segment that is marked for removal has lost its name and is in neither.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tree/pending.h"
+#include "tree/segment.h"
+
+/* How long attributes of a listing may be handed out; the kernel keeps them for as long again. */
+#define LISTING_FRESH_US G_USEC_PER_SEC
+
+typedef struct {
+	Listing listing;
+	GArray *segments; /* SegfsSysv */
+	gint64 taken;
+	bool by_key;
+} SegmentListing;
+
+static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+{
+	SegmentListing *listing = (SegmentListing *)base;
+	const SegfsSysv *segment = &g_array_index(listing->segments, SegfsSysv, index);
+	struct stat st;
+
+	segment_stat(base->folder->tree, segment, &st);
+	ret_entry->ino = st.st_ino;
+	ret_entry->type = S_IFREG;
+	if (listing->by_key)
+		g_snprintf(ret_entry->name, sizeof(ret_entry->name), "0x%08x",
+			   (unsigned int)segment->key);
+	else
+		g_snprintf(ret_entry->name, sizeof(ret_entry->name), "%d", segment->shmid);
+}
+
+static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
+{
+	SegmentListing *listing = (SegmentListing *)base;
+	const SegfsSysv *segment = &g_array_index(listing->segments, SegfsSysv, index);
+
+	if (g_get_monotonic_time() > listing->taken + LISTING_FRESH_US)
+		return -EAGAIN;
+	segment_stat(base->folder->tree, segment, ret_stat);
+	*ret_node = segment_node(base->folder->tree, segment);
+	return 0;
+}
+
+static void listing_free_segments(Listing *base)
+{
+	g_array_unref(((SegmentListing *)base)->segments);
+}
+
+static const ListingOps listing_ops = {
+	.entry = listing_entry,
+	.look = listing_look,
+	.free = listing_free_segments,
+};
+
+static int list(Node *folder, bool by_key, Listing **ret_listing)
+{
+	g_autoptr(GArray) segments = NULL;
+	const gint64 taken = g_get_monotonic_time();
+	guint kept = 0;
+
+	int r = segfs_sysv_list(folder->tree->ipc, &segments);
+	if (r < 0)
+		return r;
+	for (guint i = 0; i < segments->len; i++) {
+		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		if (!segment->dest && !(by_key && segment->key == IPC_PRIVATE))
+			g_array_index(segments, SegfsSysv, kept++) = *segment;
+	}
+	g_array_set_size(segments, kept);
+	SegmentListing *listing = listing_new(folder, &listing_ops, sizeof(SegmentListing));
+	listing->listing.n_entries = kept;
+	listing->segments = g_steal_pointer(&segments);
+	listing->taken = taken;
+	listing->by_key = by_key;
+	*ret_listing = &listing->listing;
+	return 0;
+}
+
+static int folder_getattr(Node *folder, bool brief, struct stat *ret_stat)
+{
+	node_static_folder_stat(folder, 0777, ret_stat);
+	return 0;
+}
+
+/* A segment's own name only: no sign, no leading zeros. */
+static int parse_shmid(const char *name, int *ret_shmid)
+{
+	char canonical[16];
+	const long long shmid = strtoll(name, NULL, 10);
+
+	if (shmid < 0 || shmid > INT32_MAX)
+		return -ENOENT;
+	g_snprintf(canonical, sizeof(canonical), "%lld", shmid);
+	if (strcmp(canonical, name) != 0)
+		return -ENOENT;
+	*ret_shmid = shmid;
+	return 0;
+}
+
+/* 0x1234, 0X1234 and 4660 are one key. */
+static int parse_key(const char *name, key_t *ret_key)
+{
+	const bool hex = name[0] == '0' && (name[1] == 'x' || name[1] == 'X');
+	const char *digits = hex ? name + 2 : name;
+	char *end;
+
+	if (!(hex ? g_ascii_isxdigit(*digits) : g_ascii_isdigit(*digits)))
+		return -EINVAL;
+	errno = 0;
+	const unsigned long long key = strtoull(digits, &end, hex ? 16 : 10);
+	if (*end || errno || key > UINT32_MAX)
+		return -EINVAL;
+	*ret_key = (key_t)key;
+	return 0;
+}
+
+static int find_by_id(Tree *tree, const char *name, SegfsSysv *ret_segment)
+{
+	int shmid;
+	int r = parse_shmid(name, &shmid);
+
+	if (r == 0)
+		r = segfs_sysv_stat(tree->ipc, shmid, ret_segment);
+	return r == 0 && ret_segment->dest ? -ENOENT : r;
+}
+
+static int find_by_key(Tree *tree, const char *name, SegfsSysv *ret_segment)
+{
+	key_t key;
+	int shmid;
+
+	if (parse_key(name, &key) < 0)
+		return -ENOENT;
+	int r = segfs_sysv_by_key(tree->ipc, key, &shmid);
+	return r < 0 ? r : segfs_sysv_stat(tree->ipc, shmid, ret_segment);
+}
+
+typedef int (*Find)(Tree *tree, const char *name, SegfsSysv *ret_segment);
+
+static int lookup(Node *folder, const char *name, Find find, Node **ret_node)
+{
+	SegfsSysv segment;
+	int r = find(folder->tree, name, &segment);
+
+	if (r == 0)
+		*ret_node = segment_node(folder->tree, &segment);
+	return r;
+}
+
+static int remove_found(Node *folder, const SegfsCaller *caller, const char *name, bool is_folder,
+			Find find)
+{
+	SegfsSysv segment;
+	int r = find(folder->tree, name, &segment);
+
+	if (r == 0 && is_folder)
+		return -ENOTDIR;
+	return r < 0 ? r : segment_remove(folder->tree, caller, segment.shmid);
+}
+
+static int sysv_lookup(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node)
+{
+	return lookup(folder, name, find_by_id, ret_node);
+}
+
+static int sysv_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
+{
+	return list(folder, false, ret_listing);
+}
+
+static int sysv_remove(Node *folder, const SegfsCaller *caller, const char *name, bool is_folder)
+{
+	return remove_found(folder, caller, name, is_folder, find_by_id);
+}
+
+static int key_lookup(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node)
+{
+	return lookup(folder, name, find_by_key, ret_node);
+}
+
+static int key_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
+{
+	return list(folder, true, ret_listing);
+}
+
+static int key_remove(Node *folder, const SegfsCaller *caller, const char *name, bool is_folder)
+{
+	return remove_found(folder, caller, name, is_folder, find_by_key);
+}
+
+static int key_create(Node *folder, const SegfsCaller *caller, const char *name, int flags,
+		      mode_t mode, Node **ret_node, File **ret_file)
+{
+	g_autoptr(Node) node = NULL;
+	Pending *pending;
+	key_t key;
+
+	int r = parse_key(name, &key);
+	if (r == 0 && key == IPC_PRIVATE)
+		return -EINVAL;
+	if (r == 0)
+		r = key_lookup(folder, caller, name, &node);
+	if (r == 0) {
+		/* Somebody else made it since the kernel looked. */
+		if (flags & O_EXCL)
+			return -EEXIST;
+		r = segment_open(node, caller, flags, ret_file);
+		if (r == 0)
+			*ret_node = g_steal_pointer(&node);
+		return r;
+	}
+	if (r != -ENOENT)
+		return r;
+	r = pending_new(folder->tree, caller, key, mode, &pending);
+	if (r < 0)
+		return r;
+	segment_node_new_pending(folder->tree, pending, flags, ret_node, ret_file);
+	return 0;
+}
+
+static const NodeOps sysv_ops = {
+	.getattr = folder_getattr,
+	.lookup = sysv_lookup,
+	.list = sysv_list,
+	.remove = sysv_remove,
+	.statfs = segment_statfs,
+};
+
+static const NodeOps key_ops = {
+	.getattr = folder_getattr,
+	.lookup = key_lookup,
+	.list = key_list,
+	.remove = key_remove,
+	.create = key_create,
+	.statfs = segment_statfs,
+};
+
+Node *sysv_folder_new(Tree *tree, const void *data)
+{
+	return node_new_static(tree, &sysv_ops, sizeof(Node));
+}
+
+Node *key_folder_new(Tree *tree, const void *data)
+{
+	return node_new_static(tree, &key_ops, sizeof(Node));
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tree/tree.h"
+
+#include <time.h>
+
+static const FolderEntry root_entries[] = {
+	{"README", readme_new, NULL},	  {"sysv", sysv_folder_new, NULL},
+	{"key", key_folder_new, NULL},	  {"posix", posix_folder_new, NULL},
+	{"limits", limits_new, NULL},
+};
+
+int tree_new(const TreeOptions *options, Tree **ret_tree)
+{
+	g_autoptr(Tree) tree = g_new0(Tree, 1);
+
+	g_mutex_init(&tree->lock);
+	tree->nodes = node_table_new();
+	tree->started = time(NULL);
+	int r = segfs_ipc_new(&options->ipc, &tree->ipc);
+	if (r < 0)
+		return r;
+	r = segfs_posix_new(options->shm_dir ? options->shm_dir : "/dev/shm", &tree->posix);
+	if (r < 0)
+		return r;
+	tree->root = folder_new(tree, root_entries, G_N_ELEMENTS(root_entries));
+	*ret_tree = g_steal_pointer(&tree);
+	return 0;
+}
+
+static void forget_all(gpointer node, gpointer value, gpointer kept)
+{
+	g_ptr_array_add(kept, node);
+}
+
+void tree_free(Tree *tree)
+{
+	g_autoptr(GPtrArray) left = g_ptr_array_new();
+
+	/* What the kernel knew when the mount ended it does not forget one by one. */
+	g_hash_table_foreach(tree->nodes, forget_all, left);
+	for (guint i = 0; i < left->len; i++)
+		node_forget(left->pdata[i], UINT64_MAX);
+	g_clear_pointer(&tree->root, node_unref);
+	g_hash_table_unref(tree->nodes);
+	g_clear_pointer(&tree->posix, segfs_posix_free);
+	g_clear_pointer(&tree->ipc, segfs_ipc_free);
+	g_mutex_clear(&tree->lock);
+	g_free(tree);
+}

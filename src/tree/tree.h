@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "tree/node.h"
+
+typedef struct {
+	SegfsIpcOptions ipc;
+	const char *shm_dir; /* NULL: /dev/shm */
+} TreeOptions;
+
+/* The whole of a mount. */
+struct Tree {
+	SegfsIpc *ipc;
+	SegfsPosix *posix;
+	time_t started;
+	guint n_static; /* nodes that node_new_static() made */
+	Node *root;
+	GMutex lock;	   /* protects nodes, and every node's key, refs and lookups */
+	GHashTable *nodes; /* a set of Node, by ops and key */
+};
+
+/* -ENOSYS: no SysV IPC; other errors are those of opening shm_dir. */
+int tree_new(const TreeOptions *options, Tree **ret_tree);
+void tree_free(Tree *tree);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
+
+/* For node.c's table; here because the tree owns it. */
+GHashTable *node_table_new(void);
+
+/*
+ * The folders and files of the mount. A row of a static folder is a name and what makes
+ * its node; adding to the mount is adding one file under tree/ and one row.
+ */
+typedef struct {
+	const char *name;
+	Node *(*make)(Tree *tree, const void *data);
+	const void *data;
+} FolderEntry;
+
+Node *folder_new(Tree *tree, const FolderEntry *entries, guint n_entries);
+
+/* A file of text, made anew at each open; what stat shows as size is its length now. */
+typedef void (*TextWrite)(Tree *tree, GString *text);
+Node *text_new(Tree *tree, TextWrite write);
+
+Node *sysv_folder_new(Tree *tree, const void *data);
+Node *key_folder_new(Tree *tree, const void *data);
+Node *posix_folder_new(Tree *tree, const void *data);
+Node *limits_new(Tree *tree, const void *data);
+Node *readme_new(Tree *tree, const void *data);
+
+/*
+ * Inode numbers. A SysV segment's is the number of its IPC namespace and its shmid, a
+ * POSIX object's the one it has in /dev/shm. What is only ours has a number above both,
+ * in the order of its making: node_new_static() counts.
+ */
+gpointer node_new_static(Tree *tree, const NodeOps *ops, size_t size);
+ino_t node_static_ino(const Node *node);
+/* A folder of ours as stat shows it. */
+void node_static_folder_stat(const Node *node, mode_t mode, struct stat *ret_stat);

@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# -o noattach: never shmat, so that the kernel's own record stays as it was found.
+. "$(dirname "$0")/lib.sh"
+
+[[ ,$SEGFS_OPTIONS, = *,noattach,* ]] || skip_all "runs with -o noattach"
+free=$(mkseg -u 20001 4096 0600 0x701)
+held=$(mkseg -u 20001 4096 0600 0x702)
+agent A as_user 20001
+tell A shmat a "$held" >/dev/null
+tell A poke a 0 evidence >/dev/null
+free_before=$(ipcstat "$free")
+held_before=$(ipcstat "$held")
+
+fails_with EBUSY "root: a segment without holder" cat "$MNT/sysv/$free"
+fails_with EBUSY "its owner too" as_user 20001 cat "$MNT/sysv/$free"
+fails_with EBUSY "for writing" do_ops "open a $MNT/sysv/$free O_RDWR"
+fails_with EBUSY "by key" cat "$MNT/key/0x701"
+fails_with EACCES "who may not read it is told that" as_user 20002 cat "$MNT/sysv/$free"
+is "$(ipcstat "$free")" "$free_before" "the kernel has seen nothing"
+is "$(stat -c '%s %h' "$MNT/sysv/$free")" "4096 1" "stat works"
+is "$(head -c 8 "$MNT/sysv/$held")" evidence "root reads a segment that has a holder"
+is "$(as_user 20001 head -c 8 "$MNT/sysv/$held")" evidence "its owner too"
+fails_with EACCES "another may not" as_user 20002 cat "$MNT/sysv/$held"
+is "$(ipcstat "$held")" "$held_before" "the kernel has seen nothing"
+is "$(do_ops "open a $MNT/sysv/$held O_RDWR" "pwrite a 0 EVI" | tail -n 1)" 3 "writing, too, goes without an attach"
+is "$(ipcstat "$held")" "$held_before" "the kernel has seen nothing"
+agent B
+tell B open a "$MNT/sysv/$held" O_RDONLY >/dev/null
+quit A
+is "$(tell B pread a 0 8)" "8:EVIdence" "a file opened while it was held is read after the holder has gone"
+quit B
+fails_with EBUSY "a new open no longer" cat "$MNT/sysv/$held"
+ok "rm needs no attach" rm "$MNT/sysv/$free"
+ok "making a segment by size needs none" truncate -s 4096 "$MNT/key/0x703"
+is "$(ls "$MNT/sysv" | wc -l)" 2 "listing"
+echo hello >/dev/shm/file
+is "$(cat "$MNT/posix/file")" hello "posix/ is not concerned"
+done_testing

@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The xattrs of a segment: user.segfs.*, of which locked can be set.
+. "$(dirname "$0")/lib.sh"
+need getfattr setfattr
+
+xattr() { getfattr --absolute-names --only-values -n "user.segfs.$2" "$MNT/sysv/$1" 2>&1; }
+get() { getfattr --absolute-names -n "$2" "$MNT/sysv/$1"; }
+set_it() { setfattr -n "$2" -v "$3" "$MNT/sysv/$1"; }
+column() { ipc_table "$1" "$2"; }
+
+id=$(mkseg -u 20001 10000 0600 0x1234)
+do_ops "ipcset $id 20002 30002 0644" >/dev/null
+agent A
+tell A shmat a "$id" >/dev/null
+tell A poke a 5000 x >/dev/null
+agent B as_user 20002
+tell B shmat a "$id" >/dev/null
+tell B shmdt a >/dev/null
+fresh=$(mkseg 4096 0600)
+
+listed=$(getfattr --absolute-names -d "$MNT/sysv/$id" | sed -n 's/^user\.segfs\.\([a-z]*\)=.*/\1/p')
+for name in key id nattch cpid lpid cuid cgid creator atime dtime ctime rss swap hugetlb dest locked; do
+	like "$listed" "^$name\$" "getfattr -d lists user.segfs.$name"
+	ok "and it has a value" test -n "$(xattr "$id" $name)"
+done
+unlike "$(getfattr --absolute-names -d -m - "$MNT/sysv/$id" | grep -v '^#')" '^[^u]' "names of other namespaces are not listed"
+is "$(xattr "$id" key)" 0x00001234 "key"
+is "$(xattr "$id" id)" "$id" "id"
+for name in nattch cpid lpid cuid cgid atime dtime ctime; do
+	is "$(xattr "$id" $name)" "$(ipc "$id" $name)" "$name is that of IPC_STAT"
+done
+isnt "$(xattr "$id" dtime)" 0 "(dtime is set here)"
+is "$(xattr "$id" nattch)" 1 "(one attach here)"
+is "$(xattr "$id" rss)" "$(column "$id" rss)" "rss in bytes"
+is "$(xattr "$id" swap)" "$(column "$id" swap)" "swap in bytes"
+is "$(xattr "$id" hugetlb) $(xattr "$id" dest) $(xattr "$id" locked)" "0 0 0" "hugetlb, dest and locked are 0"
+is "$(xattr "$fresh" key)" 0x00000000 "a private segment has key 0"
+is "$(xattr "$fresh" nattch) $(xattr "$fresh" lpid)" "0 0" "never attached: nattch and lpid are 0"
+for name in key nattch cpid creator; do
+	is "$(as_user 20003 getfattr --absolute-names --only-values -n "user.segfs.$name" "$MNT/sysv/$id" 2>&1)" "$(xattr "$id" $name)" "what /proc/sysvipc/shm shows all, all may read: $name"
+done
+is "$(getfattr --absolute-names -d "$MNT/key/0x1234" | tail -n +2)" "$(getfattr --absolute-names -d "$MNT/sysv/$id" | tail -n +2)" "by key it has the same"
+fails_with ERANGE "a value too large for the caller's buffer" python3 -c "
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.getxattr(b'$MNT/sysv/$id', b'user.segfs.key', ctypes.create_string_buffer(1), 1) < 0:
+    raise SystemExit(os.strerror(ctypes.get_errno()))"
+
+# locked: SHM_LOCK as the caller; 02000 in the kernel's table
+locked() { [ $((8#$(column "$1" perms) & 8#2000)) -ne 0 ] && echo 1 || echo 0; }
+is "$(locked "$id")" 0 "not locked"
+ok "locked=1 by the owner" as_user 20002 setfattr -n user.segfs.locked -v 1 "$MNT/sysv/$id"
+is "$(locked "$id") $(xattr "$id" locked)" "1 1" "SHM_LOCK"
+is "$(stat -c %a "$MNT/sysv/$id")" 644 "the mode in stat has no such bit"
+fails_with EPERM "locked=0 by another" as_user 20003 setfattr -n user.segfs.locked -v 0 "$MNT/sysv/$id"
+is "$(locked "$id")" 1 "still locked"
+ok "locked=0 by the creator" as_user 20001 setfattr -n user.segfs.locked -v 0 "$MNT/sysv/$id"
+is "$(locked "$id") $(xattr "$id" locked)" "0 0" "SHM_UNLOCK"
+fails_with EPERM "locked=1 by another" as_user 20003 setfattr -n user.segfs.locked -v 1 "$MNT/sysv/$id"
+is "$(locked "$id")" 0 "not locked"
+ok "locked=1 by root" set_it "$id" user.segfs.locked 1
+is "$(locked "$id")" 1 "locked"
+ok "locked=1 again" set_it "$id" user.segfs.locked 1
+do_ops "shmunlock $id" >/dev/null
+is "$(xattr "$id" locked)" 0 "SHM_UNLOCK by another program shows"
+for value in 2 "" yes 01 -1 10; do
+	fails_with EINVAL "locked='$value'" set_it "$id" user.segfs.locked "$value"
+done
+fails_with "EPERM|EINVAL" "locked cannot be removed" setfattr -x user.segfs.locked "$MNT/sysv/$id"
+
+# The others are read-only
+before=$(getfattr --absolute-names -d "$MNT/sysv/$id")
+for name in key id nattch cpid lpid cuid cgid creator atime dtime ctime rss swap hugetlb dest verdict; do
+	fails_with EPERM "user.segfs.$name cannot be set" set_it "$id" "user.segfs.$name" 1
+	fails_with "EPERM|ENODATA" "nor removed" setfattr -x "user.segfs.$name" "$MNT/sysv/$id"
+done
+is "$(getfattr --absolute-names -d "$MNT/sysv/$id")" "$before" "nothing changed"
+fails_with ENODATA "an unknown user.segfs name" do_ops "getxattr $MNT/sysv/$id user.segfs.nothing"
+fails_with ENODATA "an unknown user name" do_ops "getxattr $MNT/sysv/$id user.other"
+fails_with "EPERM|EOPNOTSUPP" "no names of one's own" set_it "$id" user.other 1
+for name in security.selinux security.foo system.posix_acl_access trusted.foo; do
+	fails_with EOPNOTSUPP "get $name" do_ops "getxattr $MNT/sysv/$id $name"
+done
+for name in security.foo trusted.foo; do
+	fails_with EOPNOTSUPP "set $name" do_ops "setxattr $MNT/sysv/$id $name 1"
+done
+fails_with EOPNOTSUPP "setfacl" setfacl -m u:20003:r "$MNT/sysv/$id"
+
+# After rm, through a descriptor's path
+agent C
+tell C open f "$MNT/sysv/$id" O_RDONLY >/dev/null
+rm "$MNT/sysv/$id"
+is "$(getfattr --absolute-names --only-values -n user.segfs.dest "/proc/$(agent_pid C)/fd/$(ls -l "/proc/$(agent_pid C)/fd" | awk -v m="$MNT" 'index($0, m) { print $9 }')" 2>&1)" 1 \
+	"removed and attached: dest is 1, seen by who still has it open"
+quit A
+quit B
+quit C
+done_testing

@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Two processes exchange people by mapping one file, which is five long and mapped ten long.
+# Run as root under with-mount: MNT is the mount, SEEDS the folder of the built programs.
+set -u
+: "${MNT:?}" "${SEEDS:?}"
+PATH=$SEEDS:$PATH
+export LC_ALL=C
+
+count=0
+failed=0
+tmp=$(mktemp -d "${TESTDIR:-/tmp}/seeds.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+
+is() {
+	count=$((count + 1))
+	if [ "$1" = "$2" ]; then
+		echo "ok $count - $3"
+	else
+		failed=1
+		echo "not ok $count - $3"
+		printf 'got:\n%s\nwanted:\n%s\n' "$1" "$2" | sed 's/^/# /'
+	fi
+}
+
+# True where $1 can be mapped shared. Where passthrough is off, or not to be had, the answer is
+# ENODEV and never a stale copy; SEEDS_MMAP=required leaves no such way out.
+mappable() {
+	local answer
+	answer=$(map-probe "$1" 2>&1)
+	if [ "$answer" = ENODEV ] && [ "${SEEDS_MMAP:-}" != required ]; then
+		is "$answer" ENODEV "a shared mapping of $2 is refused with ENODEV"
+		count=$((count + 1))
+		echo "ok $count - $2 # SKIP no passthrough here"
+		return 1
+	fi
+	is "$answer" ok "$2 can be mapped shared"
+}
+
+# A segment of $1 bytes; prints its id.
+segment() {
+	ipcmk -M "$1" -p 0600 | sed 's/.*: //'
+}
+
+# The writer on $1, the reader on $2 before the writer unmaps and after; what they print.
+exchange() {
+	local line to from
+	rm -f "$tmp/to" "$tmp/from"
+	mkfifo "$tmp/to" "$tmp/from"
+	timeout 60 map-write "$1" <"$tmp/to" >"$tmp/from" 2>&1 &
+	exec {to}>"$tmp/to" {from}<"$tmp/from"
+	read -r line <&"$from"
+	echo "$line"
+	map-read "$2" 2>&1
+	exec {to}>&-
+	cat <&"$from"
+	exec {from}<&-
+	wait $!
+	map-read "$2" 2>&1
+}
+
+people=$(for ((i = 0; i < 10; i++)); do
+	letters=bcdefghijk
+	echo "name: ${letters:i:1} age $((20 + i));"
+done)
+
+name=seeds-people.$$
+trap 'rm -rf "$tmp" "/dev/shm/$name"' EXIT
+direct=$(exchange "/dev/shm/$name" "/dev/shm/$name")
+is "$(head -11 <<<"$direct")" "initialize over
+$people" "on /dev/shm the reader sees all ten while they are mapped"
+is "$(sed -n '13,17p' <<<"$direct")" "$(head -5 <<<"$people")" "and at least five later"
+size=$(stat -c %s "/dev/shm/$name")
+is "$size" 40 "the file stays five people long"
+
+if mappable "$MNT/posix/$name" "posix/NAME"; then
+	for way in "$MNT/posix $MNT/posix" "/dev/shm $MNT/posix" "$MNT/posix /dev/shm"; do
+		read -r writer reader <<<"$way"
+		rm "/dev/shm/$name"
+		is "$(exchange "$writer/$name" "$reader/$name")" "$direct" \
+			"the same with the writer in ${writer#"$MNT/"} and the reader in ${reader#"$MNT/"}"
+		is "$(stat -c %s "$MNT/posix/$name")" "$size" "the file stays five people long"
+	done
+fi
+
+# A segment has its size from the first: here all ten are inside it, and stay.
+id=$(segment 4096)
+if mappable "$MNT/sysv/$id" "sysv/ID"; then
+	is "$(exchange "$MNT/sysv/$id" "$MNT/sysv/$id")" "initialize over
+$people
+umap ok
+$people" "the same on sysv/ID"
+	is "$(stat -c %s "$MNT/sysv/$id")" 4096 "the segment stays as long as it is"
+fi
+rm "$MNT/sysv/$id"
+
+echo "1..$count"
+exit "$failed"
