@@ -79,7 +79,7 @@ int object_lock(File *file, uint64_t id, int command, struct flock *lock)
 	const int ofd_command = command == F_GETLK   ? F_OFD_GETLK
 				: command == F_SETLK ? F_OFD_SETLK
 						     : F_OFD_SETLKW;
-	Owner *owner;
+	Owner *owner = NULL;
 	int r = owner_get((ObjectFile *)file, id, &owner);
 
 	if (r < 0)

@@ -245,10 +245,11 @@ agent() {
 	[ "$(answer "$name")" = ready ] || diag "agent $name did not start"
 }
 
+# In a subshell: an agent that is dead must not take this shell along by SIGPIPE.
 send() {
 	local name=$1
 	shift
-	echo "$*" >&"${agent_in[$name]}"
+	(echo "$*" >&"${agent_in[$name]}") 2>/dev/null
 }
 
 answer() {
@@ -270,7 +271,7 @@ agent_pid() { tell "$1" pid; }
 
 quit() {
 	[ -n "${agent_process[$1]:-}" ] || return 0
-	send "$1" quit 2>/dev/null
+	send "$1" quit
 	wait "${agent_process[$1]}" 2>/dev/null
 	local w=${agent_in[$1]} r=${agent_out[$1]}
 	exec {w}>&- {r}<&-

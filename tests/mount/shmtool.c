@@ -323,12 +323,18 @@ bind_socket(const char *path)
 	return result;
 }
 
+/* A % in the path becomes 0, 1, 2 … */
 static long long
 open_many(const char *path, size_t count, int flags)
 {
+	const char *mark = strchr(path, '%');
+	char name[4096];
+
 	many = realloc(many, (n_many + count) * sizeof(many[0]));
 	for (size_t i = 0; i < count; i++) {
-		int fd = open(path, flags);
+		if (mark)
+			snprintf(name, sizeof(name), "%.*s%zu%s", (int)(mark - path), path, i, mark + 1);
+		int fd = open(mark ? name : path, flags);
 
 		if (fd < 0) {
 			sprintf(out, "%zu %s", i, errno_name(errno));

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * segfs: from the command line to a mount that answers.
+ *
+ * The parent forks before anything else and waits on a pipe. The child mounts, and writes
+ * to the pipe what went wrong, or, once the kernel has agreed on the protocol, how reads
+ * will go. Then the parent asks the mountpoint itself, and only then returns to the shell.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "mount/error.h"
+#include "mount/mount.h"
+#include "mount/mountpoint.h"
+#include "mount/options.h"
+
+/* Of capabilities(7); <linux/capability.h> is not needed for one number. */
+#define CAPABILITY_SYS_ADMIN 21
+
+/* What the child tells the parent: its verdict, then text up to the end. */
+#define TOLD_STARTED '+'
+#define TOLD_FAILED '-'
+
+typedef struct {
+	int parent_fd; /* -1: nobody waits, we are in the foreground or have started */
+} Report;
+
+static void report(const Report *to, char verdict, const char *text)
+{
+	if (to->parent_fd < 0) {
+		g_printerr("segfs: %s\n", text);
+		return;
+	}
+	g_autofree char *line = g_strdup_printf("%c%s", verdict, text);
+	if (write(to->parent_fd, line, strlen(line)) < 0)
+		g_warning("cannot tell how the start went: %s", g_strerror(errno));
+}
+
+static void log_to_syslog(const char *domain, GLogLevelFlags level, const char *message,
+			  gpointer data)
+{
+	syslog(level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL) ? LOG_ERR : LOG_WARNING, "%s",
+	       message);
+}
+
+static void log_of_libfuse(enum fuse_log_level level, const char *format, va_list arguments)
+{
+	g_autofree char *message = g_strdup_vprintf(format, arguments);
+
+	g_strchomp(message);
+	if (level == FUSE_LOG_DEBUG)
+		g_printerr("%s\n", message);
+	else if (level <= FUSE_LOG_WARNING)
+		g_warning("%s", message);
+}
+
+static void to_background(void)
+{
+	const int null = open("/dev/null", O_RDWR);
+
+	for (int fd = 0; null >= 0 && fd <= 2; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+	openlog("segfs", LOG_PID, LOG_DAEMON);
+	g_log_set_default_handler(log_to_syslog, NULL);
+}
+
+typedef struct {
+	Report report;
+	const char *why; /* passthrough was not asked for; NULL: it was */
+} Start;
+
+static void on_started(const char *way, void *data)
+{
+	Start *start = data;
+	g_autofree char *line =
+		g_strdup_printf("reads and mmap are %s", way ? way : start->why);
+
+	report(&start->report, TOLD_STARTED, line);
+	if (start->report.parent_fd >= 0) {
+		close(start->report.parent_fd);
+		start->report.parent_fd = -1;
+		to_background();
+	}
+}
+
+/* Passthrough takes CAP_SYS_ADMIN in the first user namespace, whose map is everybody. */
+static const char *why_no_passthrough(const Options *options)
+{
+	g_auto(SegfsCaller) self = {};
+	g_autofree char *map = NULL;
+	unsigned long inside, outside, length;
+
+	if (options->no_passthrough)
+		return "through the daemon: -o no_passthrough";
+	segfs_caller_self(&self);
+	if (!(self.caps & 1ULL << CAPABILITY_SYS_ADMIN) ||
+	    !g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) ||
+	    sscanf(map, "%lu %lu %lu", &inside, &outside, &length) != 3 || inside || outside ||
+	    length != UINT32_MAX)
+		return "through the daemon: native ones need CAP_SYS_ADMIN (root)";
+	return NULL;
+}
+
+/* libfuse and fusermount3 say on stderr why they could not mount; that is caught here. */
+static gboolean mount_session(struct fuse_session *session, const char *mountpoint, GError **error)
+{
+	const int caught = memfd_create("segfs-stderr", MFD_CLOEXEC);
+	const int before = dup(STDERR_FILENO);
+	char said[512] = "";
+
+	fflush(stderr);
+	if (caught >= 0)
+		dup2(caught, STDERR_FILENO);
+	const int r = fuse_session_mount(session, mountpoint);
+	fflush(stderr);
+	dup2(before, STDERR_FILENO);
+	close(before);
+	if (caught >= 0) {
+		const ssize_t n = pread(caught, said, sizeof(said) - 1, 0);
+		said[MAX(n, 0)] = '\0';
+		close(caught);
+	}
+	if (r == 0)
+		return TRUE;
+	g_strdelimit(g_strchomp(said), "\n", ';');
+	return segfs_error(error, "%s: cannot mount: %s; %s", mountpoint, *said ? said : "refused",
+			   geteuid() == 0 ? "is this a container without CAP_SYS_ADMIN?"
+					  : "you need fusermount3 (package fuse3) and a folder of "
+					    "your own");
+}
+
+static gboolean check_device(GError **error)
+{
+	if (access("/dev/fuse", F_OK) < 0)
+		return segfs_error(error, "no /dev/fuse: load the module (modprobe fuse), or give the "
+					  "container the device");
+	if (geteuid() == 0) {
+		const int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			return segfs_error(error, "/dev/fuse: %s; load the module (modprobe fuse), or "
+						  "give the container the device",
+					   g_strerror(errno));
+		close(fd);
+		return TRUE;
+	}
+	g_autofree char *helper = g_find_program_in_path("fusermount3");
+	return helper ? TRUE
+		      : segfs_error(error, "no fusermount3, by which those who are not root mount: "
+					   "install the package fuse3");
+}
+
+static gboolean make_tree(const Options *options, Tree **ret_tree, GError **error)
+{
+	int r = tree_new(&options->tree, ret_tree);
+
+	if (r == -ENOSYS)
+		return segfs_error(error, "no SysV shared memory here: the kernel lacks CONFIG_SYSVIPC, "
+					  "or /proc (sysvipc/shm) is not mounted");
+	if (r < 0)
+		return segfs_error(error, "%s: %s; name the folder of POSIX objects with -o shm_dir=DIR",
+				   options->tree.shm_dir ? options->tree.shm_dir : "/dev/shm",
+				   g_strerror(-r));
+	return TRUE;
+}
+
+/* Serves until it is unmounted or told to end. */
+static gboolean serve(const Options *options, const char *mountpoint, Start *start, GError **error)
+{
+	g_autoptr(Tree) tree = NULL;
+
+	start->why = why_no_passthrough(options);
+	if (!check_device(error) || !make_tree(options, &tree, error))
+		return FALSE;
+	Mount mount = {
+		.tree = tree,
+		.proc_root = segfs_ipc_proc_root(tree->ipc),
+		.want_passthrough = !start->why,
+		.started = on_started,
+		.started_data = start,
+	};
+	g_autofree char *kernel_options =
+		g_strdup_printf("fsname=segfs,subtype=segfs,nosuid,nodev%s%s",
+				options->allow_other ? ",allow_other" : "", options->kernel->str);
+	char *argv[] = {"segfs", "-o", kernel_options, options->debug ? "-d" : NULL, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(options->debug ? 4 : 3, argv);
+	struct fuse_session *session =
+		fuse_session_new(&args, &mount_ops, sizeof(mount_ops), &mount);
+
+	fuse_opt_free_args(&args);
+	if (!session)
+		return segfs_error(error, "cannot start a FUSE session");
+	gboolean done = FALSE;
+	if (fuse_set_signal_handlers(session) < 0) {
+		segfs_error(error, "cannot handle signals");
+	} else if (mount_session(session, mountpoint, error)) {
+		struct fuse_loop_config *config = fuse_loop_cfg_create();
+		if (options->max_threads)
+			fuse_loop_cfg_set_max_threads(config, options->max_threads);
+		const int r = fuse_session_loop_mt(session, config);
+		/* A signal's number, or 0 after an unmount, is a clean end. */
+		done = r >= 0 || segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
+		fuse_loop_cfg_destroy(config);
+		fuse_session_unmount(session);
+	}
+	fuse_remove_signal_handlers(session);
+	fuse_session_destroy(session);
+	g_clear_pointer(&mount.passthrough, passthrough_free);
+	return done;
+}
+
+/* What the parent waits for; its exit status. */
+static int await_start(int fd, const char *mountpoint)
+{
+	g_autoptr(GString) told = g_string_new(NULL);
+	char piece[512];
+	ssize_t n;
+	struct stat st;
+
+	while ((n = read(fd, piece, sizeof(piece))) > 0 || (n < 0 && errno == EINTR))
+		if (n > 0)
+			g_string_append_len(told, piece, n);
+	if (told->len == 0)
+		g_string_assign(told, "-the daemon ended before it could say why; see the system log");
+	g_printerr("segfs: %s\n", told->str + 1);
+	if (told->str[0] != TOLD_STARTED)
+		return 1;
+	if (stat(mountpoint, &st) < 0) {
+		g_printerr("segfs: %s: mounted, but it does not answer: %s\n", mountpoint,
+			   g_strerror(errno));
+		return 1;
+	}
+	return 0;
+}
+
+/* Few arenas and no growing threshold: what a large listing took goes back to the system. */
+static void tune_process(void)
+{
+	struct rlimit descriptors;
+
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+	umask(0);
+	if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
+		descriptors.rlim_cur = descriptors.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &descriptors);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	g_auto(Options) options = {};
+	g_autoptr(GError) error = NULL;
+	OptionsVerdict verdict;
+	Start start = {.report.parent_fd = -1};
+	int ends[2];
+
+	if (!options_parse(&argc, &argv, &options, &verdict, &error)) {
+		g_printerr("segfs: %s\n", error->message);
+		return 1;
+	}
+	if (verdict == OPTIONS_DONE)
+		return 0;
+	g_autofree char *mountpoint = mountpoint_prepare(options.mountpoint, &error);
+	if (!mountpoint) {
+		g_printerr("segfs: %s\n", error->message);
+		return 1;
+	}
+	if (!options.foreground) {
+		if (pipe2(ends, O_CLOEXEC) < 0) {
+			g_printerr("segfs: %s\n", g_strerror(errno));
+			return 1;
+		}
+		const pid_t child = fork();
+		if (child < 0) {
+			g_printerr("segfs: %s\n", g_strerror(errno));
+			return 1;
+		}
+		if (child > 0) {
+			close(ends[1]);
+			return await_start(ends[0], mountpoint);
+		}
+		close(ends[0]);
+		start.report.parent_fd = ends[1];
+		setsid();
+	}
+	fuse_set_log_func(log_of_libfuse);
+	tune_process();
+	if (chdir("/") < 0 || !serve(&options, mountpoint, &start, &error)) {
+		const char *why = error ? error->message : g_strerror(errno);
+		report(&start.report, TOLD_FAILED, why);
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
+
+#include <fuse_lowlevel.h>
+
+#include "mount/passthrough.h"
+#include "tree/tree.h"
+
+/* Seconds for which the kernel may keep what a listing told it; all else it asks anew. */
+#define LISTED_VALID 1.0
+
+typedef struct {
+	Tree *tree;
+	const char *proc_root;
+	Passthrough *passthrough; /* NULL: all reads and writes come through us */
+	bool want_passthrough;
+	/* Says, once, that the kernel has agreed on how it talks to us. */
+	void (*started)(const char *way, void *data);
+	void *started_data;
+} Mount;
+
+extern const struct fuse_lowlevel_ops mount_ops;
+
+/* What the handlers share. Each answers a request exactly once. */
+static inline Mount *mount_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline Node *node_of(fuse_req_t req, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? mount_of(req)->tree->root : (Node *)(uintptr_t)ino;
+}
+
+static inline fuse_ino_t ino_of(fuse_req_t req, const Node *node)
+{
+	return node == mount_of(req)->tree->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+}
+
+/* A file's handle is its address; the lowest bit says that this open has a passthrough id. */
+#define HANDLE_PASSED 1UL
+
+static inline File *file_of(const struct fuse_file_info *fi)
+{
+	return fi ? (File *)(uintptr_t)(fi->fh & ~HANDLE_PASSED) : NULL;
+}
+
+/* The caller with its groups and capabilities, or with its ids alone. */
+void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller);
+
+/* r is 0 or -errno of something done to a node, not to a name. */
+void reply_result(fuse_req_t req, int r);
+/* The same of something done to a name. */
+void reply_name_result(fuse_req_t req, int r);
+
+/* What is asked of a name's node: ENOENT, which the kernel would hand on, becomes ESTALE,
+ * upon which it looks the name up again. */
+int node_error(int r);
+
+/* Attributes and number of node for the kernel, which from now on knows it once more. */
+int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);
+
+/* ops_file.c */
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi);
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+	      struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+		  struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
+
+/* ops_folder.c */
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		    struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* ops_lock.c */
+void lock_init(void);
+void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation);
+void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock);
+void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
+	      int sleep);

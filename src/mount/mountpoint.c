@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "mount/mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mount/error.h"
+
+/* Is the topmost mount at path a segfs? A line of mountinfo: proc_pid_mountinfo(5). */
+static gboolean is_segfs(const char *path)
+{
+	g_autofree char *mountinfo = NULL;
+	gboolean found = FALSE;
+
+	if (!g_file_get_contents("/proc/self/mountinfo", &mountinfo, NULL, NULL))
+		return FALSE;
+	g_auto(GStrv) lines = g_strsplit(mountinfo, "\n", -1);
+	for (char **line = lines; *line; line++) {
+		g_auto(GStrv) fields = g_strsplit(*line, " ", -1);
+		const char *type = strstr(*line, " - ");
+		if (!type || g_strv_length(fields) < 5)
+			continue;
+		/* Blanks in it are written as in C: \040. */
+		g_autofree char *mounted_at = g_strcompress(fields[4]);
+		if (!strcmp(mounted_at, path))
+			found = g_str_has_prefix(type, " - fuse.segfs ");
+	}
+	return found;
+}
+
+/* realpath(3) of a dead mount fails; that of the folder that it is in does not. */
+static char *path_of_dead(const char *given)
+{
+	g_autofree char *clean = g_canonicalize_filename(given, NULL);
+	g_autofree char *folder = g_path_get_dirname(clean), *name = g_path_get_basename(clean);
+	char *real = realpath(folder, NULL);
+	char *path = real ? g_build_filename(real, name, NULL) : NULL;
+
+	free(real);
+	return path;
+}
+
+static void take_away_dead(const char *given)
+{
+	g_autofree char *path = path_of_dead(given);
+
+	if (!path || !is_segfs(path) || umount2(path, MNT_DETACH) == 0)
+		return;
+	char *argv[] = {"fusermount3", "-u", "-z", path, NULL};
+	g_spawn_sync(NULL, argv, NULL,
+		     G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+		     NULL, NULL, NULL, NULL, NULL, NULL);
+}
+
+static gboolean is_empty(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	gboolean empty = TRUE;
+
+	if (!dir)
+		return TRUE; /* not ours to see, nor to hide: mounting will tell */
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			empty = FALSE;
+	closedir(dir);
+	return empty;
+}
+
+char *mountpoint_prepare(const char *given, GError **error)
+{
+	struct stat st;
+
+	if (stat(given, &st) < 0 && errno == ENOTCONN)
+		take_away_dead(given);
+	if (stat(given, &st) < 0) {
+		if (errno == ENOENT)
+			segfs_error(error, "%s: no such folder; make it: mkdir -p %s", given, given);
+		else if (errno == ENOTCONN)
+			segfs_error(error, "%s: a dead mount is there; take it away: umount -l %s",
+				    given, given);
+		else
+			segfs_error(error, "%s: %s; give a folder that you may mount on", given,
+				    g_strerror(errno));
+		return NULL;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		segfs_error(error, "%s: not a folder; give an empty folder", given);
+		return NULL;
+	}
+	g_autofree char *path = realpath(given, NULL);
+	if (!path) {
+		segfs_error(error, "%s: %s", given, g_strerror(errno));
+		return NULL;
+	}
+	if (is_segfs(path)) {
+		segfs_error(error, "%s: a segfs is mounted there already; to end it: fusermount3 -u %s",
+			    path, path);
+		return NULL;
+	}
+	if (!is_empty(path)) {
+		segfs_error(error, "%s: not empty, and a mount would hide what is in it; give an empty "
+				   "folder",
+			    path);
+		return NULL;
+	}
+	return g_strdup(path);
+}

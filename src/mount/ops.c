@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The table of what the kernel can ask, and the requests that are about nodes and names.
+ * Each takes the node from its number, calls the node's verb, and answers once. A node's
+ * number is its address: the kernel gives back only what it was given and has not
+ * forgotten. ENOSYS is never an answer: the kernel takes it for the whole mount.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mount/mount.h"
+
+void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	if (whole)
+		segfs_caller_read(ret_caller, mount_of(req)->proc_root, ctx->pid, ctx->uid, ctx->gid,
+				  ctx->umask);
+	else
+		*ret_caller = (SegfsCaller){
+			.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid, .umask = ctx->umask};
+}
+
+int node_error(int r)
+{
+	return r == -ENOENT ? -ESTALE : r;
+}
+
+void reply_name_result(fuse_req_t req, int r)
+{
+	/* Not the program that asks is out of descriptors, we are. */
+	fuse_reply_err(req, r == -EMFILE ? ENFILE : r == -ENOSYS ? EOPNOTSUPP : -r);
+}
+
+void reply_result(fuse_req_t req, int r)
+{
+	reply_name_result(req, node_error(r));
+}
+
+int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
+{
+	struct fuse_entry_param entry = {.ino = ino_of(req, node), .generation = 1};
+	int r = node->ops->getattr(node, true, &entry.attr);
+
+	if (r < 0)
+		return r;
+	node_remember(node);
+	*ret_entry = entry;
+	return 0;
+}
+
+static void reply_entry(fuse_req_t req, int r, Node *found)
+{
+	g_autoptr(Node) node = r == 0 ? found : NULL;
+	struct fuse_entry_param entry;
+
+	if (r == 0)
+		r = entry_of(req, node, &entry);
+	if (r < 0)
+		reply_name_result(req, r);
+	else if (fuse_reply_entry(req, &entry) == -ENOENT)
+		node_forget(node, 1);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	Node *folder = node_of(req, parent), *node = NULL;
+	g_auto(SegfsCaller) caller = {};
+	int r = -ENOTDIR;
+
+	caller_of(req, folder->ops->looks_as_caller, &caller);
+	if (folder->ops->lookup)
+		r = folder->ops->lookup(folder, &caller, name, &node);
+	reply_entry(req, r, node);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+	if (ino != FUSE_ROOT_ID)
+		node_forget(node_of(req, ino), n);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		if (forgets[i].ino != FUSE_ROOT_ID)
+			node_forget(node_of(req, forgets[i].ino), forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void reply_attr(fuse_req_t req, Node *node, int r)
+{
+	struct stat st;
+
+	if (r == 0)
+		r = node->ops->getattr(node, false, &st);
+	if (r < 0)
+		reply_result(req, r);
+	else
+		fuse_reply_attr(req, &st, 0);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	reply_attr(req, node_of(req, ino), 0);
+}
+
+static struct timespec time_of(int to_set, int set, int now, struct timespec given)
+{
+	if (to_set & now)
+		return (struct timespec){.tv_nsec = UTIME_NOW};
+	return to_set & set ? given : (struct timespec){.tv_nsec = UTIME_OMIT};
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		       struct fuse_file_info *fi)
+{
+	Node *node = node_of(req, ino);
+	g_auto(SegfsCaller) caller = {};
+	const NodeChange change = {
+		.has_mode = to_set & FUSE_SET_ATTR_MODE,
+		.has_owner = to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID),
+		.has_size = to_set & FUSE_SET_ATTR_SIZE,
+		.has_times = to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME |
+				       FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW),
+		.mode = attr->st_mode & 07777,
+		.uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1,
+		.gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1,
+		.size = attr->st_size,
+		.times = {time_of(to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW,
+				  attr->st_atim),
+			  time_of(to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW,
+				  attr->st_mtim)},
+	};
+
+	caller_of(req, true, &caller);
+	reply_attr(req, node,
+		   node->ops->setattr ? node->ops->setattr(node, &caller, file_of(fi), &change)
+				      : -EPERM);
+}
+
+static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	Node *node = node_of(req, ino);
+	g_auto(SegfsCaller) caller = {};
+	int r = 0;
+
+	if (node->ops->access) {
+		caller_of(req, true, &caller);
+		r = node->ops->access(node, &caller, mask);
+	}
+	reply_result(req, r);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	Node *node = node_of(req, ino);
+	g_autofree char *target = NULL;
+	int r = node->ops->readlink ? node->ops->readlink(node, &target) : -EINVAL;
+
+	if (r < 0)
+		reply_result(req, r);
+	else
+		fuse_reply_readlink(req, target);
+}
+
+static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device,
+		 const char *target)
+{
+	Node *folder = node_of(req, parent), *node = NULL;
+	g_auto(SegfsCaller) caller = {};
+	int r = -EPERM;
+
+	caller_of(req, true, &caller);
+	if (folder->ops->make)
+		r = folder->ops->make(folder, &caller, name, mode, device, target, &node);
+	reply_entry(req, r, node);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+	make(req, parent, name, mode, device, NULL);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	make(req, parent, name, mode | S_IFDIR, 0, NULL);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	make(req, parent, name, S_IFLNK | 0777, 0, target);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	Node *folder = node_of(req, parent), *node = node_of(req, ino);
+	g_auto(SegfsCaller) caller = {};
+	int r = -EPERM;
+
+	caller_of(req, true, &caller);
+	if (folder->ops->link)
+		r = folder->ops->link(folder, &caller, name, node);
+	reply_entry(req, r, r == 0 ? node_ref(node) : NULL);
+}
+
+static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, bool is_folder)
+{
+	Node *folder = node_of(req, parent);
+	g_auto(SegfsCaller) caller = {};
+	int r = -EPERM;
+
+	caller_of(req, true, &caller);
+	if (folder->ops->remove)
+		r = folder->ops->remove(folder, &caller, name, is_folder);
+	reply_name_result(req, r);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	remove_name(req, parent, name, false);
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	remove_name(req, parent, name, true);
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
+		      const char *to_name, unsigned int flags)
+{
+	Node *folder = node_of(req, parent), *to_folder = node_of(req, to_parent);
+	g_auto(SegfsCaller) caller = {};
+	int r;
+
+	if (folder->ops != to_folder->ops) {
+		r = -EXDEV; /* so that mv copies and removes */
+	} else if (!folder->ops->rename) {
+		r = -EPERM;
+	} else {
+		caller_of(req, true, &caller);
+		r = folder->ops->rename(folder, &caller, name, to_folder, to_name, flags);
+	}
+	reply_name_result(req, r);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	Node *node = node_of(req, ino);
+	struct statvfs st = {.f_namemax = NAME_MAX, .f_bsize = 4096, .f_frsize = 4096};
+	int r = node->ops->statfs ? node->ops->statfs(node, &st) : 0;
+
+	if (r < 0)
+		reply_result(req, r);
+	else
+		fuse_reply_statfs(req, &st);
+}
+
+/* size 0: only how long it is. */
+static void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size)
+{
+	gsize length;
+
+	if (r < 0) {
+		reply_result(req, r);
+		return;
+	}
+	const void *data = g_bytes_get_data(bytes, &length);
+	if (size == 0)
+		fuse_reply_xattr(req, length);
+	else if (length > size)
+		reply_result(req, -ERANGE);
+	else
+		fuse_reply_buf(req, data, length);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	Node *node = node_of(req, ino);
+	g_autoptr(GBytes) value = NULL;
+	g_auto(SegfsCaller) caller = {};
+	int r = -EOPNOTSUPP;
+
+	if (node->ops->get_xattr) {
+		caller_of(req, true, &caller);
+		r = node->ops->get_xattr(node, &caller, name, &value);
+	}
+	reply_bytes(req, r, value, size);
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	Node *node = node_of(req, ino);
+	g_autoptr(GBytes) names = NULL;
+	g_auto(SegfsCaller) caller = {};
+	int r = -EOPNOTSUPP;
+
+	if (node->ops->list_xattr) {
+		caller_of(req, true, &caller);
+		r = node->ops->list_xattr(node, &caller, &names);
+	}
+	reply_bytes(req, r, names, size);
+}
+
+static void set_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *bytes,
+		      size_t size, int flags)
+{
+	Node *node = node_of(req, ino);
+	g_auto(SegfsCaller) caller = {};
+	int r = -EOPNOTSUPP;
+
+	if (node->ops->set_xattr) {
+		caller_of(req, true, &caller);
+		r = node->ops->set_xattr(node, &caller, name, bytes, size, flags);
+	}
+	reply_result(req, r);
+}
+
+static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *bytes,
+			size_t size, int flags)
+{
+	/* An empty value is a value. */
+	set_xattr(req, ino, name, bytes ? bytes : "", size, flags);
+}
+
+static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	set_xattr(req, ino, name, NULL, 0, 0);
+}
+
+static void want(struct fuse_conn_info *conn, unsigned int capability, bool wanted)
+{
+	conn->want &= ~capability;
+	if (wanted)
+		conn->want |= conn->capable & capability;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	Mount *mount = userdata;
+	const bool can = conn->capable & FUSE_CAP_PASSTHROUGH;
+
+	want(conn, FUSE_CAP_READDIRPLUS, true);
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO, false);
+	want(conn, FUSE_CAP_DONT_MASK, true); /* a default ACL overrides the umask */
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV, true);
+	want(conn, FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, true);
+	want(conn, FUSE_CAP_SPLICE_READ, false);
+	if (mount->want_passthrough && can) {
+		want(conn, FUSE_CAP_PASSTHROUGH, true);
+		conn->max_backing_stack_depth = 1; /* on tmpfs, which stacks on nothing */
+		mount->passthrough = passthrough_new();
+	}
+	lock_init();
+	mount->started(mount->passthrough	? "native, by FUSE passthrough"
+		       : mount->want_passthrough ? "through the daemon: this kernel has no FUSE "
+						   "passthrough (it came with Linux 6.9)"
+						 : NULL,
+		       mount->started_data);
+}
+
+const struct fuse_lowlevel_ops mount_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.access = op_access,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.symlink = op_symlink,
+	.link = op_link,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.rename = op_rename,
+	.statfs = op_statfs,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.setxattr = op_setxattr,
+	.removexattr = op_removexattr,
+	.open = op_open,
+	.create = op_create,
+	.tmpfile = op_tmpfile,
+	.release = op_release,
+	.flush = op_flush,
+	.read = op_read,
+	.write = op_write,
+	.fallocate = op_fallocate,
+	.lseek = op_lseek,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.flock = op_flock,
+	.getlk = op_getlk,
+	.setlk = op_setlk,
+};

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The requests that are about an open file. */
+
+#include <errno.h>
+
+#include "mount/mount.h"
+
+/*
+ * How the kernel is to treat this open: reads and mmap natively where there is
+ * passthrough, else all through us and nothing cached, since the memory changes under any
+ * cache. Shared mmap is ENODEV then.
+ */
+static int describe(fuse_req_t req, File *file, struct fuse_file_info *fi)
+{
+	Passthrough *passthrough = mount_of(req)->passthrough;
+	const int fd = file->ops->memory_fd ? file->ops->memory_fd(file) : -1;
+	int id = 0;
+
+	if (passthrough && fd >= 0) {
+		int r = passthrough_open(passthrough, req, file->node, fd, &id);
+		if (r < 0)
+			return r;
+	}
+	fi->fh = (uintptr_t)file | (id ? HANDLE_PASSED : 0);
+	fi->backing_id = id;
+	fi->direct_io = id == 0 || file->through_us;
+	fi->parallel_direct_writes = fi->direct_io;
+	return 0;
+}
+
+static void close_file(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	File *file = file_of(fi);
+
+	if (fi->fh & HANDLE_PASSED)
+		passthrough_release(mount_of(req)->passthrough, req, file->node);
+	file_free(file);
+}
+
+/* Answers an open of a node that is known, or of one that it has made. */
+static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_info *fi, Node *made)
+{
+	g_autoptr(File) file = opened;
+	g_autoptr(Node) node = made;
+	struct fuse_entry_param entry;
+	Passthrough *passthrough = mount_of(req)->passthrough;
+
+	if (r == 0)
+		r = describe(req, file, fi);
+	if (r < 0) {
+		if (node)
+			reply_name_result(req, r);
+		else
+			reply_result(req, r);
+		return;
+	}
+	if (node && (r = entry_of(req, node, &entry)) < 0) {
+		close_file(req, fi);
+		file = NULL;
+		reply_name_result(req, r);
+		return;
+	}
+	file = NULL;
+	r = node ? fuse_reply_create(req, &entry, fi) : fuse_reply_open(req, fi);
+	if (r != -ENOENT)
+		return;
+	/* Interrupted: the kernel will not release what it has not heard of. */
+	if (node)
+		node_forget(node, 1);
+	if (fi->fh & HANDLE_PASSED)
+		passthrough_abandon(passthrough, file_of(fi)->node);
+	file_free(file_of(fi));
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	Node *node = node_of(req, ino);
+	g_auto(SegfsCaller) caller = {};
+	File *file = NULL;
+	int r = -EACCES;
+
+	caller_of(req, true, &caller);
+	if (node->ops->open)
+		r = node->ops->open(node, &caller, fi->flags, &file);
+	reply_opened(req, r, file, fi, NULL);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
+	Node *folder = node_of(req, parent), *node = NULL;
+	g_auto(SegfsCaller) caller = {};
+	File *file = NULL;
+	int r = -EPERM;
+
+	caller_of(req, true, &caller);
+	if (folder->ops->create)
+		r = folder->ops->create(folder, &caller, name, fi->flags, mode, &node, &file);
+	reply_opened(req, r, file, fi, node);
+}
+
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	Node *folder = node_of(req, parent), *node = NULL;
+	g_auto(SegfsCaller) caller = {};
+	File *file = NULL;
+	int r = -EOPNOTSUPP;
+
+	caller_of(req, true, &caller);
+	if (folder->ops->make_nameless)
+		r = folder->ops->make_nameless(folder, &caller, fi->flags, mode, &node, &file);
+	reply_opened(req, r, file, fi, node);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	close_file(req, fi);
+	fuse_reply_err(req, 0);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	File *file = file_of(fi);
+	g_auto(SegfsCaller) caller = {};
+	int r = 0;
+
+	if (file->ops->unlock_all)
+		file->ops->unlock_all(file, fi->lock_owner);
+	if (file->ops->flush && file->through_us) {
+		caller_of(req, true, &caller);
+		r = file->ops->flush(file, &caller);
+	}
+	reply_name_result(req, r);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	File *file = file_of(fi);
+	FileSpan span;
+	int r = file->ops->read ? file->ops->read(file, size, offset, &span) : -EBADF;
+
+	if (r < 0) {
+		reply_name_result(req, r);
+	} else if (span.fd < 0 || span.size == 0) {
+		fuse_reply_buf(req, span.bytes, span.size);
+	} else {
+		struct fuse_bufvec data = FUSE_BUFVEC_INIT(span.size);
+		data.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+		data.buf[0].fd = span.fd;
+		data.buf[0].pos = span.offset;
+		fuse_reply_data(req, &data, 0);
+	}
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+	      struct fuse_file_info *fi)
+{
+	File *file = file_of(fi);
+	const ssize_t n = file->ops->write ? file->ops->write(file, bytes, size, offset) : -EBADF;
+
+	if (n < 0)
+		reply_name_result(req, n);
+	else
+		fuse_reply_write(req, n);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+		  struct fuse_file_info *fi)
+{
+	File *file = file_of(fi);
+
+	reply_name_result(req, file->ops->allocate ? file->ops->allocate(file, mode, offset, length)
+						   : -EOPNOTSUPP);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+	File *file = file_of(fi);
+	const off_t found = file->ops->seek ? file->ops->seek(file, offset, whence) : -EINVAL;
+
+	if (found < 0)
+		reply_name_result(req, found);
+	else
+		fuse_reply_lseek(req, found);
+}

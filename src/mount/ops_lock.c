@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Locks. One that can be had at once is answered at once; one that must wait does so on a
+ * thread of its own, so that no request waits behind it, and can be interrupted: a program
+ * that is killed while it waits would otherwise stay until the lock is free.
+ *
+ * An interrupt must end the waiting system call, and a signal that comes just before the
+ * call would be lost. So it is not sent once but by a timer, again and again, from the
+ * interrupt until the call is over.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mount/mount.h"
+
+#define WAKE_SIGNAL SIGUSR1
+#define WAKE_EVERY_NS (10 * 1000 * 1000)
+
+typedef struct {
+	fuse_req_t req;
+	File *file;
+	bool is_flock;
+	int operation; /* of flock(2) */
+	uint64_t owner;
+	struct flock lock; /* of fcntl(2) */
+
+	GMutex guard;  /* protects what follows */
+	bool has_timer; /* there is a thread to wake */
+	bool interrupted;
+	timer_t timer;
+} Wait;
+
+static void on_wake(int signal_number)
+{
+}
+
+void lock_init(void)
+{
+	const struct sigaction wake = {.sa_handler = on_wake}; /* no SA_RESTART */
+
+	sigaction(WAKE_SIGNAL, &wake, NULL);
+}
+
+static int take(const Wait *wait, bool block)
+{
+	File *file = wait->file;
+
+	if (wait->is_flock)
+		return file->ops->flock(file, wait->operation | (block ? 0 : LOCK_NB));
+	struct flock lock = wait->lock;
+	return file->ops->lock(file, wait->owner, block ? F_SETLKW : F_SETLK, &lock);
+}
+
+/* Call with the guard held. */
+static void wake(Wait *wait)
+{
+	const struct itimerspec often = {
+		.it_value.tv_nsec = 1,
+		.it_interval.tv_nsec = WAKE_EVERY_NS,
+	};
+
+	timer_settime(wait->timer, 0, &often, NULL);
+}
+
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	Wait *wait = data;
+
+	g_mutex_lock(&wait->guard);
+	wait->interrupted = true;
+	if (wait->has_timer)
+		wake(wait);
+	g_mutex_unlock(&wait->guard);
+}
+
+static int wait_for_lock(Wait *wait)
+{
+	struct sigevent event = {
+		.sigev_notify = SIGEV_THREAD_ID,
+		.sigev_signo = WAKE_SIGNAL,
+		._sigev_un._tid = syscall(SYS_gettid),
+	};
+	sigset_t wakes;
+	int r;
+
+	sigemptyset(&wakes);
+	sigaddset(&wakes, WAKE_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &wakes, NULL);
+	if (timer_create(CLOCK_MONOTONIC, &event, &wait->timer) < 0)
+		return -ENOLCK;
+	g_mutex_lock(&wait->guard);
+	wait->has_timer = true;
+	if (wait->interrupted)
+		wake(wait);
+	g_mutex_unlock(&wait->guard);
+
+	do {
+		r = take(wait, true);
+	} while (r == -EINTR && !wait->interrupted);
+
+	g_mutex_lock(&wait->guard);
+	wait->has_timer = false;
+	timer_delete(wait->timer);
+	g_mutex_unlock(&wait->guard);
+	return r;
+}
+
+static gpointer wait_thread(gpointer data)
+{
+	Wait *wait = data;
+	const int r = wait_for_lock(wait);
+
+	/* No interrupt comes after this. */
+	fuse_req_interrupt_func(wait->req, NULL, NULL);
+	reply_name_result(wait->req, r);
+	g_mutex_clear(&wait->guard);
+	g_free(wait);
+	return NULL;
+}
+
+static void lock(const Wait *wanted, bool block)
+{
+	int r = take(wanted, false);
+
+	if (!block || (r != -EAGAIN && r != -EACCES)) {
+		reply_name_result(wanted->req, r);
+		return;
+	}
+	Wait *wait = g_memdup2(wanted, sizeof(*wanted));
+	g_mutex_init(&wait->guard);
+	fuse_req_interrupt_func(wait->req, on_interrupt, wait);
+	g_autoptr(GThread) thread = g_thread_try_new("lock", wait_thread, wait, NULL);
+	if (thread)
+		return;
+	fuse_req_interrupt_func(wait->req, NULL, NULL);
+	reply_name_result(wait->req, -ENOLCK);
+	g_mutex_clear(&wait->guard);
+	g_free(wait);
+}
+
+void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation)
+{
+	const Wait wanted = {
+		.req = req,
+		.file = file_of(fi),
+		.is_flock = true,
+		.operation = operation & ~LOCK_NB,
+	};
+
+	if (!wanted.file->ops->flock)
+		reply_name_result(req, -EOPNOTSUPP);
+	else
+		lock(&wanted, !(operation & LOCK_NB));
+}
+
+void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fields,
+	      int sleep)
+{
+	const Wait wanted = {
+		.req = req, .file = file_of(fi), .owner = fi->lock_owner, .lock = *fields};
+
+	if (!wanted.file->ops->lock)
+		reply_name_result(req, -EOPNOTSUPP);
+	else
+		lock(&wanted, sleep);
+}
+
+void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fields)
+{
+	File *file = file_of(fi);
+	int r = file->ops->lock ? file->ops->lock(file, fi->lock_owner, F_GETLK, fields)
+				: -EOPNOTSUPP;
+
+	if (r < 0)
+		reply_name_result(req, r);
+	else
+		fuse_reply_lock(req, fields);
+}

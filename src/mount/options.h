@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+
+#include "tree/tree.h"
+
+typedef struct {
+	bool foreground, debug;
+	bool allow_other, no_passthrough;
+	guint max_threads; /* 0: libfuse's own */
+	TreeOptions tree;
+	GString *kernel; /* what the kernel and libfuse are to be told, by commas */
+	char *mountpoint; /* as given */
+} Options;
+
+/* What is left to do once the command line has been read. */
+typedef enum { OPTIONS_MOUNT, OPTIONS_DONE } OptionsVerdict;
+
+/* DONE where help or version have been printed. FALSE with error where they make no sense. */
+gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVerdict *ret_verdict,
+		       GError **error);
+void options_clear(Options *options);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)

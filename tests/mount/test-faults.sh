@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What goes wrong stays with the program that asked, and with segfs. (with-mount -n)
+. "$(dirname "$0")/lib.sh"
+
+start() { segfs_start "$MNT" "$SEGFS_OPTIONS${2:+,$2}" ${1:+$1}; }
+
+# kill -9 in mid-write: every page is old or new, and nothing else is touched.
+size=$((16 << 20))
+id=$(mkseg $size 0640 0xf01)
+other=$(mkseg 10000 0600 0xf02)
+do_ops "shmat a $other" "fill a o" >/dev/null
+head -c $size /dev/zero | tr '\0' b >"$TESTDIR/b"
+agent A
+tell A shmat a "$id" >/dev/null
+past() { [ "$(tell A peek a "$1" 1)" = b ]; }
+for round in 1 2 3 4 5; do
+	tell A fill a a >/dev/null
+	if ! start; then
+		tap_fail "round $round: segfs starts, on the folder where it was killed, too"
+		break
+	fi
+	dd if="$TESTDIR/b" of="$MNT/sysv/$id" bs=1M conv=notrunc status=none 2>"$TESTDIR/dd.err" &
+	writer=$!
+	# Some way into the write, each time another.
+	until_true 20 past $((round * 2 << 20)) || diag "round $round: the write has not got that far"
+	kill -KILL "${segfs_pid[$MNT]}"
+	wait "${segfs_pid[$MNT]}" 2>/dev/null
+	unset "segfs_pid[$MNT]"
+	wait $writer
+	status=$?
+	pages=$(tell A pages a a b)
+	like "$pages" ' other=0$' "round $round: killed in mid-write, each page is old or new ($pages, writer's status $status)"
+	# A slow machine may kill after the last byte; then this round has proved less.
+	[ $status -ne 0 ] || diag "round $round: the write was already through"
+	is "$(ipc "$id" size) $(ipc "$id" mode) $(ipc "$id" nattch)" "$size 640 1" "round $round: the segment is as it was otherwise"
+	is "$(do_ops "shmat a $other" "peek a 0 10000" | tail -n 1)" 'o{10000}' "round $round: another segment is untouched"
+	fails_with ENOTCONN "round $round: the dead mount says so" stat "$MNT/README"
+done
+ok "mounted again by segfs itself" start
+ok "it reads" sh -c "cat '$MNT/sysv/$id' | tr -d ab | cmp - /dev/null"
+ok "and writes" cp "$TESTDIR/b" "$MNT/sysv/$id"
+is "$(tell A pages a a b)" "a=0 b=4096 other=0" "to the same segment"
+# A pending creation dies with the daemon.
+agent P
+tell P open a "$MNT/key/0xf03" 'O_RDWR|O_CREAT' 0600 >/dev/null
+tell P write a abc >/dev/null
+kill -KILL "${segfs_pid[$MNT]}"
+wait "${segfs_pid[$MNT]}" 2>/dev/null
+unset "segfs_pid[$MNT]"
+isnt "$(tell P close a)" "no answer" "close after the daemon was killed does not hang"
+quit P
+is "$(tail -n +2 /proc/sysvipc/shm | wc -l)" 2 "no segment was made by what was pending"
+ok "in the background, too, it mounts over its dead predecessor" "$SEGFS" ${SEGFS_OPTIONS:+-o "$SEGFS_OPTIONS"} "$MNT"
+ok "answers" test -s "$MNT/README"
+ok "umount" umount "$MNT"
+fails "and nothing is left below" segfs_mounted "$MNT"
+quit A
+
+# Out of descriptors: an error for who asks, then work as before.
+mkdir /dev/shm/many
+"$SHMTOOL" run "mkfiles /dev/shm/many/f 300" >/dev/null
+ids=()
+for _ in $(seq 150); do ids+=("$(mkseg 4096 0600)"); done
+ok "start with 64 descriptors" start "prlimit --nofile=64:64"
+count_fds() { ls "/proc/${segfs_pid[$MNT]}/fd" | wc -l; }
+is "$(ls -l "$MNT/posix/many" | grep -c '^-')" 300 "300 objects are listed with 64 descriptors"
+is "$(ls -l "$MNT/sysv" | grep -c '^-')" $((${#ids[@]} + 2)) "so are the segments"
+is "$(find "$MNT/posix/many" -type f -exec cat {} + | wc -c)" 0 "and read one after the other"
+fds=$(count_fds)
+agent A
+result=$(tell A openmany "$MNT/posix/many/f%" 300 O_RDONLY)
+like "$result" '^([0-9]+ (EMFILE|ENFILE)|300 ok)$' "opening 300 at once: an error of that kind, or success ($result)"
+ok "segfs lives" segfs_alive "$MNT"
+ok "and still answers a stat" timeout 20 stat "$MNT"
+# May fail, must not hang.
+for command in "ls $MNT/posix" "ls $MNT/sysv" "cat $MNT/sysv/${ids[0]}" "touch $MNT/posix/new" "truncate -s 1 $MNT/key/0xf10"; do
+	timeout 20 $command >/dev/null 2>"$TESTDIR/err"
+	isnt $? 124 "out of descriptors: '${command%% *} ${command##*/}' does not hang"
+	unlike "$(cat "$TESTDIR/err")" 'Input/output|not connected' "nor says EIO"
+done
+tell A closemany >/dev/null
+ok "closed, all works again" sh -c "ls '$MNT/posix' '$MNT/sysv' >/dev/null && cat '$MNT/posix/many/f7' '$MNT/sysv/${ids[3]}'"
+result=$(tell A openmany "$MNT/sysv/${ids[0]}" 300 O_RDWR)
+like "$result" '^([0-9]+ (EMFILE|ENFILE|ENOMEM)|300 ok)$' "one segment opened 300 times ($result)"
+tell A closemany >/dev/null
+n=0
+for i in "${ids[@]}"; do
+	answer=$(tell A openmany "$MNT/sysv/$i" 1 O_RDWR)
+	[ "$answer" = "1 ok" ] || break
+	n=$((n + 1))
+done
+like "$answer" '^(0 (EMFILE|ENFILE)|1 ok)$' "150 segments open at once: an error of that kind, or success (after $n: $answer)"
+tell A closemany >/dev/null
+quit A
+few() { [ "$(count_fds)" -le $((fds + 4)) ]; }
+ok "its descriptors are back where they were" until_true 20 few
+ok "and it works" sh -c "cat '$MNT/posix/many/f8' '$MNT/sysv/${ids[4]}' && echo x >'$MNT/posix/many/new'"
+segfs_stop_ok "$MNT" "ends cleanly"
+is "$(tail -n +2 /proc/sysvipc/shm | awk '$7 != 0' | wc -l)" 0 "no attach is left"
+
+# The program's own limit is the program's.
+ok "start" start
+fails_with EMFILE "a program out of descriptors" prlimit --nofile=10:10 bash -c 'exec 3<"$0" 4<"$0" 5<"$0" 6<"$0" 7<"$0" 8<"$0" 9<"$0"; cat 11<"$0" "$0"' "$MNT/sysv/${ids[0]}"
+ok "no one else" cat "$MNT/sysv/${ids[0]}"
+fails_with EFBIG "RLIMIT_FSIZE of the caller" prlimit --fsize=1000 sh -c "trap '' XFSZ; head -c 5000 /dev/zero >'$MNT/posix/limited'"
+segfs_stop_ok "$MNT" "ends cleanly"
+
+# No memory, here: no room to attach in.
+if sanitized; then
+	skip "no room to attach" "a sanitizer takes all addresses there are"
+else
+	huge=$("$SHMTOOL" run "shmget 0 64G IPC_CREAT|SHM_NORESERVE|0600")
+	ok "start with 2 GiB of addresses" start "prlimit --as=2147483648"
+	fails_with ENOMEM "a segment of 64 GiB" head -c 1 "$MNT/sysv/$huge"
+	fails_with ENOMEM "for writing" do_ops "open a $MNT/sysv/$huge O_RDWR"
+	ok "smaller ones open" cat "$MNT/sysv/$id"
+	is "$(stat -c %s "$MNT/sysv/$huge")" $((64 << 30)) "stat works"
+	ok "rm works" rm "$MNT/sysv/$huge"
+	segfs_stop_ok "$MNT" "ends cleanly"
+fi
+done_testing
