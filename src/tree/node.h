@@ -40,7 +40,7 @@ struct Node {
 	guint refs;
 };
 
-/* What setattr changes; a uid or gid of -1 stays. */
+/* What setattr changes; a uid or gid of -1 stays, and is -1 where !has_owner. */
 typedef struct {
 	bool has_mode, has_owner, has_size, has_times;
 	mode_t mode;

@@ -162,7 +162,9 @@ static int posix_setattr(Node *base, const SegfsCaller *caller, File *file, cons
 	if (r < 0)
 		return r;
 	fd_path(fd, path);
-	if (change->has_owner)
+	/* What changes nothing is a chown to nobody new, which clears set-user-id bits. */
+	const bool nothing = !change->has_mode && !change->has_size && !change->has_times;
+	if (change->has_owner || nothing)
 		r = SEGFS_AS(caller, fchownat(fd, "", change->uid, change->gid, AT_EMPTY_PATH));
 	if (r == 0 && change->has_mode)
 		r = SEGFS_AS(caller, chmod(path, change->mode));

@@ -11,7 +11,7 @@ typedef struct Pending Pending;
 
 typedef struct {
 	Node node;
-	int shmid;
+	int shmid; /* -1: it was pending and never made */
 	guint n_open;	     /* files; protected by lock, as is what follows */
 	GMutex lock;	     /* not held while another node's is */
 	SegfsMemory *memory; /* of its files; NULL: not open, or pending */

@@ -203,6 +203,11 @@ static void segment_file_free(File *file)
 	if (segment_file->counted && --node->n_open == 0) {
 		if (node->pending)
 			pending_release(node);
+		if (node->pending) {
+			/* Nothing came of it, and nothing can any more. */
+			g_clear_pointer(&node->pending, pending_free);
+			node->shmid = -1;
+		}
 		g_clear_pointer(&node->memory, segfs_memory_unref);
 		g_clear_pointer(&node->last, g_free);
 	}

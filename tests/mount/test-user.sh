@@ -11,7 +11,7 @@ getent passwd $uid >/dev/null || skip_all "no user with uid $uid"
 # user_allow_other must not be set: that is the case to be tested.
 : >"$TESTDIR/fuse.conf"
 [ -e /etc/fuse.conf ] && mount --bind "$TESTDIR/fuse.conf" /etc/fuse.conf
-me=(setpriv --reuid $uid --regid $uid --clear-groups)
+me=(setpriv --reuid "$uid" --regid "$uid" --clear-groups)
 chown $uid "$MNT"
 
 mine=$(mkseg -u $uid 10000 0600 0xe01)
