@@ -57,13 +57,15 @@ static void log_to_syslog(const char *domain, GLogLevelFlags level, const char *
 
 static void log_of_libfuse(enum fuse_log_level level, const char *format, va_list arguments)
 {
+	const int error = errno;
 	g_autofree char *message = g_strdup_vprintf(format, arguments);
 
 	g_strchomp(message);
 	if (level == FUSE_LOG_DEBUG)
 		g_printerr("%s\n", message);
-	else if (level <= FUSE_LOG_WARNING)
+	else if (level <= FUSE_LOG_WARNING && !g_str_has_prefix(message, "fuse: passthrough_open"))
 		g_warning("%s", message);
+	errno = error; /* passthrough_open() looks at it afterwards, and tells itself */
 }
 
 static void to_background(void)

@@ -19,7 +19,8 @@ static int describe(fuse_req_t req, File *file, struct fuse_file_info *fi)
 
 	if (passthrough && fd >= 0) {
 		int r = passthrough_open(passthrough, req, file->node, fd, &id);
-		if (r < 0)
+		/* On a file system that is itself stacked none of its files can have one. */
+		if (r < 0 && r != -ELOOP)
 			return r;
 	}
 	fi->fh = (uintptr_t)file | (id ? HANDLE_PASSED : 0);

@@ -127,7 +127,7 @@ Node *node_ref(Node *node)
 static void drop(Node *node, uint64_t forgotten, bool reference)
 {
 	g_mutex_lock(&node->tree->lock);
-	if (forgotten) {
+	if (forgotten && node->lookups) {
 		node->lookups -= MIN(node->lookups, forgotten);
 		reference = node->lookups == 0;
 	}

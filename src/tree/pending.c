@@ -147,6 +147,14 @@ static int pending_make(SegmentNode *node, uint64_t size)
 	return r;
 }
 
+static int forget_kept(Pending *pending)
+{
+	if (ftruncate(pending->kept_fd, 0) < 0)
+		return -errno;
+	pending->kept = 0;
+	return 0;
+}
+
 int pending_setattr(SegmentNode *node, const SegfsCaller *caller, const NodeChange *change)
 {
 	Pending *pending = node->pending;
@@ -165,10 +173,7 @@ int pending_setattr(SegmentNode *node, const SegfsCaller *caller, const NodeChan
 		return 0;
 	if (change->size > 0)
 		return pending_make(node, change->size);
-	if (ftruncate(pending->kept_fd, 0) < 0)
-		return -errno;
-	pending->kept = 0;
-	return 0;
+	return forget_kept(pending);
 }
 
 int pending_read(Pending *pending, size_t size, off_t offset, FileSpan *ret_span)
@@ -216,7 +221,11 @@ int pending_close(SegmentNode *node, const SegfsCaller *caller)
 		return 0;
 	if (pending->kept == 0)
 		return -EINVAL;
-	return pending_make(node, pending->kept);
+	int r = pending_make(node, pending->kept);
+	/* The program knows now: the release need not try again. */
+	if (r < 0)
+		forget_kept(node->pending);
+	return r;
 }
 
 void pending_release(SegmentNode *node)

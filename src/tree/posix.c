@@ -269,8 +269,10 @@ static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *na
 {
 	autofd fd = -1;
 	FdPath path;
-	int r = object_fd((ObjectNode *)base, &fd);
 
+	if (g_str_has_prefix(name, "user.segfs."))
+		return -EPERM; /* what is under these names we say, and nobody else */
+	int r = object_fd((ObjectNode *)base, &fd);
 	if (r < 0)
 		return r;
 	fd_path(fd, path);

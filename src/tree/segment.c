@@ -112,6 +112,17 @@ int segment_now(SegmentNode *node, SegfsSysv *ret_segment)
 	return r;
 }
 
+int segment_alive(SegmentNode *node, SegfsSysv *ret_segment)
+{
+	g_mutex_lock(&node->lock);
+	int r = node->pending ? -EBUSY
+			      : segfs_sysv_stat(node->node.tree->ipc, node->shmid, ret_segment);
+	if (node->last && (r == -ENOENT || (r == 0 && !segfs_sysv_same(node->last, ret_segment))))
+		r = -EIDRM;
+	g_mutex_unlock(&node->lock);
+	return r;
+}
+
 static int segment_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
 	SegmentNode *node = (SegmentNode *)base;
@@ -131,7 +142,7 @@ static int segment_getattr(Node *base, bool brief, struct stat *ret_stat)
 static int segment_access(Node *base, const SegfsCaller *caller, int mask)
 {
 	SegfsSysv segment;
-	int r = segment_now((SegmentNode *)base, &segment);
+	int r = segment_alive((SegmentNode *)base, &segment);
 
 	if (r == 0 && mask & X_OK)
 		return -EACCES;
@@ -167,6 +178,7 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 			   const NodeChange *change)
 {
 	SegmentNode *node = (SegmentNode *)base;
+	SegfsSysv segment;
 
 	g_mutex_lock(&node->lock);
 	if (node->pending) {
@@ -179,10 +191,11 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 	if (change->has_size)
 		return resize(node, caller, file, change->size);
 	if (change->has_mode || change->has_owner) {
-		int r = segfs_sysv_set(base->tree->ipc, caller, node->shmid,
-				       change->has_owner ? change->uid : (uid_t)-1,
-				       change->has_owner ? change->gid : (gid_t)-1,
-				       change->has_mode ? change->mode : (mode_t)-1);
+		int r = segment_alive(node, &segment);
+		if (r == 0)
+			r = segfs_sysv_set(base->tree->ipc, caller, node->shmid, change->uid,
+					   change->gid,
+					   change->has_mode ? change->mode : (mode_t)-1);
 		if (r < 0)
 			return r;
 	}

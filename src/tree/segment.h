@@ -56,8 +56,13 @@ int segment_list_xattr(Node *node, const SegfsCaller *caller, GBytes **ret_names
 int segment_set_xattr(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
 		      size_t size, int flags);
 
-/* What the node stands for at this moment; what it last was if it is open and gone. */
+/*
+ * What the node stands for at this moment. -ENOENT where it is gone; but where the node is
+ * open, segment_now() tells what it last was, and segment_alive(), which is for those who
+ * are about to change it by its id, answers -EIDRM. -EBUSY: it is pending.
+ */
 int segment_now(SegmentNode *node, SegfsSysv *ret_segment);
+int segment_alive(SegmentNode *node, SegfsSysv *ret_segment);
 
 /* segment_file.c */
 int segment_open(Node *node, const SegfsCaller *caller, int flags, File **ret_file);

@@ -189,9 +189,10 @@ static off_t segment_seek(File *file, off_t offset, int whence)
 
 static int segment_memory_fd(File *file)
 {
-	SegmentFile *segment_file = (SegmentFile *)file;
+	const SegfsMemory *memory = ((SegmentFile *)file)->memory;
 
-	return segment_file->memory ? segfs_memory_fd(segment_file->memory) : -1;
+	/* hugetlbfs does not let anything be stacked on it (s_stack_depth in its super block). */
+	return memory && !segfs_memory_is_huge(memory) ? segfs_memory_fd(memory) : -1;
 }
 
 static void segment_file_free(File *file)

@@ -166,7 +166,7 @@ int segment_set_xattr(Node *node, const SegfsCaller *caller, const char *name, c
 	if (size != 1 || (value[0] != '0' && value[0] != '1'))
 		return -EINVAL;
 	SegfsSysv segment;
-	int r = segment_now((SegmentNode *)node, &segment);
+	int r = segment_alive((SegmentNode *)node, &segment);
 	if (r < 0)
 		return r == -EBUSY ? -EOPNOTSUPP : r;
 	return segfs_sysv_lock(node->tree->ipc, caller, segment.shmid, value[0] == '1');

@@ -114,14 +114,10 @@ static int parse_shmid(const char *name, int *ret_shmid)
 static int parse_key(const char *name, key_t *ret_key)
 {
 	const bool hex = name[0] == '0' && (name[1] == 'x' || name[1] == 'X');
-	const char *digits = hex ? name + 2 : name;
-	char *end;
+	guint64 key;
 
-	if (!(hex ? g_ascii_isxdigit(*digits) : g_ascii_isdigit(*digits)))
-		return -EINVAL;
-	errno = 0;
-	const unsigned long long key = strtoull(digits, &end, hex ? 16 : 10);
-	if (*end || errno || key > UINT32_MAX)
+	if (!g_ascii_string_to_unsigned(hex ? name + 2 : name, hex ? 16 : 10, 0, UINT32_MAX, &key,
+					NULL))
 		return -EINVAL;
 	*ret_key = (key_t)key;
 	return 0;

@@ -28,19 +28,20 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	return 0;
 }
 
-static void forget_all(gpointer node, gpointer value, gpointer kept)
+static void collect_known(gpointer node, gpointer value, gpointer known)
 {
-	g_ptr_array_add(kept, node);
+	if (((Node *)node)->lookups)
+		g_ptr_array_add(known, node);
 }
 
 void tree_free(Tree *tree)
 {
-	g_autoptr(GPtrArray) left = g_ptr_array_new();
+	g_autoptr(GPtrArray) known = g_ptr_array_new();
 
 	/* What the kernel knew when the mount ended it does not forget one by one. */
-	g_hash_table_foreach(tree->nodes, forget_all, left);
-	for (guint i = 0; i < left->len; i++)
-		node_forget(left->pdata[i], UINT64_MAX);
+	g_hash_table_foreach(tree->nodes, collect_known, known);
+	for (guint i = 0; i < known->len; i++)
+		node_forget(known->pdata[i], UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);
 	g_hash_table_unref(tree->nodes);
 	g_clear_pointer(&tree->posix, segfs_posix_free);

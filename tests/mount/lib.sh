@@ -286,7 +286,8 @@ declare -A segfs_pid
 segfs_start() {
 	local dir=$1 options=$2
 	shift 2
-	"$@" "$SEGFS" -f ${options:+-o "$options"} "$dir" >"$(segfs_log "$dir")" 2>&1 &
+	# A background job of a script starts with SIGINT ignored.
+	env --default-signal=INT,QUIT "$@" "$SEGFS" -f ${options:+-o "$options"} "$dir" >"$(segfs_log "$dir")" 2>&1 &
 	segfs_pid[$dir]=$!
 	until_true 30 segfs_up_or_gone "$dir" || diag "segfs on $dir: not there after 30 s"
 	segfs_up "$dir" && segfs_alive "$dir" && return 0

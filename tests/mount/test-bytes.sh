@@ -58,7 +58,7 @@ is "$(ipc "$id" size)" 10000 "the segment has not grown"
 is "$(stat -c %s "$file")" 10000 "nor has the file"
 # A grown memory file would show behind the end, to whoever attaches next: design 2.2.
 is "$(attached "$id" 10000 2288)" '\x00{2288}' "the rest of the last page is untouched"
-fails_with ENOSPC ">> has no room" sh -c "echo x >>'$file'"
+fails_with ENOSPC ">> has no room" bash -c "echo x >>'$file'"
 head -c 20000 /dev/urandom >"$TESTDIR/big"
 fails_with ENOSPC "cp of a larger file says so" cp "$TESTDIR/big" "$file"
 ok "and has filled the segment" cmp -n 10000 "$TESTDIR/big" "$file"
@@ -99,7 +99,7 @@ ok "changes nothing" cmp "$image" "$file"
 for size in 1 4096 9999 10001 12288 1M; do
 	fails_with EPERM "truncate to $size" truncate -s "$size" "$file"
 done
-is "$(do_ops "open a $file O_RDWR" "ftruncate a 10000" "ftruncate a 5000" "ftruncate a 20000" "ftruncate a 0" "pread a 0 100" | xargs)" \
+is "$(do_ops "open a $file O_RDWR" "ftruncate a 10000" "ftruncate a 5000" "ftruncate a 20000" "ftruncate a 0" "pread a 0 100" | paste -sd' ')" \
 	'0 0 EPERM EPERM 0 100:\x00{100}' "ftruncate: own size, other sizes, 0"
 is "$(ipc "$id" size)" 10000 "the segment has its size"
 # An attacher keeps seeing the memory: zeros after O_TRUNC, then what is written.

@@ -175,9 +175,11 @@ ok "options together" segfs_start "$MNT" "ro,private,max_threads=3,noattach,shm_
 is "$(ls "$MNT/posix" | xargs)" "new there" "work together"
 segfs_stop_ok "$MNT" "ends"
 
-# mount(8) finds it in PATH and hands over its own options.
+# mount(8) hands over its own options, and looks in the system's PATH whatever ours is.
 if command -v mount.fuse >/dev/null || [ -x /sbin/mount.fuse ]; then
-	PATH=$(dirname "$SEGFS"):$PATH
+	mkdir "$TESTDIR/bin"
+	ln -s "$SEGFS" "$TESTDIR/bin/segfs"
+	mount --bind "$TESTDIR/bin" /usr/local/bin
 	ok "mount -t fuse.segfs none DIR -o ro" timeout 60 mount -t fuse.segfs none "$MNT" -o ro
 	ok "is mounted, and answers" test -s "$MNT/README"
 	fails_with EROFS "read-only" touch "$MNT/posix/new"
@@ -189,6 +191,7 @@ if command -v mount.fuse >/dev/null || [ -x /sbin/mount.fuse ]; then
 	ok "umount" umount "$MNT"
 	ok "ends" until_true 20 none_running
 	fails "mount -t fuse.segfs with an unknown option" timeout 60 mount -t fuse.segfs none "$MNT" -o nosuchoption
+	umount /usr/local/bin
 else
 	skip "mount -t fuse.segfs" "no mount.fuse here"
 fi

@@ -21,7 +21,7 @@ head -c 4M /dev/urandom >"$TESTDIR/image"
 ok "cp into it" cp "$TESTDIR/image" "$file"
 ok "cmp" cmp "$TESTDIR/image" "$file"
 ok "dd out in odd blocks" sh -c "dd if='$file' bs=10007 status=none | cmp - '$TESTDIR/image'"
-is "$(do_ops "shmat a $id" "poke a 2097150 ABCD" "open a $file O_RDONLY" "pread a 2097149 6" | tail -n 1 | cut -c4-7)" ABCD "what an attacher stores is read, across the pages"
+is "$(do_ops "shmat a $id" "poke a 2097150 ABCD" "open a $file O_RDONLY" "pread a 2097150 4" | tail -n 1)" 4:ABCD "what an attacher stores is read, across the pages"
 is "$(do_ops "open a $file O_RDWR" "pwrite a 2097151 xyz" "shmat m $id" "peek m 2097151 3" | tail -n 1)" xyz "what is written is seen by an attacher"
 agent A
 tell A open a "$file" O_RDWR >/dev/null

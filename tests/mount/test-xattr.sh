@@ -9,7 +9,9 @@ get() { getfattr --absolute-names -n "$2" "$MNT/sysv/$1"; }
 set_it() { setfattr -n "$2" -v "$3" "$MNT/sysv/$1"; }
 column() { ipc_table "$1" "$2"; }
 
-id=$(mkseg -u 20001 10000 0600 0x1234)
+# Made by a program that lives on: of one that is dead, nobody knows more than its number.
+agent M as_user 20001
+id=$(tell M shmget 0x1234 10000 'IPC_CREAT|0600')
 do_ops "ipcset $id 20002 30002 0644" >/dev/null
 agent A
 tell A shmat a "$id" >/dev/null
@@ -32,6 +34,7 @@ for name in nattch cpid lpid cuid cgid atime dtime ctime; do
 done
 isnt "$(xattr "$id" dtime)" 0 "(dtime is set here)"
 is "$(xattr "$id" nattch)" 1 "(one attach here)"
+like "$(xattr "$id" creator)" shmtool "creator names the program"
 is "$(xattr "$id" rss)" "$(column "$id" rss)" "rss in bytes"
 is "$(xattr "$id" swap)" "$(column "$id" swap)" "swap in bytes"
 is "$(xattr "$id" hugetlb) $(xattr "$id" dest) $(xattr "$id" locked)" "0 0 0" "hugetlb, dest and locked are 0"
@@ -93,7 +96,5 @@ tell C open f "$MNT/sysv/$id" O_RDONLY >/dev/null
 rm "$MNT/sysv/$id"
 is "$(getfattr --absolute-names --only-values -n user.segfs.dest "/proc/$(agent_pid C)/fd/$(ls -l "/proc/$(agent_pid C)/fd" | awk -v m="$MNT" 'index($0, m) { print $9 }')" 2>&1)" 1 \
 	"removed and attached: dest is 1, seen by who still has it open"
-quit A
-quit B
-quit C
+for a in A B C M; do quit $a; done
 done_testing
