@@ -15,7 +15,7 @@ typedef struct SegfsIpc SegfsIpc;
 
 typedef struct {
 	const char *proc_root; /* NULL: /proc */
-	bool no_attach;	       /* never shmat(2), not even to ask for rights */
+	bool no_attach;        /* never shmat(2), not even to ask for rights */
 } SegfsIpcOptions;
 
 /*

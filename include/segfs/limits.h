@@ -5,12 +5,12 @@
 
 /* The limits of SysV shared memory (shmget(2)) and how much of each is used. */
 typedef struct {
-	uint64_t shmmax;	/* bytes, of one segment */
-	uint64_t shmmni;	/* segments */
-	uint64_t shmall;	/* pages, of all segments */
+	uint64_t shmmax;        /* bytes, of one segment */
+	uint64_t shmmni;        /* segments */
+	uint64_t shmall;        /* pages, of all segments */
 	uint64_t segments_used; /* segments */
-	uint64_t pages_used;	/* pages, resident or not */
-	uint64_t page_size;	/* bytes */
+	uint64_t pages_used;    /* pages, resident or not */
+	uint64_t page_size;     /* bytes */
 } SegfsLimits;
 
 /* shmctl(2) IPC_INFO and SHM_INFO. */

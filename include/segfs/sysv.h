@@ -15,15 +15,15 @@ typedef struct {
 	uint64_t size;
 	uint64_t nattch;
 	int64_t atime, dtime, ctime; /* last attach, detach, change; 0: never */
-	uint64_t rss, swap;	     /* bytes; valid where has_resident */
+	uint64_t rss, swap;          /* bytes; valid where has_resident */
 	int shmid;
 	key_t key; /* IPC_PRIVATE also once it is marked for removal */
 	uid_t uid, cuid;
 	gid_t gid, cgid;
 	pid_t cpid, lpid; /* 0: none, or not visible from our pid namespace */
-	uint16_t mode;	  /* permission bits, 0777 */
-	bool dest;	  /* marked for removal, lives while it is attached */
-	bool locked;	  /* SHM_LOCK: is not swapped */
+	uint16_t mode;    /* permission bits, 0777 */
+	bool dest;        /* marked for removal, lives while it is attached */
+	bool locked;      /* SHM_LOCK: is not swapped */
 	bool has_resident;
 } SegfsSysv;
 

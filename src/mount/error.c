@@ -4,7 +4,7 @@
 
 static G_DEFINE_QUARK(segfs, segfs)
 
-gboolean segfs_error(GError **error, const char *format, ...)
+	gboolean segfs_error(GError **error, const char *format, ...)
 {
 	va_list arguments;
 

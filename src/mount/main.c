@@ -88,8 +88,7 @@ typedef struct {
 static void on_started(const char *way, void *data)
 {
 	Start *start = data;
-	g_autofree char *line =
-		g_strdup_printf("reads and mmap are %s", way ? way : start->why);
+	g_autofree char *line = g_strdup_printf("reads and mmap are %s", way ? way : start->why);
 
 	report(&start->report, TOLD_STARTED, line);
 	if (start->report.parent_fd >= 0) {
@@ -148,13 +147,15 @@ static gboolean mount_session(struct fuse_session *session, const char *mountpoi
 static gboolean check_device(GError **error)
 {
 	if (access("/dev/fuse", F_OK) < 0)
-		return segfs_error(error, "no /dev/fuse: load the module (modprobe fuse), or give the "
-					  "container the device");
+		return segfs_error(error,
+				   "no /dev/fuse: load the module (modprobe fuse), or give the "
+				   "container the device");
 	if (geteuid() == 0) {
 		const int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 		if (fd < 0)
-			return segfs_error(error, "/dev/fuse: %s; load the module (modprobe fuse), or "
-						  "give the container the device",
+			return segfs_error(error,
+					   "/dev/fuse: %s; load the module (modprobe fuse), or "
+					   "give the container the device",
 					   g_strerror(errno));
 		close(fd);
 		return TRUE;
@@ -170,12 +171,13 @@ static gboolean make_tree(const Options *options, Tree **ret_tree, GError **erro
 	int r = tree_new(&options->tree, ret_tree);
 
 	if (r == -ENOSYS)
-		return segfs_error(error, "no SysV shared memory here: the kernel lacks CONFIG_SYSVIPC, "
-					  "or /proc (sysvipc/shm) is not mounted");
+		return segfs_error(error,
+				   "no SysV shared memory here: the kernel lacks CONFIG_SYSVIPC, "
+				   "or /proc (sysvipc/shm) is not mounted");
 	if (r < 0)
-		return segfs_error(error, "%s: %s; name the folder of POSIX objects with -o shm_dir=DIR",
-				   options->tree.shm_dir ? options->tree.shm_dir : "/dev/shm",
-				   g_strerror(-r));
+		return segfs_error(
+			error, "%s: %s; name the folder of POSIX objects with -o shm_dir=DIR",
+			options->tree.shm_dir ? options->tree.shm_dir : "/dev/shm", g_strerror(-r));
 	return TRUE;
 }
 
@@ -236,7 +238,8 @@ static int await_start(int fd, const char *mountpoint)
 		if (n > 0)
 			g_string_append_len(told, piece, n);
 	if (told->len == 0)
-		g_string_assign(told, "-the daemon ended before it could say why; see the system log");
+		g_string_assign(told,
+				"-the daemon ended before it could say why; see the system log");
 	g_printerr("segfs: %s\n", told->str + 1);
 	if (told->str[0] != TOLD_STARTED)
 		return 1;

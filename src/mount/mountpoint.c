@@ -80,7 +80,8 @@ char *mountpoint_prepare(const char *given, GError **error)
 		take_away_dead(given);
 	if (stat(given, &st) < 0) {
 		if (errno == ENOENT)
-			segfs_error(error, "%s: no such folder; make it: mkdir -p %s", given, given);
+			segfs_error(error, "%s: no such folder; make it: mkdir -p %s", given,
+				    given);
 		else if (errno == ENOTCONN)
 			segfs_error(error, "%s: a dead mount is there; take it away: umount -l %s",
 				    given, given);
@@ -99,13 +100,15 @@ char *mountpoint_prepare(const char *given, GError **error)
 		return NULL;
 	}
 	if (is_segfs(path)) {
-		segfs_error(error, "%s: a segfs is mounted there already; to end it: fusermount3 -u %s",
+		segfs_error(error,
+			    "%s: a segfs is mounted there already; to end it: fusermount3 -u %s",
 			    path, path);
 		return NULL;
 	}
 	if (!is_empty(path)) {
-		segfs_error(error, "%s: not empty, and a mount would hide what is in it; give an empty "
-				   "folder",
+		segfs_error(error,
+			    "%s: not empty, and a mount would hide what is in it; give an empty "
+			    "folder",
 			    path);
 		return NULL;
 	}

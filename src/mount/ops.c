@@ -18,8 +18,8 @@ void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
 	if (whole)
-		segfs_caller_read(ret_caller, mount_of(req)->proc_root, ctx->pid, ctx->uid, ctx->gid,
-				  ctx->umask);
+		segfs_caller_read(ret_caller, mount_of(req)->proc_root, ctx->pid, ctx->uid,
+				  ctx->gid, ctx->umask);
 	else
 		*ret_caller = (SegfsCaller){
 			.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid, .umask = ctx->umask};
@@ -357,7 +357,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		mount->passthrough = passthrough_new();
 	}
 	lock_init();
-	mount->started(mount->passthrough	? "native, by FUSE passthrough"
+	mount->started(mount->passthrough        ? "native, by FUSE passthrough"
 		       : mount->want_passthrough ? "through the daemon: this kernel has no FUSE "
 						   "passthrough (it came with Linux 6.9)"
 						 : NULL,

@@ -66,8 +66,7 @@ static Node *entry_at(fuse_req_t req, Listing *listing, off_t position,
 	struct stat st;
 
 	name_at(listing, position, ret_param, ret_entry);
-	if (position < N_DOTS ||
-	    listing->ops->look(listing, position - N_DOTS, &node, &st) < 0)
+	if (position < N_DOTS || listing->ops->look(listing, position - N_DOTS, &node, &st) < 0)
 		return NULL;
 	*ret_param = (struct fuse_entry_param){
 		.ino = ino_of(req, node),
@@ -121,7 +120,8 @@ static void reply_listing(fuse_req_t req, Listing *listing, size_t size, off_t o
 	}
 }
 
-void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		struct fuse_file_info *fi)
 {
 	reply_listing(req, listing_of(fi), size, offset, false);
 }

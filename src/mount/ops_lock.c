@@ -33,7 +33,7 @@ typedef struct {
 	uint64_t owner;
 	struct flock lock; /* of fcntl(2) */
 
-	GMutex guard;  /* protects what follows */
+	GMutex guard;   /* protects what follows */
 	bool has_timer; /* there is a thread to wake */
 	bool interrupted;
 	timer_t timer;

@@ -12,7 +12,7 @@
 	"  ro               nothing can be written, made or removed through this mount\n"          \
 	"  allow_other      everybody may use it, with their own rights (default as root)\n"       \
 	"  private          only who mounts may use it (default otherwise)\n"                      \
-	"  shm_dir=DIR      the folder of POSIX objects (default /dev/shm)\n"                       \
+	"  shm_dir=DIR      the folder of POSIX objects (default /dev/shm)\n"                      \
 	"  max_threads=N    threads that answer at one time (default 10)\n"                        \
 	"  noattach         never attach a segment: what cannot be opened without is EBUSY\n"      \
 	"  no_passthrough   all reads and writes through the daemon; no shared mmap\n"             \
@@ -117,7 +117,8 @@ static gboolean take_word(Options *options, const char *given, GError **error)
 			continue;
 		words[i].take(options, words[i].name, given + length);
 		if (options->max_threads == G_MAXUINT)
-			return segfs_error(error, "-o %s: a number from 1 to 1000 is wanted", given);
+			return segfs_error(error, "-o %s: a number from 1 to 1000 is wanted",
+					   given);
 		return TRUE;
 	}
 	return segfs_error(error, "unknown mount option '%s'; segfs --help lists them", given);
@@ -130,7 +131,8 @@ gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVer
 	g_auto(GStrv) lists = NULL, rest = NULL;
 	g_auto(Options) options = {.kernel = g_string_new(NULL), .allow_other = geteuid() == 0};
 	const GOptionEntry entries[] = {
-		{"foreground", 'f', 0, G_OPTION_ARG_NONE, &foreground, "Stay in the foreground", NULL},
+		{"foreground", 'f', 0, G_OPTION_ARG_NONE, &foreground, "Stay in the foreground",
+		 NULL},
 		{"debug", 'd', 0, G_OPTION_ARG_NONE, &debug,
 		 "Print what the kernel asks; stay in the foreground", NULL},
 		{"options", 'o', 0, G_OPTION_ARG_STRING_ARRAY, &lists, "Mount options", "OPT,..."},
@@ -162,12 +164,15 @@ gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVer
 	}
 	const guint n_rest = rest ? g_strv_length(rest) : 0;
 	if (n_rest == 0)
-		return segfs_error(error, "no mountpoint given; usage: segfs [-o OPT,...] MOUNTPOINT");
+		return segfs_error(error,
+				   "no mountpoint given; usage: segfs [-o OPT,...] MOUNTPOINT");
 	if (n_rest > 2)
-		return segfs_error(error, "too many arguments; usage: segfs [-o OPT,...] MOUNTPOINT");
+		return segfs_error(error,
+				   "too many arguments; usage: segfs [-o OPT,...] MOUNTPOINT");
 	if (options.allow_other && geteuid() != 0)
-		return segfs_error(error, "-o allow_other: only root can give others their own rights; "
-					  "mount as root, or without it");
+		return segfs_error(error,
+				   "-o allow_other: only root can give others their own rights; "
+				   "mount as root, or without it");
 	options.foreground = foreground || debug;
 	options.debug = debug;
 	options.mountpoint = g_strdup(rest[n_rest - 1]);

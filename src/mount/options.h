@@ -10,7 +10,7 @@ typedef struct {
 	bool allow_other, no_passthrough;
 	guint max_threads; /* 0: libfuse's own */
 	TreeOptions tree;
-	GString *kernel; /* what the kernel and libfuse are to be told, by commas */
+	GString *kernel;  /* what the kernel and libfuse are to be told, by commas */
 	char *mountpoint; /* as given */
 } Options;
 

@@ -133,8 +133,8 @@ static void trace_left(Trace *trace, bool detached)
 		trace->dtime_left = after.dtime;
 }
 
-int ipc_attach(SegfsIpc *ipc, int shmid, int flags, bool hold, AttachSeen seen,
-		     void *data, void **ret_address)
+int ipc_attach(SegfsIpc *ipc, int shmid, int flags, bool hold, AttachSeen seen, void *data,
+	       void **ret_address)
 {
 	int r;
 
@@ -177,7 +177,8 @@ void ipc_detach(SegfsIpc *ipc, int shmid, void *address)
 
 bool ipc_attach_is_safe(const SegfsIpc *ipc, const SegfsSysv *segment)
 {
-	g_autofree char *path = g_build_filename(ipc->proc_root, "sys/kernel/shm_rmid_forced", NULL);
+	g_autofree char *path =
+		g_build_filename(ipc->proc_root, "sys/kernel/shm_rmid_forced", NULL);
 	g_autofree char *forced = NULL;
 
 	if (ipc->no_attach)

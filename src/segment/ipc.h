@@ -19,7 +19,7 @@ struct SegfsIpc {
 	bool no_attach;
 	bool has_map_files; /* may we open what others have mapped? */
 	uint64_t inum;
-	pid_t pid;	/* ours, as it shows in lpid */
+	pid_t pid;      /* ours, as it shows in lpid */
 	void *occupied; /* an address at which nothing can be attached */
 
 	/*
@@ -53,8 +53,8 @@ int sysv_stat_raw(int shmid, SegfsSysv *ret_segment);
  * if it is not NULL and returns what that did if it is negative. Leaves no trace.
  */
 typedef int (*AttachSeen)(void *address, void *data);
-int ipc_attach(SegfsIpc *ipc, int shmid, int flags, bool hold, AttachSeen seen,
-		     void *data, void **ret_address);
+int ipc_attach(SegfsIpc *ipc, int shmid, int flags, bool hold, AttachSeen seen, void *data,
+	       void **ret_address);
 void ipc_detach(SegfsIpc *ipc, int shmid, void *address);
 
 /*

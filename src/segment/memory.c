@@ -31,7 +31,7 @@ struct SegfsMemory {
 	SegfsIpc *ipc;
 	int shmid;
 	uint64_t size;
-	int fd;		/* -1: attached */
+	int fd;         /* -1: attached */
 	void *attached; /* NULL: there is fd */
 	bool huge;
 	Handle handle; /* handle_bytes 0: not known */
@@ -98,8 +98,7 @@ static int attach_as(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *
 	int r = segfs_caller_enter(caller);
 	if (r < 0)
 		return r;
-	r = ipc_attach(ipc, segment->shmid, write ? 0 : SHM_RDONLY, true, NULL, NULL,
-			     ret_address);
+	r = ipc_attach(ipc, segment->shmid, write ? 0 : SHM_RDONLY, true, NULL, NULL, ret_address);
 	segfs_caller_leave();
 	return r;
 }
@@ -256,8 +255,8 @@ static int write_zeros(SegfsMemory *memory, off_t offset, off_t end)
 	static const char zeros[64 * 1024];
 
 	while (offset < end) {
-		const ssize_t n = segfs_memory_write(memory, zeros,
-						     MIN((off_t)sizeof(zeros), end - offset), offset);
+		const ssize_t n = segfs_memory_write(
+			memory, zeros, MIN((off_t)sizeof(zeros), end - offset), offset);
 		if (n < 0)
 			return n;
 		offset += n;

@@ -53,8 +53,25 @@ static void sysv_from_ds(int shmid, const struct shmid_ds *ds, SegfsSysv *ret)
 /* One line of /proc/sysvipc/shm; ipc/shm.c, sysvipc_shm_proc_show(). */
 static bool sysv_from_line(const char *line, SegfsSysv *ret)
 {
-	enum { KEY, SHMID, PERMS, SIZE, CPID, LPID, NATTCH, UID, GID, CUID, CGID, ATIME, DTIME,
-	       CTIME, RSS, SWAP, N_FIELDS };
+	enum {
+		KEY,
+		SHMID,
+		PERMS,
+		SIZE,
+		CPID,
+		LPID,
+		NATTCH,
+		UID,
+		GID,
+		CUID,
+		CGID,
+		ATIME,
+		DTIME,
+		CTIME,
+		RSS,
+		SWAP,
+		N_FIELDS
+	};
 	long long field[N_FIELDS];
 
 	for (int i = 0; i < N_FIELDS; i++) {
@@ -314,8 +331,7 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 bool segfs_sysv_same(const SegfsSysv *a, const SegfsSysv *b)
 {
 	return a->shmid == b->shmid && a->size == b->size && a->cuid == b->cuid &&
-	       a->cgid == b->cgid && a->cpid == b->cpid &&
-	       (a->key == b->key || a->dest || b->dest);
+	       a->cgid == b->cgid && a->cpid == b->cpid && (a->key == b->key || a->dest || b->dest);
 }
 
 int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint64_t size,

@@ -36,8 +36,7 @@ static void limits_write(Tree *tree, GString *text)
 	if (segfs_limits_read(tree->ipc, &limits) == 0) {
 		g_string_append_printf(text, "shmmax: %" PRIu64 " bytes in one segment\n",
 				       limits.shmmax);
-		g_string_append_printf(text,
-				       "shmmni: %" PRIu64 " segments, %" PRIu64 " used\n",
+		g_string_append_printf(text, "shmmni: %" PRIu64 " segments, %" PRIu64 " used\n",
 				       limits.shmmni, limits.segments_used);
 		g_string_append_printf(text,
 				       "shmall: %" PRIu64 " pages of %" PRIu64
@@ -48,10 +47,9 @@ static void limits_write(Tree *tree, GString *text)
 		g_string_append_printf(text, "posix: %" PRIu64 " bytes, %" PRIu64 " used\n",
 				       (uint64_t)shm.f_blocks * shm.f_frsize,
 				       (uint64_t)(shm.f_blocks - shm.f_bfree) * shm.f_frsize);
-		g_string_append_printf(text,
-				       "posix-objects: %" PRIu64 " inodes, %" PRIu64 " used\n",
-				       (uint64_t)shm.f_files,
-				       (uint64_t)(shm.f_files - shm.f_ffree));
+		g_string_append_printf(
+			text, "posix-objects: %" PRIu64 " inodes, %" PRIu64 " used\n",
+			(uint64_t)shm.f_files, (uint64_t)(shm.f_files - shm.f_ffree));
 	}
 }
 

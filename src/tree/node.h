@@ -56,13 +56,14 @@ struct NodeOps {
 	int (*access)(Node *node, const SegfsCaller *caller, int mask); /* allowed */
 	/* file: the open through which it comes, or NULL. */
 	int (*setattr)(Node *node, const SegfsCaller *caller, File *file,
-		       const NodeChange *change);			   /* EPERM */
-	int (*readlink)(Node *node, char **ret_target);			   /* EINVAL */
+		       const NodeChange *change);                                       /* EPERM */
+	int (*readlink)(Node *node, char **ret_target);                                 /* EINVAL */
 	int (*open)(Node *node, const SegfsCaller *caller, int flags, File **ret_file); /* EACCES */
-	int (*statfs)(Node *node, struct statvfs *ret_stat);		   /* all zero */
+	int (*statfs)(Node *node, struct statvfs *ret_stat); /* all zero */
 
 	/* Extended attributes; set with bytes NULL removes. EOPNOTSUPP */
-	int (*get_xattr)(Node *node, const SegfsCaller *caller, const char *name, GBytes **ret_value);
+	int (*get_xattr)(Node *node, const SegfsCaller *caller, const char *name,
+			 GBytes **ret_value);
 	int (*list_xattr)(Node *node, const SegfsCaller *caller, GBytes **ret_names);
 	int (*set_xattr)(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
 			 size_t size, int flags);
@@ -104,18 +105,18 @@ typedef struct {
 } FileSpan;
 
 struct FileOps {
-	int (*read)(File *file, size_t size, off_t offset, FileSpan *ret_span); /* EBADF */
+	int (*read)(File *file, size_t size, off_t offset, FileSpan *ret_span);     /* EBADF */
 	ssize_t (*write)(File *file, const void *bytes, size_t size, off_t offset); /* EBADF */
 	/* One descriptor of it was closed, by the caller; there may be others. */
-	int (*flush)(File *file, const SegfsCaller *caller);			     /* nothing */
-	int (*allocate)(File *file, int mode, off_t offset, off_t length);	     /* EOPNOTSUPP */
-	off_t (*seek)(File *file, off_t offset, int whence);			     /* EINVAL */
+	int (*flush)(File *file, const SegfsCaller *caller);               /* nothing */
+	int (*allocate)(File *file, int mode, off_t offset, off_t length); /* EOPNOTSUPP */
+	off_t (*seek)(File *file, off_t offset, int whence);               /* EINVAL */
 	/* The descriptor that the kernel may read, write and map in our stead, or -1. */
-	int (*memory_fd)(File *file);						     /* -1 */
+	int (*memory_fd)(File *file); /* -1 */
 	/* A descriptor for locks; of this open alone for flock(2), of owner for fcntl(2). */
-	int (*flock)(File *file, int operation);				     /* EOPNOTSUPP */
-	int (*lock)(File *file, uint64_t owner, int command, struct flock *lock);    /* EOPNOTSUPP */
-	void (*unlock_all)(File *file, uint64_t owner);				     /* nothing */
+	int (*flock)(File *file, int operation);                                  /* EOPNOTSUPP */
+	int (*lock)(File *file, uint64_t owner, int command, struct flock *lock); /* EOPNOTSUPP */
+	void (*unlock_all)(File *file, uint64_t owner);                           /* nothing */
 	void (*free)(File *file);
 };
 

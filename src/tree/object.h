@@ -17,9 +17,9 @@ typedef struct {
 
 	GMutex lock; /* protects what follows */
 	Node *parent;
-	char *name;    /* in parent; NULL: there is a handle, or it is the folder itself */
-	guint n_open;  /* files */
-	int open_fd;   /* O_PATH, while n_open and there is no handle; else -1 */
+	char *name;         /* in parent; NULL: there is a handle, or it is the folder itself */
+	guint n_open;       /* files */
+	int open_fd;        /* O_PATH, while n_open and there is no handle; else -1 */
 	GHashTable *owners; /* of fcntl(2) locks, see object_lock.c */
 } ObjectNode;
 
@@ -31,7 +31,8 @@ typedef char FdPath[sizeof("/proc/self/fd/") + 11];
 void fd_path(int fd, FdPath ret_path);
 
 /* The node of what fd (O_PATH) stands for, found as name in parent; and its attributes. */
-int object_node(ObjectNode *parent, const char *name, int fd, Node **ret_node, struct stat *ret_stat);
+int object_node(ObjectNode *parent, const char *name, int fd, Node **ret_node,
+		struct stat *ret_stat);
 
 /* A file of node that has been opened as fd, which it takes. */
 File *object_file_new(ObjectNode *node, int fd, int flags);

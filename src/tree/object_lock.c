@@ -45,7 +45,8 @@ static int owner_get(ObjectFile *file, uint64_t id, Owner **ret_owner)
 
 	g_mutex_lock(&node->lock);
 	if (!node->owners)
-		node->owners = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, owner_unref);
+		node->owners =
+			g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, owner_unref);
 	Owner *owner = g_hash_table_lookup(node->owners, &id);
 	if (!owner) {
 		fd_path(file->fd, path);

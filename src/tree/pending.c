@@ -20,7 +20,8 @@ struct Pending {
 	uint64_t shmmax;
 };
 
-int pending_new(Tree *tree, const SegfsCaller *caller, key_t key, mode_t mode, Pending **ret_pending)
+int pending_new(Tree *tree, const SegfsCaller *caller, key_t key, mode_t mode,
+		Pending **ret_pending)
 {
 	SegfsLimits limits;
 	int r = segfs_limits_read(tree->ipc, &limits);
@@ -95,8 +96,8 @@ static int copy_kept(const Pending *pending, SegfsMemory *memory, uint64_t size)
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
 		for (ssize_t done = 0; done < n;) {
-			const ssize_t written = segfs_memory_write(memory, piece + done, n - done,
-								   at + done);
+			const ssize_t written =
+				segfs_memory_write(memory, piece + done, n - done, at + done);
 			if (written < 0)
 				return written;
 			done += written;

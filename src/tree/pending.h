@@ -18,7 +18,8 @@
  */
 
 /* Takes a copy of caller: the segment is made with its rights. */
-int pending_new(Tree *tree, const SegfsCaller *caller, key_t key, mode_t mode, Pending **ret_pending);
+int pending_new(Tree *tree, const SegfsCaller *caller, key_t key, mode_t mode,
+		Pending **ret_pending);
 void pending_free(Pending *pending);
 
 /* All of these with node's lock held and node->pending not NULL. */

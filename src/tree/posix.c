@@ -90,7 +90,8 @@ static void object_stat(const ObjectNode *node, const struct stat *st, struct st
 		ret_stat->st_ino ^= (uint64_t)st->st_dev << 40;
 }
 
-int object_node(ObjectNode *parent, const char *name, int fd, Node **ret_node, struct stat *ret_stat)
+int object_node(ObjectNode *parent, const char *name, int fd, Node **ret_node,
+		struct stat *ret_stat)
 {
 	Tree *tree = parent->node.tree;
 	SegfsObject object;
@@ -153,7 +154,8 @@ static int change_size(const SegfsCaller *caller, File *file, const char *path, 
 	return SEGFS_AS(caller, truncate(path, size));
 }
 
-static int posix_setattr(Node *base, const SegfsCaller *caller, File *file, const NodeChange *change)
+static int posix_setattr(Node *base, const SegfsCaller *caller, File *file,
+			 const NodeChange *change)
 {
 	autofd fd = -1;
 	FdPath path;
@@ -324,9 +326,9 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 
 	if (r < 0)
 		return r;
-	const long fd =
-		SEGFS_AS(caller, openat(folder_fd, name,
-					(flags & ~O_DIRECT) | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode));
+	const long fd = SEGFS_AS(
+		caller, openat(folder_fd, name,
+			       (flags & ~O_DIRECT) | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode));
 	return fd < 0 ? fd : opened((ObjectNode *)base, name, fd, flags, ret_node, ret_file);
 }
 
@@ -340,7 +342,8 @@ static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags,
 	if (r < 0)
 		return r;
 	fd_path(folder_fd, path);
-	const long fd = SEGFS_AS(caller, open(path, (flags & ~O_DIRECT) | O_TMPFILE | O_CLOEXEC, mode));
+	const long fd =
+		SEGFS_AS(caller, open(path, (flags & ~O_DIRECT) | O_TMPFILE | O_CLOEXEC, mode));
 	return fd < 0 ? fd : opened((ObjectNode *)base, NULL, fd, flags, ret_node, ret_file);
 }
 
@@ -406,13 +409,14 @@ typedef struct {
 	Listing listing;
 	GStringChunk *names;
 	GArray *entries; /* ObjectEntry */
-	int fd;		 /* of the folder */
-	bool may_look;	 /* the caller may see more than names */
+	int fd;          /* of the folder */
+	bool may_look;   /* the caller may see more than names */
 } ObjectListing;
 
 static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
 {
-	const ObjectEntry *entry = &g_array_index(((ObjectListing *)base)->entries, ObjectEntry, index);
+	const ObjectEntry *entry =
+		&g_array_index(((ObjectListing *)base)->entries, ObjectEntry, index);
 
 	g_strlcpy(ret_entry->name, entry->name, sizeof(ret_entry->name));
 	ret_entry->ino = entry->ino;

@@ -31,7 +31,8 @@ Node *segment_node(Tree *tree, const SegfsSysv *segment)
 	const NodeKey key = key_of(tree, segment->shmid);
 
 	for (;;) {
-		SegmentNode *node = (SegmentNode *)node_intern(tree, &segment_ops, &key, make, segment);
+		SegmentNode *node =
+			(SegmentNode *)node_intern(tree, &segment_ops, &key, make, segment);
 		g_mutex_lock(&node->lock);
 		const bool is_other = node->last && !segfs_sysv_same(node->last, segment);
 		g_mutex_unlock(&node->lock);

@@ -11,9 +11,9 @@ typedef struct Pending Pending;
 
 typedef struct {
 	Node node;
-	int shmid; /* -1: it was pending and never made */
-	guint n_open;	     /* files; protected by lock, as is what follows */
-	GMutex lock;	     /* not held while another node's is */
+	int shmid;           /* -1: it was pending and never made */
+	guint n_open;        /* files; protected by lock, as is what follows */
+	GMutex lock;         /* not held while another node's is */
 	SegfsMemory *memory; /* of its files; NULL: not open, or pending */
 	SegfsSysv *last;     /* what it was when it was last seen, while open */
 	Pending *pending;    /* not NULL: no segment yet, see pending.h */
@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
 	File file;
 	SegfsMemory *memory; /* NULL: it came with create, the node has it */
-	bool counted;	     /* in the node's n_open */
+	bool counted;        /* in the node's n_open */
 } SegmentFile;
 
 /*

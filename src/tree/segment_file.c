@@ -17,7 +17,8 @@
 #include "tree/segment.h"
 
 /* Gives the file its memory. Call with node's lock held. */
-static int share(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory, SegmentFile *file)
+static int share(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory,
+		 SegmentFile *file)
 {
 	if (!node->memory) {
 		node->memory = segfs_memory_ref(memory);
@@ -86,7 +87,8 @@ int segment_open(Node *base, const SegfsCaller *caller, int flags, File **ret_fi
 	return 0;
 }
 
-/* The file's memory with a reference, or NULL where its segment is pending; then the lock is held. */
+/* The file's memory with a reference, or NULL where its segment is pending; then the lock is held.
+ */
 static SegfsMemory *memory_or_lock(File *file)
 {
 	SegmentNode *node = (SegmentNode *)file->node;

@@ -20,7 +20,7 @@ typedef struct {
 } Asked;
 
 typedef struct {
-	const char *name; /* behind PREFIX */
+	const char *name;                                  /* behind PREFIX */
 	bool (*write)(const Asked *asked, GString *value); /* false: not known */
 } Attribute;
 
@@ -66,7 +66,8 @@ static bool write_hugetlb(const Asked *asked, GString *value)
 {
 	g_autoptr(SegfsMemory) memory = NULL;
 
-	if (segfs_memory_open(asked->tree->ipc, asked->caller, &asked->segment, false, &memory) < 0 ||
+	if (segfs_memory_open(asked->tree->ipc, asked->caller, &asked->segment, false, &memory) <
+		    0 ||
 	    segfs_memory_fd(memory) < 0)
 		return false;
 	g_string_append_printf(value, "%d", segfs_memory_is_huge(memory));
@@ -83,11 +84,11 @@ static bool write_creator(const Asked *asked, GString *value)
 }
 
 static const Attribute attributes[] = {
-	{"id", write_id},	  {"key", write_key},	  {"nattch", write_nattch},
-	{"cpid", write_cpid},	  {"lpid", write_lpid},	  {"cuid", write_cuid},
-	{"cgid", write_cgid},	  {"atime", write_atime}, {"dtime", write_dtime},
-	{"ctime", write_ctime},	  {"rss", write_rss},	  {"swap", write_swap},
-	{"dest", write_dest},	  {"locked", write_locked}, {"creator", write_creator},
+	{"id", write_id},           {"key", write_key},       {"nattch", write_nattch},
+	{"cpid", write_cpid},       {"lpid", write_lpid},     {"cuid", write_cuid},
+	{"cgid", write_cgid},       {"atime", write_atime},   {"dtime", write_dtime},
+	{"ctime", write_ctime},     {"rss", write_rss},       {"swap", write_swap},
+	{"dest", write_dest},       {"locked", write_locked}, {"creator", write_creator},
 	{"hugetlb", write_hugetlb},
 };
 

@@ -5,8 +5,8 @@
 #include <time.h>
 
 static const FolderEntry root_entries[] = {
-	{"README", readme_new, NULL},	  {"sysv", sysv_folder_new, NULL},
-	{"key", key_folder_new, NULL},	  {"posix", posix_folder_new, NULL},
+	{"README", readme_new, NULL},  {"sysv", sysv_folder_new, NULL},
+	{"key", key_folder_new, NULL}, {"posix", posix_folder_new, NULL},
 	{"limits", limits_new, NULL},
 };
 

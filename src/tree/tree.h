@@ -15,7 +15,7 @@ struct Tree {
 	time_t started;
 	guint n_static; /* nodes that node_new_static() made */
 	Node *root;
-	GMutex lock;	   /* protects nodes, and every node's key, refs and lookups */
+	GMutex lock;       /* protects nodes, and every node's key, refs and lookups */
 	GHashTable *nodes; /* a set of Node, by ops and key */
 };
 

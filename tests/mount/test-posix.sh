@@ -94,6 +94,10 @@ fails_with EACCES "create" as_user 20002 touch "$posix/closed/new"
 fails_with EACCES "also right after its owner looked" sh -c "
 	setpriv --reuid 20001 --regid 20001 --clear-groups cat '$posix/closed/file' &&
 	setpriv --reuid 20002 --regid 20002 --clear-groups cat '$posix/closed/file'"
+# What a listing leaves in the kernel's cache must not open the folder to others.
+fails_with EACCES "also right after its owner listed it" sh -c "
+	setpriv --reuid 20001 --regid 20001 --clear-groups ls -l '$posix/closed' >/dev/null &&
+	setpriv --reuid 20002 --regid 20002 --clear-groups cat '$posix/closed/file'"
 is "$(as_user 20001 cat "$posix/closed/file")" secret "its owner gets in"
 fails_with EPERM "the sticky bit: rm" as_user 20002 rm -f "$posix/mine"
 fails_with EPERM "the sticky bit: mv" as_user 20002 mv "$posix/mine" "$posix/yours"
