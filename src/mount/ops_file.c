@@ -158,8 +158,12 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 	      struct fuse_file_info *fi)
 {
 	File *file = file_of(fi);
-	const ssize_t n = file->ops->write ? file->ops->write(file, bytes, size, offset) : -EBADF;
+	g_auto(SegfsCaller) caller = {};
+	ssize_t n = -EBADF;
 
+	caller_of(req, false, &caller);
+	if (file->ops->write)
+		n = file->ops->write(file, &caller, bytes, size, offset);
 	if (n < 0)
 		reply_name_result(req, n);
 	else

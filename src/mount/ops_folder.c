@@ -73,7 +73,8 @@ static Node *entry_at(fuse_req_t req, Listing *listing, off_t position,
 		.generation = 1,
 		.attr = st,
 		.attr_timeout = LISTED_VALID,
-		.entry_timeout = LISTED_VALID,
+		/* Another caller might not be allowed to find what this one has listed. */
+		.entry_timeout = listing->folder->ops->looks_as_caller ? 0 : LISTED_VALID,
 	};
 	/* Before it is told: a forget may follow at once. */
 	node_remember(node);

@@ -68,7 +68,10 @@ struct NodeOps {
 	int (*set_xattr)(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
 			 size_t size, int flags);
 
-	/* Lookup and list need all of the caller; else its groups and capabilities are left out. */
+	/*
+	 * Who may look names up, and list them, is a question of the caller's rights: so it is
+	 * asked each time, and of the caller's groups and capabilities, too.
+	 */
 	bool looks_as_caller;
 	/* Of folders. ENOTDIR */
 	int (*lookup)(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node);
@@ -105,8 +108,10 @@ typedef struct {
 } FileSpan;
 
 struct FileOps {
-	int (*read)(File *file, size_t size, off_t offset, FileSpan *ret_span);     /* EBADF */
-	ssize_t (*write)(File *file, const void *bytes, size_t size, off_t offset); /* EBADF */
+	int (*read)(File *file, size_t size, off_t offset, FileSpan *ret_span); /* EBADF */
+	/* caller: its ids alone. */
+	ssize_t (*write)(File *file, const SegfsCaller *caller, const void *bytes, size_t size,
+			 off_t offset); /* EBADF */
 	/* One descriptor of it was closed, by the caller; there may be others. */
 	int (*flush)(File *file, const SegfsCaller *caller);               /* nothing */
 	int (*allocate)(File *file, int mode, off_t offset, off_t length); /* EOPNOTSUPP */

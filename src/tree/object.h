@@ -30,9 +30,12 @@ int object_fd(ObjectNode *node, int *ret_fd);
 typedef char FdPath[sizeof("/proc/self/fd/") + 11];
 void fd_path(int fd, FdPath ret_path);
 
-/* The node of what fd (O_PATH) stands for, found as name in parent; and its attributes. */
-int object_node(ObjectNode *parent, const char *name, int fd, Node **ret_node,
-		struct stat *ret_stat);
+/*
+ * The node of what fd (O_PATH) stands for, found by the caller as name in parent; and its
+ * attributes. Only a FIFO's node depends on the caller.
+ */
+int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
+		Node **ret_node, struct stat *ret_stat);
 
 /* A file of node that has been opened as fd, which it takes. */
 File *object_file_new(ObjectNode *node, int fd, int flags);

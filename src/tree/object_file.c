@@ -14,10 +14,16 @@ static int object_read(File *file, size_t size, off_t offset, FileSpan *ret_span
 	return 0;
 }
 
-static ssize_t object_write(File *file, const void *bytes, size_t size, off_t offset)
+static ssize_t object_write(File *file, const SegfsCaller *caller, const void *bytes, size_t size,
+			    off_t offset)
 {
-	const ssize_t n = pwrite(((ObjectFile *)file)->fd, bytes, size, offset);
+	const int fd = ((ObjectFile *)file)->fd;
+	struct stat st;
 
+	/* A write takes the set-user-id bit away, but not if it is by root, as we are. */
+	if (caller->uid != 0 && fstat(fd, &st) == 0 && st.st_mode & (S_ISUID | S_ISGID))
+		return SEGFS_AS(caller, pwrite(fd, bytes, size, offset));
+	const ssize_t n = pwrite(fd, bytes, size, offset);
 	return n < 0 ? -errno : n;
 }
 

@@ -71,6 +71,23 @@ static Node *make(Tree *tree, const void *data)
 	return &node->node;
 }
 
+/*
+ * The kernel opens FIFOs without asking us, so a FIFO is a node of its own for each set of
+ * rights: whoever may not read it can open it, but meets nobody there who may.
+ */
+static uint32_t rights_of(const SegfsCaller *caller, int fd)
+{
+	uint32_t rights = 0;
+	FdPath path;
+
+	fd_path(fd, path);
+	if (SEGFS_AS(caller, faccessat(AT_FDCWD, path, R_OK, AT_EACCESS)) == 0)
+		rights |= R_OK;
+	if (SEGFS_AS(caller, faccessat(AT_FDCWD, path, W_OK, AT_EACCESS)) == 0)
+		rights |= W_OK;
+	return rights;
+}
+
 static NodeKey key_of(const SegfsObject *object)
 {
 	NodeKey key = {.a = object->dev, .b = object->ino};
@@ -90,8 +107,8 @@ static void object_stat(const ObjectNode *node, const struct stat *st, struct st
 		ret_stat->st_ino ^= (uint64_t)st->st_dev << 40;
 }
 
-int object_node(ObjectNode *parent, const char *name, int fd, Node **ret_node,
-		struct stat *ret_stat)
+int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
+		Node **ret_node, struct stat *ret_stat)
 {
 	Tree *tree = parent->node.tree;
 	SegfsObject object;
@@ -100,7 +117,9 @@ int object_node(ObjectNode *parent, const char *name, int fd, Node **ret_node,
 	int r = segfs_object_read(tree->posix, fd, &object, &st);
 	if (r < 0)
 		return r;
-	const NodeKey key = key_of(&object);
+	NodeKey key = key_of(&object);
+	if (S_ISFIFO(st.st_mode))
+		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
 	ObjectNode *node = (ObjectNode *)node_intern(tree, &object_ops, &key, make, &object);
 	Node *parent_before = NULL;
 	g_mutex_lock(&node->lock);
@@ -293,7 +312,7 @@ static int find(ObjectNode *folder, const SegfsCaller *caller, int folder_fd, co
 
 	if (found < 0)
 		return found;
-	return object_node(folder, name, fd, ret_node, &st);
+	return object_node(folder, caller, name, fd, ret_node, &st);
 }
 
 static int posix_lookup(Node *base, const SegfsCaller *caller, const char *name, Node **ret_node)
@@ -304,11 +323,11 @@ static int posix_lookup(Node *base, const SegfsCaller *caller, const char *name,
 	return r < 0 ? r : find((ObjectNode *)base, caller, fd, name, ret_node);
 }
 
-static int opened(ObjectNode *folder, const char *name, int fd, int flags, Node **ret_node,
-		  File **ret_file)
+static int opened(ObjectNode *folder, const SegfsCaller *caller, const char *name, int fd,
+		  int flags, Node **ret_node, File **ret_file)
 {
 	struct stat st;
-	int r = object_node(folder, name, fd, ret_node, &st);
+	int r = object_node(folder, caller, name, fd, ret_node, &st);
 
 	if (r < 0) {
 		close(fd);
@@ -329,7 +348,8 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 	const long fd = SEGFS_AS(
 		caller, openat(folder_fd, name,
 			       (flags & ~O_DIRECT) | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode));
-	return fd < 0 ? fd : opened((ObjectNode *)base, name, fd, flags, ret_node, ret_file);
+	return fd < 0 ? fd
+		      : opened((ObjectNode *)base, caller, name, fd, flags, ret_node, ret_file);
 }
 
 static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags, mode_t mode,
@@ -344,7 +364,8 @@ static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags,
 	fd_path(folder_fd, path);
 	const long fd =
 		SEGFS_AS(caller, open(path, (flags & ~O_DIRECT) | O_TMPFILE | O_CLOEXEC, mode));
-	return fd < 0 ? fd : opened((ObjectNode *)base, NULL, fd, flags, ret_node, ret_file);
+	return fd < 0 ? fd
+		      : opened((ObjectNode *)base, caller, NULL, fd, flags, ret_node, ret_file);
 }
 
 static int posix_make(Node *base, const SegfsCaller *caller, const char *name, mode_t mode,
@@ -430,10 +451,13 @@ static int listing_look(Listing *base, guint index, Node **ret_node, struct stat
 
 	if (!listing->may_look)
 		return -EACCES;
+	/* Whose FIFO it would be is settled by a lookup. */
+	if (S_ISFIFO(entry->type))
+		return -EAGAIN;
 	autofd fd = openat(listing->fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	return object_node((ObjectNode *)base->folder, entry->name, fd, ret_node, ret_stat);
+	return object_node((ObjectNode *)base->folder, NULL, entry->name, fd, ret_node, ret_stat);
 }
 
 static void listing_close(Listing *base)

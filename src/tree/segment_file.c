@@ -127,7 +127,8 @@ static int segment_read(File *file, size_t size, off_t offset, FileSpan *ret_spa
 	return 0;
 }
 
-static ssize_t segment_write(File *file, const void *bytes, size_t size, off_t offset)
+static ssize_t segment_write(File *file, const SegfsCaller *caller, const void *bytes, size_t size,
+			     off_t offset)
 {
 	g_autoptr(SegfsMemory) memory = memory_or_lock(file);
 	ssize_t r;

@@ -86,7 +86,8 @@ agent A
 tell A open w "$MNT/sysv/$id" O_RDWR >/dev/null
 is "$(tell A mmap m w "$rw" MAP_SHARED 8192)" 0 "a mapping longer than the segment"
 is "$(tell A poke m 0 x)" 0 "works to its end"
-is "$(tell A poke m 4096 x)" "no answer" "and is SIGBUS behind it"
+# A shmtool built with ASan says a word before it dies of the signal.
+like "$(tell A poke m 4096 x)" '^(no answer|AddressSanitizer:DEADLYSIGNAL)$' "and is SIGBUS behind it"
 quit A
 is "$(ipc "$id" size)" 4096 "it has not grown"
 

@@ -300,6 +300,17 @@ cat "$posix/pipe" >"$TESTDIR/piped" &
 echo through >"$posix/pipe"
 wait $!
 is "$(cat "$TESTDIR/piped")" through "a FIFO pipes"
+# The kernel opens a FIFO without asking segfs: who may not, gets one where nobody else is.
+as_user 20001 mkfifo -m 0600 "$posix/private-pipe"
+agent A setpriv --reuid 20001 --regid 20001 --clear-groups
+agent B setpriv --reuid 20002 --regid 20002 --clear-groups
+tell A open a "$posix/private-pipe" 'O_RDWR|O_NONBLOCK' >/dev/null
+tell B open b "$posix/private-pipe" 'O_RDWR|O_NONBLOCK' >/dev/null
+tell A write a secret >/dev/null
+like "$(tell B read b 10)" "^(EAGAIN|EBADF)$" "what its owner writes into a 0600 FIFO reaches no other user"
+is "$(tell A read a 10)" "6:secret" "only itself"
+quit A
+quit B
 
 # No room
 room() { mount -o "remount,size=$(($(df -k --output=used "$shm" | tail -n 1) + $1))k" "$shm"; }

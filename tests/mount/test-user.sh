@@ -48,8 +48,8 @@ is "$(do_ops "shmat a $mine" "peek a 0 6" | tail -n 1)" '1\x0a2\x0a3\x0a' "own: 
 is "$("${me[@]}" "$SHMTOOL" run "open a $MNT/sysv/$mine O_RDWR" "pwrite a 9997 abcdef" "pwrite a 10000 x" "pread a 9999 10" "ftruncate a 5" "ftruncate a 10000" | tail -n 5 | xargs)" \
 	"3 ENOSPC 1:c EPERM 0" "own: it ends where it ends"
 ok "own: truncate to 0" "${me[@]}" truncate -s 0 "$MNT/sysv/$mine"
-is "$(do_ops "shmat a $mine" "peek a 0 10000" | tail -n 1) $(ipc "$mine" size)" '\x00{10000} 10000' "own: zeroes it"
 is "$(ipc_table "$mine" rss)" 0 "own: frees its pages"
+is "$(do_ops "shmat a $mine" "peek a 0 10000" | tail -n 1) $(ipc "$mine" size)" '\x00{10000} 10000' "own: zeroes it"
 ok "given away: its creator still reads" "${me[@]}" cat "$MNT/sysv/$given"
 fails_with EACCES "another's 0600: read" "${me[@]}" cat "$MNT/sysv/$theirs"
 fails_with EACCES "another's 0600: by key" "${me[@]}" cat "$MNT/key/0xe02"
