@@ -348,7 +348,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_READDIRPLUS, true);
 	want(conn, FUSE_CAP_READDIRPLUS_AUTO, false);
 	want(conn, FUSE_CAP_DONT_MASK, true); /* a default ACL overrides the umask */
-	want(conn, FUSE_CAP_HANDLE_KILLPRIV, true);
+	/* Not the older one: under it each write asks for security.capability. */
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, true);
 	want(conn, FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, true);
 	want(conn, FUSE_CAP_SPLICE_READ, false);
 	if (mount->want_passthrough && can) {

@@ -12,8 +12,12 @@
 #include <sys/vfs.h>
 
 #include "segment/autofd.h"
+#include "segment/copy.h"
 #include "segment/holder.h"
 #include "segment/ipc.h"
+
+/* Smaller writes are not worth a mapping. */
+#define WORTH_MAPPING (64 * 1024)
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -39,7 +43,7 @@ struct SegfsMemory {
 	uint64_t whole; /* size, rounded up to whole pages of its kind */
 
 	GMutex lock;  /* protects mapped */
-	void *mapped; /* of a huge-page file, made for the first write */
+	void *mapped; /* of fd, made for the first write that needs it */
 };
 
 static void memory_free(SegfsMemory *memory)
@@ -196,8 +200,7 @@ int segfs_memory_resident(const SegfsMemory *memory, uint64_t *ret_bytes)
 	return 0;
 }
 
-/* hugetlbfs has no write(2): its pages are reached through a mapping. */
-static int map_huge(SegfsMemory *memory, char **ret_bytes)
+static int map(SegfsMemory *memory, char **ret_bytes)
 {
 	int r = 0;
 
@@ -238,16 +241,19 @@ ssize_t segfs_memory_write(SegfsMemory *memory, const void *bytes, size_t size, 
 	if ((uint64_t)offset >= memory->size)
 		return size ? -ENOSPC : 0;
 	size = MIN(size, memory->size - offset);
-	if (memory->fd >= 0 && !memory->huge) {
-		const ssize_t n = pwrite(memory->fd, bytes, size, offset);
-		return n < 0 ? -errno : n;
-	}
-	if (memory->huge) {
-		int r = map_huge(memory, &to);
-		if (r < 0)
+	/* hugetlbfs has no write(2), and where there is an attach there is no file. */
+	const bool is_file = memory->fd >= 0 && !memory->huge;
+	if (memory->fd >= 0 && (memory->huge || size >= WORTH_MAPPING)) {
+		int r = map(memory, &to);
+		if (r < 0 && !is_file)
 			return r;
 	}
-	return copy_in(to + offset, bytes, size);
+	if (is_file && to && copy_to_resident(to + offset, bytes, size))
+		return size;
+	if (!is_file)
+		return copy_in(to + offset, bytes, size);
+	const ssize_t n = pwrite(memory->fd, bytes, size, offset);
+	return n < 0 ? -errno : n;
 }
 
 static int write_zeros(SegfsMemory *memory, off_t offset, off_t end)
