@@ -10,6 +10,7 @@
 
 /* Seconds for which the kernel may keep what a listing told it; all else it asks anew. */
 #define LISTED_VALID 1.0
+#define FIXED_VALID 86400.0
 
 typedef struct {
 	Tree *tree;
@@ -61,6 +62,9 @@ int node_error(int r);
 
 /* Attributes and number of node for the kernel, which from now on knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);
+
+/* How long the kernel may take a name that folder has listed to stand for the same node. */
+double listed_name_valid(const Node *folder);
 
 /* ops_file.c */
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

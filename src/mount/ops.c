@@ -53,16 +53,29 @@ int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
 	return 0;
 }
 
-static void reply_entry(fuse_req_t req, int r, Node *found)
+double listed_name_valid(const Node *folder)
+{
+	if (folder->ops->names_are_fixed)
+		return FIXED_VALID;
+	/* Another caller might not be allowed to find what this one has listed. */
+	return folder->ops->looks_as_caller ? 0 : LISTED_VALID;
+}
+
+static void reply_entry(fuse_req_t req, int r, const Node *folder, Node *found)
 {
 	g_autoptr(Node) node = r == 0 ? found : NULL;
 	struct fuse_entry_param entry;
 
 	if (r == 0)
 		r = entry_of(req, node, &entry);
-	if (r < 0)
+	if (r < 0) {
 		reply_name_result(req, r);
-	else if (fuse_reply_entry(req, &entry) == -ENOENT)
+		return;
+	}
+	/* Else each walk along a path would ask again for its first step. */
+	if (folder->ops->names_are_fixed)
+		entry.entry_timeout = FIXED_VALID;
+	if (fuse_reply_entry(req, &entry) == -ENOENT)
 		node_forget(node, 1);
 }
 
@@ -75,7 +88,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	caller_of(req, folder->ops->looks_as_caller, &caller);
 	if (folder->ops->lookup)
 		r = folder->ops->lookup(folder, &caller, name, &node);
-	reply_entry(req, r, node);
+	reply_entry(req, r, folder, node);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -179,7 +192,7 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 	caller_of(req, true, &caller);
 	if (folder->ops->make)
 		r = folder->ops->make(folder, &caller, name, mode, device, target, &node);
-	reply_entry(req, r, node);
+	reply_entry(req, r, folder, node);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
@@ -206,7 +219,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 	caller_of(req, true, &caller);
 	if (folder->ops->link)
 		r = folder->ops->link(folder, &caller, name, node);
-	reply_entry(req, r, r == 0 ? node_ref(node) : NULL);
+	reply_entry(req, r, folder, r == 0 ? node_ref(node) : NULL);
 }
 
 static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, bool is_folder)

@@ -73,8 +73,7 @@ static Node *entry_at(fuse_req_t req, Listing *listing, off_t position,
 		.generation = 1,
 		.attr = st,
 		.attr_timeout = LISTED_VALID,
-		/* Another caller might not be allowed to find what this one has listed. */
-		.entry_timeout = listing->folder->ops->looks_as_caller ? 0 : LISTED_VALID,
+		.entry_timeout = listed_name_valid(listing->folder),
 	};
 	/* Before it is told: a forget may follow at once. */
 	node_remember(node);

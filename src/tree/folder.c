@@ -84,6 +84,7 @@ static void folder_free(Node *node)
 }
 
 static const NodeOps folder_ops = {
+	.names_are_fixed = true,
 	.getattr = folder_getattr,
 	.access = folder_access,
 	.lookup = folder_lookup,

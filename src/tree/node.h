@@ -73,6 +73,7 @@ struct NodeOps {
 	 * asked each time, and of the caller's groups and capabilities, too.
 	 */
 	bool looks_as_caller;
+	bool names_are_fixed; /* for as long as the mount lives */
 	/* Of folders. ENOTDIR */
 	int (*lookup)(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node);
 	int (*list)(Node *folder, const SegfsCaller *caller, Listing **ret_listing);
