@@ -13,7 +13,6 @@
 typedef struct {
 	Node node;
 	SegfsObject object;
-	mode_t type;
 
 	GMutex lock; /* protects what follows */
 	Node *parent;
@@ -23,12 +22,36 @@ typedef struct {
 	GHashTable *owners; /* of fcntl(2) locks, see object_lock.c */
 } ObjectNode;
 
-/* An O_PATH descriptor of it. -ESTALE: it is not there any more. */
-int object_fd(ObjectNode *node, int *ret_fd);
-
 /* The name under which any call reaches what an O_PATH descriptor stands for. */
 typedef char FdPath[sizeof("/proc/self/fd/") + 11];
 void fd_path(int fd, FdPath ret_path);
+
+/* An object as calls can reach it: an O_PATH descriptor, and the name that stands for it. */
+typedef struct {
+	int fd;
+	FdPath path;
+} ObjectAt;
+
+#define OBJECT_NOWHERE                                                                             \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
+/* -ESTALE: it is not there any more. */
+int object_reach(Node *node, ObjectAt *ret_at);
+void object_leave(ObjectAt *at);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectAt, object_leave)
+
+/* Opens it anew, as the caller and with rights of its own. */
+int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd);
+
+/* What the mount says of an object that fstat(2) has told of. */
+void object_stat(const Tree *tree, const struct stat *st, struct stat *ret_stat);
+
+extern const NodeOps object_ops; /* posix.c */
+void object_free(Node *node);
+
+/* object_listing.c */
+int object_list(Node *node, const SegfsCaller *caller, Listing **ret_listing);
 
 /*
  * The node of what fd (O_PATH) stands for, found by the caller as name in parent; and its

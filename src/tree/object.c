@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a POSIX object's node is, and the way back from the node to the object. */
+
+#include "tree/object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "segment/autofd.h"
+
+void fd_path(int fd, FdPath ret_path)
+{
+	g_snprintf(ret_path, sizeof(FdPath), "/proc/self/fd/%d", fd);
+}
+
+void object_leave(ObjectAt *at)
+{
+	autofd_close(&at->fd);
+}
+
+static int object_fd(ObjectNode *node, int *ret_fd)
+{
+	const SegfsPosix *posix = node->node.tree->posix;
+	autofd parent_fd = -1;
+	struct stat st;
+
+	int r = segfs_object_open(posix, &node->object, ret_fd);
+	if (r != -EOPNOTSUPP)
+		return r;
+
+	g_mutex_lock(&node->lock);
+	const int open_fd = node->open_fd < 0 ? -1 : fcntl(node->open_fd, F_DUPFD_CLOEXEC, 0);
+	g_autoptr(Node) parent = node->parent ? node_ref(node->parent) : NULL;
+	g_autofree char *name = g_strdup(node->name);
+	g_mutex_unlock(&node->lock);
+	if (open_fd >= 0) {
+		*ret_fd = open_fd;
+		return 0;
+	}
+	if (parent) {
+		r = object_fd((ObjectNode *)parent, &parent_fd);
+		if (r < 0)
+			return r;
+	}
+	autofd fd = openat(parent ? parent_fd : segfs_posix_fd(posix), name ? name : ".",
+			   O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESTALE : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_dev != node->object.dev || st.st_ino != node->object.ino)
+		return -ESTALE;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int object_reach(Node *node, ObjectAt *ret_at)
+{
+	int r = object_fd((ObjectNode *)node, &ret_at->fd);
+
+	if (r == 0)
+		fd_path(ret_at->fd, ret_at->path);
+	return r;
+}
+
+static Node *make(Tree *tree, const void *data)
+{
+	ObjectNode *node = node_new(tree, &object_ops, sizeof(ObjectNode));
+
+	g_mutex_init(&node->lock);
+	node->object = *(const SegfsObject *)data;
+	node->open_fd = -1;
+	return &node->node;
+}
+
+/*
+ * The kernel opens FIFOs without asking us, so a FIFO is a node of its own for each set of
+ * rights: whoever may not read it can open it, but meets nobody there who may.
+ */
+static uint32_t rights_of(const SegfsCaller *caller, int fd)
+{
+	uint32_t rights = 0;
+	FdPath path;
+
+	fd_path(fd, path);
+	if (SEGFS_AS(caller, faccessat(AT_FDCWD, path, R_OK, AT_EACCESS)) == 0)
+		rights |= R_OK;
+	if (SEGFS_AS(caller, faccessat(AT_FDCWD, path, W_OK, AT_EACCESS)) == 0)
+		rights |= W_OK;
+	return rights;
+}
+
+static NodeKey key_of(const SegfsObject *object)
+{
+	NodeKey key = {.a = object->dev, .b = object->ino};
+
+	/* tmpfs puts the inode's generation first: an inode number can come again. */
+	memcpy(&key.c, object->handle, MIN(object->handle_size, sizeof(uint32_t)));
+	return key;
+}
+
+void object_stat(const Tree *tree, const struct stat *st, struct stat *ret_stat)
+{
+	struct stat root;
+
+	*ret_stat = *st;
+	/* Of another file system inside: its numbers are not to meet those of /dev/shm. */
+	if (fstat(segfs_posix_fd(tree->posix), &root) == 0 && root.st_dev != st->st_dev)
+		ret_stat->st_ino ^= (uint64_t)st->st_dev << 40;
+}
+
+int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
+		Node **ret_node, struct stat *ret_stat)
+{
+	Tree *tree = parent->node.tree;
+	SegfsObject object;
+	struct stat st;
+
+	int r = segfs_object_read(tree->posix, fd, &object, &st);
+	if (r < 0)
+		return r;
+	NodeKey key = key_of(&object);
+	if (S_ISFIFO(st.st_mode))
+		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
+	ObjectNode *node = (ObjectNode *)node_intern(tree, &object_ops, &key, make, &object);
+	Node *parent_before = NULL;
+	g_mutex_lock(&node->lock);
+	if (object.handle_size == 0) {
+		parent_before = node->parent;
+		node->parent = node_ref(&parent->node);
+		g_free(node->name);
+		node->name = g_strdup(name);
+	}
+	g_mutex_unlock(&node->lock);
+	if (parent_before)
+		node_unref(parent_before);
+	object_stat(tree, &st, ret_stat);
+	*ret_node = &node->node;
+	return 0;
+}
+
+/* O_DIRECT would only forbid what tmpfs can do anyway. */
+int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(node, &at);
+
+	if (r < 0)
+		return r;
+	flags = (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_DIRECT)) | O_CLOEXEC;
+	const long fd = SEGFS_AS(caller, open(at.path, flags));
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+void object_free(Node *base)
+{
+	ObjectNode *node = (ObjectNode *)base;
+
+	g_clear_pointer(&node->owners, g_hash_table_unref);
+	g_clear_pointer(&node->parent, node_unref);
+	g_free(node->name);
+	g_mutex_clear(&node->lock);
+}
+
+/* The folder itself: the node of what shm_dir was when the mount was made. */
+Node *posix_folder_new(Tree *tree, const void *data)
+{
+	SegfsObject object = {};
+	struct stat st;
+
+	if (segfs_object_read(tree->posix, segfs_posix_fd(tree->posix), &object, &st) < 0)
+		g_warning("the folder of POSIX objects cannot be read");
+	const NodeKey key = key_of(&object);
+	return node_intern(tree, &object_ops, &key, make, &object);
+}
