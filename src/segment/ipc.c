@@ -42,7 +42,7 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 	ipc->proc_root = g_strdup(options->proc_root ? options->proc_root : "/proc");
 	ipc->no_attach = options->no_attach;
 	ipc->pid = getpid();
-	g_rw_lock_init(&ipc->lock);
+	g_mutex_init(&ipc->lock);
 	g_mutex_init(&ipc->resident_lock);
 	ipc->traces = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 
@@ -69,7 +69,7 @@ void segfs_ipc_free(SegfsIpc *ipc)
 	g_hash_table_unref(ipc->traces);
 	g_clear_pointer(&ipc->resident, g_array_unref);
 	g_mutex_clear(&ipc->resident_lock);
-	g_rw_lock_clear(&ipc->lock);
+	g_mutex_clear(&ipc->lock);
 	g_free(ipc->proc_root);
 	g_free(ipc);
 }
@@ -138,7 +138,8 @@ int ipc_attach(SegfsIpc *ipc, int shmid, int flags, bool hold, AttachSeen seen, 
 {
 	int r;
 
-	g_rw_lock_writer_lock(&ipc->lock);
+	g_mutex_lock(&ipc->lock);
+	ipc->attaches++;
 	Trace *trace = trace_begin(ipc, shmid, &r);
 	if (!trace)
 		goto out;
@@ -157,7 +158,7 @@ int ipc_attach(SegfsIpc *ipc, int shmid, int flags, bool hold, AttachSeen seen, 
 		trace_left(trace, true);
 	}
 out:
-	g_rw_lock_writer_unlock(&ipc->lock);
+	g_mutex_unlock(&ipc->lock);
 	return r;
 }
 
@@ -165,14 +166,15 @@ void ipc_detach(SegfsIpc *ipc, int shmid, void *address)
 {
 	int r;
 
-	g_rw_lock_writer_lock(&ipc->lock);
+	g_mutex_lock(&ipc->lock);
+	ipc->attaches++;
 	Trace *trace = trace_begin(ipc, shmid, &r);
 	shmdt(address);
 	if (trace) {
 		trace->held--;
 		trace_left(trace, true);
 	}
-	g_rw_lock_writer_unlock(&ipc->lock);
+	g_mutex_unlock(&ipc->lock);
 }
 
 bool ipc_attach_is_safe(const SegfsIpc *ipc, const SegfsSysv *segment)

@@ -23,11 +23,13 @@ struct SegfsIpc {
 	void *occupied; /* an address at which nothing can be attached */
 
 	/*
-	 * Who asks the kernel about a segment and masks the answer is a reader, who
-	 * attaches or detaches is a writer. Protects traces.
+	 * Held from before the kernel is asked about a segment until the answer is masked,
+	 * and while we attach or detach, so that no answer comes from between. Only a
+	 * listing, which takes long, asks without it, and again if attaches changed.
 	 */
-	GRWLock lock;
+	GMutex lock;        /* protects what follows */
 	GHashTable *traces; /* shmid -> Trace */
+	guint attaches;     /* and detaches that we have made */
 
 	GMutex resident_lock; /* protects what follows */
 	GArray *resident;     /* Resident, by shmid */
@@ -42,7 +44,7 @@ typedef struct {
 	int64_t atime_left, dtime_left;
 } Trace;
 
-/* Call with the lock held, by a reader or writer, since before the kernel was asked. */
+/* Call with the lock held, since before the kernel was asked. */
 void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);
 
 /* IPC_STAT or SHM_STAT_ANY, unmasked. */

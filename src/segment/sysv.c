@@ -161,21 +161,43 @@ static void forget_traces(SegfsIpc *ipc, const GArray *segments)
 
 	for (guint i = 0; i < segments->len; i++)
 		g_hash_table_add(alive, &g_array_index(segments, SegfsSysv, i).shmid);
-	g_rw_lock_writer_lock(&ipc->lock);
+	g_mutex_lock(&ipc->lock);
 	g_hash_table_foreach_remove(ipc->traces, trace_is_over, alive);
-	g_rw_lock_writer_unlock(&ipc->lock);
+	g_mutex_unlock(&ipc->lock);
+}
+
+/*
+ * A listing of many segments takes tens of milliseconds: nobody waits for it, unless we
+ * attach and detach all the time. Returns with the lock held.
+ */
+static int table_read_undisturbed(SegfsIpc *ipc, GArray *segments)
+{
+	enum { TRIES = 3 };
+	int r = 0;
+
+	g_mutex_lock(&ipc->lock);
+	for (int i = 0; i < TRIES; i++) {
+		const guint attaches = ipc->attaches;
+		g_mutex_unlock(&ipc->lock);
+		g_array_set_size(segments, 0);
+		r = table_read(ipc, segments);
+		g_mutex_lock(&ipc->lock);
+		if (r < 0 || attaches == ipc->attaches)
+			return r;
+	}
+	g_array_set_size(segments, 0);
+	return table_read(ipc, segments);
 }
 
 int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments)
 {
 	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(SegfsSysv));
 
-	g_rw_lock_reader_lock(&ipc->lock);
-	int r = table_read(ipc, segments);
+	int r = table_read_undisturbed(ipc, segments);
 	for (guint i = 0; i < segments->len; i++)
 		ipc_mask(ipc, &g_array_index(segments, SegfsSysv, i));
 	const bool many_traces = g_hash_table_size(ipc->traces) > 2 * segments->len + 64;
-	g_rw_lock_reader_unlock(&ipc->lock);
+	g_mutex_unlock(&ipc->lock);
 	if (r < 0)
 		return r;
 	if (many_traces)
@@ -209,11 +231,11 @@ int sysv_stat_raw(int shmid, SegfsSysv *ret_segment)
 
 int segfs_sysv_stat(SegfsIpc *ipc, int shmid, SegfsSysv *ret_segment)
 {
-	g_rw_lock_reader_lock(&ipc->lock);
+	g_mutex_lock(&ipc->lock);
 	int r = sysv_stat_raw(shmid, ret_segment);
 	if (r == 0)
 		ipc_mask(ipc, ret_segment);
-	g_rw_lock_reader_unlock(&ipc->lock);
+	g_mutex_unlock(&ipc->lock);
 	return r;
 }
 
@@ -308,8 +330,8 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 {
 	const bool attach = ipc_attach_is_safe(ipc, segment);
 
-	/* A writer: for the blink of the call the kernel counts an attach. */
-	g_rw_lock_writer_lock(&ipc->lock);
+	g_mutex_lock(&ipc->lock);
+	ipc->attaches++; /* for the blink of the call the kernel counts one */
 	int r = segfs_caller_enter(caller);
 	if (r == 0) {
 		if (!attach) {
@@ -324,7 +346,7 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 		}
 		segfs_caller_leave();
 	}
-	g_rw_lock_writer_unlock(&ipc->lock);
+	g_mutex_unlock(&ipc->lock);
 	return r == -EIDRM || r == -EINVAL ? -ENOENT : r;
 }
 
