@@ -197,7 +197,7 @@ static gboolean serve(const Options *options, const char *mountpoint, Start *sta
 		.started_data = start,
 	};
 	g_autofree char *kernel_options =
-		g_strdup_printf("fsname=segfs,subtype=segfs,nosuid,nodev%s%s",
+		g_strdup_printf("fsname=segfs,subtype=segfs,nosuid,nodev,max_read=%d%s%s", READ_MAX,
 				options->allow_other ? ",allow_other" : "", options->kernel->str);
 	char *argv[] = {"segfs", "-o", kernel_options, options->debug ? "-d" : NULL, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(options->debug ? 4 : 3, argv);

@@ -12,6 +12,13 @@
 #define LISTED_VALID 1.0
 #define FIXED_VALID 86400.0
 
+/*
+ * The most that one read asks of us. What is read goes from the memory file to the kernel
+ * through a pipe, without a copy; one that does not fit in the pipe (1 MiB, with its
+ * header, see pipe(7), pipe-max-size) would go through a buffer.
+ */
+#define READ_MAX (512 * 1024)
+
 typedef struct {
 	Tree *tree;
 	const char *proc_root;
