@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What the unit tests share: segments, processes and folders that go when they leave their
+ * scope. A failed assertion aborts without leaving any scope: then what this process made
+ * is removed on the way out, from the signal.
+ */
+#pragma once
+
+#include <glib.h>
+#include <segfs/segfs.h>
+#include <stdbool.h>
+#include <sys/shm.h>
+#include <sys/types.h>
+
+enum {
+	UNIT_UID = 12345, /* a user with no rights; no passwd file is asked */
+	UNIT_GID = 23456,
+};
+
+/*
+ * g_test_init(), and before it: an IPC namespace of our own, where we may have one; and
+ * with SEGFS_UNIT_USER=1 root becomes the plain user for the whole program.
+ */
+void unit_init(int *argc, char ***argv);
+
+/* True for a root that may become somebody else; otherwise the test is skipped. */
+bool unit_need_root(void);
+
+/*
+ * True in a process that is a plain user from its start: this one, or for root a new one
+ * that runs this test again. Where it is false the test is done and its result is set.
+ */
+bool unit_as_user(void);
+
+/* The same with a new process that stays root: what it changes of itself goes with it. */
+bool unit_as_new_process(void);
+
+/*
+ * What is known not to be as it should: shows as TODO until it is mended, and then fails
+ * until an assertion takes its place.
+ */
+void unit_known_bug(bool mended, const char *what);
+
+/* Until the clock that the kernel stamps segments with shows another second. */
+void unit_next_second(void);
+
+/* A segment that exists as long as its variable. */
+#define scoped_segment __attribute__((cleanup(segment_remove))) int
+int segment_make(size_t size, mode_t mode);
+int segment_make_key(size_t size, mode_t mode, key_t *ret_key); /* under a key nobody has */
+int segment_make_huge(size_t size);                             /* -1 where there are no pages */
+int segment_adopt(int shmid);
+void segment_remove(int *shmid);
+
+/* Removes it, and makes another segment under the same id. False where we may not. */
+bool segment_replace(int *shmid, size_t size, mode_t mode);
+
+/* What the kernel says of it, with nothing masked. */
+struct shmid_ds segment_kernel(int shmid);
+
+/* That looking has left no trace in it. */
+#define assert_untouched(before, after)                                                            \
+	do {                                                                                       \
+		const struct shmid_ds *b_ = (before), *a_ = (after);                               \
+		g_assert_cmpuint(a_->shm_nattch, ==, b_->shm_nattch);                              \
+		g_assert_cmpint(a_->shm_lpid, ==, b_->shm_lpid);                                   \
+		g_assert_cmpint(a_->shm_atime, ==, b_->shm_atime);                                 \
+		g_assert_cmpint(a_->shm_dtime, ==, b_->shm_dtime);                                 \
+		g_assert_cmpint(a_->shm_ctime, ==, b_->shm_ctime);                                 \
+	} while (0)
+
+/* Another process, which attaches and detaches one segment as it is told. */
+typedef struct {
+	pid_t pid;
+	int socket;
+} Other;
+
+void other_start(Other *ret_other, int shmid);
+void other_attach(Other *other);
+void other_attach_read_only(Other *other);
+void other_detach(Other *other);
+void other_fill(Other *other, char byte);              /* the first 4096 bytes */
+void other_leave_namespace(Other *other, size_t size); /* has the same id in another one */
+void other_stop(Other *other);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Other, other_stop)
+
+/* A new folder with all that is put into it, as long as its variable. */
+#define scoped_tree __attribute__((cleanup(tree_remove))) char *
+char *tree_make(const char *parent); /* NULL: where temporary files go */
+void tree_remove(char **tree);
+void tree_write(const char *tree, const char *path, const char *text);
+void tree_link(const char *tree, const char *path, const char *target);
+
+/* The looking itself; both without error. */
+SegfsIpc *ipc_make(const char *proc_root, bool no_attach);
+SegfsSysv segment_stat(SegfsIpc *ipc, int shmid);
