@@ -4,6 +4,7 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
 
 #include <fuse_lowlevel.h>
+#include <stdatomic.h>
 
 #include "mount/passthrough.h"
 #include "tree/tree.h"
@@ -19,6 +20,11 @@
  */
 #define READ_MAX (512 * 1024)
 
+/* Threads that are told ESTALE at one time; where two fall together it is the later one's. */
+#define STALE_SLOTS 1024
+/* By then the kernel has come again, or the call is over. */
+#define STALE_MS 1000
+
 typedef struct {
 	Tree *tree;
 	const char *proc_root;
@@ -27,6 +33,7 @@ typedef struct {
 	/* Says, once, that the kernel has agreed on how it talks to us. */
 	void (*started)(const char *way, void *data);
 	void *started_data;
+	_Atomic uint64_t stale[STALE_SLOTS]; /* by thread, see node_error() */
 } Mount;
 
 extern const struct fuse_lowlevel_ops mount_ops;
@@ -63,9 +70,15 @@ void reply_result(fuse_req_t req, int r);
 /* The same of something done to a name. */
 void reply_name_result(fuse_req_t req, int r);
 
-/* What is asked of a name's node: ENOENT, which the kernel would hand on, becomes ESTALE,
- * upon which it looks the name up again. */
-int node_error(int r);
+/*
+ * What is asked of a name's node: ENOENT, which the kernel would hand on, becomes ESTALE,
+ * upon which it looks the name up again. It does so once in a system call: where what it
+ * has found the second time is gone, too, the program gets the ENOENT. No call that takes a
+ * name may end in ESTALE.
+ */
+int node_error(fuse_req_t req, int r);
+/* The thread's call has gone on: its next ESTALE is a first one. */
+void node_error_over(fuse_req_t req);
 
 /* Attributes and number of node for the kernel, which from now on knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);

@@ -25,9 +25,33 @@ void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller)
 			.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid, .umask = ctx->umask};
 }
 
-int node_error(int r)
+/* Who is told ESTALE, and when: a thread in the upper half, milliseconds in the lower. */
+static _Atomic uint64_t *stale_slot(fuse_req_t req)
 {
-	return r == -ENOENT ? -ESTALE : r;
+	return &mount_of(req)->stale[(guint)fuse_req_ctx(req)->pid % STALE_SLOTS];
+}
+
+int node_error(fuse_req_t req, int r)
+{
+	const uint32_t tid = fuse_req_ctx(req)->pid;
+	const uint32_t ms = g_get_monotonic_time() / 1000;
+
+	if (r != -ENOENT && r != -ESTALE)
+		return r;
+	/* A thread of another pid namespace has no number here. */
+	if (tid == 0)
+		return -ESTALE;
+	const uint64_t before = atomic_exchange(stale_slot(req), (uint64_t)tid << 32 | ms);
+	if (before >> 32 != tid || ms - (uint32_t)before > STALE_MS)
+		return -ESTALE;
+	*stale_slot(req) = 0;
+	return -ENOENT;
+}
+
+void node_error_over(fuse_req_t req)
+{
+	if (*stale_slot(req) >> 32 == (uint32_t)fuse_req_ctx(req)->pid)
+		*stale_slot(req) = 0;
 }
 
 void reply_name_result(fuse_req_t req, int r)
@@ -38,7 +62,7 @@ void reply_name_result(fuse_req_t req, int r)
 
 void reply_result(fuse_req_t req, int r)
 {
-	reply_name_result(req, node_error(r));
+	reply_name_result(req, node_error(req, r));
 }
 
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
@@ -112,10 +136,12 @@ static void reply_attr(fuse_req_t req, Node *node, int r)
 
 	if (r == 0)
 		r = node->ops->getattr(node, false, &st);
-	if (r < 0)
+	if (r < 0) {
 		reply_result(req, r);
-	else
-		fuse_reply_attr(req, &st, 0);
+		return;
+	}
+	node_error_over(req);
+	fuse_reply_attr(req, &st, 0);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

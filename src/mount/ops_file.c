@@ -63,6 +63,7 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 		return;
 	}
 	file = NULL;
+	node_error_over(req);
 	r = node ? fuse_reply_create(req, &entry, fi) : fuse_reply_open(req, fi);
 	if (r != -ENOENT)
 		return;

@@ -10,6 +10,9 @@
 
 #include "segment/autofd.h"
 
+/* As many traces may be of segments that are gone. */
+#define TRACES_KEPT 256
+
 /* At least SHMLBA on every architecture, so that shmat(2) takes the address. */
 #define OCCUPIED_SIZE (64 * 1024)
 
@@ -99,6 +102,23 @@ void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment)
 		segment->dtime = trace->dtime_before;
 }
 
+static gboolean trace_is_over(gpointer key, gpointer value, gpointer data)
+{
+	const Trace *trace = value;
+	SegfsSysv segment;
+
+	return trace->held == 0 && sysv_stat_raw(trace->shmid, &segment) < 0;
+}
+
+/* Traces of segments that are gone go each time there are twice as many as were left the last. */
+static void traces_sweep(SegfsIpc *ipc)
+{
+	if (g_hash_table_size(ipc->traces) < ipc->traces_most)
+		return;
+	g_hash_table_foreach_remove(ipc->traces, trace_is_over, NULL);
+	ipc->traces_most = 2 * g_hash_table_size(ipc->traces) + TRACES_KEPT;
+}
+
 /* Before an attach: from here on what we leave is told from what was there. */
 static Trace *trace_begin(SegfsIpc *ipc, int shmid, int *ret_error)
 {
@@ -111,6 +131,7 @@ static Trace *trace_begin(SegfsIpc *ipc, int shmid, int *ret_error)
 	ipc_mask(ipc, &before);
 	Trace *trace = g_hash_table_lookup(ipc->traces, &shmid);
 	if (!trace) {
+		traces_sweep(ipc);
 		trace = g_new0(Trace, 1);
 		trace->shmid = shmid;
 		trace->atime_left = trace->dtime_left = -1;

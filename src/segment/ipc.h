@@ -29,6 +29,7 @@ struct SegfsIpc {
 	 */
 	GMutex lock;        /* protects what follows */
 	GHashTable *traces; /* shmid -> Trace */
+	guint traces_most;  /* before those that are over are looked for */
 	guint attaches;     /* and detaches that we have made */
 
 	GMutex resident_lock; /* protects what follows */

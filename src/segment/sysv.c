@@ -147,25 +147,6 @@ static int table_read(const SegfsIpc *ipc, GArray *segments)
 	}
 }
 
-/* Traces of segments that are gone. */
-static gboolean trace_is_over(gpointer key, gpointer value, gpointer data)
-{
-	const Trace *trace = value;
-
-	return trace->held == 0 && !g_hash_table_contains(data, key);
-}
-
-static void forget_traces(SegfsIpc *ipc, const GArray *segments)
-{
-	g_autoptr(GHashTable) alive = g_hash_table_new(g_int_hash, g_int_equal);
-
-	for (guint i = 0; i < segments->len; i++)
-		g_hash_table_add(alive, &g_array_index(segments, SegfsSysv, i).shmid);
-	g_mutex_lock(&ipc->lock);
-	g_hash_table_foreach_remove(ipc->traces, trace_is_over, alive);
-	g_mutex_unlock(&ipc->lock);
-}
-
 /*
  * A listing of many segments takes tens of milliseconds: nobody waits for it, unless we
  * attach and detach all the time. Returns with the lock held.
@@ -196,12 +177,9 @@ int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments)
 	int r = table_read_undisturbed(ipc, segments);
 	for (guint i = 0; i < segments->len; i++)
 		ipc_mask(ipc, &g_array_index(segments, SegfsSysv, i));
-	const bool many_traces = g_hash_table_size(ipc->traces) > 2 * segments->len + 64;
 	g_mutex_unlock(&ipc->lock);
 	if (r < 0)
 		return r;
-	if (many_traces)
-		forget_traces(ipc, segments);
 	*ret_segments = g_steal_pointer(&segments);
 	return 0;
 }

@@ -76,10 +76,8 @@ static void folder_free(Node *node)
 {
 	Folder *folder = (Folder *)node;
 
-	for (guint i = 0; i < folder->n_entries; i++) {
-		node_forget(folder->children[i], UINT64_MAX); /* the mount has ended */
+	for (guint i = 0; i < folder->n_entries; i++)
 		node_unref(folder->children[i]);
-	}
 	g_free(folder->children);
 }
 

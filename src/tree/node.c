@@ -130,6 +130,8 @@ static void drop(Node *node, uint64_t forgotten, bool reference)
 	if (forgotten && node->lookups) {
 		node->lookups -= MIN(node->lookups, forgotten);
 		reference = node->lookups == 0;
+		if (reference)
+			g_hash_table_remove(node->tree->known, node);
 	}
 	const bool last = reference && --node->refs == 0;
 	if (last)
@@ -150,8 +152,10 @@ void node_unref(Node *node)
 void node_remember(Node *node)
 {
 	g_mutex_lock(&node->tree->lock);
-	if (node->lookups++ == 0)
+	if (node->lookups++ == 0) {
 		node->refs++;
+		g_hash_table_add(node->tree->known, node);
+	}
 	g_mutex_unlock(&node->tree->lock);
 }
 

@@ -107,6 +107,21 @@ static int copy_kept(const Pending *pending, SegfsMemory *memory, uint64_t size)
 	return at < 0 && errno != ENXIO ? -errno : 0;
 }
 
+/* Is the id still that of the segment that we have made? It could be removed, and given out again.
+ */
+static int made_stat(SegfsIpc *ipc, const Pending *pending, int shmid, uint64_t size,
+		     SegfsSysv *ret_segment)
+{
+	int r = segfs_sysv_stat(ipc, shmid, ret_segment);
+
+	if (r < 0)
+		return r;
+	return ret_segment->size == size && ret_segment->cpid == getpid() &&
+			       (ret_segment->dest || ret_segment->key == pending->key)
+		       ? 0
+		       : -ENOENT;
+}
+
 /* The segment is there, under its maker's rights for now; gives it bytes, then mode and owner. */
 static int fill(SegmentNode *node, int shmid, uint64_t size)
 {
@@ -115,7 +130,7 @@ static int fill(SegmentNode *node, int shmid, uint64_t size)
 	g_autoptr(SegfsMemory) memory = NULL;
 	SegfsSysv segment;
 
-	int r = segfs_sysv_stat(ipc, shmid, &segment);
+	int r = made_stat(ipc, pending, shmid, size, &segment);
 	if (r == 0)
 		r = segfs_memory_open(ipc, &pending->maker, &segment, true, &memory);
 	if (r == 0)
@@ -124,9 +139,10 @@ static int fill(SegmentNode *node, int shmid, uint64_t size)
 		       pending->gid != (gid_t)-1))
 		r = segfs_sysv_set(ipc, &pending->maker, shmid, pending->uid, pending->gid,
 				   pending->mode);
-	if (r == 0)
+	/* Removed, but we have got its memory: as good as if it had been removed a moment later. */
+	if (r == 0 || (r == -ENOENT && memory))
 		segment_node_made(node, &segment, memory);
-	return r;
+	return r == -ENOENT && memory ? 0 : r;
 }
 
 /* Nothing is left of a segment that could not be made whole. */
@@ -142,7 +158,10 @@ static int pending_make(SegmentNode *node, uint64_t size)
 	if (r < 0)
 		return r;
 	r = fill(node, shmid, size);
-	if (r < 0)
+	/* Somebody has removed it since: there is nothing to take back, the id may be another's. */
+	if (r == -ENOENT || r == -ESTALE)
+		r = -EIDRM;
+	else if (r < 0)
 		segfs_sysv_remove(ipc, &maker, shmid);
 	segfs_sysv_resident_changed(ipc);
 	return r;

@@ -197,6 +197,9 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 			r = segfs_sysv_set(base->tree->ipc, caller, node->shmid, change->uid,
 					   change->gid,
 					   change->has_mode ? change->mode : (mode_t)-1);
+		/* It went between the two calls: for whom it is open that is said as above. */
+		if (r == -ENOENT && segment_alive(node, &segment) == -EIDRM)
+			r = -EIDRM;
 		if (r < 0)
 			return r;
 	}

@@ -16,6 +16,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 
 	g_mutex_init(&tree->lock);
 	tree->nodes = node_table_new();
+	tree->known = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
 	int r = segfs_ipc_new(&options->ipc, &tree->ipc);
 	if (r < 0)
@@ -28,22 +29,17 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	return 0;
 }
 
-static void collect_known(gpointer node, gpointer value, gpointer known)
-{
-	if (((Node *)node)->lookups)
-		g_ptr_array_add(known, node);
-}
-
 void tree_free(Tree *tree)
 {
-	g_autoptr(GPtrArray) known = g_ptr_array_new();
+	guint n_known;
+	g_autofree gpointer *known = g_hash_table_get_keys_as_array(tree->known, &n_known);
 
 	/* What the kernel knew when the mount ended it does not forget one by one. */
-	g_hash_table_foreach(tree->nodes, collect_known, known);
-	for (guint i = 0; i < known->len; i++)
-		node_forget(known->pdata[i], UINT64_MAX);
+	for (guint i = 0; i < n_known; i++)
+		node_forget(known[i], UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);
 	g_hash_table_unref(tree->nodes);
+	g_hash_table_unref(tree->known);
 	g_clear_pointer(&tree->posix, segfs_posix_free);
 	g_clear_pointer(&tree->ipc, segfs_ipc_free);
 	g_mutex_clear(&tree->lock);

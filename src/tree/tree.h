@@ -15,8 +15,9 @@ struct Tree {
 	time_t started;
 	guint n_static; /* nodes that node_new_static() made */
 	Node *root;
-	GMutex lock;       /* protects nodes, and every node's key, refs and lookups */
+	GMutex lock;       /* protects what follows, and every node's key, refs and lookups */
 	GHashTable *nodes; /* a set of Node, by ops and key */
+	GHashTable *known; /* a set of Node, those with lookups, also what is no longer in nodes */
 };
 
 /* -ENOSYS: no SysV IPC; other errors are those of opening shm_dir. */
