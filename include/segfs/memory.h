@@ -42,12 +42,14 @@ const void *segfs_memory_bytes(const SegfsMemory *memory);
 uint64_t segfs_memory_size(const SegfsMemory *memory);
 bool segfs_memory_is_huge(const SegfsMemory *memory);
 
-/* Bytes of memory that it takes, swapped ones included. -ENODATA where it is attached. */
+/* Bytes of memory that it takes. -ENODATA where it is attached, or the system swaps. */
 int segfs_memory_resident(const SegfsMemory *memory, uint64_t *ret_bytes);
 
 /*
  * Writes in place, bounded by the size: the bytes written, fewer where the end is
- * reached, -ENOSPC at or past the end, -ENOMEM where the kernel has no page for it.
+ * reached, -ENOSPC at or past the end, -ENOMEM where the kernel has no page for it. The
+ * first large write gives the process a handler for SIGBUS, which hands on those that are
+ * not of our copying.
  */
 ssize_t segfs_memory_write(SegfsMemory *memory, const void *bytes, size_t size, off_t offset);
 

@@ -181,6 +181,14 @@ static gboolean make_tree(const Options *options, Tree **ret_tree, GError **erro
 	return TRUE;
 }
 
+/* A program that may not be run in /dev/shm may not be run here. */
+static bool is_noexec(const Tree *tree)
+{
+	struct statvfs st;
+
+	return fstatvfs(segfs_posix_fd(tree->posix), &st) == 0 && st.f_flag & ST_NOEXEC;
+}
+
 /* Serves until it is unmounted or told to end. */
 static gboolean serve(const Options *options, const char *mountpoint, Start *start, GError **error)
 {
@@ -197,7 +205,8 @@ static gboolean serve(const Options *options, const char *mountpoint, Start *sta
 		.started_data = start,
 	};
 	g_autofree char *kernel_options =
-		g_strdup_printf("fsname=segfs,subtype=segfs,nosuid,nodev,max_read=%d%s%s", READ_MAX,
+		g_strdup_printf("fsname=segfs,subtype=segfs,nosuid,nodev,max_read=%d%s%s%s",
+				READ_MAX, is_noexec(tree) ? ",noexec" : "",
 				options->allow_other ? ",allow_other" : "", options->kernel->str);
 	char *argv[] = {"segfs", "-o", kernel_options, options->debug ? "-d" : NULL, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(options->debug ? 4 : 3, argv);
@@ -219,6 +228,9 @@ static gboolean serve(const Options *options, const char *mountpoint, Start *sta
 		done = r >= 0 || segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
 		fuse_loop_cfg_destroy(config);
 		fuse_session_unmount(session);
+		/* A thread that waits in a lock uses the session and the tree: it ends with us. */
+		if (lock_is_waiting())
+			_exit(done ? 0 : 1);
 	}
 	fuse_remove_signal_handlers(session);
 	fuse_session_destroy(session);
@@ -259,6 +271,7 @@ static void tune_process(void)
 	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	umask(0);
+	signal(SIGXFSZ, SIG_IGN); /* a limit of ours is the writer's EFBIG */
 	if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
 		descriptors.rlim_cur = descriptors.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &descriptors);
@@ -273,6 +286,10 @@ int main(int argc, char **argv)
 	Start start = {.report.parent_fd = -1};
 	int ends[2];
 
+	/* What is opened later is not to be taken for stdin, stdout or stderr. */
+	while ((ends[0] = open("/dev/null", O_RDWR)) >= 0 && ends[0] <= 2)
+		;
+	close(ends[0]);
 	if (!options_parse(&argc, &argv, &options, &verdict, &error)) {
 		g_printerr("segfs: %s\n", error->message);
 		return 1;

@@ -83,8 +83,9 @@ void node_error_over(fuse_req_t req);
 /* Attributes and number of node for the kernel, which from now on knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);
 
-/* How long the kernel may take a name that folder has listed to stand for the same node. */
-double listed_name_valid(const Node *folder);
+/* How long the kernel may take a name that folder has listed to stand for the same node;
+ * valid: seconds for which what was listed is taken as true. */
+double listed_name_valid(const Node *folder, double valid);
 
 /* ops_file.c */
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
@@ -110,6 +111,8 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
 /* ops_lock.c */
 void lock_init(void);
+/* Does a thread of ours wait for a lock? */
+bool lock_is_waiting(void);
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation);
 void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock);
 void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,

@@ -8,8 +8,6 @@
  */
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "mount/mount.h"
 
@@ -77,12 +75,12 @@ int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
 	return 0;
 }
 
-double listed_name_valid(const Node *folder)
+double listed_name_valid(const Node *folder, double valid)
 {
 	if (folder->ops->names_are_fixed)
 		return FIXED_VALID;
 	/* Another caller might not be allowed to find what this one has listed. */
-	return folder->ops->looks_as_caller ? 0 : LISTED_VALID;
+	return folder->ops->looks_as_caller ? 0 : valid;
 }
 
 static void reply_entry(fuse_req_t req, int r, const Node *folder, Node *found)

@@ -65,15 +65,19 @@ static Node *entry_at(fuse_req_t req, Listing *listing, off_t position,
 	g_autoptr(Node) node = NULL;
 	struct stat st;
 
+	const gint64 age = listing->taken ? g_get_monotonic_time() - listing->taken : 0;
+	const double valid = LISTED_VALID - (double)age / G_USEC_PER_SEC;
+
 	name_at(listing, position, ret_param, ret_entry);
-	if (position < N_DOTS || listing->ops->look(listing, position - N_DOTS, &node, &st) < 0)
+	if (position < N_DOTS || valid <= 0 ||
+	    listing->ops->look(listing, position - N_DOTS, &node, &st) < 0)
 		return NULL;
 	*ret_param = (struct fuse_entry_param){
 		.ino = ino_of(req, node),
 		.generation = 1,
 		.attr = st,
-		.attr_timeout = LISTED_VALID,
-		.entry_timeout = listed_name_valid(listing->folder),
+		.attr_timeout = valid,
+		.entry_timeout = listed_name_valid(listing->folder, valid),
 	};
 	/* Before it is told: a forget may follow at once. */
 	node_remember(node);

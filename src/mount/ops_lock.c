@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -38,6 +37,13 @@ typedef struct {
 	bool interrupted;
 	timer_t timer;
 } Wait;
+
+static gint waiting; /* threads */
+
+bool lock_is_waiting(void)
+{
+	return g_atomic_int_get(&waiting) > 0;
+}
 
 static void on_wake(int signal_number)
 {
@@ -82,6 +88,14 @@ static void on_interrupt(fuse_req_t req, void *data)
 	g_mutex_unlock(&wait->guard);
 }
 
+static bool was_interrupted(Wait *wait)
+{
+	g_mutex_lock(&wait->guard);
+	const bool interrupted = wait->interrupted;
+	g_mutex_unlock(&wait->guard);
+	return interrupted;
+}
+
 static int wait_for_lock(Wait *wait)
 {
 	struct sigevent event = {
@@ -105,7 +119,7 @@ static int wait_for_lock(Wait *wait)
 
 	do {
 		r = take(wait, true);
-	} while (r == -EINTR && !wait->interrupted);
+	} while (r == -EINTR && !was_interrupted(wait));
 
 	g_mutex_lock(&wait->guard);
 	wait->has_timer = false;
@@ -124,6 +138,7 @@ static gpointer wait_thread(gpointer data)
 	reply_name_result(wait->req, r);
 	g_mutex_clear(&wait->guard);
 	g_free(wait);
+	g_atomic_int_add(&waiting, -1);
 	return NULL;
 }
 
@@ -138,9 +153,11 @@ static void lock(const Wait *wanted, bool block)
 	Wait *wait = g_memdup2(wanted, sizeof(*wanted));
 	g_mutex_init(&wait->guard);
 	fuse_req_interrupt_func(wait->req, on_interrupt, wait);
+	g_atomic_int_inc(&waiting);
 	g_autoptr(GThread) thread = g_thread_try_new("lock", wait_thread, wait, NULL);
 	if (thread)
 		return;
+	g_atomic_int_add(&waiting, -1);
 	fuse_req_interrupt_func(wait->req, NULL, NULL);
 	reply_name_result(wait->req, -ENOLCK);
 	g_mutex_clear(&wait->guard);

@@ -48,7 +48,7 @@ static void take_private(Options *options, const char *name, const char *value)
 static void take_shm_dir(Options *options, const char *name, const char *value)
 {
 	g_free((char *)options->tree.shm_dir);
-	options->tree.shm_dir = g_strdup(value);
+	options->tree.shm_dir = g_canonicalize_filename(value, NULL); /* we leave this folder */
 }
 
 static void take_noattach(Options *options, const char *name, const char *value)
@@ -147,10 +147,8 @@ gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVer
 				     "Shows the shared-memory segments of this host as files.");
 	g_option_context_set_description(context, DESCRIPTION);
 	g_option_context_add_main_entries(context, entries, NULL);
-	if (!g_option_context_parse(context, argc, argv, error)) {
-		g_prefix_error(error, "%s", "");
+	if (!g_option_context_parse(context, argc, argv, error))
 		return FALSE;
-	}
 	if (version) {
 		g_print("segfs %s\n", SEGFS_VERSION);
 		*ret_verdict = OPTIONS_DONE;

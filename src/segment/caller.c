@@ -35,6 +35,7 @@ static struct {
 	gid_t *groups;
 	uint64_t effective, permitted;
 	struct stat user_ns;
+	bool proc_is_ours; /* /proc has our pid namespace's numbers */
 } self;
 
 static __thread bool own_umask;
@@ -80,9 +81,14 @@ static void self_read(void)
 	self.n_groups = MAX(self.n_groups, 0);
 	if (caps_get(&self.effective, &self.permitted) < 0)
 		self.effective = self.permitted = 0;
-	self.may_change = self.uid == 0 && (self.effective & needed) == needed;
+	/* The root of a user namespace may have no right to change groups. */
+	self.may_change = self.uid == 0 && (self.effective & needed) == needed &&
+			  syscall(SYS_setgroups, (size_t)self.n_groups, self.groups) == 0;
 	if (stat("/proc/self/ns/user", &self.user_ns) < 0)
 		self.user_ns.st_ino = 0;
+	char target[16] = "";
+	self.proc_is_ours =
+		readlink("/proc/self", target, sizeof(target) - 1) > 0 && atoi(target) == getpid();
 	g_once_init_leave(&once, 1);
 }
 
@@ -157,7 +163,8 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 
 	self_read();
 	*ret_caller = (SegfsCaller){.uid = uid, .gid = gid, .umask = umask};
-	if (tid <= 0 || !g_file_get_contents(path, &status, NULL, NULL))
+	/* Under a /proc of other numbers it would be a stranger's rights that are read. */
+	if (tid <= 0 || !self.proc_is_ours || !g_file_get_contents(path, &status, NULL, NULL))
 		return;
 	if ((field = status_field(status, "Tgid")))
 		ret_caller->pid = atoi(field);
@@ -207,6 +214,9 @@ static void restore(void)
 int segfs_caller_enter(const SegfsCaller *caller)
 {
 	self_read();
+	/* To the system calls below -1 means: stay what you are. */
+	if (caller->uid == (uid_t)-1 || caller->gid == (gid_t)-1)
+		return -EINVAL;
 	if (!self.may_change && caller->uid != self.uid)
 		return -EACCES;
 	if (!own_umask) {

@@ -29,11 +29,14 @@
 #define AROUND (64 * 1024)
 #define MOST_PAGES 1024
 
-static __thread sigjmp_buf *escape;
+/* volatile: that the handler reads it is not for the compiler to see. */
+static __thread sigjmp_buf *volatile escape;
 static struct sigaction before_us;
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
+	if (info->si_code <= 0)
+		return; /* somebody sent it */
 	if (escape)
 		siglongjmp(*escape, 1);
 	/* Not from here: it happens again, and is whose it was before. */

@@ -2,9 +2,13 @@
 
 /*
  * In /proc/PID/maps a SysV mapping is named "/SYSV<key, 8 hex> (deleted)" and its inode
- * number is the shmid; that number repeats in other IPC namespaces, so a process counts
- * only if it is in ours, and what was opened only if it has the segment's size. The name
- * keeps the key that the segment was made with. See proc(5), maps and map_files.
+ * number is the shmid. All of that can be had by others: the number repeats in other IPC
+ * namespaces, of which a process's threads can be in several, and a file can have any name.
+ * So a mapping is only a hint. What it leads to is opened without being touched (O_PATH)
+ * and is taken for the segment's memory only if it is on the kernel's own tmpfs, which
+ * nobody can mount or name files on, has the segment's size, and belongs to the segment's
+ * creator: a memory file keeps the owner it was made with, whatever IPC_SET does, and
+ * nobody can make one for somebody else. See proc(5), maps and map_files.
  */
 
 #include "segment/holder.h"
@@ -15,13 +19,28 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "segment/autofd.h"
 #include "segment/ipc.h"
+
+/* The device of the kernel's own tmpfs, which memfds are on as well. */
+static dev_t kernel_tmpfs(void)
+{
+	static gsize device;
+
+	if (g_once_init_enter(&device)) {
+		struct stat st = {};
+		autofd fd = memfd_create("segfs", MFD_CLOEXEC);
+		if (fd < 0 || fstat(fd, &st) < 0)
+			st.st_dev = (dev_t)-1;
+		g_once_init_leave(&device, (gsize)st.st_dev);
+	}
+	return device;
+}
 
 /* Is it the memory file of this segment, and not something that looks like it? */
 static bool is_memory_of(int fd, const SegfsSysv *segment)
@@ -29,12 +48,32 @@ static bool is_memory_of(int fd, const SegfsSysv *segment)
 	struct stat st;
 	struct statfs fs;
 
-	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0 || st.st_ino != (ino_t)segment->shmid)
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+		return false;
+	if (st.st_ino != (ino_t)segment->shmid || st.st_uid != segment->cuid ||
+	    st.st_gid != segment->cgid || !S_ISREG(st.st_mode) || st.st_nlink != 0)
 		return false;
 	if (fs.f_type == HUGETLBFS_MAGIC)
 		return (uint64_t)st.st_size >= segment->size &&
 		       (uint64_t)st.st_size - segment->size < (uint64_t)fs.f_bsize;
-	return fs.f_type == TMPFS_MAGIC && (uint64_t)st.st_size == segment->size;
+	return st.st_dev == kernel_tmpfs() && (uint64_t)st.st_size == segment->size;
+}
+
+/* What is mapped there, if it is the segment's memory, to read and write. */
+static int open_verified(const char *map_file, const SegfsSysv *segment, int *ret_fd)
+{
+	autofd path_fd = open(map_file, O_PATH | O_CLOEXEC);
+
+	if (path_fd < 0)
+		return -errno;
+	if (!is_memory_of(path_fd, segment))
+		return -ENOENT;
+	g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", path_fd);
+	const int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
 }
 
 int holder_open_mapping(const char *proc_root, const char *pid, const SegfsSysv *segment,
@@ -61,13 +100,7 @@ int holder_open_mapping(const char *proc_root, const char *pid, const SegfsSysv 
 			continue;
 		g_autofree char *file = g_strdup_printf("%s/%s/map_files/%" PRIx64 "-%" PRIx64,
 							proc_root, pid, start, end);
-		autofd fd = open(file, O_RDWR | O_CLOEXEC);
-		if (fd < 0 && errno != ENOENT)
-			r = -errno;
-		if (fd >= 0 && is_memory_of(fd, segment)) {
-			*ret_fd = steal_fd(&fd);
-			r = 0;
-		}
+		r = open_verified(file, segment, ret_fd);
 	}
 	fclose(maps);
 	return r;

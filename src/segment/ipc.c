@@ -61,6 +61,7 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (reserved == MAP_FAILED)
 		return -errno;
+	ipc->reserved = reserved;
 	ipc->occupied =
 		(void *)(((uintptr_t)reserved + OCCUPIED_SIZE - 1) & ~(OCCUPIED_SIZE - 1UL));
 	*ret_ipc = g_steal_pointer(&ipc);
@@ -69,6 +70,8 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 
 void segfs_ipc_free(SegfsIpc *ipc)
 {
+	if (ipc->reserved)
+		munmap(ipc->reserved, 2 * OCCUPIED_SIZE);
 	g_hash_table_unref(ipc->traces);
 	g_clear_pointer(&ipc->resident, g_array_unref);
 	g_mutex_clear(&ipc->resident_lock);
@@ -125,7 +128,9 @@ static Trace *trace_begin(SegfsIpc *ipc, int shmid, int *ret_error)
 	SegfsSysv before;
 
 	if ((*ret_error = sysv_stat_raw(shmid, &before)) < 0) {
-		g_hash_table_remove(ipc->traces, &shmid);
+		const Trace *old = g_hash_table_lookup(ipc->traces, &shmid);
+		if (old && old->held == 0)
+			g_hash_table_remove(ipc->traces, &shmid);
 		return NULL;
 	}
 	ipc_mask(ipc, &before);

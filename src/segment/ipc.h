@@ -19,8 +19,9 @@ struct SegfsIpc {
 	bool no_attach;
 	bool has_map_files; /* may we open what others have mapped? */
 	uint64_t inum;
-	pid_t pid;      /* ours, as it shows in lpid */
-	void *occupied; /* an address at which nothing can be attached */
+	pid_t pid; /* ours, as it shows in lpid */
+	void *reserved;
+	void *occupied; /* an address in it: nothing can be attached there */
 
 	/*
 	 * Held from before the kernel is asked about a segment until the answer is masked,

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 
@@ -130,14 +131,14 @@ int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv 
 	int r = open_fd(ipc, segment, &memory->fd);
 	if (r == -EPERM || r == -EACCES)
 		r = attach_as(ipc, caller, segment, write, &memory->attached);
-	if (r < 0)
-		return r;
 	/* The id could have been given to another segment between the question and the answer. */
-	r = segfs_sysv_stat(ipc, segment->shmid, &now);
-	if (r < 0)
-		return r;
+	const int stat_r = segfs_sysv_stat(ipc, segment->shmid, &now);
+	if (stat_r < 0)
+		return stat_r;
 	if (!segfs_sysv_same(segment, &now))
 		return -ESTALE;
+	if (r < 0)
+		return r;
 	memory->whole = round_up(memory->size, sysconf(_SC_PAGESIZE));
 	if (memory->fd >= 0) {
 		if (fstatfs(memory->fd, &fs) < 0)
@@ -190,9 +191,11 @@ bool segfs_memory_is_huge(const SegfsMemory *memory)
 
 int segfs_memory_resident(const SegfsMemory *memory, uint64_t *ret_bytes)
 {
+	struct sysinfo system;
 	struct stat st;
 
-	if (memory->fd < 0)
+	/* The file's blocks are those in memory and those in swap. */
+	if (memory->fd < 0 || sysinfo(&system) < 0 || system.freeswap != system.totalswap)
 		return -ENODATA;
 	if (fstat(memory->fd, &st) < 0)
 		return -errno;

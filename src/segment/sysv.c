@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <segfs/sysv.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,10 @@ static bool sysv_from_line(const char *line, SegfsSysv *ret)
 
 	for (int i = 0; i < N_FIELDS; i++) {
 		char *end;
+		while (*line == ' ')
+			line++;
+		if (*line == '\n')
+			return false;
 		/* Sizes can have the top bit set, keys a sign. */
 		field[i] = i == KEY ? strtoll(line, &end, 10)
 				    : (long long)strtoull(line, &end, i == PERMS ? 8 : 10);
@@ -307,6 +312,7 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 			  bool write)
 {
 	const bool attach = ipc_attach_is_safe(ipc, segment);
+	SegfsSysv now;
 
 	g_mutex_lock(&ipc->lock);
 	ipc->attaches++; /* for the blink of the call the kernel counts one */
@@ -318,12 +324,15 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 			   (void *)-1) {
 			/*
 			 * do_shmat() in ipc/shm.c judges the rights, then finds the address
-			 * taken and leaves with EINVAL, before it touches the segment.
+			 * taken and leaves with EINVAL: nattch has gone up and down, no more.
 			 */
 			r = errno == EINVAL ? 0 : -errno;
 		}
 		segfs_caller_leave();
 	}
+	/* EINVAL is also the answer where there is no such segment. */
+	if (r == 0)
+		r = sysv_stat_raw(segment->shmid, &now);
 	g_mutex_unlock(&ipc->lock);
 	return r == -EIDRM || r == -EINVAL ? -ENOENT : r;
 }
@@ -372,7 +381,43 @@ int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t ui
 	return changed(SEGFS_AS(caller, shmctl(shmid, IPC_SET, &ds)));
 }
 
+/*
+ * The kernel holds SHM_LOCK against the limit of the process that calls, which is us: the
+ * caller's own is asked first. What a user has locked in all it cannot be asked.
+ */
+static int may_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
+{
+	static const char wanted[] = "Max locked memory";
+	g_autofree char *path = g_strdup_printf("%s/%d/limits", ipc->proc_root, caller->pid);
+	g_autofree char *limits = NULL;
+	SegfsSysv segment;
+
+	if (caller->caps & 1ULL << CAP_IPC_LOCK)
+		return 0;
+	/* prlimit(2) of somebody else's process would take CAP_SYS_RESOURCE. */
+	const char *line = NULL;
+	if (caller->pid > 0 && g_file_get_contents(path, &limits, NULL, NULL))
+		line = strstr(limits, wanted);
+	if (!line)
+		return -EPERM;
+	line += strlen(wanted);
+	line += strspn(line, " ");
+	if (g_str_has_prefix(line, "unlimited"))
+		return 0;
+	const uint64_t limit = g_ascii_strtoull(line, NULL, 10);
+	if (limit == 0)
+		return -EPERM;
+	int r = segfs_sysv_stat(ipc, shmid, &segment);
+	if (r < 0)
+		return r;
+	return segment.size > limit ? -ENOMEM : 0;
+}
+
 int segfs_sysv_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, bool lock)
 {
+	int r = lock ? may_lock(ipc, caller, shmid) : 0;
+
+	if (r < 0)
+		return r;
 	return changed(SEGFS_AS(caller, shmctl(shmid, lock ? SHM_LOCK : SHM_UNLOCK, NULL)));
 }

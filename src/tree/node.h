@@ -136,6 +136,7 @@ struct Listing {
 	const ListingOps *ops;
 	Node *folder;
 	guint n_entries;
+	gint64 taken; /* monotonic time of what look() tells; 0: it asks anew each time */
 };
 
 struct ListingOps {

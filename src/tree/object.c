@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,7 +22,8 @@ void object_leave(ObjectAt *at)
 	autofd_close(&at->fd);
 }
 
-static int object_fd(ObjectNode *node, int *ret_fd)
+/* depth: steps up that are left; renames that race a lookup could make a circle of parents. */
+static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 {
 	const SegfsPosix *posix = node->node.tree->posix;
 	autofd parent_fd = -1;
@@ -41,7 +43,7 @@ static int object_fd(ObjectNode *node, int *ret_fd)
 		return 0;
 	}
 	if (parent) {
-		r = object_fd((ObjectNode *)parent, &parent_fd);
+		r = depth ? object_fd((ObjectNode *)parent, depth - 1, &parent_fd) : -ESTALE;
 		if (r < 0)
 			return r;
 	}
@@ -59,7 +61,7 @@ static int object_fd(ObjectNode *node, int *ret_fd)
 
 int object_reach(Node *node, ObjectAt *ret_at)
 {
-	int r = object_fd((ObjectNode *)node, &ret_at->fd);
+	int r = object_fd((ObjectNode *)node, PATH_MAX / 2, &ret_at->fd);
 
 	if (r == 0)
 		fd_path(ret_at->fd, ret_at->path);
@@ -123,6 +125,9 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 	if (r < 0)
 		return r;
 	NodeKey key = key_of(&object);
+	/* Whose FIFO it would be is settled by a lookup. */
+	if (S_ISFIFO(st.st_mode) && !caller)
+		return -EAGAIN;
 	if (S_ISFIFO(st.st_mode))
 		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
 	ObjectNode *node = (ObjectNode *)node_intern(tree, &object_ops, &key, make, &object);
@@ -142,7 +147,17 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 	return 0;
 }
 
-/* O_DIRECT would only forbid what tmpfs can do anyway. */
+/*
+ * Not waiting: neither for the other end of a FIFO that has taken the file's name nor for
+ * a lease (fcntl(2), F_SETLEASE) to be given up, which is -EAGAIN then: all of us would
+ * wait. For regular files O_NONBLOCK means nothing else; O_DIRECT would only forbid what
+ * tmpfs can do anyway.
+ */
+int object_open_flags(int flags)
+{
+	return (flags & ~(O_DIRECT | O_EXECUTE)) | O_NONBLOCK | O_CLOEXEC;
+}
+
 int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
@@ -150,8 +165,16 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 
 	if (r < 0)
 		return r;
-	flags = (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_DIRECT)) | O_CLOEXEC;
-	const long fd = SEGFS_AS(caller, open(at.path, flags));
+	const int how = object_open_flags(flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW));
+	long fd;
+	if (flags & O_EXECUTE) {
+		/* To be run it need not be readable: the kernel reads it, not the caller. */
+		fd = SEGFS_AS(caller, faccessat(AT_FDCWD, at.path, X_OK, AT_EACCESS));
+		if (fd == 0 && (fd = open(at.path, how)) < 0)
+			fd = -errno;
+	} else {
+		fd = SEGFS_AS(caller, open(at.path, how));
+	}
 	if (fd < 0)
 		return fd;
 	*ret_fd = fd;

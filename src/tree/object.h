@@ -41,6 +41,12 @@ int object_reach(Node *node, ObjectAt *ret_at);
 void object_leave(ObjectAt *at);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectAt, object_leave)
 
+/* What the kernel adds to the flags of an open by execve(2): __FMODE_EXEC in linux/fs.h. */
+#define O_EXECUTE 040
+
+/* The flags of open(2) with which we open in /dev/shm what was asked for with flags. */
+int object_open_flags(int flags);
+
 /* Opens it anew, as the caller and with rights of its own. */
 int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd);
 
@@ -55,7 +61,7 @@ int object_list(Node *node, const SegfsCaller *caller, Listing **ret_listing);
 
 /*
  * The node of what fd (O_PATH) stands for, found by the caller as name in parent; and its
- * attributes. Only a FIFO's node depends on the caller.
+ * attributes. Only a FIFO's node depends on the caller: -EAGAIN where that is NULL.
  */
 int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
 		Node **ret_node, struct stat *ret_stat);

@@ -75,8 +75,11 @@ File *object_file_new(ObjectNode *node, int fd, int flags)
 {
 	ObjectFile *file = file_new(&node->node, &object_file_ops, sizeof(ObjectFile), flags);
 	FdPath path;
+	struct stat st;
 
 	file->fd = fd;
+	/* Before a native write the kernel would ask to take the bits away, as if by chmod(2). */
+	file->file.through_us = fstat(fd, &st) == 0 && st.st_mode & (S_ISUID | S_ISGID);
 	g_mutex_lock(&node->lock);
 	if (node->n_open++ == 0 && node->object.handle_size == 0) {
 		fd_path(fd, path);

@@ -42,9 +42,6 @@ static int listing_look(Listing *base, guint index, Node **ret_node, struct stat
 
 	if (!listing->may_look)
 		return -EACCES;
-	/* Whose FIFO it would be is settled by a lookup. */
-	if (S_ISFIFO(entry->type))
-		return -EAGAIN;
 	autofd fd = openat(listing->fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

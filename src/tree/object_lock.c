@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -50,9 +49,10 @@ static int owner_get(ObjectFile *file, uint64_t id, Owner **ret_owner)
 	Owner *owner = g_hash_table_lookup(node->owners, &id);
 	if (!owner) {
 		fd_path(file->fd, path);
-		int fd = open(path, O_RDWR | O_CLOEXEC);
-		if (fd < 0 && errno == EACCES)
-			fd = open(path, (file->file.flags & O_ACCMODE) | O_CLOEXEC);
+		/* Not to wait: not for a lease, with the lock held. */
+		int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			fd = open(path, (file->file.flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC);
 		if (fd < 0) {
 			r = errno == EMFILE ? -ENOLCK : -errno;
 			goto out;

@@ -71,7 +71,7 @@ int pending_open(SegmentNode *node, const SegfsCaller *caller, int flags, File *
 void pending_stat(const Pending *pending, struct stat *ret_stat)
 {
 	*ret_stat = (struct stat){
-		.st_ino = (ino_t)UINT32_MAX << 32 | (uint32_t)pending->key,
+		.st_ino = (ino_t)(UINT32_MAX - 1) << 32 | (uint32_t)pending->key,
 		.st_mode = S_IFREG | pending->mode,
 		.st_nlink = 1,
 		.st_uid = pending->uid == (uid_t)-1 ? pending->maker.uid : pending->uid,
@@ -206,6 +206,8 @@ int pending_read(Pending *pending, size_t size, off_t offset, FileSpan *ret_span
 
 ssize_t pending_write(Pending *pending, const void *bytes, size_t size, off_t offset)
 {
+	if (offset == PENDING_END)
+		offset = pending->kept;
 	if ((uint64_t)offset >= pending->shmmax)
 		return -EFBIG;
 	size = MIN(size, pending->shmmax - offset);

@@ -27,6 +27,8 @@ int pending_open(SegmentNode *node, const SegfsCaller *caller, int flags, File *
 void pending_stat(const Pending *pending, struct stat *ret_stat);
 int pending_setattr(SegmentNode *node, const SegfsCaller *caller, const NodeChange *change);
 int pending_read(Pending *pending, size_t size, off_t offset, FileSpan *ret_span);
+/* At PENDING_END: behind what is there; stat shows no size, so the kernel cannot know. */
+#define PENDING_END ((off_t)-1)
 ssize_t pending_write(Pending *pending, const void *bytes, size_t size, off_t offset);
 off_t pending_seek(Pending *pending, off_t offset, int whence);
 int pending_allocate(SegmentNode *node, int mode, off_t offset, off_t length);

@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -44,9 +42,19 @@ static int posix_access(Node *base, const SegfsCaller *caller, int mask)
 
 static int change_size(const SegfsCaller *caller, File *file, const char *path, uint64_t size)
 {
+	struct stat st;
+
+	/* As the caller, also where its descriptor is the right to: it takes set-user-id away. */
 	if (file)
-		return ftruncate(((ObjectFile *)file)->fd, size) < 0 ? -errno : 0;
-	return SEGFS_AS(caller, truncate(path, size));
+		return SEGFS_AS(caller, ftruncate(((ObjectFile *)file)->fd, size));
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return SEGFS_AS(caller, truncate(path, size));
+	/* truncate(2) would wait for leases. */
+	const long opened_fd = SEGFS_AS(caller, open(path, object_open_flags(O_WRONLY)));
+	autofd fd = opened_fd;
+	return opened_fd < 0 ? opened_fd : SEGFS_AS(caller, ftruncate(fd, size));
 }
 
 static int posix_setattr(Node *base, const SegfsCaller *caller, File *file,
@@ -178,6 +186,11 @@ static int opened(ObjectNode *folder, const SegfsCaller *caller, const char *nam
 	struct stat st;
 	int r = object_node(folder, caller, name, fd, ret_node, &st);
 
+	/* Something else has taken the name since the kernel looked: it is to look again. */
+	if (r == 0 && !S_ISREG(st.st_mode)) {
+		node_unref(*ret_node);
+		r = -ESTALE;
+	}
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -194,8 +207,8 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 
 	if (r < 0)
 		return r;
-	flags = (flags & ~O_DIRECT) | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
-	const long fd = SEGFS_AS(caller, openat(at.fd, name, flags, mode));
+	const int how = object_open_flags(flags) | O_CREAT | O_NOFOLLOW;
+	const long fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
 	return fd < 0 ? fd
 		      : opened((ObjectNode *)base, caller, name, fd, flags, ret_node, ret_file);
 }
@@ -208,8 +221,8 @@ static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags,
 
 	if (r < 0)
 		return r;
-	flags = (flags & ~O_DIRECT) | O_TMPFILE | O_CLOEXEC;
-	const long fd = SEGFS_AS(caller, open(at.path, flags, mode));
+	const int how = object_open_flags(flags) | O_TMPFILE;
+	const long fd = SEGFS_AS(caller, open(at.path, how, mode));
 	return fd < 0 ? fd
 		      : opened((ObjectNode *)base, caller, NULL, fd, flags, ret_node, ret_file);
 }

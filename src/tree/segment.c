@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "tree/pending.h"
@@ -58,7 +57,7 @@ void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory 
 {
 	const NodeKey key = key_of(node->node.tree, segment->shmid);
 
-	g_clear_pointer(&node->pending, pending_free);
+	node->was_pending = g_steal_pointer(&node->pending);
 	node->shmid = segment->shmid;
 	node->memory = segfs_memory_ref(memory);
 	node->last = g_memdup2(segment, sizeof(*segment));
@@ -245,6 +244,7 @@ static void segment_node_free(Node *base)
 	SegmentNode *node = (SegmentNode *)base;
 
 	g_clear_pointer(&node->pending, pending_free);
+	g_clear_pointer(&node->was_pending, pending_free);
 	g_clear_pointer(&node->memory, segfs_memory_unref);
 	g_free(node->last);
 	g_mutex_clear(&node->lock);

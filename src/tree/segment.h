@@ -11,12 +11,13 @@ typedef struct Pending Pending;
 
 typedef struct {
 	Node node;
-	int shmid;           /* -1: it was pending and never made */
-	guint n_open;        /* files; protected by lock, as is what follows */
-	GMutex lock;         /* not held while another node's is */
-	SegfsMemory *memory; /* of its files; NULL: not open, or pending */
-	SegfsSysv *last;     /* what it was when it was last seen, while open */
-	Pending *pending;    /* not NULL: no segment yet, see pending.h */
+	int shmid;            /* -1: it was pending and never made */
+	guint n_open;         /* files; protected by lock, as is what follows */
+	GMutex lock;          /* not held while another node's is */
+	SegfsMemory *memory;  /* of its files; NULL: not open, or pending */
+	SegfsSysv *last;      /* what it was when it was last seen, while open */
+	Pending *pending;     /* not NULL: no segment yet, see pending.h */
+	Pending *was_pending; /* kept while a read may be on the way out of it */
 } SegmentNode;
 
 typedef struct {

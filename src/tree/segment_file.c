@@ -138,7 +138,8 @@ static ssize_t segment_write(File *file, const SegfsCaller *caller, const void *
 		segfs_sysv_resident_changed(file->node->tree->ipc);
 		return r;
 	}
-	r = pending_write(((SegmentNode *)file->node)->pending, bytes, size, offset);
+	r = pending_write(((SegmentNode *)file->node)->pending, bytes, size,
+			  file->flags & O_APPEND ? PENDING_END : offset);
 	unlock(file);
 	return r;
 }

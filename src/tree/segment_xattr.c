@@ -66,7 +66,8 @@ static bool write_hugetlb(const Asked *asked, GString *value)
 {
 	g_autoptr(SegfsMemory) memory = NULL;
 
-	if (segfs_memory_open(asked->tree->ipc, asked->caller, &asked->segment, false, &memory) <
+	if (segfs_sysv_may_attach(asked->tree->ipc, asked->caller, &asked->segment, false) < 0 ||
+	    segfs_memory_open(asked->tree->ipc, asked->caller, &asked->segment, false, &memory) <
 		    0 ||
 	    segfs_memory_fd(memory) < 0)
 		return false;
@@ -76,8 +77,13 @@ static bool write_hugetlb(const Asked *asked, GString *value)
 
 static bool write_creator(const Asked *asked, GString *value)
 {
-	g_autofree char *command = segfs_sysv_creator(asked->tree->ipc, &asked->segment);
+	g_autofree char *command = NULL;
 
+	/* As the caller, who may not be let to see other users' processes. */
+	if (segfs_caller_enter(asked->caller) == 0) {
+		command = segfs_sysv_creator(asked->tree->ipc, &asked->segment);
+		segfs_caller_leave();
+	}
 	if (command)
 		g_string_append(value, command);
 	return command != NULL;

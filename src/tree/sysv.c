@@ -8,21 +8,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tree/pending.h"
 #include "tree/segment.h"
 
-/* How long attributes of a listing may be handed out; the kernel keeps them for as long again. */
-#define LISTING_FRESH_US G_USEC_PER_SEC
-
 typedef struct {
 	Listing listing;
 	GArray *segments; /* SegfsSysv */
-	gint64 taken;
 	bool by_key;
 } SegmentListing;
 
@@ -47,8 +41,6 @@ static int listing_look(Listing *base, guint index, Node **ret_node, struct stat
 	SegmentListing *listing = (SegmentListing *)base;
 	const SegfsSysv *segment = &g_array_index(listing->segments, SegfsSysv, index);
 
-	if (g_get_monotonic_time() > listing->taken + LISTING_FRESH_US)
-		return -EAGAIN;
 	segment_stat(base->folder->tree, segment, ret_stat);
 	*ret_node = segment_node(base->folder->tree, segment);
 	return 0;
@@ -83,7 +75,7 @@ static int list(Node *folder, bool by_key, Listing **ret_listing)
 	SegmentListing *listing = listing_new(folder, &listing_ops, sizeof(SegmentListing));
 	listing->listing.n_entries = kept;
 	listing->segments = g_steal_pointer(&segments);
-	listing->taken = taken;
+	listing->listing.taken = taken;
 	listing->by_key = by_key;
 	*ret_listing = &listing->listing;
 	return 0;
