@@ -199,6 +199,8 @@ void ipc_detach(SegfsIpc *ipc, int shmid, void *address)
 	if (trace) {
 		trace->held--;
 		trace_left(trace, true);
+	} else if ((trace = g_hash_table_lookup(ipc->traces, &shmid)) && --trace->held == 0) {
+		g_hash_table_remove(ipc->traces, &shmid);
 	}
 	g_mutex_unlock(&ipc->lock);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Memory out of a process that has it attached. A fixture's map_files are links to files
- * of /dev/shm, whose inode numbers stand for shmids: so it needs neither capabilities nor
- * segments.
+ * Memory out of a process that has it attached. A fixture's map_files are links to a memfd,
+ * which is on the same file system as segments are, and whose inode number stands for a
+ * shmid: so it needs neither capabilities nor segments.
  */
 
 #include "segment/holder.h"
@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@ enum { SIZE = 5000 };
 /* A /proc with our namespace's number, and a memory file. */
 typedef struct {
 	char *proc, *shm;
-	char *file; /* SIZE bytes, in shm */
+	int memfd;  /* SIZE bytes */
+	char *file; /* its name */
 	SegfsIpc *ipc;
 	SegfsSysv segment; /* which the file is taken for */
 } World;
@@ -32,6 +34,8 @@ typedef struct {
 static void world_clear(World *world)
 {
 	g_clear_pointer(&world->ipc, segfs_ipc_free);
+	if (world->file)
+		close(world->memfd);
 	g_clear_pointer(&world->file, g_free);
 	tree_remove(&world->proc);
 	tree_remove(&world->shm);
@@ -54,17 +58,23 @@ static bool world_start(World *ret_world)
 {
 	ret_world->proc = tree_make(NULL);
 	ret_world->shm = tree_make("/dev/shm");
-	ret_world->file = g_build_filename(ret_world->shm, "memory", NULL);
-	const ino_t ino = file_make(ret_world->shm, "memory", SIZE);
+	ret_world->memfd = memfd_create("memory", MFD_CLOEXEC);
+	g_assert_no_errno(ret_world->memfd);
+	g_assert_no_errno(ftruncate(ret_world->memfd, SIZE));
+	ret_world->file = g_strdup_printf("/proc/self/fd/%d", ret_world->memfd);
+	struct stat st;
+	g_assert_no_errno(fstat(ret_world->memfd, &st));
+	const ino_t ino = st.st_ino;
 	if (ino > G_MAXINT) {
-		g_test_skip("inode numbers of /dev/shm are no shmids here");
+		g_test_skip("inode numbers of memfds are no shmids here");
 		return false;
 	}
 	tree_write(ret_world->proc, "sysvipc/shm", "heading\n");
 	tree_link(ret_world->proc, "self/ns/ipc", "/proc/self/ns/ipc");
 	ret_world->ipc = ipc_make(ret_world->proc, true);
 	ret_world->ipc->has_map_files = true;
-	ret_world->segment = (SegfsSysv){.shmid = ino, .size = SIZE, .nattch = 1};
+	ret_world->segment = (SegfsSysv){
+		.shmid = ino, .size = SIZE, .nattch = 1, .cuid = st.st_uid, .cgid = st.st_gid};
 	return true;
 }
 
@@ -222,6 +232,22 @@ static void only_the_memory_itself_is_taken(void)
 	assert_not_found(&world);
 	world.segment.size = SIZE;
 	assert_found(&world);
+	/* All right, but made by somebody else: who forges a segment cannot forge its creator. */
+	world.segment.cuid++;
+	assert_not_found(&world);
+	world.segment.cuid--;
+	world.segment.cgid++;
+	assert_not_found(&world);
+	world.segment.cgid--;
+	/* All right, but a file that somebody can have named: not on the kernel's own tmpfs. */
+	g_autofree char *named = g_build_filename(world.shm, "named", NULL);
+	const ino_t ino = file_make(world.shm, "named", SIZE);
+	g_assert_no_errno(stat(named, &st));
+	if (ino <= G_MAXINT) {
+		world.segment.shmid = ino;
+		world_maps(&world, "4716", named);
+		assert_not_found(&world);
+	}
 }
 
 /* What one line of maps, with %d for the shmid, leads to. */

@@ -316,24 +316,19 @@ static void detach_of_memory_whose_id_is_gone_is_safe(void)
 	g_assert_null(g_hash_table_lookup(ipc->traces, &gone));
 }
 
-/* One of ours with an attach, 100 whose segments are gone: those are not kept for ever. */
+/* One of ours with an attach, many whose segments are gone: those are not kept for ever. */
 static void traces_of_gone_segments_are_forgotten(void)
 {
-	enum { GONE = 100 };
-	scoped_tree tree = tree_make(NULL);
-	g_autoptr(GArray) segments = NULL;
-
-	tree_write(tree, "sysvipc/shm", HEADING);
-	g_autoptr(SegfsIpc) ipc = ipc_make(tree, false);
+	enum { GONE = 2000, MOST = 600 };
+	g_autoptr(SegfsIpc) ipc = ipc_make(NULL, false);
 	scoped_segment held = segment_make(4096, 0600);
 	void *address = hold(ipc, held);
 	for (int i = 0; i < GONE; i++) {
 		scoped_segment shmid = segment_make(4096, 0600);
 		touch(ipc, shmid);
+		g_assert_cmpuint(g_hash_table_size(ipc->traces), <, MOST);
 	}
-	g_assert_cmpuint(g_hash_table_size(ipc->traces), >, 64);
-	g_assert_cmpint(segfs_sysv_list(ipc, &segments), ==, 0);
-	g_assert_cmpuint(g_hash_table_size(ipc->traces), ==, 1);
+	g_assert_nonnull(g_hash_table_lookup(ipc->traces, &held));
 	assert_seen(&(SegfsSysv[]){segment_stat(ipc, held)}[0], 0, 0, 0, 0);
 	ipc_detach(ipc, held, address);
 	assert_seen(&(SegfsSysv[]){segment_stat(ipc, held)}[0], 0, 0, 0, 0);

@@ -140,16 +140,6 @@ bool unit_as_new_process(void)
 	return false;
 }
 
-void unit_known_bug(bool mended, const char *what)
-{
-	if (!mended) {
-		g_test_incomplete(what);
-		return;
-	}
-	g_test_message("mended, make it an assertion: %s", what);
-	g_test_fail();
-}
-
 static time_t stamp_now(void)
 {
 	struct timespec now;

@@ -36,12 +36,6 @@ bool unit_as_user(void);
 /* The same with a new process that stays root: what it changes of itself goes with it. */
 bool unit_as_new_process(void);
 
-/*
- * What is known not to be as it should: shows as TODO until it is mended, and then fails
- * until an assertion takes its place.
- */
-void unit_known_bug(bool mended, const char *what);
-
 /* Until the clock that the kernel stamps segments with shows another second. */
 void unit_next_second(void);
 
