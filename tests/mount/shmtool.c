@@ -46,17 +46,70 @@ static const struct {
 	const char *name;
 	long long value;
 } names[] = {
-#define N(x) { #x, x }
-	N(O_RDONLY), N(O_WRONLY), N(O_RDWR), N(O_CREAT), N(O_EXCL), N(O_TRUNC), N(O_APPEND),
-	N(O_NOFOLLOW), N(O_DIRECTORY), N(O_PATH), N(O_TMPFILE), N(O_DIRECT), N(O_NONBLOCK),
-	N(IPC_CREAT), N(IPC_EXCL), N(IPC_PRIVATE), N(SHM_HUGETLB), N(SHM_NORESERVE), N(SHM_RDONLY),
-	N(SHM_EXEC), N(PROT_NONE), N(PROT_READ), N(PROT_WRITE), N(MAP_SHARED), N(MAP_PRIVATE),
-	N(SEEK_SET), N(SEEK_CUR), N(SEEK_END), N(SEEK_DATA), N(SEEK_HOLE), N(LOCK_SH), N(LOCK_EX),
-	N(LOCK_NB), N(LOCK_UN), N(F_RDLCK), N(F_WRLCK), N(F_UNLCK), N(F_SETLK), N(F_SETLKW),
-	N(F_GETLK), N(F_OFD_SETLK), N(F_OFD_SETLKW), N(F_OFD_GETLK), N(FALLOC_FL_KEEP_SIZE),
-	N(FALLOC_FL_PUNCH_HOLE), N(FALLOC_FL_ZERO_RANGE), N(FALLOC_FL_COLLAPSE_RANGE),
-	N(RENAME_NOREPLACE), N(RENAME_EXCHANGE), N(RENAME_WHITEOUT), N(S_IFREG), N(S_IFIFO),
-	N(S_IFSOCK), N(S_IFCHR), N(S_IFBLK), N(R_OK), N(W_OK), N(X_OK), N(F_OK), N(XATTR_CREATE),
+#define N(x)                                                                                       \
+	{                                                                                          \
+#x, x                                                                              \
+	}
+	N(O_RDONLY),
+	N(O_WRONLY),
+	N(O_RDWR),
+	N(O_CREAT),
+	N(O_EXCL),
+	N(O_TRUNC),
+	N(O_APPEND),
+	N(O_NOFOLLOW),
+	N(O_DIRECTORY),
+	N(O_PATH),
+	N(O_TMPFILE),
+	N(O_DIRECT),
+	N(O_NONBLOCK),
+	N(IPC_CREAT),
+	N(IPC_EXCL),
+	N(IPC_PRIVATE),
+	N(SHM_HUGETLB),
+	N(SHM_NORESERVE),
+	N(SHM_RDONLY),
+	N(SHM_EXEC),
+	N(PROT_NONE),
+	N(PROT_READ),
+	N(PROT_WRITE),
+	N(MAP_SHARED),
+	N(MAP_PRIVATE),
+	N(SEEK_SET),
+	N(SEEK_CUR),
+	N(SEEK_END),
+	N(SEEK_DATA),
+	N(SEEK_HOLE),
+	N(LOCK_SH),
+	N(LOCK_EX),
+	N(LOCK_NB),
+	N(LOCK_UN),
+	N(F_RDLCK),
+	N(F_WRLCK),
+	N(F_UNLCK),
+	N(F_SETLK),
+	N(F_SETLKW),
+	N(F_GETLK),
+	N(F_OFD_SETLK),
+	N(F_OFD_SETLKW),
+	N(F_OFD_GETLK),
+	N(FALLOC_FL_KEEP_SIZE),
+	N(FALLOC_FL_PUNCH_HOLE),
+	N(FALLOC_FL_ZERO_RANGE),
+	N(FALLOC_FL_COLLAPSE_RANGE),
+	N(RENAME_NOREPLACE),
+	N(RENAME_EXCHANGE),
+	N(RENAME_WHITEOUT),
+	N(S_IFREG),
+	N(S_IFIFO),
+	N(S_IFSOCK),
+	N(S_IFCHR),
+	N(S_IFBLK),
+	N(R_OK),
+	N(W_OK),
+	N(X_OK),
+	N(F_OK),
+	N(XATTR_CREATE),
 	N(XATTR_REPLACE),
 #undef N
 };
@@ -74,16 +127,14 @@ static size_t n_many;
 static const char *at_dir = "";
 static char *out;
 
-static const char *
-errno_name(int err)
+static const char *errno_name(int err)
 {
 	const char *name = strerrorname_np(err);
 
 	return name ? name : "E?";
 }
 
-static long long
-number(const char *word)
+static long long number(const char *word)
 {
 	long long total = 0;
 	char *copy = strdup(word), *save = NULL;
@@ -115,8 +166,7 @@ number(const char *word)
 }
 
 /* Undoes \xNN in place; the length, for what holds a NUL. */
-static size_t
-unescape(char *word)
+static size_t unescape(char *word)
 {
 	char *to = word;
 
@@ -135,8 +185,7 @@ unescape(char *word)
 }
 
 /* Bytes as text: \xNN where not printable, c{n} for n > 4 times the same. */
-static void
-say_bytes(const char *data, size_t len)
+static void say_bytes(const char *data, size_t len)
 {
 	size_t used = strlen(out);
 
@@ -148,15 +197,15 @@ say_bytes(const char *data, size_t len)
 			run++;
 		size_t times = run > 4 ? 1 : run;
 		for (size_t t = 0; t < times && used < OUT_SIZE - 32; t++)
-			used += (size_t)sprintf(out + used, isgraph(c) && c != '\\' ? "%c" : "\\x%02x", c);
+			used += (size_t)sprintf(out + used,
+						isgraph(c) && c != '\\' ? "%c" : "\\x%02x", c);
 		if (run > 4)
 			used += (size_t)sprintf(out + used, "{%zu}", run);
 		i += run;
 	}
 }
 
-static Slot *
-slot(const char *word)
+static Slot *slot(const char *word)
 {
 	if (!isalpha((unsigned char)word[0]) || word[1]) {
 		fprintf(stderr, "shmtool: not a slot: %s\n", word);
@@ -165,25 +214,22 @@ slot(const char *word)
 	return &slots[(unsigned char)word[0]];
 }
 
-static void
-say_stat(const struct stat *st, bool times)
+static void say_stat(const struct stat *st, bool times)
 {
-	sprintf(out, "mode=%o uid=%u gid=%u nlink=%lu size=%lld", st->st_mode, st->st_uid, st->st_gid,
-		(unsigned long)st->st_nlink, (long long)st->st_size);
+	sprintf(out, "mode=%o uid=%u gid=%u nlink=%lu size=%lld", st->st_mode, st->st_uid,
+		st->st_gid, (unsigned long)st->st_nlink, (long long)st->st_size);
 	if (times)
 		sprintf(out + strlen(out), " blocks=%lld atime=%lld mtime=%lld ctime=%lld ino=%llu",
 			(long long)st->st_blocks, (long long)st->st_atime, (long long)st->st_mtime,
 			(long long)st->st_ctime, (unsigned long long)st->st_ino);
 }
 
-static int
-by_name(const void *a, const void *b)
+static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static long long
-list_folder(const char *path)
+static long long list_folder(const char *path)
 {
 	DIR *dir = opendir(path);
 	char *found[4096];
@@ -207,8 +253,7 @@ list_folder(const char *path)
 	return err ? -1 : 0;
 }
 
-static long long
-list_xattrs(const char *path)
+static long long list_xattrs(const char *path)
 {
 	char list[65536];
 	char *found[256];
@@ -225,15 +270,15 @@ list_xattrs(const char *path)
 	return 0;
 }
 
-static long long
-say_ipc_stat(int id)
+static long long say_ipc_stat(int id)
 {
 	struct shmid_ds ds;
 
 	if (shmctl(id, IPC_STAT, &ds) < 0)
 		return -1;
 	sprintf(out,
-		"key=0x%08x mode=%o uid=%u gid=%u cuid=%u cgid=%u size=%zu cpid=%d lpid=%d nattch=%lu "
+		"key=0x%08x mode=%o uid=%u gid=%u cuid=%u cgid=%u size=%zu cpid=%d lpid=%d "
+		"nattch=%lu "
 		"atime=%lld dtime=%lld ctime=%lld",
 		(unsigned int)ds.shm_perm.__key, ds.shm_perm.mode, ds.shm_perm.uid, ds.shm_perm.gid,
 		ds.shm_perm.cuid, ds.shm_perm.cgid, ds.shm_segsz, ds.shm_cpid, ds.shm_lpid,
@@ -242,8 +287,7 @@ say_ipc_stat(int id)
 	return 0;
 }
 
-static long long
-set_ipc(int id, long long uid, long long gid, long long mode)
+static long long set_ipc(int id, long long uid, long long gid, long long mode)
 {
 	struct shmid_ds ds;
 
@@ -255,8 +299,7 @@ set_ipc(int id, long long uid, long long gid, long long mode)
 	return shmctl(id, IPC_SET, &ds);
 }
 
-static long long
-attach(Slot *s, int id, int flags)
+static long long attach(Slot *s, int id, int flags)
 {
 	struct shmid_ds ds;
 	void *mem = shmat(id, NULL, flags);
@@ -268,8 +311,7 @@ attach(Slot *s, int id, int flags)
 	return 0;
 }
 
-static long long
-read_some(int fd, size_t len, long long offset)
+static long long read_some(int fd, size_t len, long long offset)
 {
 	char *buffer = malloc(len + 1);
 	ssize_t n = offset < 0 ? read(fd, buffer, len) : pread(fd, buffer, len, offset);
@@ -284,8 +326,7 @@ read_some(int fd, size_t len, long long offset)
 	return n < 0 ? -1 : 0;
 }
 
-static long long
-write_fill(int fd, long long offset, size_t len, char byte)
+static long long write_fill(int fd, long long offset, size_t len, char byte)
 {
 	char *buffer = malloc(len + 1);
 
@@ -297,22 +338,24 @@ write_fill(int fd, long long offset, size_t len, char byte)
 	return n;
 }
 
-static long long
-lock_range(int fd, int cmd, int type, long long start, long long len)
+static long long lock_range(int fd, int cmd, int type, long long start, long long len)
 {
-	struct flock lock = { .l_type = (short)type, .l_whence = SEEK_SET, .l_start = start, .l_len = len };
+	struct flock lock = {
+		.l_type = (short)type, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
 
 	if (fcntl(fd, cmd, &lock) < 0)
 		return -1;
 	if (cmd == F_GETLK || cmd == F_OFD_GETLK)
-		sprintf(out, "%s", lock.l_type == F_UNLCK ? "free" : lock.l_type == F_RDLCK ? "read" : "write");
+		sprintf(out, "%s",
+			lock.l_type == F_UNLCK   ? "free"
+			: lock.l_type == F_RDLCK ? "read"
+						 : "write");
 	return 0;
 }
 
-static long long
-bind_socket(const char *path)
+static long long bind_socket(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
@@ -324,8 +367,7 @@ bind_socket(const char *path)
 }
 
 /* A % in the path becomes 0, 1, 2 … */
-static long long
-open_many(const char *path, size_t count, int flags)
+static long long open_many(const char *path, size_t count, int flags)
 {
 	const char *mark = strchr(path, '%');
 	char name[4096];
@@ -333,7 +375,8 @@ open_many(const char *path, size_t count, int flags)
 	many = realloc(many, (n_many + count) * sizeof(many[0]));
 	for (size_t i = 0; i < count; i++) {
 		if (mark)
-			snprintf(name, sizeof(name), "%.*s%zu%s", (int)(mark - path), path, i, mark + 1);
+			snprintf(name, sizeof(name), "%.*s%zu%s", (int)(mark - path), path, i,
+				 mark + 1);
 		int fd = open(mark ? name : path, flags);
 
 		if (fd < 0) {
@@ -347,8 +390,7 @@ open_many(const char *path, size_t count, int flags)
 }
 
 /* PREFIX0 PREFIX1 …; the answer is how many. */
-static long long
-make_files(const char *prefix, size_t count)
+static long long make_files(const char *prefix, size_t count)
 {
 	char path[4096];
 
@@ -363,8 +405,7 @@ make_files(const char *prefix, size_t count)
 	return (long long)count;
 }
 
-static long long
-make_segments(size_t count, size_t size, int mode)
+static long long make_segments(size_t count, size_t size, int mode)
 {
 	for (size_t i = 0; i < count; i++)
 		if (shmget(IPC_PRIVATE, size, IPC_CREAT | mode) < 0)
@@ -373,8 +414,7 @@ make_segments(size_t count, size_t size, int mode)
 }
 
 /* Makes and removes segments, one after the other. */
-static long long
-churn(size_t count, size_t size)
+static long long churn(size_t count, size_t size)
 {
 	for (size_t i = 0; i < count; i++) {
 		int id = shmget(IPC_PRIVATE, size, IPC_CREAT | 0666);
@@ -386,10 +426,9 @@ churn(size_t count, size_t size)
 }
 
 /* How many pages hold only byte a, only byte b, anything else. */
-static void
-say_pages(const Slot *s, char a, char b)
+static void say_pages(const Slot *s, char a, char b)
 {
-	size_t only_a = 0, only_b = 0, other = 0;
+	size_t only_a = 0, only_b = 0, mixed = 0, other = 0;
 
 	for (size_t page = 0; page < s->size; page += 4096) {
 		size_t n_a = 0, n_b = 0, end = page + 4096 < s->size ? page + 4096 : s->size;
@@ -402,14 +441,15 @@ say_pages(const Slot *s, char a, char b)
 			only_a++;
 		else if (n_b == end - page)
 			only_b++;
+		else if (n_a + n_b == end - page)
+			mixed++;
 		else
 			other++;
 	}
-	sprintf(out, "%c=%zu %c=%zu other=%zu", a, only_a, b, only_b, other);
+	sprintf(out, "%c=%zu %c=%zu mixed=%zu other=%zu", a, only_a, b, only_b, mixed, other);
 }
 
-static long long
-map_file(Slot *s, int fd, int prot, int flags, size_t size, long long offset)
+static long long map_file(Slot *s, int fd, int prot, int flags, size_t size, long long offset)
 {
 	void *mem = mmap(NULL, size, prot, flags, fd, offset);
 
@@ -420,17 +460,15 @@ map_file(Slot *s, int fd, int prot, int flags, size_t size, long long offset)
 	return 0;
 }
 
-static long long
-set_times(const char *path, int fd, long long when)
+static long long set_times(const char *path, int fd, long long when)
 {
-	struct timespec times[2] = { { .tv_sec = when }, { .tv_sec = when } };
+	struct timespec times[2] = {{.tv_sec = when}, {.tv_sec = when}};
 
 	return path ? utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) : futimens(fd, times);
 }
 
 /* One command. Negative: errno says. Else the number, unless out says more. */
-static long long
-run(size_t n, char **w, const size_t *len)
+static long long run(size_t n, char **w, const size_t *len)
 {
 	const char *op = w[0];
 	struct stat st;
@@ -607,7 +645,8 @@ run(size_t n, char **w, const size_t *len)
 		sprintf(out, "bytes=%llu free=%llu files=%llu ffree=%llu namelen=%ld",
 			(unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize,
 			(unsigned long long)fs.f_bfree * (unsigned long long)fs.f_bsize,
-			(unsigned long long)fs.f_files, (unsigned long long)fs.f_ffree, (long)fs.f_namelen);
+			(unsigned long long)fs.f_files, (unsigned long long)fs.f_ffree,
+			(long)fs.f_namelen);
 		return 0;
 	}
 	if (IS("chdir", 1))
@@ -628,8 +667,7 @@ run(size_t n, char **w, const size_t *len)
 }
 
 /* Returns whether it went well; prints its answer. */
-static bool
-run_line(const char *line, bool verbose)
+static bool run_line(const char *line, bool verbose)
 {
 	char *copy = strdup(line), *save = NULL;
 	char *words[MAX_WORDS];
@@ -672,8 +710,7 @@ run_line(const char *line, bool verbose)
 	return result >= 0;
 }
 
-static int
-do_commands(int argc, char **argv)
+static int do_commands(int argc, char **argv)
 {
 	bool verbose = false, good = true;
 	int i = 0;
@@ -706,8 +743,7 @@ do_commands(int argc, char **argv)
 }
 
 /* What a kernel built without CONFIG_SYSVIPC answers. */
-static int
-no_sysv(char **argv)
+static int no_sysv(char **argv)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -717,7 +753,7 @@ no_sysv(char **argv)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
 	};
-	struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
+	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
 
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) {
 		perror("shmtool: seccomp");
@@ -728,8 +764,7 @@ no_sysv(char **argv)
 	return 127;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	if (argc > 2 && strcmp(argv[1], "run") == 0)
 		return do_commands(argc - 2, argv + 2);
@@ -743,6 +778,7 @@ main(int argc, char **argv)
 			}
 		}
 	}
-	fprintf(stderr, "usage: shmtool run [-v] [-d DIR] COMMAND... | nosysv PROGRAM... | strerror NAME\n");
+	fprintf(stderr, "usage: shmtool run [-v] [-d DIR] COMMAND... | nosysv PROGRAM... | "
+			"strerror NAME\n");
 	return 2;
 }

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What a user might try against the daemon or against others through it: each of these once worked.
+. "$(dirname "$0")/lib.sh"
+posix=$MNT/posix shm=/dev/shm
+alive() { timeout 5 stat "$MNT/sysv" >/dev/null; }
+chmod 1777 "$shm"
+
+# A name that becomes a FIFO between opendir and readdir.
+touch "$shm/swap"
+ok "a listing in which a file becomes a FIFO" /usr/bin/python3 - "$posix" "$shm/swap" <<-'END'
+	import os, sys
+	entries = os.scandir(sys.argv[1])
+	os.unlink(sys.argv[2])
+	os.mkfifo(sys.argv[2])
+	sys.exit(not any(entry.name == "swap" for entry in entries))
+END
+ok "the daemon lives" alive
+
+# A lease on one's own file: who opens it waits in a thread of the daemon, or is told.
+as_user 20001 sh -c "echo leased >'$shm/leased' && chmod 666 '$shm/leased'"
+as_user 20001 /usr/bin/python3 - "$shm/leased" >"$TESTDIR/lease" <<-'END' &
+	import fcntl, os, signal, sys, time
+	signal.signal(signal.SIGIO, signal.SIG_IGN)
+	fd = os.open(sys.argv[1], os.O_RDWR)
+	fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+	print("held", flush=True)
+	time.sleep(60)
+END
+lease=$!
+until_true 10 grep -q held "$TESTDIR/lease"
+for _ in $(seq 24); do
+	timeout 20 cat "$posix/leased" >/dev/null 2>&1 &
+	timeout 20 truncate -s 1 "$posix/leased" >/dev/null 2>&1 &
+done
+ok "a lease does not stop the mount" alive
+kill $lease
+wait
+
+# Who may run a file, here and there.
+cp /bin/true "$shm/program"
+runs() { as_user 20002 "$1" 2>/dev/null && echo yes || echo no; }
+for mode in 0700 0744 0711 0755 0644 0601; do
+	chmod $mode "$shm/program"
+	is "$(runs "$posix/program")" "$(runs "$shm/program")" "mode $mode: who may run it may run it here"
+done
+
+# Set-user-id goes when somebody else changes the bytes.
+change() {
+	rm -f "$shm/sid"
+	as_user 20001 sh -c "echo 0123456789 >'$shm/sid' && chmod 4777 '$shm/sid'"
+	as_user 20002 /usr/bin/python3 - "$1/sid" "$2" <<-'END' 2>&1
+		import os, sys
+		fd = os.open(sys.argv[1], os.O_RDWR)
+		os.ftruncate(fd, 3) if sys.argv[2] == "truncate" else os.pwrite(fd, b"x", 0)
+	END
+	stat -c %a "$shm/sid"
+}
+for how in write truncate; do
+	is "$(change "$posix" $how)" "$(change "$shm" $how)" "set-user-id after a $how by another user"
+done
+
+# A pending segment that is appended to by one program after another.
+(echo one; sh -c 'cat /dev/null; echo two'; sh -c 'echo three') >>"$MNT/key/0x77"
+ok "appended to while pending" until_true 5 test -e "$MNT/key/0x77"
+is "$(cat "$MNT/key/0x77")" $'one\ntwo\nthree' "nothing is lost"
+
+# Another's segment, forged: the same id and size in another IPC namespace, by a thread whose
+# leader is in this one.
+id=$(mkseg -u 20001 4096 0600)
+printf 'genuine' | dd of="$MNT/sysv/$id" conv=notrunc status=none
+tell_forger() { cat >"$TESTDIR/forge.py"; }
+tell_forger <<-'END'
+	import ctypes, os, sys, threading
+	libc = ctypes.CDLL(None, use_errno=True)
+	libc.shmat.restype = ctypes.c_void_p
+	shmid, size = int(sys.argv[1]), 4096
+	done = threading.Event()
+	def forge():
+	    if libc.unshare(0x08000000) < 0:  # CLONE_NEWIPC
+	        print("no namespace", flush=True)
+	        return done.set()
+	    for _ in range(shmid + 1):
+	        mine = libc.shmget(0, size, 0o1600)
+	    at = libc.shmat(mine, None, 0)
+	    ctypes.memmove(at, b"forged!", 7)
+	    print("forged", mine, flush=True)
+	    done.set()
+	    threading.Event().wait()
+	libc.unshare(0x10000000)  # CLONE_NEWUSER
+	threading.Thread(target=forge, daemon=True).start()
+	done.wait()
+	sys.stdin.read()
+END
+mkfifo "$TESTDIR/forger"
+as_user 20002 /usr/bin/python3 "$TESTDIR/forge.py" "$id" <"$TESTDIR/forger" >"$TESTDIR/forged" 2>&1 &
+forger=$!
+exec 9>"$TESTDIR/forger"
+until_true 10 grep -q -e forged -e 'no namespace' "$TESTDIR/forged"
+agent V setpriv --reuid 20001 --regid 20001 --clear-groups
+tell V shmat a "$id" >/dev/null
+# The last user is another, and gone: so any holder will do, the one with the lowest pid first.
+as_user 20001 "$SHMTOOL" run "shmat a $id" >/dev/null
+diag "$(cat "$TESTDIR/forged")"
+is "$(head -c 7 "$MNT/sysv/$id")" genuine "a segment of the same id elsewhere is not taken for it"
+quit V
+exec 9>&-
+wait $forger
+ok "the daemon lives on" alive
+done_testing
