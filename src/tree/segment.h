@@ -17,7 +17,7 @@ typedef struct {
 	SegfsMemory *memory;  /* of its files; NULL: not open, or pending */
 	SegfsSysv *last;      /* what it was when it was last seen, while open */
 	Pending *pending;     /* not NULL: no segment yet, see pending.h */
-	Pending *was_pending; /* kept while a read may be on the way out of it */
+	Pending *was_pending; /* kept while a read may be on its way out of it: while open */
 } SegmentNode;
 
 typedef struct {
