@@ -302,7 +302,10 @@ segfs_log() { echo "$TESTDIR/.log.$(basename "$1")"; }
 segfs_mounted() { grep -q " $1 fuse" /proc/self/mounts; }
 
 # A mount that is there but not yet, or no longer, served: the stat waits, or says ENOTCONN.
-segfs_up() { segfs_mounted "$1" && ! stat "$1" 2>&1 | grep -q 'endpoint is not connected'; }
+# Where a dead one is taken away between two steps, the third sees that there is none.
+segfs_up() {
+	segfs_mounted "$1" && ! stat "$1" 2>&1 | grep -q 'endpoint is not connected' && segfs_mounted "$1"
+}
 
 segfs_up_or_gone() {
 	segfs_up "$1" || ! segfs_alive "$1"
