@@ -165,6 +165,17 @@ void node_forget(Node *node, uint64_t n)
 		drop(node, n, false);
 }
 
+/* What is open, so that it can be closed when the mount ends under it. */
+static void open_set_change(Tree *tree, GHashTable *set, gpointer opened, bool is_open)
+{
+	g_mutex_lock(&tree->lock);
+	if (is_open)
+		g_hash_table_add(set, opened);
+	else
+		g_hash_table_remove(set, opened);
+	g_mutex_unlock(&tree->lock);
+}
+
 gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags)
 {
 	File *file = g_malloc0(size);
@@ -172,11 +183,13 @@ gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags)
 	file->ops = ops;
 	file->node = node_ref(node);
 	file->flags = flags;
+	open_set_change(node->tree, node->tree->files, file, true);
 	return file;
 }
 
 void file_free(File *file)
 {
+	open_set_change(file->node->tree, file->node->tree->files, file, false);
 	if (file->ops->free)
 		file->ops->free(file);
 	node_unref(file->node);
@@ -189,11 +202,13 @@ gpointer listing_new(Node *folder, const ListingOps *ops, size_t size)
 
 	listing->ops = ops;
 	listing->folder = node_ref(folder);
+	open_set_change(folder->tree, folder->tree->listings, listing, true);
 	return listing;
 }
 
 void listing_free(Listing *listing)
 {
+	open_set_change(listing->folder->tree, listing->folder->tree->listings, listing, false);
 	if (listing->ops->free)
 		listing->ops->free(listing);
 	node_unref(listing->folder);

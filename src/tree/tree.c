@@ -17,6 +17,8 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	g_mutex_init(&tree->lock);
 	tree->nodes = node_table_new();
 	tree->known = g_hash_table_new(NULL, NULL);
+	tree->files = g_hash_table_new(NULL, NULL);
+	tree->listings = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
 	int r = segfs_ipc_new(&options->ipc, &tree->ipc);
 	if (r < 0)
@@ -31,15 +33,24 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 
 void tree_free(Tree *tree)
 {
-	guint n_known;
+	guint n_files, n_listings, n_known;
+	g_autofree gpointer *files = g_hash_table_get_keys_as_array(tree->files, &n_files);
+	g_autofree gpointer *listings = g_hash_table_get_keys_as_array(tree->listings, &n_listings);
 	g_autofree gpointer *known = g_hash_table_get_keys_as_array(tree->known, &n_known);
 
-	/* What the kernel knew when the mount ended it does not forget one by one. */
+	/* What was open, and what the kernel knew, when the mount ended it does not give back one
+	 * by one. What was being made through key/ is made now. */
+	for (guint i = 0; i < n_files; i++)
+		file_free(files[i]);
+	for (guint i = 0; i < n_listings; i++)
+		listing_free(listings[i]);
 	for (guint i = 0; i < n_known; i++)
 		node_forget(known[i], UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);
 	g_hash_table_unref(tree->nodes);
 	g_hash_table_unref(tree->known);
+	g_hash_table_unref(tree->files);
+	g_hash_table_unref(tree->listings);
 	g_clear_pointer(&tree->posix, segfs_posix_free);
 	g_clear_pointer(&tree->ipc, segfs_ipc_free);
 	g_mutex_clear(&tree->lock);

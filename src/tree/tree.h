@@ -15,8 +15,10 @@ struct Tree {
 	time_t started;
 	guint n_static; /* nodes that node_new_static() made */
 	Node *root;
-	GMutex lock;       /* protects what follows, and every node's key, refs and lookups */
-	GHashTable *nodes; /* a set of Node, by ops and key */
+	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
+	GHashTable *nodes;    /* a set of Node, by ops and key */
+	GHashTable *files;    /* a set of File, those that are open */
+	GHashTable *listings; /* a set of Listing, likewise */
 	GHashTable *known; /* a set of Node, those with lookups, also what is no longer in nodes */
 };
 
