@@ -43,7 +43,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsCaller, segfs_caller_clear)
 /*
  * Makes the calling thread act as the caller, until segfs_caller_leave(). The pair does
  * not nest. A process that may not change its user serves only its own user: -EACCES for
- * any other; -EINVAL for nobody (-1). Other errors are those of setresuid(2), setgroups(2) and capset(2).
+ * any other; -EINVAL for nobody (-1). Other errors are those of setresuid(2), setgroups(2) and
+ * capset(2).
  */
 int segfs_caller_enter(const SegfsCaller *caller);
 
