@@ -405,7 +405,8 @@ int main(int argc, char **argv)
 	if (shared->n_bad)
 		printf("# %d in all\n", (int)shared->n_bad);
 	ok(shared->n_bad == 0, "no error and no byte that the direct calls would not give");
-	ok(few_lost(KEY_CREATE) & few_lost(POSIX_CREATE), "what is to be created is");
+	const bool keys = few_lost(KEY_CREATE), objects = few_lost(POSIX_CREATE);
+	ok(keys && objects, "what is to be created is");
 	ok(all_happened(), "everything was done at least once");
 	ok(still_works(), "the mount works as before");
 	judge(survivor, &before, &warm);
