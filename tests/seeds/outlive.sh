@@ -3,26 +3,7 @@
 #
 # A segment outlives the process that made it, until somebody removes it.
 # Run as root under with-mount: MNT is the mount, SEEDS the folder of the built programs.
-set -u
-: "${MNT:?}" "${SEEDS:?}"
-PATH=$SEEDS:$PATH
-export LC_ALL=C
-
-count=0
-failed=0
-tmp=$(mktemp -d "${TESTDIR:-/tmp}/seeds.XXXXXX")
-trap 'rm -rf "$tmp"' EXIT
-
-is() {
-	count=$((count + 1))
-	if [ "$1" = "$2" ]; then
-		echo "ok $count - $3"
-	else
-		failed=1
-		echo "not ok $count - $3"
-		printf 'got:\n%s\nwanted:\n%s\n' "$1" "$2" | sed 's/^/# /'
-	fi
-}
+. "$(dirname "$0")/lib.sh"
 
 place=$tmp/outlives
 touch "$place"
