@@ -99,6 +99,8 @@ for _ in $(seq 20); do
 	umount "$MNT"
 done
 is "$bad" 0 "20 times: there as soon as the command is back"
+# umount(8) is back before the daemon has ended; the next question is of one daemon.
+ok "the 20 end" until_true 20 none_running
 ok "a pipe is closed when it goes to the background" timeout 20 sh -c "x=\$('$SEGFS' '$MNT' 2>&1)"
 is "$(readlink "/proc/$(for p in /proc/[0-9]*; do [ "$(readlink "$p/exe")" -ef "$SEGFS" ] && basename "$p"; done)/cwd")" / "in the background it stands in no folder but /"
 umount "$MNT"
