@@ -186,7 +186,7 @@ static bool is_noexec(const Tree *tree)
 {
 	struct statvfs st;
 
-	return fstatvfs(segfs_posix_fd(tree->posix), &st) == 0 && st.f_flag & ST_NOEXEC;
+	return fstatvfs(segfs_posix_fd(tree->space->posix), &st) == 0 && st.f_flag & ST_NOEXEC;
 }
 
 /* Serves until it is unmounted or told to end. */
@@ -199,7 +199,7 @@ static gboolean serve(const Options *options, const char *mountpoint, Start *sta
 		return FALSE;
 	Mount mount = {
 		.tree = tree,
-		.proc_root = segfs_ipc_proc_root(tree->ipc),
+		.proc_root = segfs_ipc_proc_root(tree->space->ipc),
 		.want_passthrough = !start->why,
 		.started = on_started,
 		.started_data = start,

@@ -7,7 +7,7 @@
 
 #include "tree/tree.h"
 
-static void readme_write(Tree *tree, GString *text)
+static void readme_write(Space *space, GString *text)
 {
 	g_string_append(
 		text,
@@ -23,17 +23,17 @@ static void readme_write(Tree *tree, GString *text)
 		"Never grows by writing: `cp image sysv/ID` restores, `cat sysv/ID` saves.\n");
 }
 
-Node *readme_new(Tree *tree, const void *data)
+Node *readme_new(Space *space, const void *data)
 {
-	return text_new(tree, readme_write);
+	return text_new(space, readme_write);
 }
 
-static void limits_write(Tree *tree, GString *text)
+static void limits_write(Space *space, GString *text)
 {
 	SegfsLimits limits;
 	struct statvfs shm;
 
-	if (segfs_limits_read(tree->ipc, &limits) == 0) {
+	if (segfs_limits_read(space->ipc, &limits) == 0) {
 		g_string_append_printf(text, "shmmax: %" PRIu64 " bytes in one segment\n",
 				       limits.shmmax);
 		g_string_append_printf(text, "shmmni: %" PRIu64 " segments, %" PRIu64 " used\n",
@@ -43,7 +43,7 @@ static void limits_write(Tree *tree, GString *text)
 				       " bytes in all segments, %" PRIu64 " used\n",
 				       limits.shmall, limits.page_size, limits.pages_used);
 	}
-	if (fstatvfs(segfs_posix_fd(tree->posix), &shm) == 0) {
+	if (fstatvfs(segfs_posix_fd(space->posix), &shm) == 0) {
 		g_string_append_printf(text, "posix: %" PRIu64 " bytes, %" PRIu64 " used\n",
 				       (uint64_t)shm.f_blocks * shm.f_frsize,
 				       (uint64_t)(shm.f_blocks - shm.f_bfree) * shm.f_frsize);
@@ -53,7 +53,7 @@ static void limits_write(Tree *tree, GString *text)
 	}
 }
 
-Node *limits_new(Tree *tree, const void *data)
+Node *limits_new(Space *space, const void *data)
 {
-	return text_new(tree, limits_write);
+	return text_new(space, limits_write);
 }

@@ -90,14 +90,14 @@ static const NodeOps folder_ops = {
 	.free = folder_free,
 };
 
-Node *folder_new(Tree *tree, const FolderEntry *entries, guint n_entries)
+Node *folder_new(Space *space, const FolderEntry *entries, guint n_entries)
 {
-	Folder *folder = node_new_static(tree, &folder_ops, sizeof(Folder));
+	Folder *folder = node_new_static(space, &folder_ops, sizeof(Folder));
 
 	folder->entries = entries;
 	folder->n_entries = n_entries;
 	folder->children = g_new(Node *, n_entries);
 	for (guint i = 0; i < n_entries; i++)
-		folder->children[i] = entries[i].make(tree, entries[i].data);
+		folder->children[i] = entries[i].make(space, entries[i].data);
 	return &folder->node;
 }

@@ -32,21 +32,21 @@ GHashTable *node_table_new(void)
 	return g_hash_table_new(key_hash, key_equal);
 }
 
-gpointer node_new(Tree *tree, const NodeOps *ops, size_t size)
+gpointer node_new(Space *space, const NodeOps *ops, size_t size)
 {
 	Node *node = g_malloc0(size);
 
 	node->ops = ops;
-	node->tree = tree;
+	node->space = space_ref(space);
 	node->refs = 1;
 	return node;
 }
 
-gpointer node_new_static(Tree *tree, const NodeOps *ops, size_t size)
+gpointer node_new_static(Space *space, const NodeOps *ops, size_t size)
 {
-	Node *node = node_new(tree, ops, size);
+	Node *node = node_new(space, ops, size);
 
-	node->key.a = ++tree->n_static;
+	node->key.a = 1 + g_atomic_int_add(&space->tree->n_static, 1);
 	return node;
 }
 
@@ -63,23 +63,24 @@ void node_static_folder_stat(const Node *node, mode_t mode, struct stat *ret_sta
 		.st_nlink = 2,
 		.st_uid = geteuid(),
 		.st_gid = getegid(),
-		.st_atime = node->tree->started,
-		.st_mtime = node->tree->started,
-		.st_ctime = node->tree->started,
+		.st_atime = node->space->tree->started,
+		.st_mtime = node->space->tree->started,
+		.st_ctime = node->space->tree->started,
 	};
 }
 
-Node *node_intern(Tree *tree, const NodeOps *ops, const NodeKey *key, NodeMake make,
+Node *node_intern(Space *space, const NodeOps *ops, const NodeKey *key, NodeMake make,
 		  const void *data)
 {
 	const Node wanted = {.ops = ops, .key = *key};
+	Tree *tree = space->tree;
 
 	g_mutex_lock(&tree->lock);
 	Node *node = g_hash_table_lookup(tree->nodes, &wanted);
 	if (node) {
 		node->refs++;
 	} else {
-		node = make(tree, data);
+		node = make(space, data);
 		node->key = *key;
 		g_hash_table_add(tree->nodes, node);
 	}
@@ -90,8 +91,8 @@ Node *node_intern(Tree *tree, const NodeOps *ops, const NodeKey *key, NodeMake m
 /* Call with the lock held. */
 static void table_drop(Node *node)
 {
-	if (has_key(node) && g_hash_table_lookup(node->tree->nodes, node) == node)
-		g_hash_table_remove(node->tree->nodes, node);
+	if (has_key(node) && g_hash_table_lookup(node->space->tree->nodes, node) == node)
+		g_hash_table_remove(node->space->tree->nodes, node);
 	node->key = (NodeKey){};
 }
 
@@ -99,48 +100,49 @@ void node_rekey(Node *node, const NodeKey *key)
 {
 	const Node wanted = {.ops = node->ops, .key = *key};
 
-	g_mutex_lock(&node->tree->lock);
+	g_mutex_lock(&node->space->tree->lock);
 	table_drop(node);
-	Node *before = g_hash_table_lookup(node->tree->nodes, &wanted);
+	Node *before = g_hash_table_lookup(node->space->tree->nodes, &wanted);
 	if (before)
 		table_drop(before);
 	node->key = *key;
-	g_hash_table_add(node->tree->nodes, node);
-	g_mutex_unlock(&node->tree->lock);
+	g_hash_table_add(node->space->tree->nodes, node);
+	g_mutex_unlock(&node->space->tree->lock);
 }
 
 void node_detach(Node *node)
 {
-	g_mutex_lock(&node->tree->lock);
+	g_mutex_lock(&node->space->tree->lock);
 	table_drop(node);
-	g_mutex_unlock(&node->tree->lock);
+	g_mutex_unlock(&node->space->tree->lock);
 }
 
 Node *node_ref(Node *node)
 {
-	g_mutex_lock(&node->tree->lock);
+	g_mutex_lock(&node->space->tree->lock);
 	node->refs++;
-	g_mutex_unlock(&node->tree->lock);
+	g_mutex_unlock(&node->space->tree->lock);
 	return node;
 }
 
 static void drop(Node *node, uint64_t forgotten, bool reference)
 {
-	g_mutex_lock(&node->tree->lock);
+	g_mutex_lock(&node->space->tree->lock);
 	if (forgotten && node->lookups) {
 		node->lookups -= MIN(node->lookups, forgotten);
 		reference = node->lookups == 0;
 		if (reference)
-			g_hash_table_remove(node->tree->known, node);
+			g_hash_table_remove(node->space->tree->known, node);
 	}
 	const bool last = reference && --node->refs == 0;
 	if (last)
 		table_drop(node);
-	g_mutex_unlock(&node->tree->lock);
+	g_mutex_unlock(&node->space->tree->lock);
 	if (!last)
 		return;
 	if (node->ops->free)
 		node->ops->free(node);
+	space_unref(node->space);
 	g_free(node);
 }
 
@@ -151,12 +153,12 @@ void node_unref(Node *node)
 
 void node_remember(Node *node)
 {
-	g_mutex_lock(&node->tree->lock);
+	g_mutex_lock(&node->space->tree->lock);
 	if (node->lookups++ == 0) {
 		node->refs++;
-		g_hash_table_add(node->tree->known, node);
+		g_hash_table_add(node->space->tree->known, node);
 	}
-	g_mutex_unlock(&node->tree->lock);
+	g_mutex_unlock(&node->space->tree->lock);
 }
 
 void node_forget(Node *node, uint64_t n)
@@ -183,13 +185,13 @@ gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags)
 	file->ops = ops;
 	file->node = node_ref(node);
 	file->flags = flags;
-	open_set_change(node->tree, node->tree->files, file, true);
+	open_set_change(node->space->tree, node->space->tree->files, file, true);
 	return file;
 }
 
 void file_free(File *file)
 {
-	open_set_change(file->node->tree, file->node->tree->files, file, false);
+	open_set_change(file->node->space->tree, file->node->space->tree->files, file, false);
 	if (file->ops->free)
 		file->ops->free(file);
 	node_unref(file->node);
@@ -202,13 +204,14 @@ gpointer listing_new(Node *folder, const ListingOps *ops, size_t size)
 
 	listing->ops = ops;
 	listing->folder = node_ref(folder);
-	open_set_change(folder->tree, folder->tree->listings, listing, true);
+	open_set_change(folder->space->tree, folder->space->tree->listings, listing, true);
 	return listing;
 }
 
 void listing_free(Listing *listing)
 {
-	open_set_change(listing->folder->tree, listing->folder->tree->listings, listing, false);
+	open_set_change(listing->folder->space->tree, listing->folder->space->tree->listings,
+			listing, false);
 	if (listing->ops->free)
 		listing->ops->free(listing);
 	node_unref(listing->folder);

@@ -20,6 +20,7 @@
  */
 
 typedef struct Tree Tree;
+typedef struct Space Space; /* see tree.h */
 typedef struct Node Node;
 typedef struct NodeOps NodeOps;
 typedef struct File File;
@@ -34,7 +35,7 @@ typedef struct {
 
 struct Node {
 	const NodeOps *ops;
-	Tree *tree;
+	Space *space; /* a reference */
 	NodeKey key;
 	uint64_t lookups; /* the kernel's; protected by the tree's lock, as refs is */
 	guint refs;
@@ -147,14 +148,14 @@ struct ListingOps {
 };
 
 /* A new node with one reference, of size bytes that begin with a Node; not yet in the table. */
-gpointer node_new(Tree *tree, const NodeOps *ops, size_t size);
+gpointer node_new(Space *space, const NodeOps *ops, size_t size);
 
 /*
  * The node that stands for key, with a reference for the caller: the one in the table, or
  * the one that make() returns, which is put there. make() is called with the lock held.
  */
-typedef Node *(*NodeMake)(Tree *tree, const void *data);
-Node *node_intern(Tree *tree, const NodeOps *ops, const NodeKey *key, NodeMake make,
+typedef Node *(*NodeMake)(Space *space, const void *data);
+Node *node_intern(Space *space, const NodeOps *ops, const NodeKey *key, NodeMake make,
 		  const void *data);
 
 /* From here on node is what lookups of key find; what they found before lives on unnamed. */

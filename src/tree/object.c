@@ -25,7 +25,7 @@ void object_leave(ObjectAt *at)
 /* depth: steps up that are left; renames that race a lookup could make a circle of parents. */
 static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 {
-	const SegfsPosix *posix = node->node.tree->posix;
+	const SegfsPosix *posix = node->node.space->posix;
 	autofd parent_fd = -1;
 	struct stat st;
 
@@ -68,9 +68,9 @@ int object_reach(Node *node, ObjectAt *ret_at)
 	return r;
 }
 
-static Node *make(Tree *tree, const void *data)
+static Node *make(Space *space, const void *data)
 {
-	ObjectNode *node = node_new(tree, &object_ops, sizeof(ObjectNode));
+	ObjectNode *node = node_new(space, &object_ops, sizeof(ObjectNode));
 
 	g_mutex_init(&node->lock);
 	node->object = *(const SegfsObject *)data;
@@ -104,24 +104,24 @@ static NodeKey key_of(const SegfsObject *object)
 	return key;
 }
 
-void object_stat(const Tree *tree, const struct stat *st, struct stat *ret_stat)
+void object_stat(const Space *space, const struct stat *st, struct stat *ret_stat)
 {
 	struct stat root;
 
 	*ret_stat = *st;
 	/* Of another file system inside: its numbers are not to meet those of /dev/shm. */
-	if (fstat(segfs_posix_fd(tree->posix), &root) == 0 && root.st_dev != st->st_dev)
+	if (fstat(segfs_posix_fd(space->posix), &root) == 0 && root.st_dev != st->st_dev)
 		ret_stat->st_ino ^= (uint64_t)st->st_dev << 40;
 }
 
 int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
 		Node **ret_node, struct stat *ret_stat)
 {
-	Tree *tree = parent->node.tree;
+	Space *space = parent->node.space;
 	SegfsObject object;
 	struct stat st;
 
-	int r = segfs_object_read(tree->posix, fd, &object, &st);
+	int r = segfs_object_read(space->posix, fd, &object, &st);
 	if (r < 0)
 		return r;
 	NodeKey key = key_of(&object);
@@ -130,7 +130,7 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 		return -EAGAIN;
 	if (S_ISFIFO(st.st_mode))
 		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
-	ObjectNode *node = (ObjectNode *)node_intern(tree, &object_ops, &key, make, &object);
+	ObjectNode *node = (ObjectNode *)node_intern(space, &object_ops, &key, make, &object);
 	Node *parent_before = NULL;
 	g_mutex_lock(&node->lock);
 	if (object.handle_size == 0) {
@@ -142,7 +142,7 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 	g_mutex_unlock(&node->lock);
 	if (parent_before)
 		node_unref(parent_before);
-	object_stat(tree, &st, ret_stat);
+	object_stat(space, &st, ret_stat);
 	*ret_node = &node->node;
 	return 0;
 }
@@ -192,13 +192,13 @@ void object_free(Node *base)
 }
 
 /* The folder itself: the node of what shm_dir was when the mount was made. */
-Node *posix_folder_new(Tree *tree, const void *data)
+Node *posix_folder_new(Space *space, const void *data)
 {
 	SegfsObject object = {};
 	struct stat st;
 
-	if (segfs_object_read(tree->posix, segfs_posix_fd(tree->posix), &object, &st) < 0)
+	if (segfs_object_read(space->posix, segfs_posix_fd(space->posix), &object, &st) < 0)
 		g_warning("the folder of POSIX objects cannot be read");
 	const NodeKey key = key_of(&object);
-	return node_intern(tree, &object_ops, &key, make, &object);
+	return node_intern(space, &object_ops, &key, make, &object);
 }

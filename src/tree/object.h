@@ -51,7 +51,7 @@ int object_open_flags(int flags);
 int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd);
 
 /* What the mount says of an object that fstat(2) has told of. */
-void object_stat(const Tree *tree, const struct stat *st, struct stat *ret_stat);
+void object_stat(const Space *space, const struct stat *st, struct stat *ret_stat);
 
 extern const NodeOps object_ops; /* posix.c */
 void object_free(Node *node);

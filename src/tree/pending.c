@@ -20,11 +20,11 @@ struct Pending {
 	uint64_t shmmax;
 };
 
-int pending_new(Tree *tree, const SegfsCaller *caller, key_t key, mode_t mode,
+int pending_new(Space *space, const SegfsCaller *caller, key_t key, mode_t mode,
 		Pending **ret_pending)
 {
 	SegfsLimits limits;
-	int r = segfs_limits_read(tree->ipc, &limits);
+	int r = segfs_limits_read(space->ipc, &limits);
 
 	if (r < 0)
 		return r;
@@ -126,7 +126,7 @@ static int made_stat(SegfsIpc *ipc, const Pending *pending, int shmid, uint64_t 
 static int fill(SegmentNode *node, int shmid, uint64_t size)
 {
 	Pending *pending = node->pending;
-	SegfsIpc *ipc = node->node.tree->ipc;
+	SegfsIpc *ipc = node->node.space->ipc;
 	g_autoptr(SegfsMemory) memory = NULL;
 	SegfsSysv segment;
 
@@ -149,7 +149,7 @@ static int fill(SegmentNode *node, int shmid, uint64_t size)
 static int pending_make(SegmentNode *node, uint64_t size)
 {
 	Pending *pending = node->pending;
-	SegfsIpc *ipc = node->node.tree->ipc;
+	SegfsIpc *ipc = node->node.space->ipc;
 	const SegfsCaller maker = pending->maker;
 	int shmid;
 

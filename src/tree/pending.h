@@ -18,7 +18,7 @@
  */
 
 /* Takes a copy of caller: the segment is made with its rights. */
-int pending_new(Tree *tree, const SegfsCaller *caller, key_t key, mode_t mode,
+int pending_new(Space *space, const SegfsCaller *caller, key_t key, mode_t mode,
 		Pending **ret_pending);
 void pending_free(Pending *pending);
 

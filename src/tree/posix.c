@@ -25,7 +25,7 @@ static int posix_getattr(Node *base, bool brief, struct stat *ret_stat)
 		return r;
 	if (fstat(at.fd, &st) < 0)
 		return -errno;
-	object_stat(base->tree, &st, ret_stat);
+	object_stat(base->space, &st, ret_stat);
 	return 0;
 }
 

@@ -9,10 +9,10 @@
 
 #include "tree/pending.h"
 
-static Node *make(Tree *tree, const void *data)
+static Node *make(Space *space, const void *data)
 {
 	const SegfsSysv *segment = data;
-	SegmentNode *node = node_new(tree, &segment_ops, sizeof(SegmentNode));
+	SegmentNode *node = node_new(space, &segment_ops, sizeof(SegmentNode));
 
 	g_mutex_init(&node->lock);
 	node->shmid = segment->shmid;
@@ -20,18 +20,18 @@ static Node *make(Tree *tree, const void *data)
 }
 
 /* Shmid 0 is a segment, too: the namespace's number keeps the key from being all zero. */
-static NodeKey key_of(const Tree *tree, int shmid)
+static NodeKey key_of(const Space *space, int shmid)
 {
-	return (NodeKey){.a = segfs_ipc_inum(tree->ipc), .b = shmid, .c = 1};
+	return (NodeKey){.a = segfs_ipc_inum(space->ipc), .b = shmid, .c = 1};
 }
 
-Node *segment_node(Tree *tree, const SegfsSysv *segment)
+Node *segment_node(Space *space, const SegfsSysv *segment)
 {
-	const NodeKey key = key_of(tree, segment->shmid);
+	const NodeKey key = key_of(space, segment->shmid);
 
 	for (;;) {
 		SegmentNode *node =
-			(SegmentNode *)node_intern(tree, &segment_ops, &key, make, segment);
+			(SegmentNode *)node_intern(space, &segment_ops, &key, make, segment);
 		g_mutex_lock(&node->lock);
 		const bool is_other = node->last && !segfs_sysv_same(node->last, segment);
 		g_mutex_unlock(&node->lock);
@@ -42,10 +42,10 @@ Node *segment_node(Tree *tree, const SegfsSysv *segment)
 	}
 }
 
-void segment_node_new_pending(Tree *tree, Pending *pending, int flags, Node **ret_node,
+void segment_node_new_pending(Space *space, Pending *pending, int flags, Node **ret_node,
 			      File **ret_file)
 {
-	SegmentNode *node = node_new(tree, &segment_ops, sizeof(SegmentNode));
+	SegmentNode *node = node_new(space, &segment_ops, sizeof(SegmentNode));
 
 	g_mutex_init(&node->lock);
 	node->pending = pending;
@@ -55,7 +55,7 @@ void segment_node_new_pending(Tree *tree, Pending *pending, int flags, Node **re
 
 void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory)
 {
-	const NodeKey key = key_of(node->node.tree, segment->shmid);
+	const NodeKey key = key_of(node->node.space, segment->shmid);
 
 	node->was_pending = g_steal_pointer(&node->pending);
 	node->shmid = segment->shmid;
@@ -64,10 +64,10 @@ void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory 
 	node_rekey(&node->node, &key);
 }
 
-void segment_stat(const Tree *tree, const SegfsSysv *segment, struct stat *ret_stat)
+void segment_stat(const Space *space, const SegfsSysv *segment, struct stat *ret_stat)
 {
 	*ret_stat = (struct stat){
-		.st_ino = segfs_ipc_inum(tree->ipc) << 32 | (uint32_t)segment->shmid,
+		.st_ino = segfs_ipc_inum(space->ipc) << 32 | (uint32_t)segment->shmid,
 		.st_mode = S_IFREG | segment->mode,
 		.st_nlink = segment->nattch + (segment->dest ? 0 : 1),
 		.st_uid = segment->uid,
@@ -84,7 +84,7 @@ void segment_stat(const Tree *tree, const SegfsSysv *segment, struct stat *ret_s
 /* Call with the lock held and nothing pending. */
 static int now(SegmentNode *node, bool brief, SegfsSysv *ret_segment)
 {
-	SegfsIpc *ipc = node->node.tree->ipc;
+	SegfsIpc *ipc = node->node.space->ipc;
 	int r = segfs_sysv_stat(ipc, node->shmid, ret_segment);
 
 	if (node->last && (r == -ENOENT || (r == 0 && !segfs_sysv_same(node->last, ret_segment)))) {
@@ -116,7 +116,7 @@ int segment_alive(SegmentNode *node, SegfsSysv *ret_segment)
 {
 	g_mutex_lock(&node->lock);
 	int r = node->pending ? -EBUSY
-			      : segfs_sysv_stat(node->node.tree->ipc, node->shmid, ret_segment);
+			      : segfs_sysv_stat(node->node.space->ipc, node->shmid, ret_segment);
 	if (node->last && (r == -ENOENT || (r == 0 && !segfs_sysv_same(node->last, ret_segment))))
 		r = -EIDRM;
 	g_mutex_unlock(&node->lock);
@@ -133,7 +133,7 @@ static int segment_getattr(Node *base, bool brief, struct stat *ret_stat)
 	if (node->pending) {
 		pending_stat(node->pending, ret_stat);
 	} else if ((r = now(node, brief, &segment)) == 0) {
-		segment_stat(base->tree, &segment, ret_stat);
+		segment_stat(base->space, &segment, ret_stat);
 	}
 	g_mutex_unlock(&node->lock);
 	return r;
@@ -147,9 +147,9 @@ static int segment_access(Node *base, const SegfsCaller *caller, int mask)
 	if (r == 0 && mask & X_OK)
 		return -EACCES;
 	if (r == 0 && mask & R_OK)
-		r = segfs_sysv_may_attach(base->tree->ipc, caller, &segment, false);
+		r = segfs_sysv_may_attach(base->space->ipc, caller, &segment, false);
 	if (r == 0 && mask & W_OK)
-		r = segfs_sysv_may_attach(base->tree->ipc, caller, &segment, true);
+		r = segfs_sysv_may_attach(base->space->ipc, caller, &segment, true);
 	return r == -EBUSY ? -EACCES : r;
 }
 
@@ -193,7 +193,7 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 	if (change->has_mode || change->has_owner) {
 		int r = segment_alive(node, &segment);
 		if (r == 0)
-			r = segfs_sysv_set(base->tree->ipc, caller, node->shmid, change->uid,
+			r = segfs_sysv_set(base->space->ipc, caller, node->shmid, change->uid,
 					   change->gid,
 					   change->has_mode ? change->mode : (mode_t)-1);
 		/* It went between the two calls: for whom it is open that is said as above. */
@@ -206,18 +206,18 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 	return change->has_times ? -EPERM : 0;
 }
 
-int segment_remove(Tree *tree, const SegfsCaller *caller, int shmid)
+int segment_remove(Space *space, const SegfsCaller *caller, int shmid)
 {
-	int r = segfs_sysv_remove(tree->ipc, caller, shmid);
+	int r = segfs_sysv_remove(space->ipc, caller, shmid);
 
-	segfs_sysv_resident_changed(tree->ipc);
+	segfs_sysv_resident_changed(space->ipc);
 	return r;
 }
 
 int segment_statfs(Node *node, struct statvfs *ret_stat)
 {
 	SegfsLimits limits;
-	int r = segfs_limits_read(node->tree->ipc, &limits);
+	int r = segfs_limits_read(node->space->ipc, &limits);
 
 	if (r < 0)
 		return r;

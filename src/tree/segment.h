@@ -30,10 +30,10 @@ typedef struct {
  * The node of a segment that stat has found. Where the node that lookups found so far is
  * open and stands for an earlier segment with this id, that one is detached.
  */
-Node *segment_node(Tree *tree, const SegfsSysv *segment);
+Node *segment_node(Space *space, const SegfsSysv *segment);
 
 /* A new node with a pending segment, which it takes, and its first file. */
-void segment_node_new_pending(Tree *tree, Pending *pending, int flags, Node **ret_node,
+void segment_node_new_pending(Space *space, Pending *pending, int flags, Node **ret_node,
 			      File **ret_file);
 
 /* One more file of a pending segment. Call with the lock held. */
@@ -43,10 +43,10 @@ File *segment_file_new_pending(SegmentNode *node, int flags);
 void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory);
 
 /* As struct stat shows a segment (design 1.2). */
-void segment_stat(const Tree *tree, const SegfsSysv *segment, struct stat *ret_stat);
+void segment_stat(const Space *space, const SegfsSysv *segment, struct stat *ret_stat);
 
 /* Removes it as the caller, by IPC_RMID. */
-int segment_remove(Tree *tree, const SegfsCaller *caller, int shmid);
+int segment_remove(Space *space, const SegfsCaller *caller, int shmid);
 
 /* What statfs(2) says in sysv/ and key/: blocks are pages of shmall, files are shmmni. */
 int segment_statfs(Node *node, struct statvfs *ret_stat);

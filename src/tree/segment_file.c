@@ -49,7 +49,7 @@ File *segment_file_new_pending(SegmentNode *node, int flags)
 int segment_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
 {
 	SegmentNode *node = (SegmentNode *)base;
-	SegfsIpc *ipc = base->tree->ipc;
+	SegfsIpc *ipc = base->space->ipc;
 	const bool write = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
 	g_autoptr(SegfsMemory) memory = NULL;
 	SegfsSysv segment;
@@ -135,7 +135,7 @@ static ssize_t segment_write(File *file, const SegfsCaller *caller, const void *
 
 	if (memory) {
 		r = segfs_memory_write(memory, bytes, size, offset);
-		segfs_sysv_resident_changed(file->node->tree->ipc);
+		segfs_sysv_resident_changed(file->node->space->ipc);
 		return r;
 	}
 	r = pending_write(((SegmentNode *)file->node)->pending, bytes, size,
@@ -176,7 +176,7 @@ static int segment_allocate(File *file, int mode, off_t offset, off_t length)
 	default:
 		return -EOPNOTSUPP;
 	}
-	segfs_sysv_resident_changed(file->node->tree->ipc);
+	segfs_sysv_resident_changed(file->node->space->ipc);
 	return r;
 }
 

@@ -14,7 +14,7 @@
 #define PREFIX "user.segfs."
 
 typedef struct {
-	Tree *tree;
+	Space *space;
 	const SegfsCaller *caller;
 	SegfsSysv segment;
 } Asked;
@@ -66,8 +66,8 @@ static bool write_hugetlb(const Asked *asked, GString *value)
 {
 	g_autoptr(SegfsMemory) memory = NULL;
 
-	if (segfs_sysv_may_attach(asked->tree->ipc, asked->caller, &asked->segment, false) < 0 ||
-	    segfs_memory_open(asked->tree->ipc, asked->caller, &asked->segment, false, &memory) <
+	if (segfs_sysv_may_attach(asked->space->ipc, asked->caller, &asked->segment, false) < 0 ||
+	    segfs_memory_open(asked->space->ipc, asked->caller, &asked->segment, false, &memory) <
 		    0 ||
 	    segfs_memory_fd(memory) < 0)
 		return false;
@@ -81,7 +81,7 @@ static bool write_creator(const Asked *asked, GString *value)
 
 	/* As the caller, who may not be let to see other users' processes. */
 	if (segfs_caller_enter(asked->caller) == 0) {
-		command = segfs_sysv_creator(asked->tree->ipc, &asked->segment);
+		command = segfs_sysv_creator(asked->space->ipc, &asked->segment);
 		segfs_caller_leave();
 	}
 	if (command)
@@ -100,7 +100,7 @@ static const Attribute attributes[] = {
 
 static int asked_init(Node *node, const SegfsCaller *caller, Asked *ret_asked)
 {
-	*ret_asked = (Asked){.tree = node->tree, .caller = caller};
+	*ret_asked = (Asked){.space = node->space, .caller = caller};
 	int r = segment_now((SegmentNode *)node, &ret_asked->segment);
 	return r == -EBUSY ? -EOPNOTSUPP : r;
 }
@@ -176,5 +176,5 @@ int segment_set_xattr(Node *node, const SegfsCaller *caller, const char *name, c
 	int r = segment_alive((SegmentNode *)node, &segment);
 	if (r < 0)
 		return r == -EBUSY ? -EOPNOTSUPP : r;
-	return segfs_sysv_lock(node->tree->ipc, caller, segment.shmid, value[0] == '1');
+	return segfs_sysv_lock(node->space->ipc, caller, segment.shmid, value[0] == '1');
 }

@@ -26,7 +26,7 @@ static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
 	const SegfsSysv *segment = &g_array_index(listing->segments, SegfsSysv, index);
 	struct stat st;
 
-	segment_stat(base->folder->tree, segment, &st);
+	segment_stat(base->folder->space, segment, &st);
 	ret_entry->ino = st.st_ino;
 	ret_entry->type = S_IFREG;
 	if (listing->by_key)
@@ -41,8 +41,8 @@ static int listing_look(Listing *base, guint index, Node **ret_node, struct stat
 	SegmentListing *listing = (SegmentListing *)base;
 	const SegfsSysv *segment = &g_array_index(listing->segments, SegfsSysv, index);
 
-	segment_stat(base->folder->tree, segment, ret_stat);
-	*ret_node = segment_node(base->folder->tree, segment);
+	segment_stat(base->folder->space, segment, ret_stat);
+	*ret_node = segment_node(base->folder->space, segment);
 	return 0;
 }
 
@@ -63,7 +63,7 @@ static int list(Node *folder, bool by_key, Listing **ret_listing)
 	const gint64 taken = g_get_monotonic_time();
 	guint kept = 0;
 
-	int r = segfs_sysv_list(folder->tree->ipc, &segments);
+	int r = segfs_sysv_list(folder->space->ipc, &segments);
 	if (r < 0)
 		return r;
 	for (guint i = 0; i < segments->len; i++) {
@@ -115,36 +115,36 @@ static int parse_key(const char *name, key_t *ret_key)
 	return 0;
 }
 
-static int find_by_id(Tree *tree, const char *name, SegfsSysv *ret_segment)
+static int find_by_id(Space *space, const char *name, SegfsSysv *ret_segment)
 {
 	int shmid;
 	int r = parse_shmid(name, &shmid);
 
 	if (r == 0)
-		r = segfs_sysv_stat(tree->ipc, shmid, ret_segment);
+		r = segfs_sysv_stat(space->ipc, shmid, ret_segment);
 	return r == 0 && ret_segment->dest ? -ENOENT : r;
 }
 
-static int find_by_key(Tree *tree, const char *name, SegfsSysv *ret_segment)
+static int find_by_key(Space *space, const char *name, SegfsSysv *ret_segment)
 {
 	key_t key;
 	int shmid;
 
 	if (parse_key(name, &key) < 0)
 		return -ENOENT;
-	int r = segfs_sysv_by_key(tree->ipc, key, &shmid);
-	return r < 0 ? r : segfs_sysv_stat(tree->ipc, shmid, ret_segment);
+	int r = segfs_sysv_by_key(space->ipc, key, &shmid);
+	return r < 0 ? r : segfs_sysv_stat(space->ipc, shmid, ret_segment);
 }
 
-typedef int (*Find)(Tree *tree, const char *name, SegfsSysv *ret_segment);
+typedef int (*Find)(Space *space, const char *name, SegfsSysv *ret_segment);
 
 static int lookup(Node *folder, const char *name, Find find, Node **ret_node)
 {
 	SegfsSysv segment;
-	int r = find(folder->tree, name, &segment);
+	int r = find(folder->space, name, &segment);
 
 	if (r == 0)
-		*ret_node = segment_node(folder->tree, &segment);
+		*ret_node = segment_node(folder->space, &segment);
 	return r;
 }
 
@@ -152,11 +152,11 @@ static int remove_found(Node *folder, const SegfsCaller *caller, const char *nam
 			Find find)
 {
 	SegfsSysv segment;
-	int r = find(folder->tree, name, &segment);
+	int r = find(folder->space, name, &segment);
 
 	if (r == 0 && is_folder)
 		return -ENOTDIR;
-	return r < 0 ? r : segment_remove(folder->tree, caller, segment.shmid);
+	return r < 0 ? r : segment_remove(folder->space, caller, segment.shmid);
 }
 
 static int sysv_lookup(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node)
@@ -212,10 +212,10 @@ static int key_create(Node *folder, const SegfsCaller *caller, const char *name,
 	}
 	if (r != -ENOENT)
 		return r;
-	r = pending_new(folder->tree, caller, key, mode, &pending);
+	r = pending_new(folder->space, caller, key, mode, &pending);
 	if (r < 0)
 		return r;
-	segment_node_new_pending(folder->tree, pending, flags, ret_node, ret_file);
+	segment_node_new_pending(folder->space, pending, flags, ret_node, ret_file);
 	return 0;
 }
 
@@ -236,12 +236,12 @@ static const NodeOps key_ops = {
 	.statfs = segment_statfs,
 };
 
-Node *sysv_folder_new(Tree *tree, const void *data)
+Node *sysv_folder_new(Space *space, const void *data)
 {
-	return node_new_static(tree, &sysv_ops, sizeof(Node));
+	return node_new_static(space, &sysv_ops, sizeof(Node));
 }
 
-Node *key_folder_new(Tree *tree, const void *data)
+Node *key_folder_new(Space *space, const void *data)
 {
-	return node_new_static(tree, &key_ops, sizeof(Node));
+	return node_new_static(space, &key_ops, sizeof(Node));
 }

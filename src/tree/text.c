@@ -23,7 +23,7 @@ static GString *text_make(Node *node)
 {
 	GString *text = g_string_new(NULL);
 
-	((Text *)node)->write(node->tree, text);
+	((Text *)node)->write(node->space, text);
 	return text;
 }
 
@@ -84,9 +84,9 @@ static const NodeOps text_ops = {
 	.open = text_open,
 };
 
-Node *text_new(Tree *tree, TextWrite write)
+Node *text_new(Space *space, TextWrite write)
 {
-	Text *text = node_new_static(tree, &text_ops, sizeof(Text));
+	Text *text = node_new_static(space, &text_ops, sizeof(Text));
 
 	text->write = write;
 	return &text->node;

@@ -10,6 +10,30 @@ static const FolderEntry root_entries[] = {
 	{"limits", limits_new, NULL},
 };
 
+Space *space_ref(Space *space)
+{
+	g_atomic_ref_count_inc(&space->refs);
+	return space;
+}
+
+void space_unref(Space *space)
+{
+	if (!g_atomic_ref_count_dec(&space->refs))
+		return;
+	g_clear_pointer(&space->posix, segfs_posix_free);
+	g_clear_pointer(&space->ipc, segfs_ipc_free);
+	g_free(space);
+}
+
+static Space *space_new(Tree *tree)
+{
+	Space *space = g_new0(Space, 1);
+
+	g_atomic_ref_count_init(&space->refs);
+	space->tree = tree;
+	return space;
+}
+
 int tree_new(const TreeOptions *options, Tree **ret_tree)
 {
 	g_autoptr(Tree) tree = g_new0(Tree, 1);
@@ -20,13 +44,14 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->files = g_hash_table_new(NULL, NULL);
 	tree->listings = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
-	int r = segfs_ipc_new(&options->ipc, &tree->ipc);
+	tree->space = space_new(tree);
+	int r = segfs_ipc_new(&options->ipc, &tree->space->ipc);
 	if (r < 0)
 		return r;
-	r = segfs_posix_new(options->shm_dir ? options->shm_dir : "/dev/shm", &tree->posix);
+	r = segfs_posix_new(options->shm_dir ? options->shm_dir : "/dev/shm", &tree->space->posix);
 	if (r < 0)
 		return r;
-	tree->root = folder_new(tree, root_entries, G_N_ELEMENTS(root_entries));
+	tree->root = folder_new(tree->space, root_entries, G_N_ELEMENTS(root_entries));
 	*ret_tree = g_steal_pointer(&tree);
 	return 0;
 }
@@ -47,12 +72,11 @@ void tree_free(Tree *tree)
 	for (guint i = 0; i < n_known; i++)
 		node_forget(known[i], UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);
+	g_clear_pointer(&tree->space, space_unref);
 	g_hash_table_unref(tree->nodes);
 	g_hash_table_unref(tree->known);
 	g_hash_table_unref(tree->files);
 	g_hash_table_unref(tree->listings);
-	g_clear_pointer(&tree->posix, segfs_posix_free);
-	g_clear_pointer(&tree->ipc, segfs_ipc_free);
 	g_mutex_clear(&tree->lock);
 	g_free(tree);
 }

@@ -10,11 +10,10 @@ typedef struct {
 
 /* The whole of a mount. */
 struct Tree {
-	SegfsIpc *ipc;
-	SegfsPosix *posix;
 	time_t started;
-	guint n_static; /* nodes that node_new_static() made */
+	gint n_static; /* nodes that node_new_static() made */
 	Node *root;
+	Space *space;         /* the mount's own */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
 	GHashTable *nodes;    /* a set of Node, by ops and key */
 	GHashTable *files;    /* a set of File, those that are open */
@@ -22,10 +21,21 @@ struct Tree {
 	GHashTable *known; /* a set of Node, those with lookups, also what is no longer in nodes */
 };
 
+/* What a node is of: an IPC namespace, and a folder of POSIX objects. Counted references. */
+struct Space {
+	gatomicrefcount refs;
+	Tree *tree;
+	SegfsIpc *ipc;
+	SegfsPosix *posix;
+};
+
 /* -ENOSYS: no SysV IPC; other errors are those of opening shm_dir. */
 int tree_new(const TreeOptions *options, Tree **ret_tree);
 void tree_free(Tree *tree);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
+
+Space *space_ref(Space *space);
+void space_unref(Space *space);
 
 /* For node.c's table; here because the tree owns it. */
 GHashTable *node_table_new(void);
@@ -36,28 +46,28 @@ GHashTable *node_table_new(void);
  */
 typedef struct {
 	const char *name;
-	Node *(*make)(Tree *tree, const void *data);
+	Node *(*make)(Space *space, const void *data);
 	const void *data;
 } FolderEntry;
 
-Node *folder_new(Tree *tree, const FolderEntry *entries, guint n_entries);
+Node *folder_new(Space *space, const FolderEntry *entries, guint n_entries);
 
 /* A file of text, made anew at each open; what stat shows as size is its length now. */
-typedef void (*TextWrite)(Tree *tree, GString *text);
-Node *text_new(Tree *tree, TextWrite write);
+typedef void (*TextWrite)(Space *space, GString *text);
+Node *text_new(Space *space, TextWrite write);
 
-Node *sysv_folder_new(Tree *tree, const void *data);
-Node *key_folder_new(Tree *tree, const void *data);
-Node *posix_folder_new(Tree *tree, const void *data);
-Node *limits_new(Tree *tree, const void *data);
-Node *readme_new(Tree *tree, const void *data);
+Node *sysv_folder_new(Space *space, const void *data);
+Node *key_folder_new(Space *space, const void *data);
+Node *posix_folder_new(Space *space, const void *data);
+Node *limits_new(Space *space, const void *data);
+Node *readme_new(Space *space, const void *data);
 
 /*
  * Inode numbers. A SysV segment's is the number of its IPC namespace and its shmid, a
  * POSIX object's the one it has in /dev/shm. What is only ours has a number above both,
  * in the order of its making: node_new_static() counts.
  */
-gpointer node_new_static(Tree *tree, const NodeOps *ops, size_t size);
+gpointer node_new_static(Space *space, const NodeOps *ops, size_t size);
 ino_t node_static_ino(const Node *node);
 /* A folder of ours as stat shows it. */
 void node_static_folder_stat(const Node *node, mode_t mode, struct stat *ret_stat);
