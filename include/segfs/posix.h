@@ -13,6 +13,12 @@ typedef struct SegfsPosix SegfsPosix;
 
 /* Errors are those of open(2) on the folder. */
 int segfs_posix_new(const char *folder, SegfsPosix **ret_posix);
+/*
+ * The kernel's own tmpfs, where memory is that never had a name (memfd_create(2), shared
+ * anonymous mappings): it has no folder, and is only for segfs_object_read() and
+ * segfs_object_open().
+ */
+int segfs_posix_new_nameless(SegfsPosix **ret_posix);
 void segfs_posix_free(SegfsPosix *posix);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsPosix, segfs_posix_free)
 
@@ -43,3 +49,22 @@ int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
  * with the descriptor.
  */
 int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *ret_fd);
+
+/* An object that has a name. */
+typedef struct {
+	char *path; /* below the folder; owned by the array */
+	struct stat stat;
+} SegfsPosixFile;
+
+/*
+ * Every regular file in the folder and below, as an array of SegfsPosixFile that the caller
+ * unrefs; what is mounted inside is left out. Subfolders that we may not read count in
+ * ret_unread.
+ */
+int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, guint *ret_unread);
+
+/*
+ * An O_PATH descriptor of path below the folder, by no symbolic link and out of no mount; the
+ * caller's to close. Errors of openat2(2).
+ */
+int segfs_posix_open_path(const SegfsPosix *posix, const char *path, int *ret_fd);

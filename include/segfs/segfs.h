@@ -14,4 +14,7 @@
 #include <segfs/limits.h>
 #include <segfs/memory.h>
 #include <segfs/posix.h>
+#include <segfs/report.h>
+#include <segfs/scan.h>
+#include <segfs/survey.h>
 #include <segfs/sysv.h>

@@ -46,7 +46,9 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 	ipc->no_attach = options->no_attach;
 	ipc->pid = getpid();
 	g_mutex_init(&ipc->lock);
+	g_mutex_init(&ipc->makers_lock);
 	g_mutex_init(&ipc->resident_lock);
+	ipc->makers = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 	ipc->traces = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 
 	g_autofree char *table = g_build_filename(ipc->proc_root, "sysvipc/shm", NULL);
@@ -74,7 +76,9 @@ void segfs_ipc_free(SegfsIpc *ipc)
 		munmap(ipc->reserved, 2 * OCCUPIED_SIZE);
 	g_hash_table_unref(ipc->traces);
 	g_clear_pointer(&ipc->resident, g_array_unref);
+	g_hash_table_unref(ipc->makers);
 	g_mutex_clear(&ipc->resident_lock);
+	g_mutex_clear(&ipc->makers_lock);
 	g_mutex_clear(&ipc->lock);
 	g_free(ipc->proc_root);
 	g_free(ipc);

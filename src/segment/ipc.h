@@ -33,6 +33,10 @@ struct SegfsIpc {
 	guint traces_most;  /* before those that are over are looked for */
 	guint attaches;     /* and detaches that we have made */
 
+	GMutex makers_lock; /* protects what follows */
+	GHashTable *makers; /* shmid -> Maker */
+	guint makers_most;  /* before those of segments that are gone are looked for */
+
 	GMutex resident_lock; /* protects what follows */
 	GArray *resident;     /* Resident, by shmid */
 	gint64 resident_until;
@@ -45,6 +49,24 @@ typedef struct {
 	pid_t lpid_before;
 	int64_t atime_left, dtime_left;
 } Trace;
+
+/* Who made a segment, as it was when that process was seen alive. */
+typedef struct {
+	SegfsSysv segment;
+	pid_t pid;
+	uint64_t start; /* of one that has made it through us, else 0 */
+	char command[16];
+} Maker;
+
+/* maker.c: remembers until the segment is gone. */
+void ipc_remember(SegfsIpc *ipc, const Maker *maker);
+bool ipc_recall(SegfsIpc *ipc, const SegfsSysv *segment, Maker *ret_maker);
+
+/*
+ * Does who made it live? ret_maker is set where that is known or remembered. known: see
+ * process_lives().
+ */
+bool ipc_maker_lives(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment, Maker *ret_maker);
 
 /* Call with the lock held, since before the kernel was asked. */
 void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);

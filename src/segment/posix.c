@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <segfs/posix.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "segment/autofd.h"
 
@@ -18,28 +23,37 @@ typedef struct {
 	guint8 bytes[sizeof(((SegfsObject *)NULL)->handle)];
 } Handle;
 
-int segfs_posix_new(const char *folder, SegfsPosix **ret_posix)
+/* Takes fd. */
+static int posix_new(int fd, SegfsPosix **ret_posix)
 {
 	g_autoptr(SegfsPosix) posix = g_new0(SegfsPosix, 1);
 	SegfsObject object;
 	struct stat st;
-	int fd;
+	int again;
 
-	posix->fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (posix->fd < 0)
-		return -errno;
-	if (fstat(posix->fd, &st) < 0)
+	posix->fd = fd;
+	if (posix->fd < 0 || fstat(posix->fd, &st) < 0)
 		return -errno;
 	posix->dev = st.st_dev;
 	posix->has_handles = true;
 	int r = segfs_object_read(posix, posix->fd, &object, &st);
 	if (r < 0)
 		return r;
-	posix->has_handles = segfs_object_open(posix, &object, &fd) == 0;
+	posix->has_handles = segfs_object_open(posix, &object, &again) == 0;
 	if (posix->has_handles)
-		close(fd);
+		close(again);
 	*ret_posix = g_steal_pointer(&posix);
 	return 0;
+}
+
+int segfs_posix_new(const char *folder, SegfsPosix **ret_posix)
+{
+	return posix_new(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret_posix);
+}
+
+int segfs_posix_new_nameless(SegfsPosix **ret_posix)
+{
+	return posix_new(memfd_create("segfs", MFD_CLOEXEC), ret_posix);
 }
 
 void segfs_posix_free(SegfsPosix *posix)
@@ -85,6 +99,81 @@ int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *r
 		return -EOPNOTSUPP;
 	memcpy(handle.header.f_handle, object->handle, object->handle_size);
 	const int fd = open_by_handle_at(posix->fd, &handle.header, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+static void file_clear(gpointer pointer)
+{
+	g_free(((SegfsPosixFile *)pointer)->path);
+}
+
+/* Levels of subfolders: each takes a descriptor while it is read. */
+#define DEEPEST 64
+
+/* Of one folder, which it closes; prefix ends in "/" or is empty. */
+static void list_folder(const SegfsPosix *posix, int folder_fd, const char *prefix, guint depth,
+			GArray *files, guint *unread)
+{
+	DIR *folder = depth <= DEEPEST ? fdopendir(folder_fd) : NULL;
+	struct dirent *entry;
+
+	if (!folder) {
+		close(folder_fd);
+		(*unread)++;
+		return;
+	}
+	while ((entry = readdir(folder))) {
+		SegfsPosixFile file;
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (entry->d_type != DT_REG && entry->d_type != DT_DIR &&
+		    entry->d_type != DT_UNKNOWN)
+			continue;
+		/* What went in the meantime is not there. */
+		if (fstatat(dirfd(folder), entry->d_name, &file.stat, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    file.stat.st_dev != posix->dev)
+			continue;
+		if (S_ISREG(file.stat.st_mode)) {
+			file.path = g_strconcat(prefix, entry->d_name, NULL);
+			g_array_append_val(files, file);
+		} else if (S_ISDIR(file.stat.st_mode)) {
+			const int fd = openat(dirfd(folder), entry->d_name,
+					      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			g_autofree char *below = g_strconcat(prefix, entry->d_name, "/", NULL);
+			if (fd >= 0)
+				list_folder(posix, fd, below, depth + 1, files, unread);
+			else if (errno != ENOENT)
+				(*unread)++;
+		}
+	}
+	closedir(folder);
+}
+
+int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, guint *ret_unread)
+{
+	const int fd = openat(posix->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	GArray *files = g_array_new(FALSE, FALSE, sizeof(SegfsPosixFile));
+	g_array_set_clear_func(files, file_clear);
+	*ret_unread = 0;
+	list_folder(posix, fd, "", 0, files, ret_unread);
+	*ret_files = files;
+	return 0;
+}
+
+int segfs_posix_open_path(const SegfsPosix *posix, const char *path, int *ret_fd)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+	};
+	const long fd = syscall(SYS_openat2, posix->fd, path, &how, sizeof(how));
+
 	if (fd < 0)
 		return -errno;
 	*ret_fd = fd;

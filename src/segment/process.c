@@ -1,48 +1,161 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <segfs/sysv.h>
+#include "segment/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <segfs/scan.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "segment/ipc.h"
+#include "segment/autofd.h"
 
-/* When the process started, in seconds since 1970: field 22 of /proc/PID/stat, in ticks
- * since boot. */
-static bool process_started(const char *proc_root, pid_t pid, int64_t *ret_started)
+int process_read(int folder_fd, const char *name, GString *text)
+{
+	enum { PIECE = 32 * 1024 };
+	autofd fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		g_string_set_size(text, used + PIECE);
+		const ssize_t n = read(fd, text->str + used, PIECE);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			const int r = n < 0 ? -errno : 0;
+			g_string_truncate(text, used);
+			return r;
+		}
+		used += n;
+	}
+}
+
+bool process_stat(const char *proc_root, pid_t pid, ProcessStat *ret_stat)
 {
 	g_autofree char *path = g_strdup_printf("%s/%d/stat", proc_root, pid);
 	g_autofree char *stat = NULL;
-	unsigned long long ticks;
-	struct timespec real, boot;
+	unsigned long long start;
+	ProcessStat found = {};
 
 	if (!g_file_get_contents(path, &stat, NULL, NULL))
 		return false;
 	/* The command, field 2, can hold anything, brackets and blanks included. */
-	const char *after = strrchr(stat, ')');
-	if (!after || sscanf(after + 1,
-			     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-			     "%*d %*d %llu",
-			     &ticks) != 1)
+	const char *before = strchr(stat, '('), *after = strrchr(stat, ')');
+	if (!before || !after ||
+	    sscanf(after + 1,
+		   " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u "
+		   "%*d %llu",
+		   &found.state, &found.n_threads, &start) != 3)
 		return false;
-	clock_gettime(CLOCK_REALTIME, &real);
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	*ret_started = real.tv_sec - boot.tv_sec + (int64_t)(ticks / sysconf(_SC_CLK_TCK));
+	g_strlcpy(found.command, before + 1, MIN(sizeof(found.command), (size_t)(after - before)));
+	found.start = start;
+	*ret_stat = found;
 	return true;
 }
 
-char *segfs_sysv_creator(SegfsIpc *ipc, const SegfsSysv *segment)
+int64_t process_started(uint64_t ticks)
 {
-	g_autofree char *path = g_strdup_printf("%s/%d/comm", ipc->proc_root, segment->cpid);
-	char *command = NULL;
-	int64_t started;
+	struct timespec real, boot;
 
+	clock_gettime(CLOCK_REALTIME, &real);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return real.tv_sec - boot.tv_sec + (int64_t)(ticks / sysconf(_SC_CLK_TCK));
+}
+
+typedef struct {
+	bool lives;
+	bool has_stat;
+	ProcessStat stat;
+} Known;
+
+GHashTable *process_table_new(void)
+{
+	return g_hash_table_new_full(NULL, NULL, NULL, g_free);
+}
+
+static const Known *know(const char *proc_root, GHashTable *table, pid_t pid)
+{
+	Known *known = g_hash_table_lookup(table, GINT_TO_POINTER(pid));
+
+	if (known)
+		return known;
+	known = g_new0(Known, 1);
+	known->has_stat = process_stat(proc_root, pid, &known->stat);
+	if (known->has_stat) /* one that is dead but not waited for is Z */
+		known->lives = known->stat.state != 'Z' || known->stat.n_threads > 1;
+	else /* /proc can hide the processes of others (proc(5), hidepid) */
+		known->lives = kill(pid, 0) == 0 || errno == EPERM;
+	g_hash_table_insert(table, GINT_TO_POINTER(pid), known);
+	return known;
+}
+
+bool process_lives(const char *proc_root, GHashTable *table, pid_t pid, int64_t at,
+		   char ret_command[16])
+{
+	ret_command[0] = '\0';
+	if (pid <= 0)
+		return false;
+	const Known *known = know(proc_root, table, pid);
 	/* A second's grace: both clocks are cut to seconds. */
-	if (segment->cpid <= 0 || !process_started(ipc->proc_root, segment->cpid, &started) ||
-	    started > segment->ctime + 1)
+	if (!known->lives || (known->has_stat && process_started(known->stat.start) > at + 1))
+		return false;
+	g_strlcpy(ret_command, known->stat.command, sizeof(known->stat.command));
+	return true;
+}
+
+/* Of the process itself, not of one that has its number now. */
+static char *ask(const char *proc_root, const SegfsProcess *process, const char *name,
+		 gsize *ret_size)
+{
+	g_autofree char *path = g_strdup_printf("%s/%d/%s", proc_root, process->pid, name);
+	g_autofree char *text = NULL;
+	ProcessStat stat;
+
+	if (!g_file_get_contents(path, &text, ret_size, NULL) ||
+	    !process_stat(proc_root, process->pid, &stat) || stat.start != process->start)
 		return NULL;
-	if (!g_file_get_contents(path, &command, NULL, NULL))
+	return g_steal_pointer(&text);
+}
+
+char *segfs_process_command_line(const char *proc_root, const SegfsProcess *process)
+{
+	gsize size;
+	g_autofree char *line = ask(proc_root, process, "cmdline", &size);
+
+	while (line && size > 0 && line[size - 1] == '\0')
+		size--;
+	if (!line || size == 0)
 		return NULL;
-	return g_strchomp(command);
+	/* A line of its own: what would end it, or move the cursor, becomes a question mark. */
+	for (gsize i = 0; i < size; i++) {
+		if (line[i] == '\0')
+			line[i] = ' ';
+		else if (g_ascii_iscntrl(line[i]))
+			line[i] = '?';
+	}
+	return g_strndup(line, size);
+}
+
+char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process)
+{
+	gsize size;
+	g_autofree char *text = ask(proc_root, process, "cgroup", &size);
+	g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
+	const char *found = NULL;
+
+	/* "0::/path" is version 2; where there is only version 1, the first that is not "/". */
+	for (char **line = lines; line && *line; line++) {
+		const char *path = strchr(*line, ':') ? strchr(strchr(*line, ':') + 1, ':') : NULL;
+		if (!path)
+			continue;
+		path++;
+		if (!found || !strcmp(found, "/"))
+			found = path;
+	}
+	return g_strdup(found);
 }

@@ -10,6 +10,7 @@
 
 #include "segment/autofd.h"
 #include "segment/ipc.h"
+#include "segment/process.h"
 
 #ifndef SHM_DEST
 #define SHM_DEST 01000
@@ -352,6 +353,16 @@ int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint6
 	if (shmid < 0)
 		return shmid;
 	*ret_shmid = shmid;
+
+	/* To the kernel we have made it; who has asked for it is remembered here. */
+	Maker maker = {.pid = caller->pid};
+	ProcessStat stat;
+	if (caller->pid > 0 && process_stat(ipc->proc_root, caller->pid, &stat) &&
+	    segfs_sysv_stat(ipc, shmid, &maker.segment) == 0) {
+		maker.start = stat.start;
+		memcpy(maker.command, stat.command, sizeof(maker.command));
+		ipc_remember(ipc, &maker);
+	}
 	return 0;
 }
 

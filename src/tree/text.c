@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Files of text that is made when they are opened, and stays as it was for that open. */
+/*
+ * Files of text that is made when they are opened, and stays as it was for that open. Where
+ * making it is cheap, stat tells its length; else, as in /proc, a size of 0.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +15,7 @@
 typedef struct {
 	Node node;
 	TextWrite write;
+	TextAnswer answer;
 } Text;
 
 typedef struct {
@@ -19,20 +23,15 @@ typedef struct {
 	GString *text;
 } TextFile;
 
-static GString *text_make(Node *node)
+static int text_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
+	Text *node = (Text *)base;
 	GString *text = g_string_new(NULL);
 
-	((Text *)node)->write(node->space, text);
-	return text;
-}
-
-static int text_getattr(Node *node, bool brief, struct stat *ret_stat)
-{
-	GString *text = text_make(node);
-
+	if (node->write)
+		node->write(base->space, text);
 	*ret_stat = (struct stat){
-		.st_ino = node_static_ino(node),
+		.st_ino = node_static_ino(base),
 		.st_mode = S_IFREG | 0444,
 		.st_nlink = 1,
 		.st_size = text->len,
@@ -68,14 +67,31 @@ static void text_file_free(File *file)
 
 static const FileOps text_file_ops = {.read = text_read, .free = text_file_free};
 
-static int text_open(Node *node, const SegfsCaller *caller, int flags, File **ret_file)
+int text_file_new(Node *node, int flags, GString *text, File **ret_file)
 {
-	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
-		return -EACCES;
 	TextFile *file = file_new(node, &text_file_ops, sizeof(TextFile), flags);
-	file->text = text_make(node);
+
+	file->text = text;
 	*ret_file = &file->file;
 	return 0;
+}
+
+static int text_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
+{
+	Text *node = (Text *)base;
+	int r = 0;
+
+	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
+		return -EACCES;
+	GString *text = g_string_new(NULL);
+	if (node->write)
+		node->write(base->space, text);
+	else
+		r = node->answer(base->space, caller, text);
+	if (r == 0)
+		return text_file_new(base, flags, text, ret_file);
+	g_string_free(text, TRUE);
+	return r;
 }
 
 static const NodeOps text_ops = {
@@ -89,5 +105,13 @@ Node *text_new(Space *space, TextWrite write)
 	Text *text = node_new_static(space, &text_ops, sizeof(Text));
 
 	text->write = write;
+	return &text->node;
+}
+
+Node *text_new_dear(Space *space, TextAnswer answer)
+{
+	Text *text = node_new_static(space, &text_ops, sizeof(Text));
+
+	text->answer = answer;
 	return &text->node;
 }

@@ -27,6 +27,7 @@ struct Space {
 	Tree *tree;
 	SegfsIpc *ipc;
 	SegfsPosix *posix;
+	SegfsView *view;
 };
 
 /* -ENOSYS: no SysV IPC; other errors are those of opening shm_dir. */
@@ -55,6 +56,13 @@ Node *folder_new(Space *space, const FolderEntry *entries, guint n_entries);
 /* A file of text, made anew at each open; what stat shows as size is its length now. */
 typedef void (*TextWrite)(Space *space, GString *text);
 Node *text_new(Space *space, TextWrite write);
+
+/* The same for text that takes long to make, or differs by caller; stat shows size 0. */
+typedef int (*TextAnswer)(Space *space, const SegfsCaller *caller, GString *text);
+Node *text_new_dear(Space *space, TextAnswer answer);
+
+/* One open of node that shows text, which it takes. */
+int text_file_new(Node *node, int flags, GString *text, File **ret_file);
 
 Node *sysv_folder_new(Space *space, const void *data);
 Node *key_folder_new(Space *space, const void *data);

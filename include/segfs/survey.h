@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <segfs/posix.h>
+#include <segfs/scan.h>
+#include <sys/stat.h>
+
+/*
+ * All shared memory of one IPC namespace and its folder of POSIX objects, each with who
+ * holds it and a verdict on whether anybody will still want it.
+ */
+
+typedef enum {
+	SEGFS_IN_USE,   /* somebody holds it */
+	SEGFS_IDLE,     /* nobody does, but a process that knows it lives, or it was used lately */
+	SEGFS_ORPHANED, /* nobody does, and nobody is left who did */
+	SEGFS_UNKNOWN,  /* not everything could be examined that would have to be */
+} SegfsVerdict;
+
+/* "in use", "idle", "orphaned", "unknown". */
+const char *segfs_verdict_name(SegfsVerdict verdict);
+
+typedef struct {
+	SegfsId id;
+	char *name;        /* path below the folder of POSIX objects, or what the memfd is called;
+			      NULL for those that have none */
+	bool unlinked;     /* has no name in sysv/ or posix/ any more */
+	SegfsSysv sysv;    /* of SEGFS_SYSV */
+	uint64_t size;     /* bytes */
+	uint64_t resident; /* bytes; valid where has_resident */
+	bool has_resident;
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;                 /* permission bits, set-id and sticky ones too */
+	int64_t atime, mtime, ctime; /* seconds since 1970; as stat(2) on a mount shows them */
+
+	SegfsScan *scan;      /* what holders' processes belong to; a reference */
+	GArray *holders;      /* SegfsHolder */
+	uint64_t n_not_found; /* attaches of processes that are not among the holders */
+	SegfsVerdict verdict;
+	char *evidence; /* for it, in words */
+	char *creator;  /* command of who made a SysV segment; NULL: not known */
+	bool creator_lives;
+} SegfsItem;
+
+SegfsItem *segfs_item_new(void);
+void segfs_item_free(SegfsItem *item);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsItem, segfs_item_free)
+
+/* "sysv", "posix", "memfd", "anon". */
+const char *segfs_kind_name(SegfsKind kind);
+
+/*
+ * Its file below a mount, such as sysv/5, posix/a/b, unlinked/memfd-x-1234. In a name of
+ * unlinked/ or orphans/ "/" is "%2F" and "%" is "%25", and what makes it longer than a
+ * file name may be is left out. The caller's to free.
+ */
+char *segfs_item_path(const SegfsItem *item);
+/* Its name in orphans/: sysv-5, posix-a%2Fb. The caller's to free. */
+char *segfs_item_orphan_name(const SegfsItem *item);
+
+typedef struct {
+	SegfsScanner *scanner;
+	SegfsIpc *ipc;
+	SegfsPosix *posix;
+	int64_t orphan_age; /* seconds that memory has not been used before it is orphaned */
+	dev_t plain;        /* see segfs_mount_ino() */
+} SegfsViewOptions;
+
+/*
+ * The view remembers what it has seen: the commands of creators, and who last held a POSIX
+ * object. What options point to is the caller's and must outlive it. Safe to use from many
+ * threads.
+ */
+typedef struct SegfsView SegfsView;
+SegfsView *segfs_view_new(const SegfsViewOptions *options);
+void segfs_view_free(SegfsView *view);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsView, segfs_view_free)
+
+/*
+ * Everything, as SegfsItem: segments by shmid, then objects by name, then what has no name.
+ * recent: see segfs_scanner_scan(). Errors are those of segfs_sysv_list() and of reading
+ * the folder.
+ */
+int segfs_view_survey(SegfsView *view, bool recent, GPtrArray **ret_items);
+
+/* One segment. -ENOENT: there is none with this id. */
+int segfs_view_sysv(SegfsView *view, int shmid, bool recent, SegfsItem **ret_item);
+
+/*
+ * One POSIX object, by its path below the folder. -ENOENT: there is none, or it is no file.
+ * Symbolic links are not followed, nor is what is mounted inside.
+ */
+int segfs_view_object(SegfsView *view, const char *path, bool recent, SegfsItem **ret_item);
+
+/* The same by an O_PATH descriptor, still the caller's; path can be NULL. */
+int segfs_view_file(SegfsView *view, const char *path, int path_fd, bool recent,
+		    SegfsItem **ret_item);
+
+/*
+ * Does anybody hold the object that an O_PATH descriptor stands for? 0: nobody; -EBUSY: yes;
+ * other errors: the kernel does not tell us. No scan is made.
+ */
+int segfs_object_is_free(int path_fd);
+
+/* What has no name, or has it no more: all of it. */
+int segfs_view_unlinked(SegfsView *view, bool recent, GPtrArray **ret_items);
+
+/*
+ * Removes an orphaned item as the caller, if it still is what it was at this moment.
+ * -EBUSY: somebody holds it, or has used it since; -ENOENT: it is gone, or something else
+ * has its name; other errors are those of shmctl(2) and unlink(2). Asks the kernel, which
+ * knows more than /proc shows: the count of attaches, and whether a lease on the memory's
+ * file (fcntl(2), F_SETLEASE) would be granted, which is so only where nobody else has it
+ * open or mapped.
+ */
+int segfs_view_remove_orphan(SegfsView *view, const SegfsCaller *caller, const SegfsItem *item);
+
+/*
+ * An O_PATH descriptor of memory that has no name, got through one of its holders; the
+ * caller's to close. -ENOENT: no holder has it any more. -EACCES: we may not.
+ */
+int segfs_item_open_path(const SegfsItem *item, const char *proc_root, int *ret_fd);
+
+/*
+ * The same, opened with flags as the caller, whose rights to look into the holder and
+ * rights on the memory decide.
+ */
+int segfs_item_open_as(const SegfsItem *item, const char *proc_root, const SegfsCaller *caller,
+		       int flags, int *ret_fd);

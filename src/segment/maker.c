@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Who made a segment. The kernel keeps the number of the process only; what it was called
+ * is known while it lives, and remembered from then on if somebody asked while it did.
+ */
+
+#include <string.h>
+
+#include "segment/ipc.h"
+#include "segment/process.h"
+
+#define MAKERS_KEPT 256
+
+static gboolean is_gone(gpointer key, gpointer value, gpointer data)
+{
+	const Maker *maker = value;
+	SegfsSysv now;
+
+	return sysv_stat_raw(maker->segment.shmid, &now) < 0;
+}
+
+void ipc_remember(SegfsIpc *ipc, const Maker *maker)
+{
+	g_mutex_lock(&ipc->makers_lock);
+	const Maker *before = g_hash_table_lookup(ipc->makers, &maker->segment.shmid);
+	if (!before || !segfs_sysv_same(&before->segment, &maker->segment)) {
+		if (g_hash_table_size(ipc->makers) >= ipc->makers_most) {
+			g_hash_table_foreach_remove(ipc->makers, is_gone, NULL);
+			ipc->makers_most = 2 * g_hash_table_size(ipc->makers) + MAKERS_KEPT;
+		}
+		Maker *kept = g_memdup2(maker, sizeof(*maker));
+		g_hash_table_replace(ipc->makers, &kept->segment.shmid, kept);
+	}
+	g_mutex_unlock(&ipc->makers_lock);
+}
+
+bool ipc_recall(SegfsIpc *ipc, const SegfsSysv *segment, Maker *ret_maker)
+{
+	g_mutex_lock(&ipc->makers_lock);
+	const Maker *maker = g_hash_table_lookup(ipc->makers, &segment->shmid);
+	const bool known = maker && segfs_sysv_same(&maker->segment, segment);
+	if (known)
+		*ret_maker = *maker;
+	g_mutex_unlock(&ipc->makers_lock);
+	return known;
+}
+
+bool ipc_maker_lives(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment, Maker *ret_maker)
+{
+	const bool recalled = ipc_recall(ipc, segment, ret_maker);
+	ProcessStat stat;
+
+	if (recalled && ret_maker->start)
+		return process_stat(ipc->proc_root, ret_maker->pid, &stat) &&
+		       stat.start == ret_maker->start && stat.state != 'Z';
+	if (!recalled)
+		*ret_maker = (Maker){.segment = *segment, .pid = segment->cpid};
+	/* Ours, but made for nobody whom we would remember. */
+	if (segment->cpid == ipc->pid)
+		return false;
+	char command[sizeof(ret_maker->command)];
+	if (!process_lives(ipc->proc_root, known, segment->cpid, segment->ctime, command))
+		return false;
+	if (!recalled && command[0]) {
+		memcpy(ret_maker->command, command, sizeof(command));
+		ipc_remember(ipc, ret_maker);
+	}
+	return true;
+}
+
+char *segfs_sysv_creator(SegfsIpc *ipc, const SegfsSysv *segment)
+{
+	g_autoptr(GHashTable) known = process_table_new();
+	Maker maker;
+
+	ipc_maker_lives(ipc, known, segment, &maker);
+	return maker.command[0] ? g_strdup(maker.command) : NULL;
+}

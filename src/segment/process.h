@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A file of /proc below folder_fd, whole, instead of what text was. Or -errno. */
+int process_read(int folder_fd, const char *name, GString *text);
+
+/* What /proc/PID/stat says. */
+typedef struct {
+	char command[16];
+	char state;     /* a letter; Z: dead, and not yet waited for */
+	uint64_t start; /* clock ticks since boot */
+	guint n_threads;
+} ProcessStat;
+
+/* False where there is no such process, or it cannot be asked. */
+bool process_stat(const char *proc_root, pid_t pid, ProcessStat *ret_stat);
+
+/* A start as seconds since 1970. */
+int64_t process_started(uint64_t ticks);
+
+/*
+ * Can the process that had this number at that time, in seconds since 1970, still live?
+ * ret_command is set where it does and where that is known, else is "". What is learnt of
+ * processes goes into known, a new table of process_table_new(), so that each is asked once.
+ */
+bool process_lives(const char *proc_root, GHashTable *known, pid_t pid, int64_t at,
+		   char ret_command[16]);
+GHashTable *process_table_new(void);

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "segment/scan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "segment/autofd.h"
+
+#define DELETED " (deleted)"
+
+struct SegfsScanner {
+	char *proc_root;
+
+	GMutex lock; /* protects what follows */
+	GCond done;
+	GArray *watched; /* dev_t */
+	SegfsScan *latest;
+	bool running;
+	guint64 begun, ended; /* scans */
+	int result;           /* of the last one */
+	gint64 recent_until;  /* monotonic */
+};
+
+guint id_hash(gconstpointer pointer)
+{
+	const SegfsId *id = pointer;
+	const uint64_t mixed = (id->space * 31 + id->number) * 31 + id->kind;
+
+	return (guint)(mixed ^ mixed >> 32);
+}
+
+gboolean id_equal(gconstpointer a, gconstpointer b)
+{
+	const SegfsId *x = a, *y = b;
+
+	return x->kind == y->kind && x->space == y->space && x->number == y->number;
+}
+
+static void held_free(gpointer pointer)
+{
+	SegfsHeld *held = pointer;
+
+	g_free(held->name);
+	g_array_unref(held->holders);
+	g_free(held);
+}
+
+static SegfsScan *scan_new(void)
+{
+	SegfsScan *scan = g_new0(SegfsScan, 1);
+
+	g_atomic_ref_count_init(&scan->refs);
+	scan->processes = g_ptr_array_new_with_free_func(g_free);
+	scan->held = g_hash_table_new_full(id_hash, id_equal, NULL, held_free);
+	scan->mounted = g_hash_table_new_full(id_hash, id_equal, NULL, held_free);
+	scan->shm = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	return scan;
+}
+
+SegfsScan *segfs_scan_ref(SegfsScan *scan)
+{
+	g_atomic_ref_count_inc(&scan->refs);
+	return scan;
+}
+
+void segfs_scan_unref(SegfsScan *scan)
+{
+	if (!g_atomic_ref_count_dec(&scan->refs))
+		return;
+	g_ptr_array_unref(scan->processes);
+	g_hash_table_unref(scan->held);
+	g_hash_table_unref(scan->mounted);
+	g_hash_table_unref(scan->shm);
+	g_free(scan);
+}
+
+SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, const char *name,
+		      size_t name_length, const SegfsProcess *process)
+{
+	SegfsHeld *held = g_hash_table_lookup(table, id);
+	const size_t end = strlen(DELETED);
+	const bool deleted = name_length > end && !strncmp(name + name_length - end, DELETED, end);
+
+	if (!held) {
+		held = g_new0(SegfsHeld, 1);
+		held->id = *id;
+		held->holders = g_array_new(FALSE, TRUE, sizeof(SegfsHolder));
+		held->name = g_strndup(name, deleted ? name_length - end : name_length);
+		held->deleted = deleted;
+		g_hash_table_insert(table, &held->id, held);
+	}
+	/* Processes come one after the other. */
+	if (held->holders->len > 0) {
+		SegfsHolder *last =
+			&g_array_index(held->holders, SegfsHolder, held->holders->len - 1);
+		if (last->process == process)
+			return last;
+	}
+	const SegfsHolder new = {.process = process, .fd = -1};
+	g_array_append_val(held->holders, new);
+	return &g_array_index(held->holders, SegfsHolder, held->holders->len - 1);
+}
+
+/* "ipc:[4026531839]"; 0 where it is not ours to know. */
+static uint64_t namespace_of(int process_fd, const char *name)
+{
+	char link[64];
+	const ssize_t n = readlinkat(process_fd, name, link, sizeof(link) - 1);
+
+	if (n < 0)
+		return 0;
+	link[n] = '\0';
+	const char *number = strchr(link, '[');
+	return number ? g_ascii_strtoull(number + 1, NULL, 10) : 0;
+}
+
+static int process_open(const Walk *walk, pid_t pid)
+{
+	char name[16];
+
+	g_snprintf(name, sizeof(name), "%d", pid);
+	return openat(walk->proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Who there is, and in which namespaces. */
+static int find_processes(Walk *walk)
+{
+	g_autoptr(GHashTable) seen =
+		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	char self[16] = "";
+	struct dirent *entry;
+
+	DIR *proc = fdopendir(fcntl(walk->proc_fd, F_DUPFD_CLOEXEC, 0));
+	if (!proc)
+		return -errno;
+	const ssize_t n = readlinkat(walk->proc_fd, "self", self, sizeof(self) - 1);
+	self[MAX(n, 0)] = '\0';
+	while ((entry = readdir(proc))) {
+		if (!g_ascii_isdigit(entry->d_name[0]) || !strcmp(entry->d_name, self))
+			continue;
+		autofd fd =
+			openat(walk->proc_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		struct stat st;
+		if (fd < 0 || fstat(fd, &st) < 0)
+			continue;
+		SegfsProcess *process = g_new0(SegfsProcess, 1);
+		process->pid = strtol(entry->d_name, NULL, 10);
+		process->uid = st.st_uid;
+		process->ipc_ns = namespace_of(fd, "ns/ipc");
+		process->mnt_ns = namespace_of(fd, "ns/mnt");
+		g_ptr_array_add(walk->scan->processes, process);
+		if (process->mnt_ns && !g_hash_table_contains(seen, &process->mnt_ns)) {
+			walk_add_mounts(walk, fd, process->mnt_ns);
+			g_hash_table_add(seen, g_memdup2(&process->mnt_ns, sizeof(uint64_t)));
+		}
+	}
+	closedir(proc);
+	return 0;
+}
+
+static int scan_make(SegfsScanner *scanner, const GArray *watched, SegfsScan **ret_scan)
+{
+	g_autoptr(SegfsScan) scan = scan_new();
+	autofd proc_fd = open(scanner->proc_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (proc_fd < 0)
+		return -errno;
+	Walk walk = {
+		.proc_root = scanner->proc_root,
+		.proc_fd = proc_fd,
+		.scan = scan,
+		.devices = g_array_new(FALSE, FALSE, sizeof(Device)),
+		.mounts = g_hash_table_new_full(NULL, NULL, NULL, g_free),
+		.text = g_string_new(NULL),
+	};
+	walk_add_kernel_devices(&walk);
+	for (guint i = 0; i < watched->len; i++)
+		walk_add_device(&walk, g_array_index(watched, dev_t, i), DEVICE_SHM);
+	int r = find_processes(&walk);
+	for (guint i = 0; r == 0 && i < scan->processes->len; i++) {
+		SegfsProcess *process = scan->processes->pdata[i];
+		autofd fd = process_open(&walk, process->pid);
+		if (fd >= 0 && !walk_process(&walk, fd, process))
+			scan->unexamined++;
+	}
+	g_array_unref(walk.devices);
+	g_hash_table_unref(walk.mounts);
+	g_string_free(walk.text, TRUE);
+	if (r == 0)
+		*ret_scan = g_steal_pointer(&scan);
+	return r;
+}
+
+SegfsScanner *segfs_scanner_new(const char *proc_root)
+{
+	SegfsScanner *scanner = g_new0(SegfsScanner, 1);
+
+	scanner->proc_root = g_strdup(proc_root ? proc_root : "/proc");
+	g_mutex_init(&scanner->lock);
+	g_cond_init(&scanner->done);
+	scanner->watched = g_array_new(FALSE, FALSE, sizeof(dev_t));
+	return scanner;
+}
+
+void segfs_scanner_free(SegfsScanner *scanner)
+{
+	g_clear_pointer(&scanner->latest, segfs_scan_unref);
+	g_array_unref(scanner->watched);
+	g_cond_clear(&scanner->done);
+	g_mutex_clear(&scanner->lock);
+	g_free(scanner->proc_root);
+	g_free(scanner);
+}
+
+void segfs_scanner_watch(SegfsScanner *scanner, dev_t device)
+{
+	g_mutex_lock(&scanner->lock);
+	g_array_append_val(scanner->watched, device);
+	g_mutex_unlock(&scanner->lock);
+}
+
+/* Call with the lock held, which is given up meanwhile. */
+static void run(SegfsScanner *scanner)
+{
+	g_autoptr(GArray) watched = g_array_copy(scanner->watched);
+	SegfsScan *scan = NULL;
+	const guint64 number = ++scanner->begun;
+
+	scanner->running = true;
+	g_mutex_unlock(&scanner->lock);
+	const gint64 start = g_get_monotonic_time();
+	const int r = scan_make(scanner, watched, &scan);
+	const gint64 end = g_get_monotonic_time();
+	g_mutex_lock(&scanner->lock);
+	g_clear_pointer(&scanner->latest, segfs_scan_unref);
+	scanner->latest = scan;
+	scanner->result = r;
+	scanner->recent_until = end + 4 * (end - start);
+	scanner->running = false;
+	scanner->ended = number;
+	g_cond_broadcast(&scanner->done);
+}
+
+int segfs_scanner_scan(SegfsScanner *scanner, bool recent, SegfsScan **ret_scan)
+{
+	g_mutex_lock(&scanner->lock);
+	const bool have =
+		recent && scanner->latest && g_get_monotonic_time() < scanner->recent_until;
+	/* One that has begun already may have passed by what happened just now. */
+	const guint64 wanted = have ? scanner->ended : scanner->begun + 1;
+	while (scanner->ended < wanted) {
+		if (scanner->running)
+			g_cond_wait(&scanner->done, &scanner->lock);
+		else
+			run(scanner);
+	}
+	const int r = scanner->result;
+	if (r == 0)
+		*ret_scan = segfs_scan_ref(scanner->latest);
+	g_mutex_unlock(&scanner->lock);
+	return r;
+}
+
+guint segfs_scan_unexamined(const SegfsScan *scan)
+{
+	return scan->unexamined;
+}
+
+bool segfs_scan_has_mounts(const SegfsScan *scan)
+{
+	return scan->has_mounts;
+}
+
+const SegfsHeld *segfs_scan_find(const SegfsScan *scan, const SegfsId *id)
+{
+	return g_hash_table_lookup(scan->held, id);
+}
+
+const SegfsHeld *segfs_scan_find_mounted(const SegfsScan *scan, uint64_t number)
+{
+	const SegfsId id = {.number = number};
+
+	return g_hash_table_lookup(scan->mounted, &id);
+}
+
+GPtrArray *segfs_scan_held(const SegfsScan *scan)
+{
+	GPtrArray *all = g_ptr_array_sized_new(g_hash_table_size(scan->held));
+	GHashTableIter iter;
+	gpointer held;
+
+	g_hash_table_iter_init(&iter, scan->held);
+	while (g_hash_table_iter_next(&iter, NULL, &held))
+		g_ptr_array_add(all, held);
+	return all;
+}
+
+const GPtrArray *segfs_scan_processes(const SegfsScan *scan)
+{
+	return scan->processes;
+}
+
+/*
+ * The numbers of IPC namespaces fill 32 bits from 0xf0000000 down and those of devices 32
+ * from below, so that the two cannot meet; an inode number of tmpfs is a small one.
+ */
+uint64_t segfs_mount_ino(const SegfsId *id, dev_t plain)
+{
+	if (id->kind == SEGFS_SYSV)
+		return id->space << 32 | (uint32_t)id->number;
+	if (id->space == plain)
+		return id->number;
+	return id->number ^ id->space << 40;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <segfs/scan.h>
+
+/*
+ * The inside of a scan. scan.c goes through the processes twice: first for the mount
+ * namespaces they live in, whose mounts (scan_mounts.c) say which devices hold shared
+ * memory, then for what each has mapped and open (scan_process.c).
+ */
+
+typedef enum {
+	DEVICE_KERNEL, /* the kernel's own tmpfs: SysV segments, memfds, anonymous memory */
+	DEVICE_HUGE,   /* its own hugetlbfs: the same of huge pages */
+	DEVICE_SHM,    /* a folder of POSIX objects */
+	DEVICE_SEGFS,  /* a segfs mount, of root or ours */
+} DeviceKind;
+
+typedef struct {
+	dev_t dev;
+	DeviceKind kind;
+} Device;
+
+struct SegfsScan {
+	gatomicrefcount refs;
+	GPtrArray *processes; /* SegfsProcess */
+	GHashTable *held;     /* SegfsId -> SegfsHeld */
+	GHashTable *mounted;  /* the same, by the inode number on a segfs mount */
+	GHashTable *shm;      /* mount namespace -> dev_t of its /dev/shm */
+	guint unexamined;
+	bool has_mounts;
+};
+
+/* A scan while it is made. */
+typedef struct {
+	const char *proc_root;
+	int proc_fd;
+	SegfsScan *scan;
+	GArray *devices;    /* Device */
+	GHashTable *mounts; /* mount id -> Device, those of DEVICE_SHM and DEVICE_SEGFS */
+	GString *text;      /* what was read last */
+} Walk;
+
+/* scan_mounts.c: the kernel's own devices, and the mounts that process's namespace sees. */
+void walk_add_device(Walk *walk, dev_t dev, DeviceKind kind);
+void walk_add_kernel_devices(Walk *walk);
+void walk_add_mounts(Walk *walk, int process_fd, uint64_t mnt_ns);
+const Device *walk_device(const Walk *walk, dev_t dev);
+
+/* scan_process.c: what it holds goes into the scan. False where we may not know. */
+bool walk_process(Walk *walk, int process_fd, SegfsProcess *process);
+
+/* Of SegfsId. */
+guint id_hash(gconstpointer id);
+gboolean id_equal(gconstpointer a, gconstpointer b);
+
+/* scan.c: one more mapping or descriptor of memory. */
+SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, const char *name,
+		      size_t name_length, const SegfsProcess *process);

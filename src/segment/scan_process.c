@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What one process has mapped and open.
+ *
+ * A mapping is told by its line in /proc/PID/maps: device, inode and name. On the kernel's
+ * own tmpfs, where nobody can name a file, the name says what it is. A descriptor is told
+ * by its link where that is the kernel's name for memory, else by the mount that its
+ * fdinfo names. stat(2) of a descriptor is done only where it leads to the kernel's tmpfs
+ * or to a segfs mount, and there with AT_STATX_DONT_SYNC, which takes what the kernel
+ * remembers: a stat that asks a file system can hang, and on our own mount would wait for
+ * ourselves.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "segment/autofd.h"
+#include "segment/process.h"
+#include "segment/scan.h"
+
+/* Of the kernel's names for memory, "/SYSV00001234 (deleted)" and so on. */
+static SegfsKind kind_of(const char *name)
+{
+	if (g_str_has_prefix(name, "/SYSV"))
+		return SEGFS_SYSV;
+	return g_str_has_prefix(name, "/memfd:") ? SEGFS_MEMFD : SEGFS_ANON;
+}
+
+static SegfsId id_of(SegfsKind kind, const SegfsProcess *process, dev_t dev, uint64_t inode)
+{
+	if (kind == SEGFS_SYSV)
+		return (SegfsId){kind, process->ipc_ns, inode};
+	return (SegfsId){kind, dev, inode};
+}
+
+/* As the kernel remembers it. */
+static bool look(int folder_fd, const char *name, struct statx *ret_stat)
+{
+	return statx(folder_fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+		     STATX_INO | STATX_SIZE | STATX_UID | STATX_GID, ret_stat) == 0;
+}
+
+/* Who it is, once it holds something. */
+static void name_process(const Walk *walk, SegfsProcess *process)
+{
+	ProcessStat stat;
+
+	if (process->start || !process_stat(walk->proc_root, process->pid, &stat))
+		return;
+	process->start = stat.start;
+	memcpy(process->command, stat.command, sizeof(process->command));
+}
+
+typedef struct {
+	uint64_t start, end, inode;
+	dev_t dev;
+	const char *name;
+	size_t name_length;
+} Mapping;
+
+static uint64_t hex(const char **at)
+{
+	uint64_t value = 0;
+
+	for (int digit; (digit = g_ascii_xdigit_value(**at)) >= 0; (*at)++)
+		value = value << 4 | digit;
+	return value;
+}
+
+/* By hand, not by sscanf(3): a browser has thousands of lines. */
+static bool mapping_parse(const char *line, const char *end, Mapping *ret)
+{
+	const char *at = line;
+
+	ret->start = hex(&at);
+	if (*at++ != '-')
+		return false;
+	ret->end = hex(&at);
+	/* " rw-s 00000000 00:01 32769      /SYSV00000000 (deleted)" */
+	for (int skipped = 0; skipped < 3 && at < end; at++)
+		skipped += *at == ' ';
+	const unsigned int major = hex(&at);
+	if (*at++ != ':')
+		return false;
+	ret->dev = makedev(major, hex(&at));
+	char *after;
+	ret->inode = strtoull(at, &after, 10);
+	if (ret->inode == 0)
+		return false;
+	at = after + strspn(after, " ");
+	ret->name = at;
+	ret->name_length = at < end ? end - at : 0;
+	return true;
+}
+
+static void take_mapping(Walk *walk, int process_fd, SegfsProcess *process, const Device *device,
+			 const Mapping *mapping, bool *ret_examined)
+{
+	const bool is_kernels = device->kind == DEVICE_KERNEL || device->kind == DEVICE_HUGE;
+	SegfsId id = id_of(is_kernels ? kind_of(mapping->name) : SEGFS_POSIX, process, mapping->dev,
+			   mapping->inode);
+	GHashTable *table = walk->scan->held;
+	char path[64];
+	struct statx stat;
+
+	const bool is_segment = id.kind == SEGFS_SYSV;
+	bool seen = false;
+	if (is_segment || device->kind == DEVICE_SEGFS) {
+		g_snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, mapping->start,
+			   mapping->end);
+		seen = look(process_fd, path, &stat);
+	}
+	if (device->kind == DEVICE_SEGFS) {
+		/* The line has the kernel's number of the file, not the one that stat tells. */
+		if (!seen) {
+			*ret_examined = false;
+			return;
+		}
+		id = (SegfsId){.number = stat.stx_ino};
+		table = walk->scan->mounted;
+	}
+	name_process(walk, process);
+	SegfsHolder *holder =
+		scan_add(walk->scan, table, &id, mapping->name, mapping->name_length, process);
+	if (is_segment)
+		holder->attached++;
+	else
+		holder->mapped++;
+	holder->start = mapping->start;
+	holder->end = mapping->end;
+	if (is_segment && seen) {
+		holder->has_memory = true;
+		holder->memory_uid = stat.stx_uid;
+		holder->memory_gid = stat.stx_gid;
+		holder->memory_size = stat.stx_size;
+	}
+}
+
+/* Lines of maps; the number of them, or -errno. */
+static int take_maps(Walk *walk, int process_fd, const char *maps, SegfsProcess *process,
+		     bool *ret_examined)
+{
+	int r = process_read(process_fd, maps, walk->text);
+	int n_lines = 0;
+
+	if (r < 0)
+		return r;
+	const char *line = walk->text->str;
+	for (const char *end; (end = strchr(line, '\n')); line = end + 1, n_lines++) {
+		Mapping mapping;
+		const Device *device = NULL;
+		if (mapping_parse(line, end, &mapping))
+			device = walk_device(walk, mapping.dev);
+		if (device)
+			take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
+	}
+	return n_lines;
+}
+
+/* Lines of fdinfo: see proc_pid_fdinfo(5). */
+static bool info_number(const GString *text, const char *key, uint64_t *ret_number)
+{
+	const char *found = strstr(text->str, key);
+
+	if (!found)
+		return false;
+	*ret_number = g_ascii_strtoull(found + strlen(key), NULL, 10);
+	return true;
+}
+
+/* A file by its path: on a mount of which we know that it holds shared memory? */
+static const Device *device_of_fd(Walk *walk, int process_fd, const char *folder, const char *fd,
+				  uint64_t *ret_inode)
+{
+	char path[64];
+	uint64_t mount;
+
+	g_snprintf(path, sizeof(path), "%sinfo/%s", folder, fd);
+	if (process_read(process_fd, path, walk->text) < 0 ||
+	    !info_number(walk->text, "mnt_id:", &mount) ||
+	    !info_number(walk->text, "ino:", ret_inode))
+		return NULL;
+	return g_hash_table_lookup(walk->mounts, GUINT_TO_POINTER((guint)mount));
+}
+
+/* What nearly every process has open. */
+static bool is_of_no_interest(const char *link)
+{
+	return link[0] != '/' || !strcmp(link, "/dev/null") ||
+	       g_str_has_prefix(link, "/dev/pts/") || g_str_has_prefix(link, "/usr/") ||
+	       g_str_has_prefix(link, "/proc/") || g_str_has_prefix(link, "/sys/");
+}
+
+static void take_fd(Walk *walk, int process_fd, const char *folder, const char *name,
+		    SegfsProcess *process)
+{
+	GHashTable *table = walk->scan->held;
+	char path[64], link[PATH_MAX];
+	struct statx stat;
+	SegfsId id;
+
+	g_snprintf(path, sizeof(path), "%s/%s", folder, name);
+	const ssize_t length = readlinkat(process_fd, path, link, sizeof(link) - 1);
+	if (length <= 0)
+		return;
+	link[length] = '\0';
+	if (is_of_no_interest(link))
+		return;
+	const Device *device = NULL;
+	if (g_str_has_prefix(link, "/SYSV") || g_str_has_prefix(link, "/memfd:") ||
+	    g_str_has_prefix(link, "/dev/zero")) {
+		if (!look(process_fd, path, &stat))
+			return;
+		const dev_t dev = makedev(stat.stx_dev_major, stat.stx_dev_minor);
+		device = walk_device(walk, dev);
+		if (device && device->kind != DEVICE_KERNEL && device->kind != DEVICE_HUGE)
+			device = NULL;
+		id = id_of(kind_of(link), process, dev, stat.stx_ino);
+	}
+	if (!device) {
+		uint64_t inode;
+		device = device_of_fd(walk, process_fd, folder, name, &inode);
+		if (!device)
+			return;
+		id = (SegfsId){SEGFS_POSIX, device->dev, inode};
+		if (device->kind == DEVICE_SEGFS) {
+			if (!look(process_fd, path, &stat))
+				return;
+			id = (SegfsId){.number = stat.stx_ino};
+			table = walk->scan->mounted;
+		}
+	}
+	name_process(walk, process);
+	SegfsHolder *holder = scan_add(walk->scan, table, &id, link, length, process);
+	holder->open++;
+	holder->fd = strtol(name, NULL, 10);
+}
+
+static int take_fds(Walk *walk, int process_fd, const char *folder, SegfsProcess *process)
+{
+	struct dirent *entry;
+	const int fd = openat(process_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *fds = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!fds)
+		return -errno;
+	while ((entry = readdir(fds)))
+		if (g_ascii_isdigit(entry->d_name[0]))
+			take_fd(walk, process_fd, folder, entry->d_name, process);
+	closedir(fds);
+	return 0;
+}
+
+/* The first thread has ended and others live: /proc/PID shows nothing any more, they do. */
+static void take_threads(Walk *walk, int process_fd, SegfsProcess *process, bool *ret_examined)
+{
+	const int fd = openat(process_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *threads = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	bool found = false;
+
+	while (threads && !found && (entry = readdir(threads))) {
+		char maps[64], folder[64];
+		if (!g_ascii_isdigit(entry->d_name[0]))
+			continue;
+		g_snprintf(maps, sizeof(maps), "task/%.16s/maps", entry->d_name);
+		g_snprintf(folder, sizeof(folder), "task/%.16s/fd", entry->d_name);
+		found = take_maps(walk, process_fd, maps, process, ret_examined) > 0;
+		if (found)
+			take_fds(walk, process_fd, folder, process);
+	}
+	if (threads)
+		closedir(threads);
+}
+
+static bool is_denied(int r)
+{
+	return r == -EACCES || r == -EPERM;
+}
+
+bool walk_process(Walk *walk, int process_fd, SegfsProcess *process)
+{
+	bool examined = true;
+
+	int r = take_maps(walk, process_fd, "maps", process, &examined);
+	if (is_denied(r))
+		return false;
+	/* Threads of the kernel have no memory of their own, which is ESRCH, nor descriptors. */
+	if (r < 0)
+		return true;
+	if (r == 0) {
+		take_threads(walk, process_fd, process, &examined);
+		return examined;
+	}
+	r = take_fds(walk, process_fd, "fd", process);
+	return examined && !is_denied(r);
+}

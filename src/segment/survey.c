@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "segment/survey.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "segment/autofd.h"
+#include "segment/ipc.h"
+#include "segment/lease.h"
+#include "segment/process.h"
+#include "segment/scan.h"
+
+SegfsView *segfs_view_new(const SegfsViewOptions *options)
+{
+	SegfsView *view = g_new0(SegfsView, 1);
+
+	view->options = *options;
+	g_mutex_init(&view->lock);
+	view->seen = g_hash_table_new_full(id_hash, id_equal, g_free, g_free);
+	return view;
+}
+
+void segfs_view_free(SegfsView *view)
+{
+	g_hash_table_unref(view->seen);
+	g_mutex_clear(&view->lock);
+	g_free(view);
+}
+
+SegfsItem *segfs_item_new(void)
+{
+	SegfsItem *item = g_new0(SegfsItem, 1);
+
+	item->holders = g_array_new(FALSE, TRUE, sizeof(SegfsHolder));
+	return item;
+}
+
+void segfs_item_free(SegfsItem *item)
+{
+	g_array_unref(item->holders);
+	g_clear_pointer(&item->scan, segfs_scan_unref);
+	g_free(item->name);
+	g_free(item->evidence);
+	g_free(item->creator);
+	g_free(item);
+}
+
+static int judge_init(SegfsView *view, bool recent, Judge *ret_judge)
+{
+	Judge judge = {.view = view};
+
+	int r = segfs_scanner_scan(view->options.scanner, recent, &judge.scan);
+	if (r < 0)
+		return r;
+	judge.processes = process_table_new();
+	judge.now = time(NULL);
+	*ret_judge = judge;
+	return 0;
+}
+
+static void judge_clear(Judge *judge)
+{
+	g_clear_pointer(&judge->scan, segfs_scan_unref);
+	g_clear_pointer(&judge->processes, g_hash_table_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Judge, judge_clear)
+
+static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
+{
+	SegfsItem *item = segfs_item_new();
+
+	item->id = (SegfsId){SEGFS_SYSV, segfs_ipc_inum(judge->view->options.ipc), segment->shmid};
+	item->sysv = *segment;
+	item->unlinked = segment->dest;
+	item->size = segment->size;
+	item->resident = segment->rss;
+	item->has_resident = segment->has_resident;
+	item->uid = segment->uid;
+	item->gid = segment->gid;
+	item->mode = segment->mode;
+	item->atime = segment->atime ? segment->atime : segment->ctime;
+	item->mtime = segment->dtime ? segment->dtime : segment->ctime;
+	item->ctime = segment->ctime;
+	judge_sysv(judge, item);
+	return item;
+}
+
+static SegfsItem *item_of_stat(SegfsKind kind, const char *name, const struct stat *st)
+{
+	SegfsItem *item = segfs_item_new();
+
+	item->id = (SegfsId){kind, st->st_dev, st->st_ino};
+	item->name = g_strdup(name);
+	item->size = st->st_size;
+	item->resident = (uint64_t)st->st_blocks * 512;
+	item->has_resident = true;
+	item->uid = st->st_uid;
+	item->gid = st->st_gid;
+	item->mode = st->st_mode & 07777;
+	item->atime = st->st_atime;
+	item->mtime = st->st_mtime;
+	item->ctime = st->st_ctime;
+	return item;
+}
+
+/* Opens what an O_PATH descriptor stands for, to read. -1: we may not. */
+static int open_again(int at)
+{
+	g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", at);
+
+	/* It may be under somebody's lease: that is not to be waited for, see fcntl(2). */
+	return at < 0 ? -1 : open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+int segfs_object_is_free(int path_fd)
+{
+	autofd fd = open_again(path_fd);
+
+	return fd < 0 ? -EACCES : lease_take(fd);
+}
+
+/* O_PATH, the object that st is of, and nothing that may have its name by now. -1: gone. */
+static int open_object(const SegfsPosix *posix, const char *path, const struct stat *st)
+{
+	struct stat now;
+	autofd at = -1;
+
+	if (segfs_posix_open_path(posix, path, &at) < 0 || fstat(at, &now) < 0 ||
+	    now.st_ino != st->st_ino || now.st_dev != st->st_dev || !S_ISREG(now.st_mode))
+		return -1;
+	return steal_fd(&at);
+}
+
+static SegfsItem *item_of_object(Judge *judge, const char *path, int at, const struct stat *st)
+{
+	SegfsItem *item = item_of_stat(SEGFS_POSIX, path, st);
+	autofd fd = open_again(at);
+
+	judge_object(judge, item, fd);
+	return item;
+}
+
+/* The name under which it was made, as far as it can be told from where it was. */
+static char *name_of_held(const SegfsHeld *held)
+{
+	switch (held->id.kind) {
+	case SEGFS_MEMFD:
+		return g_strdup(held->name + strlen("/memfd:"));
+	case SEGFS_POSIX:
+		if (g_str_has_prefix(held->name, "/dev/shm/"))
+			return g_strdup(held->name + strlen("/dev/shm/"));
+		return g_path_get_basename(held->name);
+	default:
+		return NULL;
+	}
+}
+
+/* Through which a holder has it: false where there is no such way. */
+static bool way_through(const SegfsHolder *holder, const char *proc_root, bool by_fd,
+			char ret_path[PATH_MAX])
+{
+	if (by_fd && holder->fd >= 0)
+		g_snprintf(ret_path, PATH_MAX, "%s/%d/fd/%d", proc_root, holder->process->pid,
+			   holder->fd);
+	else if (!by_fd && holder->end > 0)
+		g_snprintf(ret_path, PATH_MAX, "%s/%d/map_files/%" PRIx64 "-%" PRIx64, proc_root,
+			   holder->process->pid, holder->start, holder->end);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Opens O_PATH what holders have, as caller or (NULL) as ourselves. Their numbers may stand
+ * for anything by now, also for a file on a file system that hangs: so it is told apart by
+ * what the kernel remembers of it.
+ */
+static int open_held(const SegfsId *id, const GArray *holders, const char *proc_root,
+		     const SegfsCaller *caller, int *ret_fd)
+{
+	char path[PATH_MAX];
+	struct statx stat;
+	int r = -ENOENT;
+
+	for (guint i = 0; i < 2 * holders->len; i++) {
+		const SegfsHolder *holder = &g_array_index(holders, SegfsHolder, i / 2);
+		if (!way_through(holder, proc_root, i % 2 == 0, path))
+			continue;
+		const int how = O_PATH | O_CLOEXEC;
+		long opened;
+		if (caller)
+			opened = SEGFS_AS(caller, open(path, how));
+		else
+			opened = (opened = open(path, how)) < 0 ? -errno : opened;
+		autofd fd = opened;
+		if (opened == -EACCES || opened == -EPERM)
+			r = -EACCES;
+		if (fd < 0 ||
+		    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0 ||
+		    stat.stx_ino != id->number ||
+		    makedev(stat.stx_dev_major, stat.stx_dev_minor) != id->space)
+			continue;
+		*ret_fd = steal_fd(&fd);
+		return 0;
+	}
+	return r;
+}
+
+int segfs_item_open_path(const SegfsItem *item, const char *proc_root, int *ret_fd)
+{
+	return open_held(&item->id, item->holders, proc_root, NULL, ret_fd);
+}
+
+int segfs_item_open_as(const SegfsItem *item, const char *proc_root, const SegfsCaller *caller,
+		       int flags, int *ret_fd)
+{
+	autofd at = -1;
+	int r = open_held(&item->id, item->holders, proc_root, caller, &at);
+
+	if (r < 0)
+		return r;
+	g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", at);
+	const long fd = SEGFS_AS(caller, open(name, flags | O_CLOEXEC));
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+/* NULL: it has a name, or is gone. */
+static SegfsItem *item_of_held(Judge *judge, const SegfsHeld *held)
+{
+	const char *proc_root = segfs_ipc_proc_root(judge->view->options.ipc);
+	autofd fd = -1;
+	struct stat st;
+
+	int r = open_held(&held->id, held->holders, proc_root, NULL, &fd);
+	if (r == 0 && (fstat(fd, &st) < 0 || st.st_nlink > 0) && held->id.kind == SEGFS_POSIX)
+		return NULL;
+	if (r == 0 && !S_ISREG(st.st_mode))
+		return NULL;
+	if (r == -ENOENT)
+		return NULL;
+	if (r < 0) {
+		/* Not ours to look into: what the process's own map shows. */
+		const SegfsHolder *holder = &g_array_index(held->holders, SegfsHolder, 0);
+		st = (struct stat){.st_dev = held->id.space,
+				   .st_ino = held->id.number,
+				   .st_uid = holder->process->uid,
+				   .st_size = holder->end - holder->start};
+	}
+	g_autofree char *name = name_of_held(held);
+	SegfsItem *item = item_of_stat(held->id.kind, name, &st);
+	item->has_resident = r == 0;
+	item->unlinked = true;
+	judge_unlinked(judge, item);
+	return item;
+}
+
+/* Is it of this view? Of POSIX objects only those of its folder are. */
+static bool is_ours(const SegfsView *view, const SegfsHeld *held)
+{
+	struct stat st;
+
+	switch (held->id.kind) {
+	case SEGFS_SYSV:
+		return false; /* the kernel lists them */
+	case SEGFS_POSIX:
+		return held->deleted && fstat(segfs_posix_fd(view->options.posix), &st) == 0 &&
+		       st.st_dev == held->id.space;
+	default:
+		return true;
+	}
+}
+
+static gint held_compare(gconstpointer a, gconstpointer b)
+{
+	const SegfsHeld *x = *(SegfsHeld *const *)a, *y = *(SegfsHeld *const *)b;
+
+	if (x->id.kind != y->id.kind)
+		return x->id.kind < y->id.kind ? -1 : 1;
+	return x->id.number < y->id.number ? -1 : x->id.number > y->id.number;
+}
+
+static void add_nameless(Judge *judge, GPtrArray *items)
+{
+	g_autoptr(GPtrArray) all = segfs_scan_held(judge->scan);
+
+	g_ptr_array_sort(all, held_compare);
+	for (guint i = 0; i < all->len; i++) {
+		const SegfsHeld *held = all->pdata[i];
+		SegfsItem *item = is_ours(judge->view, held) ? item_of_held(judge, held) : NULL;
+		if (item)
+			g_ptr_array_add(items, item);
+	}
+}
+
+static gint sysv_compare(gconstpointer a, gconstpointer b)
+{
+	return ((const SegfsSysv *)a)->shmid - ((const SegfsSysv *)b)->shmid;
+}
+
+static int add_segments(Judge *judge, bool dest_only, GPtrArray *items)
+{
+	g_autoptr(GArray) segments = NULL;
+
+	int r = segfs_sysv_list(judge->view->options.ipc, &segments);
+	if (r < 0)
+		return r;
+	g_array_sort(segments, sysv_compare);
+	for (guint i = 0; i < segments->len; i++) {
+		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		if (segment->dest || !dest_only)
+			g_ptr_array_add(items, item_of_sysv(judge, segment));
+	}
+	return 0;
+}
+
+static gint path_compare(gconstpointer a, gconstpointer b)
+{
+	return strcmp(((const SegfsPosixFile *)a)->path, ((const SegfsPosixFile *)b)->path);
+}
+
+static gboolean is_of_no_file(gpointer key, gpointer value, gpointer data)
+{
+	return !g_hash_table_contains(data, key);
+}
+
+static int add_objects(Judge *judge, GPtrArray *items)
+{
+	g_autoptr(GHashTable) there = g_hash_table_new(id_hash, id_equal);
+	g_autoptr(GArray) files = NULL;
+	guint unread;
+
+	int r = segfs_posix_list(judge->view->options.posix, &files, &unread);
+	if (r < 0)
+		return r;
+	g_array_sort(files, path_compare);
+	for (guint i = 0; i < files->len; i++) {
+		const SegfsPosixFile *file = &g_array_index(files, SegfsPosixFile, i);
+		autofd at = open_object(judge->view->options.posix, file->path, &file->stat);
+		SegfsItem *item = item_of_object(judge, file->path, at, &file->stat);
+		g_ptr_array_add(items, item);
+		g_hash_table_add(there, &item->id);
+	}
+	g_mutex_lock(&judge->view->lock);
+	g_hash_table_foreach_remove(judge->view->seen, is_of_no_file, there);
+	g_mutex_unlock(&judge->view->lock);
+	return 0;
+}
+
+int segfs_view_survey(SegfsView *view, bool recent, GPtrArray **ret_items)
+{
+	g_autoptr(GPtrArray) items =
+		g_ptr_array_new_with_free_func((GDestroyNotify)segfs_item_free);
+	g_auto(Judge) judge = {};
+
+	int r = judge_init(view, recent, &judge);
+	if (r == 0)
+		r = add_segments(&judge, false, items);
+	if (r == 0)
+		r = add_objects(&judge, items);
+	if (r < 0)
+		return r;
+	add_nameless(&judge, items);
+	*ret_items = g_steal_pointer(&items);
+	return 0;
+}
+
+int segfs_view_unlinked(SegfsView *view, bool recent, GPtrArray **ret_items)
+{
+	g_autoptr(GPtrArray) items =
+		g_ptr_array_new_with_free_func((GDestroyNotify)segfs_item_free);
+	g_auto(Judge) judge = {};
+
+	int r = judge_init(view, recent, &judge);
+	if (r == 0)
+		r = add_segments(&judge, true, items);
+	if (r < 0)
+		return r;
+	add_nameless(&judge, items);
+	*ret_items = g_steal_pointer(&items);
+	return 0;
+}
+
+int segfs_view_sysv(SegfsView *view, int shmid, bool recent, SegfsItem **ret_item)
+{
+	g_auto(Judge) judge = {};
+	SegfsSysv segment;
+
+	int r = judge_init(view, recent, &judge);
+	if (r == 0)
+		r = segfs_sysv_stat(view->options.ipc, shmid, &segment);
+	if (r == 0)
+		r = segfs_sysv_resident(view->options.ipc, &segment);
+	if (r == 0)
+		*ret_item = item_of_sysv(&judge, &segment);
+	return r;
+}
+
+int segfs_view_object(SegfsView *view, const char *path, bool recent, SegfsItem **ret_item)
+{
+	autofd at = -1;
+	int r = segfs_posix_open_path(view->options.posix, path, &at);
+
+	if (r == -ELOOP || r == -EXDEV || r == -ENOTDIR)
+		return -ENOENT;
+	return r < 0 ? r : segfs_view_file(view, path, at, recent, ret_item);
+}
+
+int segfs_view_file(SegfsView *view, const char *path, int path_fd, bool recent,
+		    SegfsItem **ret_item)
+{
+	g_auto(Judge) judge = {};
+	struct stat st;
+
+	if (fstat(path_fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENOENT;
+	int r = judge_init(view, recent, &judge);
+	if (r == 0)
+		*ret_item = item_of_object(&judge, path, path_fd, &st);
+	return r;
+}
+
+/* The last question before it goes, where the kernel could not be asked: look once more. */
+static int look_again(SegfsView *view, const SegfsItem *item)
+{
+	g_autoptr(SegfsItem) now = NULL;
+	int r = item->id.kind == SEGFS_SYSV ? segfs_view_sysv(view, item->id.number, false, &now)
+					    : segfs_view_object(view, item->name, false, &now);
+
+	if (r < 0)
+		return r;
+	return now->verdict == SEGFS_ORPHANED ? 0 : -EBUSY;
+}
+
+static int remove_segment(SegfsView *view, const SegfsCaller *caller, const SegfsItem *item)
+{
+	SegfsIpc *ipc = view->options.ipc;
+	SegfsSysv now;
+
+	int r = segment_is_free(ipc, &item->sysv);
+	if (r < 0 && r != -EBUSY)
+		r = look_again(view, item);
+	if (r == 0)
+		r = segfs_sysv_stat(ipc, item->sysv.shmid, &now);
+	if (r < 0)
+		return r;
+	if (!segfs_sysv_same(&now, &item->sysv) || now.dest)
+		return -ENOENT;
+	if (now.nattch > 0 || now.atime != item->sysv.atime || now.dtime != item->sysv.dtime ||
+	    now.ctime != item->sysv.ctime)
+		return -EBUSY;
+	return segfs_sysv_remove(ipc, caller, now.shmid);
+}
+
+static int remove_object(SegfsView *view, const SegfsCaller *caller, const SegfsItem *item)
+{
+	const SegfsPosix *posix = view->options.posix;
+	g_autofree char *folder = g_path_get_dirname(item->name);
+	g_autofree char *base = g_path_get_basename(item->name);
+	struct stat st = {.st_dev = item->id.space, .st_ino = item->id.number}, now;
+	autofd folder_fd = -1;
+
+	/* The lease lasts until the name is gone: who opens it meanwhile waits. */
+	autofd at = open_object(posix, item->name, &st);
+	autofd fd = open_again(at);
+	int r = fd < 0 ? -EACCES : lease_take(fd);
+	if (r < 0 && r != -EBUSY)
+		r = look_again(view, item);
+	if (r == 0)
+		r = segfs_caller_enter(caller);
+	if (r < 0)
+		return r;
+	r = segfs_posix_open_path(posix, folder, &folder_fd);
+	if (r == 0 && fstatat(folder_fd, base, &now, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	else if (r == 0 && (now.st_dev != item->id.space || now.st_ino != item->id.number))
+		r = -ENOENT;
+	else if (r == 0 && (now.st_mtime > item->mtime || now.st_atime > item->atime ||
+			    now.st_ctime > item->ctime))
+		r = -EBUSY;
+	if (r == 0 && unlinkat(folder_fd, base, 0) < 0)
+		r = -errno;
+	segfs_caller_leave();
+	return r;
+}
+
+int segfs_view_remove_orphan(SegfsView *view, const SegfsCaller *caller, const SegfsItem *item)
+{
+	if (item->verdict != SEGFS_ORPHANED)
+		return -EBUSY;
+	return item->id.kind == SEGFS_SYSV ? remove_segment(view, caller, item)
+					   : remove_object(view, caller, item);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <segfs/survey.h>
+
+/* The inside of a survey: survey.c finds the items, verdict.c judges them. */
+struct SegfsView {
+	SegfsViewOptions options;
+	GMutex lock;      /* protects seen */
+	GHashTable *seen; /* SegfsId -> SegfsProcess, of POSIX objects: a holder of it */
+};
+
+/* One round of judging. */
+typedef struct {
+	SegfsView *view;
+	SegfsScan *scan;
+	GHashTable *processes; /* see process_lives() */
+	int64_t now;           /* seconds since 1970 */
+} Judge;
+
+/* Sets holders, verdict, evidence and creator; the rest of item is there. */
+void judge_sysv(Judge *judge, SegfsItem *item);
+/* fd: of the object, to read, or -1 where we may not. */
+void judge_object(Judge *judge, SegfsItem *item, int fd);
+void judge_unlinked(Judge *judge, SegfsItem *item);
+
+/*
+ * Nobody has a descriptor or a mapping of a segment that is not attached: 0 or -EBUSY; other
+ * errors where the kernel cannot be asked. It is attached for a moment.
+ */
+int segment_is_free(SegfsIpc *ipc, const SegfsSysv *segment);

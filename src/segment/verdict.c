@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Will anybody still want it?
+ *
+ * Nothing is called orphaned that somebody could hold. Of attaches the kernel counts every
+ * one, whoever has it. Of files it says by granting or refusing a lease whether anybody
+ * has them open or mapped, also where /proc does not show who (a descriptor on its way
+ * through a socket, a process that we may not look into). What remains are descriptors and
+ * mappings of SysV segments that came from a segfs mount: those a scan finds, if it could
+ * look into every process.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <segfs/memory.h>
+#include <string.h>
+
+#include "segment/ipc.h"
+#include "segment/lease.h"
+#include "segment/process.h"
+#include "segment/survey.h"
+
+/* Names so many in the evidence; a segment of a database has hundreds of holders. */
+#define NAMED_MOST 8
+
+const char *segfs_verdict_name(SegfsVerdict verdict)
+{
+	static const char *const names[] = {
+		[SEGFS_IN_USE] = "in use",
+		[SEGFS_IDLE] = "idle",
+		[SEGFS_ORPHANED] = "orphaned",
+		[SEGFS_UNKNOWN] = "unknown",
+	};
+
+	return names[verdict];
+}
+
+static void conclude(SegfsItem *item, SegfsVerdict verdict, GString *evidence)
+{
+	item->verdict = verdict;
+	item->evidence = g_string_free(evidence, FALSE);
+}
+
+static void append_process(GString *text, pid_t pid, const char *command)
+{
+	g_string_append_printf(text, "%d", pid);
+	if (command[0]) {
+		g_autofree char *escaped = g_strescape(command, NULL);
+		g_string_append_printf(text, " (%s)", escaped);
+	}
+}
+
+static void append_holders(GString *text, const GArray *holders)
+{
+	for (guint i = 0; i < MIN(holders->len, NAMED_MOST); i++) {
+		const SegfsProcess *process = g_array_index(holders, SegfsHolder, i).process;
+		g_string_append(text, i ? ", " : " by ");
+		append_process(text, process->pid, process->command);
+	}
+	if (holders->len > NAMED_MOST)
+		g_string_append_printf(text, " and %u more", holders->len - NAMED_MOST);
+}
+
+static void append_unexamined(GString *text, const SegfsScan *scan)
+{
+	const guint n = segfs_scan_unexamined(scan);
+
+	g_string_append_printf(text, "%u %s could not be examined", n,
+			       n == 1 ? "process" : "processes");
+}
+
+/* A mapping of a segment's name and number, but of the memory of another namespace's? */
+static bool is_another(const SegfsHolder *holder, const SegfsSysv *segment)
+{
+	/* The memory of huge pages is a whole number of those. */
+	return holder->has_memory &&
+	       (holder->memory_uid != segment->cuid || holder->memory_gid != segment->cgid ||
+		holder->memory_size < segment->size);
+}
+
+static void add_holders(SegfsItem *item, const SegfsHeld *held)
+{
+	for (guint i = 0; held && i < held->holders->len; i++) {
+		const SegfsHolder *holder = &g_array_index(held->holders, SegfsHolder, i);
+		SegfsHolder *same = NULL;
+
+		if (item->id.kind == SEGFS_SYSV && is_another(holder, &item->sysv))
+			continue;
+		for (guint j = 0; j < item->holders->len && !same; j++) {
+			SegfsHolder *other = &g_array_index(item->holders, SegfsHolder, j);
+			if (other->process == holder->process)
+				same = other;
+		}
+		if (same) {
+			same->attached += holder->attached;
+			same->mapped += holder->mapped;
+			same->open += holder->open;
+		} else {
+			g_array_append_val(item->holders, *holder);
+		}
+	}
+}
+
+/* Those that have it themselves, and those that have it through a mount of ours. */
+static void find_holders(const Judge *judge, SegfsItem *item)
+{
+	item->scan = segfs_scan_ref(judge->scan);
+	add_holders(item, segfs_scan_find(judge->scan, &item->id));
+	add_holders(item,
+		    segfs_scan_find_mounted(
+			    judge->scan, segfs_mount_ino(&item->id, judge->view->options.plain)));
+}
+
+/* Nobody holds it. Was it used lately? A time that has not come yet tells nothing. */
+static bool is_young(const Judge *judge, int64_t used, GString *evidence)
+{
+	const int64_t age = judge->now - used;
+
+	if (age >= judge->view->options.orphan_age) {
+		g_string_append_printf(evidence, "; unused for %" PRId64 " s", age);
+		return false;
+	}
+	g_string_append_printf(evidence,
+			       "; used %" PRId64 " s ago, less than orphan_age (%" PRId64 " s)",
+			       MAX(age, 0), judge->view->options.orphan_age);
+	return true;
+}
+
+static int64_t latest(const Judge *judge, int64_t a, int64_t b, int64_t c)
+{
+	return MAX(c, MAX(a <= judge->now ? a : 0, b <= judge->now ? b : 0));
+}
+
+static void judge_held_segment(SegfsItem *item, GString *evidence)
+{
+	uint64_t attached = 0;
+
+	for (guint i = 0; i < item->holders->len; i++)
+		attached += g_array_index(item->holders, SegfsHolder, i).attached;
+	item->n_not_found = item->sysv.nattch - MIN(item->sysv.nattch, attached);
+	if (item->sysv.nattch == 0)
+		g_string_append(evidence, "mapped or open");
+	else if (item->sysv.nattch == 1)
+		g_string_append(evidence, "attached once");
+	else
+		g_string_append_printf(evidence, "attached %" PRIu64 " times", item->sysv.nattch);
+	append_holders(evidence, item->holders);
+	if (item->n_not_found > 0)
+		g_string_append_printf(evidence,
+				       "; %" PRIu64 " of the attaches %s by processes "
+				       "that were not found",
+				       item->n_not_found, item->n_not_found == 1 ? "is" : "are");
+	conclude(item, SEGFS_IN_USE, evidence);
+}
+
+int segment_is_free(SegfsIpc *ipc, const SegfsSysv *segment)
+{
+	g_autoptr(SegfsMemory) memory = NULL;
+	g_auto(SegfsCaller) self = {};
+
+	segfs_caller_self(&self);
+	int r = segfs_memory_open(ipc, &self, segment, false, &memory);
+	if (r < 0)
+		return r == -EBUSY ? -ENODATA : r; /* EBUSY: it may not be attached */
+	return segfs_memory_fd(memory) < 0 ? -ENODATA : lease_take(segfs_memory_fd(memory));
+}
+
+void judge_sysv(Judge *judge, SegfsItem *item)
+{
+	SegfsIpc *ipc = judge->view->options.ipc;
+	const SegfsSysv *segment = &item->sysv;
+	GString *evidence = g_string_new(NULL);
+	char user[16];
+	Maker maker;
+
+	find_holders(judge, item);
+	item->creator_lives = ipc_maker_lives(ipc, judge->processes, segment, &maker);
+	if (maker.command[0])
+		item->creator = g_strdup(maker.command);
+	if (segment->nattch > 0 || item->holders->len > 0) {
+		judge_held_segment(item, evidence);
+		return;
+	}
+	/* Who cannot be examined may hold it through a segfs mount: the last question below. */
+	const bool uncertain =
+		segfs_scan_has_mounts(judge->scan) && segfs_scan_unexamined(judge->scan) > 0;
+	g_string_append(evidence, uncertain ? "nobody has it attached" : "nobody holds it");
+	if (item->creator_lives) {
+		g_string_append(evidence, "; its creator lives: ");
+		append_process(evidence, maker.pid, maker.command);
+		conclude(item, SEGFS_IDLE, evidence);
+		return;
+	}
+	const int64_t attached = MAX(segment->atime, segment->dtime);
+	if (segment->lpid != ipc->pid &&
+	    process_lives(ipc->proc_root, judge->processes, segment->lpid, attached, user)) {
+		g_string_append(evidence, "; its last user lives: ");
+		append_process(evidence, segment->lpid, user);
+		conclude(item, SEGFS_IDLE, evidence);
+		return;
+	}
+	if (is_young(judge, latest(judge, segment->atime, segment->dtime, segment->ctime),
+		     evidence)) {
+		conclude(item, SEGFS_IDLE, evidence);
+		return;
+	}
+	if (segment->cpid <= 0 || (segment->lpid <= 0 && attached > 0)) {
+		g_string_append_printf(
+			evidence, "; its %s is in a pid namespace that cannot be seen from here",
+			segment->cpid <= 0 ? "creator" : "last user");
+		conclude(item, SEGFS_UNKNOWN, evidence);
+		return;
+	}
+	const int free = uncertain ? segment_is_free(ipc, segment) : 0;
+	if (free == -EBUSY) {
+		g_string_append(evidence, ", but it is mapped or open through a segfs mount");
+		conclude(item, SEGFS_IN_USE, evidence);
+		return;
+	}
+	if (free < 0) {
+		g_string_append(evidence, ", but ");
+		append_unexamined(evidence, judge->scan);
+		g_string_append(evidence, ", which may hold it through a segfs mount");
+		conclude(item, SEGFS_UNKNOWN, evidence);
+		return;
+	}
+	g_string_append(evidence, "; its creator ");
+	append_process(evidence, maker.pid, maker.command);
+	if (segment->lpid > 0 && segment->lpid != segment->cpid)
+		g_string_append_printf(evidence, " and its last user %d have ended", segment->lpid);
+	else
+		g_string_append(evidence, " has ended");
+	conclude(item, SEGFS_ORPHANED, evidence);
+}
+
+/* One of its holders, so that it is known as long as that process lives. */
+static void remember_holder(SegfsView *view, const SegfsItem *item)
+{
+	const SegfsProcess *process = g_array_index(item->holders, SegfsHolder, 0).process;
+
+	g_mutex_lock(&view->lock);
+	g_hash_table_replace(view->seen, g_memdup2(&item->id, sizeof(item->id)),
+			     g_memdup2(process, sizeof(*process)));
+	g_mutex_unlock(&view->lock);
+}
+
+static bool remembered_lives(SegfsView *view, const SegfsItem *item, SegfsProcess *ret_process)
+{
+	ProcessStat stat;
+
+	g_mutex_lock(&view->lock);
+	const SegfsProcess *seen = g_hash_table_lookup(view->seen, &item->id);
+	if (seen)
+		*ret_process = *seen;
+	g_mutex_unlock(&view->lock);
+	return seen &&
+	       process_stat(segfs_ipc_proc_root(view->options.ipc), ret_process->pid, &stat) &&
+	       stat.start == ret_process->start && stat.state != 'Z';
+}
+
+void judge_object(Judge *judge, SegfsItem *item, int fd)
+{
+	GString *evidence = g_string_new(NULL);
+	SegfsProcess seen;
+
+	find_holders(judge, item);
+	if (item->holders->len > 0) {
+		g_string_append(evidence, "mapped or open");
+		append_holders(evidence, item->holders);
+		remember_holder(judge->view, item);
+		conclude(item, SEGFS_IN_USE, evidence);
+		return;
+	}
+	const int leased = fd < 0 ? -EACCES : lease_take(fd);
+	if (leased == -EBUSY) {
+		g_string_append(evidence, "mapped or open, but by no process that could be found");
+		conclude(item, SEGFS_IN_USE, evidence);
+		return;
+	}
+	if (leased < 0 && segfs_scan_unexamined(judge->scan) > 0) {
+		append_unexamined(evidence, judge->scan);
+		g_string_append(evidence, ", which may hold it");
+		conclude(item, SEGFS_UNKNOWN, evidence);
+		return;
+	}
+	g_string_append(evidence, "nobody holds it");
+	if (remembered_lives(judge->view, item, &seen)) {
+		g_string_append(evidence, "; a process that has held it lives: ");
+		append_process(evidence, seen.pid, seen.command);
+		conclude(item, SEGFS_IDLE, evidence);
+	} else if (is_young(judge, latest(judge, item->atime, item->mtime, item->ctime),
+			    evidence)) {
+		conclude(item, SEGFS_IDLE, evidence);
+	} else {
+		conclude(item, SEGFS_ORPHANED, evidence);
+	}
+}
+
+void judge_unlinked(Judge *judge, SegfsItem *item)
+{
+	GString *evidence = g_string_new("mapped or open");
+
+	find_holders(judge, item);
+	append_holders(evidence, item->holders);
+	conclude(item, SEGFS_IN_USE, evidence);
+}
