@@ -107,7 +107,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	g_auto(SegfsCaller) caller = {};
 	int r = -ENOTDIR;
 
-	caller_of(req, folder->ops->looks_as_caller, &caller);
+	caller_of(req, folder->ops->looks_as_caller || folder->ops->lists_as_caller, &caller);
 	if (folder->ops->lookup)
 		r = folder->ops->lookup(folder, &caller, name, &node);
 	reply_entry(req, r, folder, node);

@@ -24,7 +24,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	Listing *listing = NULL;
 	int r = -ENOTDIR;
 
-	caller_of(req, folder->ops->looks_as_caller, &caller);
+	caller_of(req, folder->ops->looks_as_caller || folder->ops->lists_as_caller, &caller);
 	if (folder->ops->list)
 		r = folder->ops->list(folder, &caller, &listing);
 	if (r < 0) {

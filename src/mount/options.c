@@ -13,6 +13,7 @@
 	"  allow_other      everybody may use it, with their own rights (default as root)\n"       \
 	"  private          only who mounts may use it (default otherwise)\n"                      \
 	"  shm_dir=DIR      the folder of POSIX objects (default /dev/shm)\n"                      \
+	"  orphan_age=N     seconds without use before a segment is orphaned (default 60)\n"       \
 	"  max_threads=N    threads that answer at one time (default 10)\n"                        \
 	"  noattach         never attach a segment: what cannot be opened without is EBUSY\n"      \
 	"  no_passthrough   all reads and writes through the daemon; no shared mmap\n"             \
@@ -51,6 +52,16 @@ static void take_shm_dir(Options *options, const char *name, const char *value)
 	options->tree.shm_dir = g_canonicalize_filename(value, NULL); /* we leave this folder */
 }
 
+static void take_orphan_age(Options *options, const char *name, const char *value)
+{
+	guint64 seconds;
+
+	if (g_ascii_string_to_unsigned(value, 10, 0, INT32_MAX, &seconds, NULL))
+		options->tree.orphan_age = seconds;
+	else
+		options->wanted = "a number of seconds, 0 or more,";
+}
+
 static void take_noattach(Options *options, const char *name, const char *value)
 {
 	options->tree.ipc.no_attach = true;
@@ -68,7 +79,7 @@ static void take_max_threads(Options *options, const char *name, const char *val
 	if (g_ascii_string_to_unsigned(value, 10, 1, 1000, &n, NULL))
 		options->max_threads = n;
 	else
-		options->max_threads = G_MAXUINT;
+		options->wanted = "a number from 1 to 1000";
 }
 
 static const Word words[] = {
@@ -102,6 +113,7 @@ static const Word words[] = {
 	{"no_passthrough", take_no_passthrough},
 	{"shm_dir=", take_shm_dir},
 	{"max_threads=", take_max_threads},
+	{"orphan_age=", take_orphan_age},
 };
 
 static gboolean take_word(Options *options, const char *given, GError **error)
@@ -116,9 +128,8 @@ static gboolean take_word(Options *options, const char *given, GError **error)
 			      : strcmp(given, words[i].name) != 0)
 			continue;
 		words[i].take(options, words[i].name, given + length);
-		if (options->max_threads == G_MAXUINT)
-			return segfs_error(error, "-o %s: a number from 1 to 1000 is wanted",
-					   given);
+		if (options->wanted)
+			return segfs_error(error, "-o %s: %s is wanted", given, options->wanted);
 		return TRUE;
 	}
 	return segfs_error(error, "unknown mount option '%s'; segfs --help lists them", given);
@@ -129,7 +140,8 @@ gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVer
 {
 	gboolean foreground = FALSE, debug = FALSE, version = FALSE;
 	g_auto(GStrv) lists = NULL, rest = NULL;
-	g_auto(Options) options = {.kernel = g_string_new(NULL), .allow_other = geteuid() == 0};
+	g_auto(Options) options = {
+		.kernel = g_string_new(NULL), .allow_other = geteuid() == 0, .tree.orphan_age = 60};
 	const GOptionEntry entries[] = {
 		{"foreground", 'f', 0, G_OPTION_ARG_NONE, &foreground, "Stay in the foreground",
 		 NULL},

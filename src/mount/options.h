@@ -8,7 +8,8 @@
 typedef struct {
 	bool foreground, debug;
 	bool allow_other, no_passthrough;
-	guint max_threads; /* 0: libfuse's own */
+	guint max_threads;  /* 0: libfuse's own */
+	const char *wanted; /* what the value of the last word should have been; NULL: it is fine */
 	TreeOptions tree;
 	GString *kernel;  /* what the kernel and libfuse are to be told, by commas */
 	char *mountpoint; /* as given */

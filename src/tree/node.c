@@ -88,6 +88,16 @@ Node *node_intern(Space *space, const NodeOps *ops, const NodeKey *key, NodeMake
 	return node;
 }
 
+bool node_is_known(Tree *tree, const NodeOps *ops, const NodeKey *key)
+{
+	const Node wanted = {.ops = ops, .key = *key};
+
+	g_mutex_lock(&tree->lock);
+	const bool known = g_hash_table_contains(tree->nodes, &wanted);
+	g_mutex_unlock(&tree->lock);
+	return known;
+}
+
 /* Call with the lock held. */
 static void table_drop(Node *node)
 {

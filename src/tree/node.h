@@ -74,6 +74,7 @@ struct NodeOps {
 	 * asked each time, and of the caller's groups and capabilities, too.
 	 */
 	bool looks_as_caller;
+	bool lists_as_caller; /* the same; but a name that was listed may be remembered */
 	bool names_are_fixed; /* for as long as the mount lives */
 	/* Of folders. ENOTDIR */
 	int (*lookup)(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node);
@@ -157,6 +158,9 @@ gpointer node_new(Space *space, const NodeOps *ops, size_t size);
 typedef Node *(*NodeMake)(Space *space, const void *data);
 Node *node_intern(Space *space, const NodeOps *ops, const NodeKey *key, NodeMake make,
 		  const void *data);
+
+/* Is there a node that stands for key? */
+bool node_is_known(Tree *tree, const NodeOps *ops, const NodeKey *key);
 
 /* From here on node is what lookups of key find; what they found before lives on unnamed. */
 void node_rekey(Node *node, const NodeKey *key);

@@ -106,12 +106,10 @@ static NodeKey key_of(const SegfsObject *object)
 
 void object_stat(const Space *space, const struct stat *st, struct stat *ret_stat)
 {
-	struct stat root;
+	const SegfsId id = {SEGFS_POSIX, st->st_dev, st->st_ino};
 
 	*ret_stat = *st;
-	/* Of another file system inside: its numbers are not to meet those of /dev/shm. */
-	if (fstat(segfs_posix_fd(space->posix), &root) == 0 && root.st_dev != st->st_dev)
-		ret_stat->st_ino ^= (uint64_t)st->st_dev << 40;
+	ret_stat->st_ino = segfs_mount_ino(&id, space->tree->plain);
 }
 
 int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
@@ -201,4 +199,30 @@ Node *posix_folder_new(Space *space, const void *data)
 		g_warning("the folder of POSIX objects cannot be read");
 	const NodeKey key = key_of(&object);
 	return node_intern(space, &object_ops, &key, make, &object);
+}
+
+int posix_find(Space *space, const char *path, Node **ret_node)
+{
+	g_auto(GStrv) names = g_strsplit(path, "/", -1);
+	g_autoptr(Node) node = posix_folder_new(space, NULL);
+	struct stat st;
+
+	for (char **name = names; *name; name++) {
+		g_auto(ObjectAt) at = OBJECT_NOWHERE;
+		Node *found;
+
+		int r = object_reach(node, &at);
+		if (r < 0)
+			return r;
+		autofd fd = openat(at.fd, *name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		r = object_node((ObjectNode *)node, NULL, *name, fd, &found, &st);
+		if (r < 0)
+			return r;
+		node_unref(node);
+		node = found;
+	}
+	*ret_node = g_steal_pointer(&node);
+	return 0;
 }

@@ -66,6 +66,9 @@ int object_list(Node *node, const SegfsCaller *caller, Listing **ret_listing);
 int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
 		Node **ret_node, struct stat *ret_stat);
 
+/* The node of a path below posix/, found as ourselves and by no symbolic link. */
+int posix_find(Space *space, const char *path, Node **ret_node);
+
 /* A file of node that has been opened as fd, which it takes. */
 File *object_file_new(ObjectNode *node, int fd, int flags);
 

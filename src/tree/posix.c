@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "segment/autofd.h"
+#include "tree/item.h"
 #include "tree/object.h"
 
 static int posix_getattr(Node *base, bool brief, struct stat *ret_stat)
@@ -122,6 +123,13 @@ static int posix_get_xattr(Node *base, const SegfsCaller *caller, const char *na
 
 	if (r < 0)
 		return r;
+	if (item_has_xattr(name)) {
+		g_autoptr(SegfsItem) item = NULL;
+		r = segfs_view_file(base->space->view, NULL, at.fd, false, &item);
+		if (r == 0)
+			*ret_value = item_xattr(base->space, caller, item, name);
+		return r == -ENOENT ? -ENODATA : r; /* only files are judged */
+	}
 	const long n = SEGFS_AS(caller, getxattr(at.path, name, value, XATTR_SIZE_MAX));
 	if (n < 0)
 		return n;
@@ -140,7 +148,11 @@ static int posix_list_xattr(Node *base, const SegfsCaller *caller, GBytes **ret_
 	const long n = SEGFS_AS(caller, listxattr(at.path, names, XATTR_LIST_MAX));
 	if (n < 0)
 		return n;
-	*ret_names = g_bytes_new(names, n);
+	GString *all = g_string_new_len(names, n);
+	struct stat st;
+	if (fstat(at.fd, &st) == 0 && S_ISREG(st.st_mode))
+		item_list_xattr(all);
+	*ret_names = g_string_free_to_bytes(all);
 	return 0;
 }
 

@@ -57,6 +57,10 @@ int segment_list_xattr(Node *node, const SegfsCaller *caller, GBytes **ret_names
 int segment_set_xattr(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
 		      size_t size, int flags);
 
+/* Has it huge pages? The kernel tells only who may open the memory: false where not. */
+bool segment_is_huge(Space *space, const SegfsCaller *caller, const SegfsSysv *segment,
+		     bool *ret_huge);
+
 /*
  * What the node stands for at this moment. -ENOENT where it is gone; but where the node is
  * open, segment_now() tells what it last was, and segment_alive(), which is for those who

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "tree/item.h"
 #include "tree/segment.h"
 
 #define PREFIX "user.segfs."
@@ -61,17 +62,26 @@ static bool write_swap(const Asked *asked, GString *value)
 	return asked->segment.has_resident;
 }
 
-/* The kernel tells only who has the memory open whether its pages are huge. */
-static bool write_hugetlb(const Asked *asked, GString *value)
+bool segment_is_huge(Space *space, const SegfsCaller *caller, const SegfsSysv *segment,
+		     bool *ret_huge)
 {
 	g_autoptr(SegfsMemory) memory = NULL;
 
-	if (segfs_sysv_may_attach(asked->space->ipc, asked->caller, &asked->segment, false) < 0 ||
-	    segfs_memory_open(asked->space->ipc, asked->caller, &asked->segment, false, &memory) <
-		    0 ||
+	if (segfs_sysv_may_attach(space->ipc, caller, segment, false) < 0 ||
+	    segfs_memory_open(space->ipc, caller, segment, false, &memory) < 0 ||
 	    segfs_memory_fd(memory) < 0)
 		return false;
-	g_string_append_printf(value, "%d", segfs_memory_is_huge(memory));
+	*ret_huge = segfs_memory_is_huge(memory);
+	return true;
+}
+
+static bool write_hugetlb(const Asked *asked, GString *value)
+{
+	bool huge;
+
+	if (!segment_is_huge(asked->space, asked->caller, &asked->segment, &huge))
+		return false;
+	g_string_append_printf(value, "%d", huge);
 	return true;
 }
 
@@ -122,14 +132,21 @@ static int find(const char *name, const Attribute **ret_attribute)
 
 int segment_get_xattr(Node *node, const SegfsCaller *caller, const char *name, GBytes **ret_value)
 {
-	const Attribute *attribute;
+	const Attribute *attribute = NULL;
 	Asked asked;
 
-	int r = find(name, &attribute);
+	int r = item_has_xattr(name) ? 0 : find(name, &attribute);
 	if (r == 0)
 		r = asked_init(node, caller, &asked);
 	if (r < 0)
 		return r;
+	if (item_has_xattr(name)) {
+		g_autoptr(SegfsItem) item = NULL;
+		r = segfs_view_sysv(node->space->view, asked.segment.shmid, false, &item);
+		if (r == 0)
+			*ret_value = item_xattr(node->space, caller, item, name);
+		return r;
+	}
 	GString *value = g_string_new(NULL);
 	if (!attribute->write(&asked, value)) {
 		g_string_free(value, TRUE);
@@ -154,6 +171,7 @@ int segment_list_xattr(Node *node, const SegfsCaller *caller, GBytes **ret_names
 		g_string_append_len(names, attributes[i].name, strlen(attributes[i].name) + 1);
 	}
 	g_string_free(value, TRUE);
+	item_list_xattr(names);
 	*ret_names = g_string_free_to_bytes(names);
 	return 0;
 }

@@ -5,9 +5,10 @@
 #include <time.h>
 
 static const FolderEntry root_entries[] = {
-	{"README", readme_new, NULL},  {"sysv", sysv_folder_new, NULL},
-	{"key", key_folder_new, NULL}, {"posix", posix_folder_new, NULL},
-	{"limits", limits_new, NULL},
+	{"orphans", orphans_folder_new, NULL}, {"unlinked", unlinked_folder_new, NULL},
+	{"info", info_folder_new, NULL},       {"README", readme_new, NULL},
+	{"sysv", sysv_folder_new, NULL},       {"key", key_folder_new, NULL},
+	{"posix", posix_folder_new, NULL},     {"limits", limits_new, NULL},
 };
 
 Space *space_ref(Space *space)
@@ -20,6 +21,7 @@ void space_unref(Space *space)
 {
 	if (!g_atomic_ref_count_dec(&space->refs))
 		return;
+	g_clear_pointer(&space->view, segfs_view_free);
 	g_clear_pointer(&space->posix, segfs_posix_free);
 	g_clear_pointer(&space->ipc, segfs_ipc_free);
 	g_free(space);
@@ -37,6 +39,7 @@ static Space *space_new(Tree *tree)
 int tree_new(const TreeOptions *options, Tree **ret_tree)
 {
 	g_autoptr(Tree) tree = g_new0(Tree, 1);
+	struct stat st;
 
 	g_mutex_init(&tree->lock);
 	tree->nodes = node_table_new();
@@ -51,6 +54,20 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	r = segfs_posix_new(options->shm_dir ? options->shm_dir : "/dev/shm", &tree->space->posix);
 	if (r < 0)
 		return r;
+	r = segfs_posix_new_nameless(&tree->nameless);
+	if (r < 0)
+		return r;
+	if (fstat(segfs_posix_fd(tree->space->posix), &st) == 0)
+		tree->plain = st.st_dev;
+	tree->scanner = segfs_scanner_new(options->ipc.proc_root);
+	segfs_scanner_watch(tree->scanner, tree->plain);
+	tree->space->view = segfs_view_new(&(SegfsViewOptions){
+		.scanner = tree->scanner,
+		.ipc = tree->space->ipc,
+		.posix = tree->space->posix,
+		.orphan_age = options->orphan_age,
+		.plain = tree->plain,
+	});
 	tree->root = folder_new(tree->space, root_entries, G_N_ELEMENTS(root_entries));
 	*ret_tree = g_steal_pointer(&tree);
 	return 0;
@@ -73,6 +90,8 @@ void tree_free(Tree *tree)
 		node_forget(known[i], UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);
 	g_clear_pointer(&tree->space, space_unref);
+	g_clear_pointer(&tree->scanner, segfs_scanner_free);
+	g_clear_pointer(&tree->nameless, segfs_posix_free);
 	g_hash_table_unref(tree->nodes);
 	g_hash_table_unref(tree->known);
 	g_hash_table_unref(tree->files);

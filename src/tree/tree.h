@@ -6,6 +6,7 @@
 typedef struct {
 	SegfsIpcOptions ipc;
 	const char *shm_dir; /* NULL: /dev/shm */
+	int64_t orphan_age;  /* seconds */
 } TreeOptions;
 
 /* The whole of a mount. */
@@ -13,7 +14,10 @@ struct Tree {
 	time_t started;
 	gint n_static; /* nodes that node_new_static() made */
 	Node *root;
-	Space *space;         /* the mount's own */
+	Space *space; /* the mount's own */
+	dev_t plain;  /* its folder of POSIX objects, see segfs_mount_ino() */
+	SegfsScanner *scanner;
+	SegfsPosix *nameless; /* memory that is in no folder */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
 	GHashTable *nodes;    /* a set of Node, by ops and key */
 	GHashTable *files;    /* a set of File, those that are open */
@@ -67,7 +71,12 @@ int text_file_new(Node *node, int flags, GString *text, File **ret_file);
 Node *sysv_folder_new(Space *space, const void *data);
 Node *key_folder_new(Space *space, const void *data);
 Node *posix_folder_new(Space *space, const void *data);
+Node *orphans_folder_new(Space *space, const void *data);
+Node *unlinked_folder_new(Space *space, const void *data);
+Node *info_folder_new(Space *space, const void *data);
 Node *limits_new(Space *space, const void *data);
+Node *segments_json_new(Space *space, const void *data);
+Node *metrics_new(Space *space, const void *data);
 Node *readme_new(Space *space, const void *data);
 
 /*

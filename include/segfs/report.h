@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <segfs/caller.h>
+#include <segfs/survey.h>
+#include <stdbool.h>
+
+/*
+ * Surveys as JSON, for scripts: the file segments.json of a mount, whose format is in
+ * doc/segments.json.md, and what of a survey may be told to whom.
+ */
+
+/*
+ * May the caller know what the process holds? Where the kernel would let it read
+ * /proc/PID/maps (proc(5)), which is asked as the caller. True for a caller of NULL; false
+ * where the process has ended.
+ */
+bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
+			     const SegfsProcess *process);
+
+/*
+ * The evidence for the item's verdict, as told to one to whom so many of its holders are not
+ * visible: it names them. The caller's to free.
+ */
+char *segfs_item_evidence(const SegfsItem *item, guint n_hidden);
+
+/*
+ * May the caller list the folder in which the object is? True for what is in no subfolder,
+ * and for a caller of NULL.
+ */
+bool segfs_item_is_visible(const SegfsPosix *posix, const SegfsCaller *caller,
+			   const SegfsItem *item);
+
+/* getpwuid_r(3), getgrgid_r(3). NULL where it has no name; the caller's to free. */
+char *segfs_user_name(uid_t uid);
+char *segfs_group_name(gid_t gid);
+
+/* One report, of one or more IPC namespaces. Not to be used from two threads at once. */
+typedef struct SegfsReport SegfsReport;
+
+/*
+ * For the caller's eyes; it must outlive the report. NULL: everything is told. unexamined:
+ * see segfs_scan_unexamined().
+ */
+SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined);
+void segfs_report_free(SegfsReport *report);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsReport, segfs_report_free)
+
+/* One namespace: the limits of ipc, and items of SegfsItem, as from segfs_view_survey(). */
+void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsPosix *posix,
+		      const GPtrArray *items);
+
+/* Appends the JSON of all that was added, UTF-8, one line for each segment. */
+void segfs_report_write(const SegfsReport *report, GString *text);

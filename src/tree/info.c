@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The folder info/: for each file of sysv/, posix/ and unlinked/ one of text. Listing them
+ * examines no process; opening one does, and its text is of that moment.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "segment/autofd.h"
+#include "tree/item.h"
+
+/* What one of the folders in info/ is of. */
+typedef struct {
+	/* The names of its files, to be freed. */
+	int (*names)(Space *space, const SegfsCaller *caller, GPtrArray **ret_names);
+	/* Is there a file of this name? */
+	int (*exists)(Space *space, const SegfsCaller *caller, const char *name);
+	int (*find)(Space *space, const SegfsCaller *caller, const char *name,
+		    SegfsItem **ret_item);
+} InfoKind;
+
+typedef struct {
+	Node node;
+	const InfoKind *kind;
+} InfoFolder;
+
+typedef struct {
+	Node node;
+	const InfoKind *kind;
+	char *name;
+} InfoNode;
+
+typedef struct {
+	Listing listing;
+	GPtrArray *names;
+} InfoListing;
+
+static int sysv_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_names)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GArray) segments = NULL;
+
+	int r = segfs_sysv_list(space->ipc, &segments);
+	for (guint i = 0; r == 0 && i < segments->len; i++) {
+		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		if (!segment->dest)
+			g_ptr_array_add(names, g_strdup_printf("%d", segment->shmid));
+	}
+	if (r == 0)
+		*ret_names = g_steal_pointer(&names);
+	return r;
+}
+
+static int sysv_number(const char *name, int *ret_shmid)
+{
+	guint64 shmid;
+
+	if (!g_ascii_string_to_unsigned(name, 10, 0, INT32_MAX, &shmid, NULL) ||
+	    (name[0] == '0' && name[1]))
+		return -ENOENT;
+	*ret_shmid = shmid;
+	return 0;
+}
+
+static int sysv_exists(Space *space, const SegfsCaller *caller, const char *name)
+{
+	SegfsSysv segment;
+	int shmid;
+	int r = sysv_number(name, &shmid);
+
+	if (r == 0)
+		r = segfs_sysv_stat(space->ipc, shmid, &segment);
+	return r == 0 && segment.dest ? -ENOENT : r;
+}
+
+static int sysv_find(Space *space, const SegfsCaller *caller, const char *name,
+		     SegfsItem **ret_item)
+{
+	int shmid;
+	int r = sysv_number(name, &shmid);
+
+	return r < 0 ? r : segfs_view_sysv(space->view, shmid, false, ret_item);
+}
+
+/* The flat name of a path: what orphans/ calls it, without its kind. */
+static char *flat(const char *path)
+{
+	const SegfsItem item = {.id.kind = SEGFS_POSIX, .name = (char *)path};
+	g_autofree char *name = segfs_item_orphan_name(&item);
+
+	return g_strdup(name + strlen("posix-"));
+}
+
+static bool is_visible(Space *space, const SegfsCaller *caller, const char *path)
+{
+	const SegfsItem item = {.id.kind = SEGFS_POSIX, .name = (char *)path};
+
+	return segfs_item_is_visible(space->posix, caller, &item);
+}
+
+static int posix_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_names)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GArray) files = NULL;
+	guint unread;
+
+	int r = segfs_posix_list(space->posix, &files, &unread);
+	for (guint i = 0; r == 0 && i < files->len; i++) {
+		const char *path = g_array_index(files, SegfsPosixFile, i).path;
+		if (is_visible(space, caller, path))
+			g_ptr_array_add(names, flat(path));
+	}
+	if (r == 0)
+		*ret_names = g_steal_pointer(&names);
+	return r;
+}
+
+static int posix_exists(Space *space, const SegfsCaller *caller, const char *name)
+{
+	g_autofree char *path = item_decode(name);
+	g_autofree char *again = path ? flat(path) : NULL;
+	autofd fd = -1;
+
+	if (!path || !*path || strcmp(again, name) != 0 || !is_visible(space, caller, path))
+		return -ENOENT;
+	return segfs_posix_open_path(space->posix, path, &fd) < 0 ? -ENOENT : 0;
+}
+
+static int posix_find_item(Space *space, const SegfsCaller *caller, const char *name,
+			   SegfsItem **ret_item)
+{
+	g_autofree char *path = item_decode(name);
+	int r = posix_exists(space, caller, name);
+
+	return r < 0 ? r : segfs_view_object(space->view, path, false, ret_item);
+}
+
+static int unlinked_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_names)
+{
+	g_autoptr(GPtrArray) items = NULL;
+
+	int r = segfs_view_unlinked(space->view, false, &items);
+	if (r < 0)
+		return r;
+	*ret_names = g_ptr_array_new_with_free_func(g_free);
+	for (guint i = 0; i < items->len; i++)
+		g_ptr_array_add(*ret_names, item_unlinked_name(items->pdata[i]));
+	return 0;
+}
+
+static int unlinked_exists(Space *space, const SegfsCaller *caller, const char *name)
+{
+	g_autoptr(SegfsItem) item = NULL;
+
+	return item_find_unlinked(space, name, true, &item);
+}
+
+static int unlinked_find(Space *space, const SegfsCaller *caller, const char *name,
+			 SegfsItem **ret_item)
+{
+	return item_find_unlinked(space, name, false, ret_item);
+}
+
+static const InfoKind sysv_kind = {sysv_names, sysv_exists, sysv_find};
+static const InfoKind posix_kind = {posix_names, posix_exists, posix_find_item};
+static const InfoKind unlinked_kind = {unlinked_names, unlinked_exists, unlinked_find};
+
+/* A file has no number of its own: it is known by its folder and name. */
+static NodeKey key_of(Space *space, const InfoKind *kind, const char *name)
+{
+	g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+	const uint64_t inum = segfs_ipc_inum(space->ipc);
+	union {
+		guint8 digest[32];
+		NodeKey key;
+	} u;
+	gsize size = sizeof(u.digest);
+
+	g_checksum_update(sum, (const guchar *)&inum, sizeof(inum));
+	g_checksum_update(sum, (const guchar *)&kind, sizeof(kind));
+	g_checksum_update(sum, (const guchar *)name, -1);
+	g_checksum_get_digest(sum, u.digest, &size);
+	return u.key;
+}
+
+static ino_t ino_of(const NodeKey *key)
+{
+	return (ino_t)(UINT32_MAX - 1) << 32 | (key->a & UINT32_MAX);
+}
+
+static int info_getattr(Node *node, bool brief, struct stat *ret_stat)
+{
+	*ret_stat = (struct stat){
+		.st_ino = ino_of(&node->key),
+		.st_mode = S_IFREG | 0444,
+		.st_nlink = 1,
+		.st_uid = geteuid(),
+		.st_gid = getegid(),
+	};
+	ret_stat->st_atime = ret_stat->st_mtime = ret_stat->st_ctime = time(NULL);
+	return 0;
+}
+
+static int info_access(Node *node, const SegfsCaller *caller, int mask)
+{
+	return mask & (W_OK | X_OK) ? -EACCES : 0;
+}
+
+static int info_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
+{
+	const InfoNode *node = (InfoNode *)base;
+	g_autoptr(SegfsItem) item = NULL;
+
+	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
+		return -EACCES;
+	int r = node->kind->find(base->space, caller, node->name, &item);
+	if (r < 0)
+		return r;
+	GString *text = g_string_new(NULL);
+	info_write(base->space, caller, item, text);
+	return text_file_new(base, flags, text, ret_file);
+}
+
+static void info_free(Node *base)
+{
+	g_free(((InfoNode *)base)->name);
+}
+
+static const NodeOps info_ops = {
+	.getattr = info_getattr,
+	.access = info_access,
+	.open = info_open,
+	.free = info_free,
+};
+
+typedef struct {
+	const InfoKind *kind;
+	const char *name;
+} Made;
+
+static Node *make(Space *space, const void *data)
+{
+	InfoNode *node = node_new(space, &info_ops, sizeof(InfoNode));
+	const Made *made = data;
+
+	node->kind = made->kind;
+	node->name = g_strdup(made->name);
+	return &node->node;
+}
+
+static int folder_getattr(Node *folder, bool brief, struct stat *ret_stat)
+{
+	node_static_folder_stat(folder, 0555, ret_stat);
+	return 0;
+}
+
+static int folder_lookup(Node *base, const SegfsCaller *caller, const char *name, Node **ret_node)
+{
+	const InfoFolder *folder = (InfoFolder *)base;
+	const Made made = {folder->kind, name};
+	const NodeKey key = key_of(base->space, folder->kind, name);
+
+	int r = folder->kind->exists(base->space, caller, name);
+	if (r == 0)
+		*ret_node = node_intern(base->space, &info_ops, &key, make, &made);
+	return r;
+}
+
+static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+{
+	const char *name = ((InfoListing *)base)->names->pdata[index];
+	const InfoFolder *folder = (InfoFolder *)base->folder;
+	const NodeKey key = key_of(base->folder->space, folder->kind, name);
+
+	g_strlcpy(ret_entry->name, name, sizeof(ret_entry->name));
+	ret_entry->ino = ino_of(&key);
+	ret_entry->type = S_IFREG;
+}
+
+static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
+{
+	const InfoFolder *folder = (InfoFolder *)base->folder;
+	const Made made = {folder->kind, ((InfoListing *)base)->names->pdata[index]};
+	const NodeKey key = key_of(base->folder->space, folder->kind, made.name);
+
+	*ret_node = node_intern(base->folder->space, &info_ops, &key, make, &made);
+	return info_getattr(*ret_node, true, ret_stat);
+}
+
+static void listing_close(Listing *base)
+{
+	g_ptr_array_unref(((InfoListing *)base)->names);
+}
+
+static const ListingOps listing_ops = {
+	.entry = listing_entry,
+	.look = listing_look,
+	.free = listing_close,
+};
+
+static int folder_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
+{
+	GPtrArray *names;
+	int r = ((InfoFolder *)base)->kind->names(base->space, caller, &names);
+
+	if (r < 0)
+		return r;
+	InfoListing *listing = listing_new(base, &listing_ops, sizeof(InfoListing));
+	listing->names = names;
+	listing->listing.n_entries = names->len;
+	listing->listing.taken = g_get_monotonic_time();
+	*ret_listing = &listing->listing;
+	return 0;
+}
+
+static const NodeOps folder_ops = {
+	.looks_as_caller = true,
+	.getattr = folder_getattr,
+	.lookup = folder_lookup,
+	.list = folder_list,
+};
+
+static Node *kind_folder_new(Space *space, const void *data)
+{
+	InfoFolder *folder = node_new_static(space, &folder_ops, sizeof(InfoFolder));
+
+	folder->kind = data;
+	return &folder->node;
+}
+
+static const FolderEntry entries[] = {
+	{"sysv", kind_folder_new, &sysv_kind},
+	{"posix", kind_folder_new, &posix_kind},
+	{"unlinked", kind_folder_new, &unlinked_kind},
+};
+
+Node *info_folder_new(Space *space, const void *data)
+{
+	return folder_new(space, entries, G_N_ELEMENTS(entries));
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One item as text, "Key: value", in the manner of /proc/PID/status. */
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "tree/item.h"
+#include "tree/segment.h"
+
+G_GNUC_PRINTF(3, 4)
+static void line(GString *text, const char *key, const char *format, ...)
+{
+	va_list arguments;
+
+	g_string_append_printf(text, "%s:\t", key);
+	va_start(arguments, format);
+	g_string_append_vprintf(text, format, arguments);
+	va_end(arguments);
+	g_string_append_c(text, '\n');
+}
+
+/* Names can hold anything: a line stays a line. */
+static void line_escaped(GString *text, const char *key, const char *value)
+{
+	g_autofree char *escaped = g_strescape(value, "\"\\");
+
+	line(text, key, "%s", escaped);
+}
+
+static void line_size(GString *text, const char *key, uint64_t bytes)
+{
+	g_autofree char *human = g_format_size_full(bytes, G_FORMAT_SIZE_IEC_UNITS);
+
+	if (bytes < 1024)
+		line(text, key, "%" PRIu64 " bytes", bytes);
+	else
+		line(text, key, "%" PRIu64 " bytes (%s)", bytes, human);
+}
+
+static void line_time(GString *text, const char *key, int64_t when)
+{
+	if (when == 0) {
+		line(text, key, "never");
+		return;
+	}
+	g_autoptr(GDateTime) local = g_date_time_new_from_unix_local(when);
+	g_autofree char *date = local ? g_date_time_format(local, "%Y-%m-%d %H:%M:%S %z") : NULL;
+	line(text, key, "%s (%" PRId64 " s ago)", date ? date : "?", (int64_t)time(NULL) - when);
+}
+
+static void line_user(GString *text, const char *key, uid_t uid)
+{
+	g_autofree char *name = segfs_user_name(uid);
+
+	if (name)
+		line(text, key, "%u (%s)", uid, name);
+	else
+		line(text, key, "%u", uid);
+}
+
+static void line_group(GString *text, const char *key, gid_t gid)
+{
+	g_autofree char *name = segfs_group_name(gid);
+
+	if (name)
+		line(text, key, "%u (%s)", gid, name);
+	else
+		line(text, key, "%u", gid);
+}
+
+static void write_segment(Space *space, const SegfsCaller *caller, const SegfsItem *item,
+			  GString *text)
+{
+	const SegfsSysv *segment = &item->sysv;
+	bool huge;
+
+	line(text, "Shmid", "%d", segment->shmid);
+	line(text, "Key", "0x%08x", (unsigned int)segment->key);
+	line_size(text, "Size", segment->size);
+	if (segment->has_resident) {
+		line_size(text, "Resident", segment->rss);
+		line_size(text, "Swapped", segment->swap);
+	}
+	line(text, "Mode", "%04o", item->mode);
+	line_user(text, "Owner", segment->uid);
+	line_group(text, "Group", segment->gid);
+	line_user(text, "CreatorUser", segment->cuid);
+	line_group(text, "CreatorGroup", segment->cgid);
+	line(text, "Attaches", "%" PRIu64, segment->nattch);
+	if (segment->cpid > 0)
+		line(text, "CreatorPid", "%d%s", segment->cpid,
+		     item->creator_lives ? "" : " (ended)");
+	else
+		line(text, "CreatorPid", "not visible from here");
+	if (item->creator)
+		line_escaped(text, "Creator", item->creator);
+	line(text, "LastUserPid", segment->lpid > 0 ? "%d" : "none", segment->lpid);
+	line_time(text, "Attached", segment->atime);
+	line_time(text, "Detached", segment->dtime);
+	line_time(text, "Changed", segment->ctime);
+	line(text, "Locked", "%s", segment->locked ? "yes" : "no");
+	line(text, "Dest", "%s", segment->dest ? "yes" : "no");
+	if (segment_is_huge(space, caller, segment, &huge))
+		line(text, "HugePages", "%s", huge ? "yes" : "no");
+}
+
+static void write_file(const SegfsItem *item, GString *text)
+{
+	line(text, "Inode", "%" PRIu64, item->id.number);
+	line_size(text, "Size", item->size);
+	if (item->has_resident)
+		line_size(text, "Resident", item->resident);
+	line(text, "Mode", "%04o", item->mode);
+	line_user(text, "Owner", item->uid);
+	line_group(text, "Group", item->gid);
+	line_time(text, "Accessed", item->atime);
+	line_time(text, "Modified", item->mtime);
+	line_time(text, "Changed", item->ctime);
+}
+
+static void write_holder(Space *space, const SegfsHolder *holder, GString *text)
+{
+	const char *proc_root = segfs_ipc_proc_root(space->ipc);
+	const SegfsProcess *process = holder->process;
+	g_autofree char *user = segfs_user_name(process->uid);
+	g_autofree char *command_line = segfs_process_command_line(proc_root, process);
+	g_autofree char *cgroup = segfs_process_cgroup(proc_root, process);
+	g_autofree char *command = g_strescape(process->command, NULL);
+
+	g_string_append_printf(text, "Holder:\t%d %s", process->pid, command);
+	if (user)
+		g_string_append_printf(text, ", user %s", user);
+	else
+		g_string_append_printf(text, ", user %u", process->uid);
+	if (holder->attached)
+		g_string_append_printf(text, ", attached %u", holder->attached);
+	if (holder->mapped)
+		g_string_append_printf(text, ", mapped %u", holder->mapped);
+	if (holder->open)
+		g_string_append_printf(text, ", open %u", holder->open);
+	if (cgroup)
+		g_string_append_printf(text, ", cgroup %s", cgroup);
+	if (command_line)
+		g_string_append_printf(text, ", command line: %s", command_line);
+	g_string_append_c(text, '\n');
+}
+
+/* What is safe between single quotes in a shell. */
+static char *quoted(const char *folder, const char *name)
+{
+	g_autofree char *path = g_build_filename(folder, name, NULL);
+
+	return g_shell_quote(path);
+}
+
+static void write_remove(Space *space, const SegfsItem *item, GString *text)
+{
+	g_autofree char *file = segfs_item_path(item);
+	g_autofree char *in_mount = g_shell_quote(file);
+
+	if (item->unlinked) {
+		line(text, "Remove", "it goes when its last holder ends%s",
+		     item->holders->len == 0 ? "" : "; to end them: kill with the pids above");
+	} else if (item->id.kind == SEGFS_SYSV) {
+		line(text, "Remove", "rm %s   or: ipcrm -m %d", in_mount, item->sysv.shmid);
+	} else {
+		g_autofree char *direct = quoted("/dev/shm", item->name);
+		line(text, "Remove", "rm %s   or: rm %s", in_mount, direct);
+	}
+}
+
+void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, GString *text)
+{
+	const char *proc_root = segfs_ipc_proc_root(space->ipc);
+	g_autofree char *file = segfs_item_path(item);
+	guint hidden = 0;
+
+	line_escaped(text, "File", file);
+	line(text, "Kind", "%s%s", segfs_kind_name(item->id.kind),
+	     item->unlinked ? ", unlinked" : "");
+	if (item->name)
+		line_escaped(text, "Name", item->name);
+	line(text, "Namespace", "%" PRIu64, segfs_ipc_inum(space->ipc));
+	if (item->id.kind == SEGFS_SYSV)
+		write_segment(space, caller, item, text);
+	else
+		write_file(item, text);
+	for (guint i = 0; i < item->holders->len; i++)
+		hidden += !segfs_holder_is_visible(
+			proc_root, caller, g_array_index(item->holders, SegfsHolder, i).process);
+	g_autofree char *evidence = segfs_item_evidence(item, hidden);
+	line(text, "Verdict", "%s", segfs_verdict_name(item->verdict));
+	line(text, "Evidence", "%s", evidence);
+	for (guint i = 0; i < item->holders->len; i++) {
+		const SegfsHolder *holder = &g_array_index(item->holders, SegfsHolder, i);
+		if (segfs_holder_is_visible(proc_root, caller, holder->process))
+			write_holder(space, holder, text);
+	}
+	if (hidden > 0)
+		line(text, "HiddenHolders", "%u, which you may not look into", hidden);
+	const guint unexamined = segfs_scan_unexamined(item->scan);
+	if (unexamined > 0)
+		line(text, "Unexamined", "%u %s could not be examined", unexamined,
+		     unexamined == 1 ? "process" : "processes");
+	write_remove(space, item, text);
+}

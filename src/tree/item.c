@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tree/item.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define UNLINKED "unlinked/"
+#define PREFIX "user.segfs."
+
+typedef struct {
+	Listing listing;
+	const ItemListingKind *kind;
+	GPtrArray *items;
+} ItemListing;
+
+static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+{
+	const ItemListing *listing = (ItemListing *)base;
+	const SegfsItem *item = listing->items->pdata[index];
+	g_autofree char *name = listing->kind->name(item);
+
+	g_strlcpy(ret_entry->name, name, sizeof(ret_entry->name));
+	ret_entry->ino = segfs_mount_ino(&item->id, base->folder->space->tree->plain);
+	ret_entry->type = S_IFREG;
+}
+
+static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
+{
+	const ItemListing *listing = (ItemListing *)base;
+
+	return listing->kind->node(base->folder->space, listing->items->pdata[index], ret_node,
+				   ret_stat);
+}
+
+static void listing_close(Listing *base)
+{
+	g_ptr_array_unref(((ItemListing *)base)->items);
+}
+
+static const ListingOps listing_ops = {
+	.entry = listing_entry,
+	.look = listing_look,
+	.free = listing_close,
+};
+
+Listing *item_listing_new(Node *folder, const ItemListingKind *kind, GPtrArray *items)
+{
+	ItemListing *listing = listing_new(folder, &listing_ops, sizeof(ItemListing));
+
+	listing->kind = kind;
+	listing->items = items;
+	listing->listing.n_entries = items->len;
+	listing->listing.taken = g_get_monotonic_time();
+	return &listing->listing;
+}
+
+char *item_decode(const char *flat)
+{
+	g_autoptr(GString) path = g_string_new(NULL);
+
+	for (; *flat; flat++) {
+		if (*flat != '%') {
+			g_string_append_c(path, *flat);
+			continue;
+		}
+		if (strncmp(flat, "%2F", 3) != 0 && strncmp(flat, "%25", 3) != 0)
+			return NULL;
+		g_string_append_c(path, flat[2] == 'F' ? '/' : '%');
+		flat += 2;
+	}
+	return g_string_free(g_steal_pointer(&path), FALSE);
+}
+
+/* A number as we write it: no sign, no leading zeros. */
+static bool parse_shmid(const char *text, int *ret_shmid)
+{
+	guint64 shmid;
+
+	if (!g_ascii_string_to_unsigned(text, 10, 0, INT32_MAX, &shmid, NULL) ||
+	    (text[0] == '0' && text[1]))
+		return false;
+	*ret_shmid = shmid;
+	return true;
+}
+
+/* A name that was too long to be the whole of it is found only by comparing. */
+static int find_by_name(Space *space, const char *name, SegfsItem **ret_item)
+{
+	g_autoptr(GPtrArray) items = NULL;
+
+	int r = segfs_view_survey(space->view, true, &items);
+	for (guint i = 0; r == 0 && i < items->len; i++) {
+		SegfsItem *item = items->pdata[i];
+		if (item->unlinked || item->id.kind != SEGFS_POSIX)
+			continue;
+		g_autofree char *its = segfs_item_orphan_name(item);
+		if (!strcmp(its, name)) {
+			*ret_item = g_ptr_array_steal_index(items, i);
+			return 0;
+		}
+	}
+	return r < 0 ? r : -ENOENT;
+}
+
+int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item)
+{
+	enum { LONGEST_ESCAPE = 3 };
+	int shmid;
+
+	if (g_str_has_prefix(name, "sysv-"))
+		return parse_shmid(name + strlen("sysv-"), &shmid)
+			       ? segfs_view_sysv(space->view, shmid, true, ret_item)
+			       : -ENOENT;
+	if (!g_str_has_prefix(name, "posix-"))
+		return -ENOENT;
+	g_autofree char *path = item_decode(name + strlen("posix-"));
+	int r = path && *path ? segfs_view_object(space->view, path, true, ret_item) : -ENOENT;
+	if (r == 0) {
+		g_autofree char *its = segfs_item_orphan_name(*ret_item);
+		if (!strcmp(its, name))
+			return 0;
+		g_clear_pointer(ret_item, segfs_item_free);
+		r = -ENOENT;
+	}
+	if (strlen(name) > NAME_MAX - LONGEST_ESCAPE)
+		return find_by_name(space, name, ret_item);
+	return r;
+}
+
+char *item_unlinked_name(const SegfsItem *item)
+{
+	g_autofree char *path = segfs_item_path(item);
+
+	return g_strdup(path + strlen(UNLINKED));
+}
+
+int item_find_unlinked(Space *space, const char *name, bool recent, SegfsItem **ret_item)
+{
+	g_autoptr(GPtrArray) items = NULL;
+
+	int r = segfs_view_unlinked(space->view, recent, &items);
+	for (guint i = 0; r == 0 && i < items->len; i++) {
+		g_autofree char *its = item_unlinked_name(items->pdata[i]);
+		if (!strcmp(its, name)) {
+			*ret_item = g_ptr_array_steal_index(items, i);
+			return 0;
+		}
+	}
+	return r < 0 ? r : -ENOENT;
+}
+
+bool item_has_xattr(const char *name)
+{
+	return !strcmp(name, PREFIX "verdict") || !strcmp(name, PREFIX "holders");
+}
+
+GBytes *item_xattr(Space *space, const SegfsCaller *caller, const SegfsItem *item, const char *name)
+{
+	const char *proc_root = segfs_ipc_proc_root(space->ipc);
+
+	if (!strcmp(name, PREFIX "verdict")) {
+		const char *verdict = segfs_verdict_name(item->verdict);
+		return g_bytes_new_static(verdict, strlen(verdict));
+	}
+	GString *pids = g_string_new(NULL);
+	for (guint i = 0; i < item->holders->len; i++) {
+		const SegfsProcess *process = g_array_index(item->holders, SegfsHolder, i).process;
+		if (segfs_holder_is_visible(proc_root, caller, process))
+			g_string_append_printf(pids, "%s%d", pids->len ? " " : "", process->pid);
+	}
+	return g_string_free_to_bytes(pids);
+}
+
+void item_list_xattr(GString *names)
+{
+	static const char both[] = PREFIX "verdict\0" PREFIX "holders";
+
+	g_string_append_len(names, both, sizeof(both));
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "tree/tree.h"
+
+/* What the folders of judged memory (orphans/, unlinked/, info/) have in common. */
+
+/*
+ * A listing of items, which it takes: name() names one; node() is its node and attributes,
+ * or NULL for what only a lookup can find.
+ */
+typedef struct {
+	char *(*name)(const SegfsItem *item);
+	int (*node)(Space *space, const SegfsItem *item, Node **ret_node, struct stat *ret_stat);
+} ItemListingKind;
+
+Listing *item_listing_new(Node *folder, const ItemListingKind *kind, GPtrArray *items);
+
+/* "%2F" is "/", "%25" is "%"; NULL: not a name that we give. */
+char *item_decode(const char *flat);
+
+/* What orphans/ calls name, whatever the verdict. */
+int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item);
+/* What unlinked/ calls name. */
+int item_find_unlinked(Space *space, const char *name, bool recent, SegfsItem **ret_item);
+char *item_unlinked_name(const SegfsItem *item);
+
+/*
+ * The extended attributes user.segfs.verdict and user.segfs.holders, which take a scan: is
+ * name one of them? Then the value, as that caller may know it.
+ */
+bool item_has_xattr(const char *name);
+GBytes *item_xattr(Space *space, const SegfsCaller *caller, const SegfsItem *item,
+		   const char *name);
+/* Adds both names to names, as listxattr(2) has them. */
+void item_list_xattr(GString *names);
+
+/* info_text.c: all that is known of item, as text. */
+void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, GString *text);

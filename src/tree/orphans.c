@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The folder orphans/: what nobody uses any more, to be read and removed.
+ *
+ * Its files are nodes of their own around those of sysv/ and posix/, which do the work. That
+ * something is here is a verdict, and a verdict can be over: once somebody holds it, a
+ * listing has it no more and stat says ENOENT. But as long as the kernel remembers the name,
+ * a lookup still finds it, so that removing it comes to us and is refused with EBUSY.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "segment/autofd.h"
+#include "tree/item.h"
+#include "tree/object.h"
+#include "tree/segment.h"
+
+typedef struct {
+	Node node;
+	Node *inner;
+	char *path; /* of a POSIX object, below the folder */
+} OrphanNode;
+
+static const NodeOps orphan_ops;
+
+/* By its own name a caller finds only what lies in folders that it may search. */
+static int reach(const OrphanNode *node, const SegfsCaller *caller)
+{
+	autofd fd = -1;
+
+	if (!node->path)
+		return 0;
+	int r = segfs_caller_enter(caller);
+	if (r == 0) {
+		r = segfs_posix_open_path(node->node.space->posix, node->path, &fd);
+		segfs_caller_leave();
+	}
+	return r;
+}
+
+/* Is it open through us? Then it is not an orphan, but who has it open may go on. */
+static bool is_open(const OrphanNode *node)
+{
+	GMutex *lock = node->path ? &((ObjectNode *)node->inner)->lock
+				  : &((SegmentNode *)node->inner)->lock;
+
+	g_mutex_lock(lock);
+	const guint n_open = node->path ? ((ObjectNode *)node->inner)->n_open
+					: ((SegmentNode *)node->inner)->n_open;
+	g_mutex_unlock(lock);
+	return n_open > 0;
+}
+
+static int orphan_getattr(Node *base, bool brief, struct stat *ret_stat)
+{
+	const OrphanNode *node = (OrphanNode *)base;
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+
+	int r = node->inner->ops->getattr(node->inner, brief, ret_stat);
+	if (r < 0 || brief || is_open(node))
+		return r;
+	if (!node->path)
+		return ret_stat->st_nlink > 1 ? -ENOENT : 0;
+	r = object_reach(node->inner, &at);
+	if (r == 0 && segfs_object_is_free(at.fd) == -EBUSY)
+		r = -ENOENT;
+	return r;
+}
+
+static int orphan_access(Node *base, const SegfsCaller *caller, int mask)
+{
+	const OrphanNode *node = (OrphanNode *)base;
+	int r = reach(node, caller);
+
+	return r < 0 ? r : node->inner->ops->access(node->inner, caller, mask);
+}
+
+static int orphan_setattr(Node *base, const SegfsCaller *caller, File *file,
+			  const NodeChange *change)
+{
+	const OrphanNode *node = (OrphanNode *)base;
+	int r = reach(node, caller);
+
+	return r < 0 ? r : node->inner->ops->setattr(node->inner, caller, file, change);
+}
+
+static int orphan_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
+{
+	const OrphanNode *node = (OrphanNode *)base;
+	int r = reach(node, caller);
+
+	return r < 0 ? r : node->inner->ops->open(node->inner, caller, flags, ret_file);
+}
+
+static int orphan_statfs(Node *base, struct statvfs *ret_stat)
+{
+	Node *inner = ((OrphanNode *)base)->inner;
+
+	return inner->ops->statfs(inner, ret_stat);
+}
+
+static int orphan_get_xattr(Node *base, const SegfsCaller *caller, const char *name,
+			    GBytes **ret_value)
+{
+	const OrphanNode *node = (OrphanNode *)base;
+	int r = reach(node, caller);
+
+	return r < 0 ? r : node->inner->ops->get_xattr(node->inner, caller, name, ret_value);
+}
+
+static int orphan_list_xattr(Node *base, const SegfsCaller *caller, GBytes **ret_names)
+{
+	const OrphanNode *node = (OrphanNode *)base;
+	int r = reach(node, caller);
+
+	return r < 0 ? r : node->inner->ops->list_xattr(node->inner, caller, ret_names);
+}
+
+static int orphan_set_xattr(Node *base, const SegfsCaller *caller, const char *name,
+			    const void *bytes, size_t size, int flags)
+{
+	const OrphanNode *node = (OrphanNode *)base;
+	int r = reach(node, caller);
+
+	return r < 0 ? r
+		     : node->inner->ops->set_xattr(node->inner, caller, name, bytes, size, flags);
+}
+
+static void orphan_free(Node *base)
+{
+	OrphanNode *node = (OrphanNode *)base;
+
+	node_unref(node->inner);
+	g_free(node->path);
+}
+
+static const NodeOps orphan_ops = {
+	.getattr = orphan_getattr,
+	.access = orphan_access,
+	.setattr = orphan_setattr,
+	.open = orphan_open,
+	.statfs = orphan_statfs,
+	.get_xattr = orphan_get_xattr,
+	.list_xattr = orphan_list_xattr,
+	.set_xattr = orphan_set_xattr,
+	.free = orphan_free,
+};
+
+typedef struct {
+	Node *inner;
+	const char *path;
+} Made;
+
+static Node *make(Space *space, const void *data)
+{
+	OrphanNode *node = node_new(space, &orphan_ops, sizeof(OrphanNode));
+	const Made *made = data;
+
+	node->inner = made->inner;
+	node->inner->refs++; /* node_ref() by hand: the lock is held */
+	node->path = g_strdup(made->path);
+	return &node->node;
+}
+
+static NodeKey key_of(const SegfsItem *item)
+{
+	return (NodeKey){.a = item->id.space, .b = item->id.number, .c = 1 + item->id.kind};
+}
+
+static int inner_of(Space *space, const SegfsItem *item, Node **ret_inner)
+{
+	if (item->id.kind != SEGFS_SYSV)
+		return posix_find(space, item->name, ret_inner);
+	*ret_inner = segment_node(space, &item->sysv);
+	return 0;
+}
+
+static int orphan_node(Space *space, const SegfsItem *item, Node **ret_node)
+{
+	const NodeKey key = key_of(item);
+
+	for (;;) {
+		g_autoptr(Node) inner = NULL;
+		int r = inner_of(space, item, &inner);
+		if (r < 0)
+			return r;
+		const Made made = {inner, item->name};
+		OrphanNode *node = (OrphanNode *)node_intern(space, &orphan_ops, &key, make, &made);
+		if (node->inner == inner) {
+			*ret_node = &node->node;
+			return 0;
+		}
+		/* The id or the number is another's by now. */
+		node_detach(&node->node);
+		node_unref(&node->node);
+	}
+}
+
+static int orphans_getattr(Node *folder, bool brief, struct stat *ret_stat)
+{
+	node_static_folder_stat(folder, 0777, ret_stat);
+	return 0;
+}
+
+static int orphans_lookup(Node *folder, const SegfsCaller *caller, const char *name,
+			  Node **ret_node)
+{
+	g_autoptr(SegfsItem) item = NULL;
+	int r = item_find_orphan(folder->space, name, &item);
+
+	if (r < 0)
+		return r;
+	const NodeKey key = key_of(item);
+	if (item->unlinked || !segfs_item_is_visible(folder->space->posix, caller, item) ||
+	    (item->verdict != SEGFS_ORPHANED &&
+	     !node_is_known(folder->space->tree, &orphan_ops, &key)))
+		return -ENOENT;
+	return orphan_node(folder->space, item, ret_node);
+}
+
+/* Who may not search an object's folder looks its name up in vain: that is not remembered. */
+static int listed_node(Space *space, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
+{
+	if (item->id.kind != SEGFS_SYSV)
+		return -EAGAIN;
+	segment_stat(space, &item->sysv, ret_stat);
+	return orphan_node(space, item, ret_node);
+}
+
+static int orphans_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
+{
+	static const ItemListingKind kind = {segfs_item_orphan_name, listed_node};
+	Space *space = folder->space;
+	GPtrArray *items;
+
+	int r = segfs_view_survey(space->view, false, &items);
+	if (r < 0)
+		return r;
+	for (guint i = items->len; i-- > 0;) {
+		const SegfsItem *item = items->pdata[i];
+		if (item->unlinked || item->verdict != SEGFS_ORPHANED ||
+		    !segfs_item_is_visible(space->posix, caller, item))
+			g_ptr_array_remove_index(items, i);
+	}
+	*ret_listing = item_listing_new(folder, &kind, items);
+	return 0;
+}
+
+static int orphans_remove(Node *folder, const SegfsCaller *caller, const char *name, bool is_folder)
+{
+	g_autoptr(SegfsItem) item = NULL;
+	int r = item_find_orphan(folder->space, name, &item);
+
+	if (r < 0)
+		return r;
+	if (is_folder)
+		return -ENOTDIR;
+	if (item->unlinked)
+		return -ENOENT;
+	r = segfs_view_remove_orphan(folder->space->view, caller, item);
+	segfs_sysv_resident_changed(folder->space->ipc);
+	return r;
+}
+
+static const NodeOps orphans_ops = {
+	.lists_as_caller = true,
+	.getattr = orphans_getattr,
+	.lookup = orphans_lookup,
+	.list = orphans_list,
+	.remove = orphans_remove,
+};
+
+Node *orphans_folder_new(Space *space, const void *data)
+{
+	return node_new_static(space, &orphans_ops, sizeof(Node));
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The files segments.json and metrics at the top of the mount: a survey, for programs. */
+
+#include <inttypes.h>
+#include <segfs/report.h>
+#include <sys/statvfs.h>
+
+#include "tree/tree.h"
+
+/* The items share one scan; without any, another has to be asked. */
+static int survey(Space *space, GPtrArray **ret_items, guint *ret_unexamined)
+{
+	g_autoptr(GPtrArray) items = NULL;
+	g_autoptr(SegfsScan) scan = NULL;
+
+	int r = segfs_view_survey(space->view, false, &items);
+	if (r == 0 && items->len > 0)
+		scan = segfs_scan_ref(((SegfsItem *)items->pdata[0])->scan);
+	else if (r == 0)
+		r = segfs_scanner_scan(space->tree->scanner, true, &scan);
+	if (r < 0)
+		return r;
+	*ret_unexamined = segfs_scan_unexamined(scan);
+	*ret_items = g_steal_pointer(&items);
+	return 0;
+}
+
+static int segments_json_answer(Space *space, const SegfsCaller *caller, GString *text)
+{
+	g_autoptr(GPtrArray) items = NULL;
+	guint unexamined;
+
+	int r = survey(space, &items, &unexamined);
+	if (r < 0)
+		return r;
+	g_autoptr(SegfsReport) report = segfs_report_new(caller, unexamined);
+	segfs_report_add(report, space->ipc, space->posix, items);
+	segfs_report_write(report, text);
+	return 0;
+}
+
+Node *segments_json_new(Space *space, const void *data)
+{
+	return text_new_dear(space, segments_json_answer);
+}
+
+#define N_KINDS (SEGFS_ANON + 1)
+#define N_VERDICTS (SEGFS_UNKNOWN + 1)
+
+typedef enum { COUNT, SIZE, RESIDENT, N_MEASURES } Measure;
+
+/* What is told of one namespace. */
+typedef struct {
+	uint64_t inum;
+	uint64_t sums[N_KINDS][N_VERDICTS][2][N_MEASURES]; /* the third: has it lost its name? */
+	guint unexamined;
+	SegfsLimits limits;
+	struct statvfs posix;
+	bool has_limits, has_posix;
+} Numbers;
+
+static int numbers_get(Space *space, Numbers *ret_numbers)
+{
+	g_autoptr(GPtrArray) items = NULL;
+	Numbers numbers = {.inum = segfs_ipc_inum(space->ipc)};
+
+	int r = survey(space, &items, &numbers.unexamined);
+	if (r < 0)
+		return r;
+	for (guint i = 0; i < items->len; i++) {
+		const SegfsItem *item = items->pdata[i];
+		uint64_t *sum = numbers.sums[item->id.kind][item->verdict][item->unlinked];
+		sum[COUNT]++;
+		sum[SIZE] += item->size;
+		sum[RESIDENT] += item->has_resident ? item->resident : 0;
+	}
+	numbers.has_limits = segfs_limits_read(space->ipc, &numbers.limits) == 0;
+	/* A tmpfs without a limit says 0. */
+	numbers.has_posix = fstatvfs(segfs_posix_fd(space->posix), &numbers.posix) == 0 &&
+			    numbers.posix.f_blocks > 0;
+	*ret_numbers = numbers;
+	return 0;
+}
+
+/* unit: what the name ends in where that is a unit of OpenMetrics, or NULL. */
+static void write_family(GString *text, const char *name, const char *unit, const char *help)
+{
+	g_string_append_printf(text, "# TYPE %s gauge\n", name);
+	if (unit)
+		g_string_append_printf(text, "# UNIT %s %s\n", name, unit);
+	g_string_append_printf(text, "# HELP %s %s\n", name, help);
+}
+
+static bool can_be_linked(SegfsKind kind)
+{
+	return kind == SEGFS_SYSV || kind == SEGFS_POSIX;
+}
+
+/* Zeroes too: a sum that vanishes looks, to who watches, like one that is not known. */
+static void write_sums(GString *text, const char *name, Measure measure, const Numbers *numbers)
+{
+	for (SegfsKind kind = 0; kind < N_KINDS; kind++)
+		for (SegfsVerdict verdict = 0; verdict < N_VERDICTS; verdict++)
+			for (int unlinked = !can_be_linked(kind); unlinked <= 1; unlinked++)
+				g_string_append_printf(
+					text,
+					"%s{namespace=\"%" PRIu64
+					"\",kind=\"%s\",verdict=\"%s\",unlinked=\"%s\"} %" PRIu64
+					"\n",
+					name, numbers->inum, segfs_kind_name(kind),
+					segfs_verdict_name(verdict), unlinked ? "true" : "false",
+					numbers->sums[kind][verdict][unlinked][measure]);
+}
+
+static const struct {
+	const char *name, *unit, *help;
+} sums[N_MEASURES] = {
+	[COUNT] = {"segfs_segments", NULL, "Pieces of shared memory, by what they are."},
+	[SIZE] = {"segfs_size_bytes", "bytes", "How large they are."},
+	[RESIDENT] = {"segfs_resident_bytes", "bytes", "How much of them is in memory."},
+};
+
+static double unexamined_of(const Numbers *numbers)
+{
+	return numbers->unexamined;
+}
+
+static double shmmax_of(const Numbers *numbers)
+{
+	return numbers->limits.shmmax;
+}
+
+static double shmmni_of(const Numbers *numbers)
+{
+	return numbers->limits.shmmni;
+}
+
+static double shmall_of(const Numbers *numbers)
+{
+	return (double)numbers->limits.shmall * numbers->limits.page_size;
+}
+
+static double segments_of(const Numbers *numbers)
+{
+	return numbers->limits.segments_used;
+}
+
+static double allocated_of(const Numbers *numbers)
+{
+	return (double)numbers->limits.pages_used * numbers->limits.page_size;
+}
+
+static double posix_limit_of(const Numbers *numbers)
+{
+	return (double)numbers->posix.f_blocks * numbers->posix.f_frsize;
+}
+
+static double posix_used_of(const Numbers *numbers)
+{
+	return (double)(numbers->posix.f_blocks - numbers->posix.f_bfree) * numbers->posix.f_frsize;
+}
+
+static double posix_files_limit_of(const Numbers *numbers)
+{
+	return numbers->posix.f_files;
+}
+
+static double posix_files_of(const Numbers *numbers)
+{
+	return numbers->posix.f_files - numbers->posix.f_ffree;
+}
+
+static const struct {
+	const char *name, *unit, *help;
+	double (*value)(const Numbers *numbers);
+	enum { ALWAYS, OF_LIMITS, OF_POSIX } needs;
+} values[] = {
+	{"segfs_unexamined_processes", NULL,
+	 "Processes that could not be examined; what they hold is not known.", unexamined_of,
+	 ALWAYS},
+	{"segfs_shmmax_bytes", "bytes", "Limit of one SysV segment's size.", shmmax_of, OF_LIMITS},
+	{"segfs_shmmni_segments", NULL, "Limit of the number of SysV segments.", shmmni_of,
+	 OF_LIMITS},
+	{"segfs_sysv_segments", NULL, "SysV segments there are, held against shmmni.", segments_of,
+	 OF_LIMITS},
+	{"segfs_shmall_bytes", "bytes", "Limit of all SysV segments together.", shmall_of,
+	 OF_LIMITS},
+	{"segfs_sysv_bytes", "bytes", "Size of all SysV segments, held against shmall.",
+	 allocated_of, OF_LIMITS},
+	{"segfs_posix_limit_bytes", "bytes", "Limit of all POSIX objects together.", posix_limit_of,
+	 OF_POSIX},
+	{"segfs_posix_used_bytes", "bytes", "Memory that they take, also those without a name.",
+	 posix_used_of, OF_POSIX},
+	{"segfs_posix_limit_inodes", NULL, "Limit of the number of POSIX objects.",
+	 posix_files_limit_of, OF_POSIX},
+	{"segfs_posix_used_inodes", NULL, "POSIX objects there are, folders and links included.",
+	 posix_files_of, OF_POSIX},
+};
+
+static void write_metrics(GString *text, const Numbers *all, guint n)
+{
+	for (Measure measure = 0; measure < N_MEASURES; measure++) {
+		write_family(text, sums[measure].name, sums[measure].unit, sums[measure].help);
+		for (guint i = 0; i < n; i++)
+			write_sums(text, sums[measure].name, measure, &all[i]);
+	}
+	for (guint v = 0; v < G_N_ELEMENTS(values); v++) {
+		write_family(text, values[v].name, values[v].unit, values[v].help);
+		for (guint i = 0; i < n; i++) {
+			char number[G_ASCII_DTOSTR_BUF_SIZE];
+			if ((values[v].needs == OF_LIMITS && !all[i].has_limits) ||
+			    (values[v].needs == OF_POSIX && !all[i].has_posix))
+				continue;
+			g_ascii_dtostr(number, sizeof(number), values[v].value(&all[i]));
+			g_string_append_printf(text, "%s{namespace=\"%" PRIu64 "\"} %s\n",
+					       values[v].name, all[i].inum, number);
+		}
+	}
+	g_string_append(text, "# EOF\n");
+}
+
+static int metrics_answer(Space *space, const SegfsCaller *caller, GString *text)
+{
+	Numbers numbers;
+
+	int r = numbers_get(space, &numbers);
+	if (r < 0)
+		return r;
+	write_metrics(text, &numbers, 1);
+	return 0;
+}
+
+Node *metrics_new(Space *space, const void *data)
+{
+	return text_new_dear(space, metrics_answer);
+}

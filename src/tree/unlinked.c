@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The folder unlinked/: memory that has lost its name, or never had one, and is still held.
+ *
+ * Segments marked for removal are the nodes that they were in sysv/. The rest is an
+ * ObjectNode that is found by its file handle, or where we may have none through a process
+ * that holds it. Who may open it is the kernel's answer to whether that caller could open
+ * it through a holder: /proc/PID/fd asks for the right to look into the process.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "segment/autofd.h"
+#include "tree/item.h"
+#include "tree/object.h"
+#include "tree/segment.h"
+
+typedef struct {
+	ObjectNode object;
+	char *name; /* in unlinked/ */
+} UnlinkedNode;
+
+static int find_item(const UnlinkedNode *node, bool recent, SegfsItem **ret_item)
+{
+	return item_find_unlinked(node->object.node.space, node->name, recent, ret_item);
+}
+
+/* An O_PATH descriptor, and whether that is of the same memory. */
+static int reach(UnlinkedNode *node, int *ret_fd)
+{
+	const Space *space = node->object.node.space;
+	const SegfsObject *object = &node->object.object;
+	g_autoptr(SegfsItem) item = NULL;
+	struct stat st;
+
+	const bool in_folder =
+		fstat(segfs_posix_fd(space->posix), &st) == 0 && st.st_dev == object->dev;
+	int r = segfs_object_open(in_folder ? space->posix : space->tree->nameless, object, ret_fd);
+	if (r != -EOPNOTSUPP && r != -EPERM)
+		return r;
+	g_mutex_lock(&node->object.lock);
+	*ret_fd = node->object.open_fd < 0 ? -1 : fcntl(node->object.open_fd, F_DUPFD_CLOEXEC, 0);
+	g_mutex_unlock(&node->object.lock);
+	if (*ret_fd >= 0)
+		return 0;
+	r = find_item(node, true, &item);
+	return r < 0 ? r : segfs_item_open_path(item, segfs_ipc_proc_root(space->ipc), ret_fd);
+}
+
+static void item_stat(const Space *space, const SegfsItem *item, struct stat *ret_stat)
+{
+	*ret_stat = (struct stat){
+		.st_ino = segfs_mount_ino(&item->id, space->tree->plain),
+		.st_mode = S_IFREG | item->mode,
+		.st_uid = item->uid,
+		.st_gid = item->gid,
+		.st_size = item->size,
+		.st_blksize = sysconf(_SC_PAGESIZE),
+		.st_blocks = item->has_resident ? item->resident / 512 : 0,
+		.st_atime = item->atime,
+		.st_mtime = item->mtime,
+		.st_ctime = item->ctime,
+	};
+}
+
+static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
+{
+	UnlinkedNode *node = (UnlinkedNode *)base;
+	g_autoptr(SegfsItem) item = NULL;
+	autofd fd = -1;
+	struct stat st;
+
+	int r = reach(node, &fd);
+	if (r == 0) {
+		if (fstat(fd, &st) < 0)
+			return -errno;
+		object_stat(base->space, &st, ret_stat);
+		return 0;
+	}
+	/* We may not open it; what its holder shows of it is known all the same. */
+	if (r == -EACCES && (r = find_item(node, true, &item)) == 0)
+		item_stat(base->space, item, ret_stat);
+	return r == -ESTALE ? -ENOENT : r;
+}
+
+static int open_as(UnlinkedNode *node, const SegfsCaller *caller, int flags, int *ret_fd)
+{
+	g_autoptr(SegfsItem) item = NULL;
+	int r = find_item(node, false, &item);
+
+	if (r < 0)
+		return r;
+	return segfs_item_open_as(item, segfs_ipc_proc_root(node->object.node.space->ipc), caller,
+				  object_open_flags(flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)),
+				  ret_fd);
+}
+
+static int unlinked_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
+{
+	int fd;
+	int r = open_as((UnlinkedNode *)base, caller, flags, &fd);
+
+	if (r == 0)
+		*ret_file = object_file_new((ObjectNode *)base, fd, flags);
+	return r;
+}
+
+static int unlinked_access(Node *base, const SegfsCaller *caller, int mask)
+{
+	autofd fd = -1;
+
+	if (mask & X_OK)
+		return -EACCES;
+	const int flags = mask & W_OK ? O_RDWR : O_RDONLY;
+	return mask ? open_as((UnlinkedNode *)base, caller, flags, &fd) : 0;
+}
+
+/* Its size is what can be changed with a descriptor alone. */
+static int unlinked_setattr(Node *base, const SegfsCaller *caller, File *file,
+			    const NodeChange *change)
+{
+	autofd opened = -1;
+
+	if (change->has_mode || change->has_owner || (change->has_times && !change->has_size))
+		return -EPERM;
+	if (!change->has_size)
+		return 0;
+	if (!file) {
+		int r = open_as((UnlinkedNode *)base, caller, O_WRONLY, &opened);
+		if (r < 0)
+			return r;
+	}
+	const int fd = file ? ((ObjectFile *)file)->fd : opened;
+	return SEGFS_AS(caller, ftruncate(fd, change->size));
+}
+
+static int unlinked_get_xattr(Node *base, const SegfsCaller *caller, const char *name,
+			      GBytes **ret_value)
+{
+	g_autoptr(SegfsItem) item = NULL;
+
+	if (!item_has_xattr(name))
+		return g_str_has_prefix(name, "user.") ? -ENODATA : -EOPNOTSUPP;
+	int r = find_item((UnlinkedNode *)base, false, &item);
+	if (r == 0)
+		*ret_value = item_xattr(base->space, caller, item, name);
+	return r;
+}
+
+static int unlinked_list_xattr(Node *base, const SegfsCaller *caller, GBytes **ret_names)
+{
+	GString *names = g_string_new(NULL);
+
+	item_list_xattr(names);
+	*ret_names = g_string_free_to_bytes(names);
+	return 0;
+}
+
+static int unlinked_set_xattr(Node *base, const SegfsCaller *caller, const char *name,
+			      const void *bytes, size_t size, int flags)
+{
+	return g_str_has_prefix(name, "user.") ? -EPERM : -EOPNOTSUPP;
+}
+
+static void unlinked_free(Node *base)
+{
+	g_free(((UnlinkedNode *)base)->name);
+	object_free(base);
+}
+
+static const NodeOps unlinked_ops = {
+	.getattr = unlinked_getattr,
+	.access = unlinked_access,
+	.setattr = unlinked_setattr,
+	.open = unlinked_open,
+	.get_xattr = unlinked_get_xattr,
+	.list_xattr = unlinked_list_xattr,
+	.set_xattr = unlinked_set_xattr,
+	.free = unlinked_free,
+};
+
+typedef struct {
+	SegfsObject object;
+	const char *name;
+} Made;
+
+static Node *make(Space *space, const void *data)
+{
+	UnlinkedNode *node = node_new(space, &unlinked_ops, sizeof(UnlinkedNode));
+	const Made *made = data;
+
+	g_mutex_init(&node->object.lock);
+	node->object.object = made->object;
+	node->object.open_fd = -1;
+	node->name = g_strdup(made->name);
+	return &node->object.node;
+}
+
+static Node *unlinked_node(Space *space, const SegfsItem *item)
+{
+	const SegfsPosix *files =
+		item->id.kind == SEGFS_POSIX ? space->posix : space->tree->nameless;
+	g_autofree char *name = item_unlinked_name(item);
+	Made made = {.object = {.dev = item->id.space, .ino = item->id.number}, .name = name};
+	autofd fd = -1;
+	struct stat st;
+
+	if (item->id.kind == SEGFS_SYSV)
+		return segment_node(space, &item->sysv);
+	if (segfs_item_open_path(item, segfs_ipc_proc_root(space->ipc), &fd) == 0)
+		segfs_object_read(files, fd, &made.object, &st);
+	NodeKey key = {.a = item->id.space, .b = item->id.number};
+	memcpy(&key.c, made.object.handle, MIN(made.object.handle_size, sizeof(uint32_t)));
+	return node_intern(space, &unlinked_ops, &key, make, &made);
+}
+
+static int unlinked_folder_getattr(Node *folder, bool brief, struct stat *ret_stat)
+{
+	node_static_folder_stat(folder, 0555, ret_stat);
+	return 0;
+}
+
+static int unlinked_lookup(Node *folder, const SegfsCaller *caller, const char *name,
+			   Node **ret_node)
+{
+	g_autoptr(SegfsItem) item = NULL;
+	int r = item_find_unlinked(folder->space, name, true, &item);
+
+	if (r == 0)
+		*ret_node = unlinked_node(folder->space, item);
+	return r;
+}
+
+static int listed_node(Space *space, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
+{
+	if (item->id.kind == SEGFS_SYSV)
+		segment_stat(space, &item->sysv, ret_stat);
+	else
+		item_stat(space, item, ret_stat);
+	*ret_node = unlinked_node(space, item);
+	return 0;
+}
+
+static int unlinked_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
+{
+	static const ItemListingKind kind = {item_unlinked_name, listed_node};
+	GPtrArray *items;
+
+	int r = segfs_view_unlinked(folder->space->view, false, &items);
+	if (r == 0)
+		*ret_listing = item_listing_new(folder, &kind, items);
+	return r;
+}
+
+static const NodeOps unlinked_folder_ops = {
+	.getattr = unlinked_folder_getattr,
+	.lookup = unlinked_lookup,
+	.list = unlinked_list,
+};
+
+Node *unlinked_folder_new(Space *space, const void *data)
+{
+	return node_new_static(space, &unlinked_folder_ops, sizeof(Node));
+}
