@@ -53,8 +53,9 @@ typedef struct {
 /* Who made a segment, as it was when that process was seen alive. */
 typedef struct {
 	SegfsSysv segment;
+	bool through_us; /* to the kernel we have made it; this is who has asked for it */
 	pid_t pid;
-	uint64_t start; /* of one that has made it through us, else 0 */
+	uint64_t start; /* of one that has made it through us; 0: not known */
 	char command[16];
 } Maker;
 

@@ -51,14 +51,11 @@ bool ipc_maker_lives(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment,
 	const bool recalled = ipc_recall(ipc, segment, ret_maker);
 	ProcessStat stat;
 
-	if (recalled && ret_maker->start)
+	if (recalled && ret_maker->through_us)
 		return process_stat(ipc->proc_root, ret_maker->pid, &stat) &&
 		       stat.start == ret_maker->start && stat.state != 'Z';
 	if (!recalled)
 		*ret_maker = (Maker){.segment = *segment, .pid = segment->cpid};
-	/* Ours, but made for nobody whom we would remember. */
-	if (segment->cpid == ipc->pid)
-		return false;
 	char command[sizeof(ret_maker->command)];
 	if (!process_lives(ipc->proc_root, known, segment->cpid, segment->ctime, command))
 		return false;

@@ -354,15 +354,14 @@ int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint6
 		return shmid;
 	*ret_shmid = shmid;
 
-	/* To the kernel we have made it; who has asked for it is remembered here. */
-	Maker maker = {.pid = caller->pid};
+	Maker maker = {.through_us = true, .pid = caller->pid};
 	ProcessStat stat;
-	if (caller->pid > 0 && process_stat(ipc->proc_root, caller->pid, &stat) &&
-	    segfs_sysv_stat(ipc, shmid, &maker.segment) == 0) {
+	if (caller->pid > 0 && process_stat(ipc->proc_root, caller->pid, &stat)) {
 		maker.start = stat.start;
 		memcpy(maker.command, stat.command, sizeof(maker.command));
-		ipc_remember(ipc, &maker);
 	}
+	if (segfs_sysv_stat(ipc, shmid, &maker.segment) == 0)
+		ipc_remember(ipc, &maker);
 	return 0;
 }
 
