@@ -21,6 +21,7 @@ one() { find "$dest" "$@" -print -quit; }
 
 program=$(one -path '*/bin/segfs' -type f -perm -755)
 [[ -n $program ]] || wrong "no bin/segfs"
+[[ -n $(one -path '*/bin/segls' -type f -perm -755) ]] || wrong "no bin/segls"
 library=$(one -name libsegfs.so)
 [[ -n $library ]] || library=$(one -name libsegfs.a)
 [[ -n $library ]] || wrong "no libsegfs.so and no libsegfs.a"

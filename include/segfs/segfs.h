@@ -13,6 +13,7 @@
 #include <segfs/ipc.h>
 #include <segfs/limits.h>
 #include <segfs/memory.h>
+#include <segfs/namespace.h>
 #include <segfs/posix.h>
 #include <segfs/report.h>
 #include <segfs/scan.h>

@@ -15,17 +15,23 @@
 
 #define DELETED " (deleted)"
 
+/* A scan that those who ask together share. */
+typedef struct {
+	bool whole; /* else the processes alone */
+	SegfsScan *latest;
+	bool running;
+	guint64 begun, ended; /* scans */
+	int result;           /* of the last one */
+	gint64 recent_until;  /* monotonic */
+} Shared;
+
 struct SegfsScanner {
 	char *proc_root;
 
 	GMutex lock; /* protects what follows */
 	GCond done;
 	GArray *watched; /* dev_t */
-	SegfsScan *latest;
-	bool running;
-	guint64 begun, ended; /* scans */
-	int result;           /* of the last one */
-	gint64 recent_until;  /* monotonic */
+	Shared whole, processes;
 };
 
 guint id_hash(gconstpointer pointer)
@@ -130,7 +136,7 @@ static int process_open(const Walk *walk, pid_t pid)
 }
 
 /* Who there is, and in which namespaces. */
-static int find_processes(Walk *walk)
+static int find_processes(Walk *walk, bool with_mounts)
 {
 	g_autoptr(GHashTable) seen =
 		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
@@ -156,7 +162,7 @@ static int find_processes(Walk *walk)
 		process->ipc_ns = namespace_of(fd, "ns/ipc");
 		process->mnt_ns = namespace_of(fd, "ns/mnt");
 		g_ptr_array_add(walk->scan->processes, process);
-		if (process->mnt_ns && !g_hash_table_contains(seen, &process->mnt_ns)) {
+		if (with_mounts && process->mnt_ns && !g_hash_table_contains(seen, &process->mnt_ns)) {
 			walk_add_mounts(walk, fd, process->mnt_ns);
 			g_hash_table_add(seen, g_memdup2(&process->mnt_ns, sizeof(uint64_t)));
 		}
@@ -165,26 +171,28 @@ static int find_processes(Walk *walk)
 	return 0;
 }
 
-static int scan_make(SegfsScanner *scanner, const GArray *watched, SegfsScan **ret_scan)
+static int scan_make(const char *proc_root, const GArray *watched, bool whole,
+		     SegfsScan **ret_scan)
 {
 	g_autoptr(SegfsScan) scan = scan_new();
-	autofd proc_fd = open(scanner->proc_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autofd proc_fd = open(proc_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (proc_fd < 0)
 		return -errno;
 	Walk walk = {
-		.proc_root = scanner->proc_root,
+		.proc_root = proc_root,
 		.proc_fd = proc_fd,
 		.scan = scan,
 		.devices = g_array_new(FALSE, FALSE, sizeof(Device)),
 		.mounts = g_hash_table_new_full(NULL, NULL, NULL, g_free),
 		.text = g_string_new(NULL),
 	};
-	walk_add_kernel_devices(&walk);
+	if (whole)
+		walk_add_kernel_devices(&walk);
 	for (guint i = 0; i < watched->len; i++)
 		walk_add_device(&walk, g_array_index(watched, dev_t, i), DEVICE_SHM);
-	int r = find_processes(&walk);
-	for (guint i = 0; r == 0 && i < scan->processes->len; i++) {
+	int r = find_processes(&walk, whole);
+	for (guint i = 0; whole && r == 0 && i < scan->processes->len; i++) {
 		SegfsProcess *process = scan->processes->pdata[i];
 		autofd fd = process_open(&walk, process->pid);
 		if (fd >= 0 && !walk_process(&walk, fd, process))
@@ -206,12 +214,14 @@ SegfsScanner *segfs_scanner_new(const char *proc_root)
 	g_mutex_init(&scanner->lock);
 	g_cond_init(&scanner->done);
 	scanner->watched = g_array_new(FALSE, FALSE, sizeof(dev_t));
+	scanner->whole.whole = true;
 	return scanner;
 }
 
 void segfs_scanner_free(SegfsScanner *scanner)
 {
-	g_clear_pointer(&scanner->latest, segfs_scan_unref);
+	g_clear_pointer(&scanner->whole.latest, segfs_scan_unref);
+	g_clear_pointer(&scanner->processes.latest, segfs_scan_unref);
 	g_array_unref(scanner->watched);
 	g_cond_clear(&scanner->done);
 	g_mutex_clear(&scanner->lock);
@@ -227,45 +237,60 @@ void segfs_scanner_watch(SegfsScanner *scanner, dev_t device)
 }
 
 /* Call with the lock held, which is given up meanwhile. */
-static void run(SegfsScanner *scanner)
+static void run(SegfsScanner *scanner, Shared *shared)
 {
 	g_autoptr(GArray) watched = g_array_copy(scanner->watched);
 	SegfsScan *scan = NULL;
-	const guint64 number = ++scanner->begun;
+	const guint64 number = ++shared->begun;
 
-	scanner->running = true;
+	shared->running = true;
 	g_mutex_unlock(&scanner->lock);
 	const gint64 start = g_get_monotonic_time();
-	const int r = scan_make(scanner, watched, &scan);
+	const int r = scan_make(scanner->proc_root, watched, shared->whole, &scan);
 	const gint64 end = g_get_monotonic_time();
 	g_mutex_lock(&scanner->lock);
-	g_clear_pointer(&scanner->latest, segfs_scan_unref);
-	scanner->latest = scan;
-	scanner->result = r;
-	scanner->recent_until = end + 4 * (end - start);
-	scanner->running = false;
-	scanner->ended = number;
+	g_clear_pointer(&shared->latest, segfs_scan_unref);
+	shared->latest = scan;
+	shared->result = r;
+	shared->recent_until = end + 4 * (end - start);
+	shared->running = false;
+	shared->ended = number;
 	g_cond_broadcast(&scanner->done);
+}
+
+static int share(SegfsScanner *scanner, Shared *shared, bool recent, SegfsScan **ret_scan)
+{
+	g_mutex_lock(&scanner->lock);
+	const bool have =
+		recent && shared->latest && g_get_monotonic_time() < shared->recent_until;
+	/* One that has begun already may have passed by what happened just now. */
+	const guint64 wanted = have ? shared->ended : shared->begun + 1;
+	while (shared->ended < wanted) {
+		if (shared->running)
+			g_cond_wait(&scanner->done, &scanner->lock);
+		else
+			run(scanner, shared);
+	}
+	const int r = shared->result;
+	if (r == 0)
+		*ret_scan = segfs_scan_ref(shared->latest);
+	g_mutex_unlock(&scanner->lock);
+	return r;
 }
 
 int segfs_scanner_scan(SegfsScanner *scanner, bool recent, SegfsScan **ret_scan)
 {
-	g_mutex_lock(&scanner->lock);
-	const bool have =
-		recent && scanner->latest && g_get_monotonic_time() < scanner->recent_until;
-	/* One that has begun already may have passed by what happened just now. */
-	const guint64 wanted = have ? scanner->ended : scanner->begun + 1;
-	while (scanner->ended < wanted) {
-		if (scanner->running)
-			g_cond_wait(&scanner->done, &scanner->lock);
-		else
-			run(scanner);
-	}
-	const int r = scanner->result;
-	if (r == 0)
-		*ret_scan = segfs_scan_ref(scanner->latest);
-	g_mutex_unlock(&scanner->lock);
-	return r;
+	return share(scanner, &scanner->whole, recent, ret_scan);
+}
+
+int scanner_processes(SegfsScanner *scanner, bool recent, SegfsScan **ret_scan)
+{
+	return share(scanner, &scanner->processes, recent, ret_scan);
+}
+
+const char *scanner_proc_root(const SegfsScanner *scanner)
+{
+	return scanner->proc_root;
 }
 
 guint segfs_scan_unexamined(const SegfsScan *scan)

@@ -50,6 +50,16 @@ const Device *walk_device(const Walk *walk, dev_t dev);
 /* scan_process.c: what it holds goes into the scan. False where we may not know. */
 bool walk_process(Walk *walk, int process_fd, SegfsProcess *process);
 
+/*
+ * The processes alone, with their namespaces; the rest of the scan is empty. For the rest
+ * like segfs_scanner_scan().
+ */
+int scanner_processes(SegfsScanner *scanner, bool recent, SegfsScan **ret_scan);
+const char *scanner_proc_root(const SegfsScanner *scanner);
+
+/* scan_mounts.c: the device that a process has on its /dev/shm; false where none. */
+bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev);
+
 /* Of SegfsId. */
 guint id_hash(gconstpointer id);
 gboolean id_equal(gconstpointer a, gconstpointer b);

@@ -68,8 +68,15 @@ void walk_add_kernel_devices(Walk *walk)
 		g_dir_close(sizes);
 }
 
-/* Fields of one line: see proc_pid_mountinfo(5). */
-static void add_line(Walk *walk, char *line, uint64_t mnt_ns)
+/* One line of mountinfo: see proc_pid_mountinfo(5). */
+typedef struct {
+	unsigned long id;
+	dev_t dev;
+	const char *point;
+	const char *type; /* and what stands behind it */
+} MountLine;
+
+static bool line_parse(char *line, MountLine *ret)
 {
 	enum { ID, PARENT, DEVICE, ROOT, POINT, N_FIELDS };
 	char *field[N_FIELDS], *rest = line;
@@ -77,22 +84,41 @@ static void add_line(Walk *walk, char *line, uint64_t mnt_ns)
 
 	for (guint i = 0; i < N_FIELDS; i++)
 		if (!(field[i] = strsep(&rest, " ")))
-			return;
+			return false;
 	const char *type = rest ? strstr(rest, " - ") : NULL;
 	if (!type || sscanf(field[DEVICE], "%u:%u", &major, &minor) != 2)
+		return false;
+	*ret = (MountLine){
+		.id = strtoul(field[ID], NULL, 10),
+		.dev = makedev(major, minor),
+		.point = field[POINT],
+		.type = type + strlen(" - "),
+	};
+	return true;
+}
+
+static bool is_dev_shm(const MountLine *mount)
+{
+	return !strcmp(mount->point, "/dev/shm");
+}
+
+static void add_line(Walk *walk, char *text, uint64_t mnt_ns)
+{
+	MountLine line;
+
+	if (!line_parse(text, &line))
 		return;
-	type += strlen(" - ");
-	const dev_t dev = makedev(major, minor);
+	const char *type = line.type;
+	const dev_t dev = line.dev;
 	/* A mount of somebody else's is a program of theirs, which can say what it likes. */
 	g_autofree char *own = g_strdup_printf("user_id=%u,", geteuid());
 	const bool is_segfs = g_str_has_prefix(type, "fuse.segfs ") &&
 			      (strstr(type, "user_id=0,") || strstr(type, own));
-	const bool is_shm = !strcmp(field[POINT], "/dev/shm");
 	const Device *known = walk_device(walk, dev);
 	if (is_segfs) {
 		walk->scan->has_mounts = true;
 		walk_add_device(walk, dev, DEVICE_SEGFS);
-	} else if (is_shm) {
+	} else if (is_dev_shm(&line)) {
 		walk_add_device(walk, dev, DEVICE_SHM);
 		/* A later line is mounted over an earlier one. */
 		g_hash_table_insert(walk->scan->shm, g_memdup2(&mnt_ns, sizeof(mnt_ns)),
@@ -101,7 +127,7 @@ static void add_line(Walk *walk, char *line, uint64_t mnt_ns)
 		return;
 	}
 	known = walk_device(walk, dev);
-	g_hash_table_insert(walk->mounts, GUINT_TO_POINTER(strtoul(field[ID], NULL, 10)),
+	g_hash_table_insert(walk->mounts, GUINT_TO_POINTER((guint)line.id),
 			    g_memdup2(known, sizeof(*known)));
 }
 
@@ -113,4 +139,23 @@ void walk_add_mounts(Walk *walk, int process_fd, uint64_t mnt_ns)
 	while ((line = strsep(&rest, "\n")))
 		if (*line)
 			add_line(walk, line, mnt_ns);
+}
+
+bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev)
+{
+	g_autofree char *path = g_strdup_printf("%s/%d/mountinfo", proc_root, pid);
+	g_autofree char *text = NULL;
+	bool found = false;
+	MountLine mount;
+
+	if (!g_file_get_contents(path, &text, NULL, NULL))
+		return false;
+	char *rest = text, *line;
+	while ((line = strsep(&rest, "\n"))) {
+		if (!line_parse(line, &mount) || !is_dev_shm(&mount))
+			continue;
+		*ret_dev = mount.dev;
+		found = true;
+	}
+	return found;
 }

@@ -8,7 +8,8 @@ static const FolderEntry root_entries[] = {
 	{"orphans", orphans_folder_new, NULL}, {"unlinked", unlinked_folder_new, NULL},
 	{"info", info_folder_new, NULL},       {"README", readme_new, NULL},
 	{"sysv", sysv_folder_new, NULL},       {"key", key_folder_new, NULL},
-	{"posix", posix_folder_new, NULL},     {"limits", limits_new, NULL},
+	{"posix", posix_folder_new, NULL},     {"segments.json", segments_json_new, NULL},
+	{"limits", limits_new, NULL},          {"metrics", metrics_new, NULL},
 };
 
 Space *space_ref(Space *space)

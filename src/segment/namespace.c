@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <segfs/namespace.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "segment/autofd.h"
+#include "segment/process.h"
+#include "segment/scan.h"
+
+struct SegfsNamespace {
+	gatomicrefcount refs;
+	SegfsScanner *scanner;
+	uint64_t inum;
+
+	GMutex lock; /* protects what follows */
+	pid_t pid;   /* one that lived in it when it was looked at last */
+	GArray *shm; /* SegfsNamespaceShm */
+};
+
+static int open_of(const SegfsNamespace *ns, pid_t pid, int *ret_fd)
+{
+	g_autofree char *path =
+		g_strdup_printf("%s/%d/ns/ipc", scanner_proc_root(ns->scanner), pid);
+	autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return errno == EACCES || errno == EPERM ? -EACCES : -ENOENT;
+	if (st.st_ino != ns->inum)
+		return -ENOENT;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+/* The /dev/shm of a process: only what is mounted there, not what a link leads to. */
+static int open_shm_of(const SegfsNamespace *ns, pid_t pid, dev_t dev, int *ret_fd)
+{
+	const struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
+	};
+	g_autofree char *path = g_strdup_printf("%s/%d/root", scanner_proc_root(ns->scanner), pid);
+	autofd root = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	if (root < 0)
+		return -errno;
+	autofd fd = syscall(SYS_openat2, root, "dev/shm", &how, sizeof(how));
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_dev != dev)
+		return -ENOENT;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+/* Call with the lock held. */
+static void saw_shm(SegfsNamespace *ns, const SegfsProcess *process, dev_t dev)
+{
+	const SegfsNamespaceShm seen = {dev, process->mnt_ns, process->pid};
+
+	for (guint i = 0; i < ns->shm->len; i++) {
+		SegfsNamespaceShm *shm = &g_array_index(ns->shm, SegfsNamespaceShm, i);
+		if (shm->dev == dev) {
+			*shm = seen;
+			return;
+		}
+	}
+	g_array_append_val(ns->shm, seen);
+}
+
+/* Who lives in it now. Call with the lock held. */
+static int refresh(SegfsNamespace *ns)
+{
+	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
+	g_autoptr(SegfsScan) scan = NULL;
+
+	int r = scanner_processes(ns->scanner, false, &scan);
+	if (r < 0)
+		return r;
+	ns->pid = 0;
+	for (guint i = 0; i < scan->processes->len; i++) {
+		const SegfsProcess *process = scan->processes->pdata[i];
+		dev_t dev;
+		if (process->ipc_ns != ns->inum)
+			continue;
+		if (ns->pid == 0)
+			ns->pid = process->pid;
+		if (g_hash_table_add(seen, (gpointer)&process->mnt_ns) &&
+		    process_shm(scanner_proc_root(ns->scanner), process->pid, &dev))
+			saw_shm(ns, process, dev);
+	}
+	return ns->pid ? 0 : -ENOENT;
+}
+
+int segfs_namespace_new(SegfsScanner *scanner, uint64_t inum, SegfsNamespace **ret_ns)
+{
+	g_autoptr(SegfsNamespace) ns = g_new0(SegfsNamespace, 1);
+
+	g_atomic_ref_count_init(&ns->refs);
+	g_mutex_init(&ns->lock);
+	ns->scanner = scanner;
+	ns->inum = inum;
+	ns->shm = g_array_new(FALSE, FALSE, sizeof(SegfsNamespaceShm));
+	int r = refresh(ns);
+	if (r == 0)
+		*ret_ns = g_steal_pointer(&ns);
+	return r;
+}
+
+SegfsNamespace *segfs_namespace_ref(SegfsNamespace *ns)
+{
+	g_atomic_ref_count_inc(&ns->refs);
+	return ns;
+}
+
+void segfs_namespace_unref(SegfsNamespace *ns)
+{
+	if (!g_atomic_ref_count_dec(&ns->refs))
+		return;
+	g_array_unref(ns->shm);
+	g_mutex_clear(&ns->lock);
+	g_free(ns);
+}
+
+uint64_t segfs_namespace_inum(const SegfsNamespace *ns)
+{
+	return ns->inum;
+}
+
+int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd)
+{
+	g_mutex_lock(&ns->lock);
+	int r = open_of(ns, ns->pid, ret_fd);
+	if (r == -ENOENT && (r = refresh(ns)) == 0)
+		r = open_of(ns, ns->pid, ret_fd);
+	g_mutex_unlock(&ns->lock);
+	return r;
+}
+
+int segfs_namespace_shm(SegfsNamespace *ns, GArray **ret_shm)
+{
+	g_mutex_lock(&ns->lock);
+	int r = refresh(ns);
+	if (r == 0)
+		*ret_shm = g_array_copy(ns->shm);
+	g_mutex_unlock(&ns->lock);
+	return r;
+}
+
+/* Call with the lock held. */
+static int open_shm(const SegfsNamespace *ns, dev_t dev, int *ret_fd)
+{
+	for (guint i = 0; i < ns->shm->len; i++) {
+		const SegfsNamespaceShm *shm = &g_array_index(ns->shm, SegfsNamespaceShm, i);
+		if (shm->dev == dev)
+			return open_shm_of(ns, shm->pid, dev, ret_fd);
+	}
+	return -ENOENT;
+}
+
+int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
+{
+	g_mutex_lock(&ns->lock);
+	int r = open_shm(ns, dev, ret_fd);
+	if (r < 0 && (r = refresh(ns)) == 0)
+		r = open_shm(ns, dev, ret_fd);
+	g_mutex_unlock(&ns->lock);
+	return r;
+}
+
+static gint inum_compare(gconstpointer a, gconstpointer b)
+{
+	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+int segfs_namespaces_list(SegfsScanner *scanner, GArray **ret_inums)
+{
+	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
+	g_autofree char *own = g_build_filename(scanner_proc_root(scanner), "self/ns/ipc", NULL);
+	g_autoptr(SegfsScan) scan = NULL;
+	struct stat st;
+
+	if (stat(own, &st) < 0)
+		return -errno;
+	int r = scanner_processes(scanner, false, &scan);
+	if (r < 0)
+		return r;
+	GArray *inums = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	for (guint i = 0; i < scan->processes->len; i++) {
+		const SegfsProcess *process = scan->processes->pdata[i];
+		if (process->ipc_ns && process->ipc_ns != st.st_ino &&
+		    g_hash_table_add(seen, (gpointer)&process->ipc_ns))
+			g_array_append_val(inums, process->ipc_ns);
+	}
+	g_array_sort(inums, inum_compare);
+	*ret_inums = inums;
+	return 0;
+}
+
+int segfs_namespace_processes(SegfsNamespace *ns, GArray **ret_processes)
+{
+	g_autoptr(SegfsScan) scan = NULL;
+
+	int r = scanner_processes(ns->scanner, false, &scan);
+	if (r < 0)
+		return r;
+	GArray *processes = g_array_new(FALSE, FALSE, sizeof(SegfsProcess));
+	for (guint i = 0; i < scan->processes->len; i++) {
+		SegfsProcess process = *(const SegfsProcess *)scan->processes->pdata[i];
+		ProcessStat stat;
+		if (process.ipc_ns != ns->inum ||
+		    !process_stat(scanner_proc_root(ns->scanner), process.pid, &stat))
+			continue;
+		process.start = stat.start;
+		g_strlcpy(process.command, stat.command, sizeof(process.command));
+		g_array_append_val(processes, process);
+	}
+	*ret_processes = processes;
+	return 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What of a survey may be told to whom. The kernel is asked, as the one who asks. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/openat2.h>
+#include <pwd.h>
+#include <segfs/report.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "segment/autofd.h"
+#include "segment/process.h"
+
+typedef enum { SEEN_NO, SEEN_YES, SEEN_NOTHING } Seen;
+
+/*
+ * A byte of it says more than that it opens: a thread that has ended has no memory whose
+ * owner could be asked, and the empty file is open to all.
+ */
+static Seen look_as(const SegfsCaller *caller, const char *maps)
+{
+	autofd fd = SEGFS_AS(caller, open(maps, O_RDONLY | O_CLOEXEC));
+	char byte;
+
+	if (fd < 0)
+		return fd == -ESRCH || fd == -ENOENT ? SEEN_NOTHING : SEEN_NO;
+	return read(fd, &byte, 1) == 1 ? SEEN_YES : SEEN_NOTHING;
+}
+
+/* The first thread has ended; one that lives shows what it showed. */
+static bool may_see_threads(const SegfsCaller *caller, const char *process)
+{
+	g_autofree char *folder = g_strconcat(process, "/task", NULL);
+	g_autoptr(GDir) threads = g_dir_open(folder, 0, NULL);
+	Seen seen = SEEN_NOTHING;
+	const char *name;
+
+	while (threads && seen == SEEN_NOTHING && (name = g_dir_read_name(threads))) {
+		g_autofree char *maps = g_strconcat(folder, "/", name, "/maps", NULL);
+		seen = look_as(caller, maps);
+	}
+	return seen == SEEN_YES;
+}
+
+bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
+			     const SegfsProcess *process)
+{
+	ProcessStat stat;
+
+	if (!caller)
+		return true;
+	g_autofree char *folder = g_strdup_printf("%s/%d", proc_root, process->pid);
+	g_autofree char *maps = g_strconcat(folder, "/maps", NULL);
+	const Seen seen = look_as(caller, maps);
+	if (seen == SEEN_NO || (seen == SEEN_NOTHING && !may_see_threads(caller, folder)))
+		return false;
+	/* Afterwards, so that it was not asked of one that has its number by now. */
+	return process_stat(proc_root, process->pid, &stat) && stat.start == process->start;
+}
+
+char *segfs_item_evidence(const SegfsItem *item, guint n_hidden)
+{
+	if (n_hidden == 0)
+		return g_strdup(item->evidence);
+	return g_strdup_printf("held by %u %s, %u of which you may not look into",
+			       item->holders->len,
+			       item->holders->len == 1 ? "process" : "processes", n_hidden);
+}
+
+bool segfs_item_is_visible(const SegfsPosix *posix, const SegfsCaller *caller,
+			   const SegfsItem *item)
+{
+	const struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+	};
+
+	if (!caller || item->id.kind != SEGFS_POSIX || item->unlinked || !strchr(item->name, '/'))
+		return true;
+	g_autofree char *folder = g_path_get_dirname(item->name);
+	autofd fd = SEGFS_AS(
+		caller, syscall(SYS_openat2, segfs_posix_fd(posix), folder, &how, sizeof(how)));
+	return fd >= 0;
+}
+
+/* getpwuid_r(3) and getgrgid_r(3) as one. */
+typedef int (*NameGet)(guint id, char *buffer, size_t size, const char **ret_name);
+
+static int user_get(guint id, char *buffer, size_t size, const char **ret_name)
+{
+	struct passwd entry, *found = NULL;
+	const int r = getpwuid_r(id, &entry, buffer, size, &found);
+
+	*ret_name = found ? found->pw_name : NULL;
+	return r;
+}
+
+static int group_get(guint id, char *buffer, size_t size, const char **ret_name)
+{
+	struct group entry, *found = NULL;
+	const int r = getgrgid_r(id, &entry, buffer, size, &found);
+
+	*ret_name = found ? found->gr_name : NULL;
+	return r;
+}
+
+/* A group has all its members in the buffer. */
+static char *name_of(guint id, NameGet get)
+{
+	for (size_t size = 1024; size <= 1024 * 1024; size *= 4) {
+		g_autofree char *buffer = g_malloc(size);
+		const char *name;
+		const int r = get(id, buffer, size, &name);
+
+		if (r != ERANGE)
+			return r == 0 ? g_strdup(name) : NULL;
+	}
+	return NULL;
+}
+
+char *segfs_user_name(uid_t uid)
+{
+	return name_of(uid, user_get);
+}
+
+char *segfs_group_name(gid_t gid)
+{
+	return name_of(gid, group_get);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <segfs/segfs.h>
+
+/* What cells depend on besides the segment. */
+typedef struct {
+	int64_t now;                /* seconds since 1970 */
+	bool bytes;                 /* sizes as plain numbers */
+	GHashTable *users, *groups; /* names by number: asking for them takes long */
+} Table;
+
+void table_clear(Table *table);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Table, table_clear)
+
+typedef struct {
+	const char *name, *help;
+	bool is_right; /* aligned */
+	void (*write)(const Table *table, const SegfsItem *item, GString *cell);
+	/* What to sort by; false where there is none. NULL: by the cell's text. */
+	bool (*number)(const SegfsItem *item, int64_t *ret_number);
+} Column;
+
+extern const Column columns[];
+extern const guint n_columns;
+
+/* As typed, in any case; NULL: there is no such column. */
+const Column *column_find(const char *name);
+
+/* The columns of a list with commas; one that starts with "+" is added to those of before. */
+gboolean columns_parse(const char *before, const char *list, GPtrArray **ret_columns,
+		       GError **error);
+
+/* What a list of names can be, with commas; the caller's to free. */
+char *columns_names(void);
+/* The same as lines of a help text. */
+char *columns_help(void);
+
+/* Items in the order of a column; by says its name, after a "-" for the other way round. */
+gboolean table_sort(const Table *table, GPtrArray *items, const char *by, GError **error);
+
+typedef enum {
+	TABLE_ALIGNED,
+	TABLE_RAW, /* one blank between cells, and none in them */
+} TableStyle;
+
+/* Nothing that could move a terminal's cursor gets into it. */
+void table_write(const Table *table, const GPtrArray *shown, const GPtrArray *items,
+		 TableStyle style, bool headings, GString *text);
