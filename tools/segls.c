@@ -111,7 +111,6 @@ static gboolean source_open(const Options *options, Source *source, GError **err
 	const char *folder = options->shm_dir ? options->shm_dir : "/dev/shm";
 	const SegfsIpcOptions ipc_options = {.no_attach = true};
 	g_autoptr(SegfsScan) scan = NULL;
-	struct stat st;
 
 	int r = segfs_ipc_new(&ipc_options, &source->ipc);
 	if (r < 0)
@@ -120,17 +119,16 @@ static gboolean source_open(const Options *options, Source *source, GError **err
 	if (r < 0)
 		return fail(error, "%s: %s; name the folder of POSIX objects with --shm-dir",
 			    folder, g_strerror(-r));
-	if (fstat(segfs_posix_fd(source->posix), &st) < 0)
-		return fail(error, "%s: %s", folder, g_strerror(errno));
 	source->scanner = segfs_scanner_new(NULL);
-	segfs_scanner_watch(source->scanner, st.st_dev);
+	segfs_scanner_watch(source->scanner, segfs_posix_dev(source->posix));
 	source->view = segfs_view_new(&(SegfsViewOptions){
 		.scanner = source->scanner,
 		.ipc = source->ipc,
-		.posix = source->posix,
+		.takes_all = true,
 		.orphan_age = options->orphan_age,
-		.plain = st.st_dev,
+		.plain = segfs_posix_dev(source->posix),
 	});
+	segfs_view_add_posix(source->view, source->posix);
 	r = segfs_view_survey(source->view, false, &source->items);
 	if (r < 0)
 		return fail(error, "cannot list shared memory: %s", g_strerror(-r));
@@ -178,7 +176,7 @@ static gboolean list(const Options *options, GString *text, GError **error)
 		return FALSE;
 	if (options->json) {
 		g_autoptr(SegfsReport) report = segfs_report_new(NULL, source.unexamined);
-		segfs_report_add(report, source.ipc, source.posix, source.items);
+		segfs_report_add(report, source.ipc, source.items);
 		segfs_report_write(report, text);
 	} else {
 		table_write(&table, shown, source.items, options->raw ? TABLE_RAW : TABLE_ALIGNED,

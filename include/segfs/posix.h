@@ -2,17 +2,21 @@
 #pragma once
 
 #include <glib.h>
+#include <segfs/namespace.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
-/*
- * The folder that holds the POSIX objects of a mount namespace (shm_overview(7)), by
- * default /dev/shm. It is opened once: what is mounted over it later does not change it.
- */
+/* The folder that holds the POSIX objects of a mount namespace (shm_overview(7)). */
 typedef struct SegfsPosix SegfsPosix;
 
-/* Errors are those of open(2) on the folder. */
+/*
+ * By its name, such as /dev/shm. It is opened once: what is mounted over it later does not
+ * change it. Errors are those of open(2) on the folder.
+ */
 int segfs_posix_new(const char *folder, SegfsPosix **ret_posix);
+
+/* The /dev/shm on dev of a namespace's processes, reached through them each time. */
+int segfs_posix_new_of(SegfsNamespace *ns, dev_t dev, SegfsPosix **ret_posix);
 /*
  * The kernel's own tmpfs, where memory is that never had a name (memfd_create(2), shared
  * anonymous mappings): it has no folder, and is only for segfs_object_read() and
@@ -22,8 +26,11 @@ int segfs_posix_new_nameless(SegfsPosix **ret_posix);
 void segfs_posix_free(SegfsPosix *posix);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsPosix, segfs_posix_free)
 
-/* An O_RDONLY descriptor of the folder, still its own. */
-int segfs_posix_fd(const SegfsPosix *posix);
+/* A descriptor of the folder to read, the caller's to close. -ENOENT: it is gone. */
+int segfs_posix_open(const SegfsPosix *posix, int *ret_fd);
+
+/* The device that its objects are on; what is mounted inside is on others. */
+dev_t segfs_posix_dev(const SegfsPosix *posix);
 
 /*
  * What an object is, apart from its names. Where the file system and our rights allow

@@ -29,8 +29,7 @@ char *segfs_item_evidence(const SegfsItem *item, guint n_hidden);
  * May the caller list the folder in which the object is? True for what is in no subfolder,
  * and for a caller of NULL.
  */
-bool segfs_item_is_visible(const SegfsPosix *posix, const SegfsCaller *caller,
-			   const SegfsItem *item);
+bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item);
 
 /* getpwuid_r(3), getgrgid_r(3). NULL where it has no name; the caller's to free. */
 char *segfs_user_name(uid_t uid);
@@ -47,9 +46,11 @@ SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined);
 void segfs_report_free(SegfsReport *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsReport, segfs_report_free)
 
-/* One namespace: the limits of ipc, and items of SegfsItem, as from segfs_view_survey(). */
-void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsPosix *posix,
-		      const GPtrArray *items);
+/*
+ * One namespace: the limits of ipc, and items of SegfsItem, as from segfs_view_survey(). What
+ * an earlier one has told of already, such as a /dev/shm that both see, is left out.
+ */
+void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items);
 
 /* Appends the JSON of all that was added, UTF-8, one line for each segment. */
 void segfs_report_write(const SegfsReport *report, GString *text);

@@ -22,6 +22,8 @@ const char *segfs_verdict_name(SegfsVerdict verdict);
 
 typedef struct {
 	SegfsId id;
+	const SegfsPosix *posix; /* of an object the folder that it is or was in; the view's */
+	guint folder;            /* which of the view's that is, from 0 */
 	char *name;        /* path below the folder of POSIX objects, or what the memfd is called;
 			      NULL for those that have none */
 	bool unlinked;     /* has no name in sysv/ or posix/ any more */
@@ -62,9 +64,9 @@ char *segfs_item_orphan_name(const SegfsItem *item);
 typedef struct {
 	SegfsScanner *scanner;
 	SegfsIpc *ipc;
-	SegfsPosix *posix;
 	int64_t orphan_age; /* seconds that memory has not been used before it is orphaned */
 	dev_t plain;        /* see segfs_mount_ino() */
+	bool takes_all;     /* also what has no name and is held in other IPC namespaces */
 } SegfsViewOptions;
 
 /*
@@ -77,6 +79,9 @@ SegfsView *segfs_view_new(const SegfsViewOptions *options);
 void segfs_view_free(SegfsView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsView, segfs_view_free)
 
+/* One more folder of POSIX objects: the first is posix/, the second posix.2/ and so on. */
+void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix);
+
 /*
  * Everything, as SegfsItem: segments by shmid, then objects by name, then what has no name.
  * recent: see segfs_scanner_scan(). Errors are those of segfs_sysv_list() and of reading
@@ -88,13 +93,14 @@ int segfs_view_survey(SegfsView *view, bool recent, GPtrArray **ret_items);
 int segfs_view_sysv(SegfsView *view, int shmid, bool recent, SegfsItem **ret_item);
 
 /*
- * One POSIX object, by its path below the folder. -ENOENT: there is none, or it is no file.
+ * One POSIX object, by its path below that folder. -ENOENT: there is none, or it is no file.
  * Symbolic links are not followed, nor is what is mounted inside.
  */
-int segfs_view_object(SegfsView *view, const char *path, bool recent, SegfsItem **ret_item);
+int segfs_view_object(SegfsView *view, guint folder, const char *path, bool recent,
+		      SegfsItem **ret_item);
 
 /* The same by an O_PATH descriptor, still the caller's; path can be NULL. */
-int segfs_view_file(SegfsView *view, const char *path, int path_fd, bool recent,
+int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd, bool recent,
 		    SegfsItem **ret_item);
 
 /*

@@ -185,8 +185,13 @@ static gboolean make_tree(const Options *options, Tree **ret_tree, GError **erro
 static bool is_noexec(const Tree *tree)
 {
 	struct statvfs st;
+	int fd;
 
-	return fstatvfs(segfs_posix_fd(tree->space->posix), &st) == 0 && st.f_flag & ST_NOEXEC;
+	if (segfs_posix_open(space_folder(tree->space, 0), &fd) < 0)
+		return false;
+	const bool noexec = fstatvfs(fd, &st) == 0 && st.f_flag & ST_NOEXEC;
+	close(fd);
+	return noexec;
 }
 
 /* Serves until it is unmounted or told to end. */

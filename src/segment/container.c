@@ -14,10 +14,14 @@ typedef struct {
 } ScopeName;
 
 static const ScopeName scopes[] = {
-	{"docker-", ".scope", "docker"},        {"cri-containerd-", ".scope", "containerd"},
-	{"crio-conmon-", ".scope", NULL},       {"crio-", ".scope", "cri-o"},
-	{"libpod-conmon-", ".scope", NULL},     {"libpod-", ".scope", "podman"},
-	{"libpod-", "", "podman"},              {"nerdctl-", ".scope", "containerd"},
+	{"docker-", ".scope", "docker"},
+	{"cri-containerd-", ".scope", "containerd"},
+	{"crio-conmon-", ".scope", NULL},
+	{"crio-", ".scope", "cri-o"},
+	{"libpod-conmon-", ".scope", NULL},
+	{"libpod-", ".scope", "podman"},
+	{"libpod-", "", "podman"},
+	{"nerdctl-", ".scope", "containerd"},
 	{"machine-", ".scope", "systemd-nspawn"},
 	{"systemd-nspawn@", ".service", "systemd-nspawn"},
 	{"lxc.payload.", "", "lxc"},
@@ -49,8 +53,9 @@ static char *pod_of(const char *component)
 		return NULL;
 	pod += strlen("pod");
 	const char *end = strstr(pod, ".slice");
-	return *pod == '\0' || *pod == 's' ? NULL
-					   : g_strndup(pod, end ? (size_t)(end - pod) : strlen(pod));
+	return *pod == '\0' || *pod == 's'
+		       ? NULL
+		       : g_strndup(pod, end ? (size_t)(end - pod) : strlen(pod));
 }
 
 char *segfs_container_of_cgroup(const char *cgroup)

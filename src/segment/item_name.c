@@ -52,12 +52,20 @@ static char *unlinked_name(const SegfsItem *item)
 	}
 }
 
+/* "posix", "posix.2" and so on. */
+static char *folder_name(const SegfsItem *item)
+{
+	return item->folder ? g_strdup_printf("posix.%u", item->folder + 1) : g_strdup("posix");
+}
+
 char *segfs_item_orphan_name(const SegfsItem *item)
 {
 	g_autofree char *number = g_strdup_printf("%" PRIu64, item->id.number);
 
-	return flat_name(segfs_kind_name(item->id.kind),
-			 item->id.kind == SEGFS_SYSV ? number : item->name, "");
+	if (item->id.kind == SEGFS_SYSV)
+		return flat_name("sysv", number, "");
+	g_autofree char *folder = folder_name(item);
+	return flat_name(folder, item->name, "");
 }
 
 char *segfs_item_path(const SegfsItem *item)
@@ -68,5 +76,6 @@ char *segfs_item_path(const SegfsItem *item)
 	}
 	if (item->id.kind == SEGFS_SYSV)
 		return g_strdup_printf("sysv/%" PRIu64, item->id.number);
-	return g_strconcat("posix/", item->name, NULL);
+	g_autofree char *folder = folder_name(item);
+	return g_strconcat(folder, "/", item->name, NULL);
 }

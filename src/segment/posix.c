@@ -13,7 +13,8 @@
 #include "segment/autofd.h"
 
 struct SegfsPosix {
-	int fd;
+	int fd;             /* -1: it is opened each time */
+	SegfsNamespace *ns; /* NULL: the kernel's own tmpfs, where fd is -1 */
 	dev_t dev;
 	bool has_handles;
 };
@@ -23,20 +24,23 @@ typedef struct {
 	guint8 bytes[sizeof(((SegfsObject *)NULL)->handle)];
 } Handle;
 
-/* Takes fd. */
-static int posix_new(int fd, SegfsPosix **ret_posix)
+/* Takes posix. What can be learnt of the folder now stays so. */
+static int posix_init(SegfsPosix *made, SegfsPosix **ret_posix)
 {
-	g_autoptr(SegfsPosix) posix = g_new0(SegfsPosix, 1);
+	g_autoptr(SegfsPosix) posix = made;
+	autofd fd = -1;
 	SegfsObject object;
 	struct stat st;
 	int again;
 
-	posix->fd = fd;
-	if (posix->fd < 0 || fstat(posix->fd, &st) < 0)
+	int r = segfs_posix_open(posix, &fd);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
 		return -errno;
 	posix->dev = st.st_dev;
 	posix->has_handles = true;
-	int r = segfs_object_read(posix, posix->fd, &object, &st);
+	r = segfs_object_read(posix, fd, &object, &st);
 	if (r < 0)
 		return r;
 	posix->has_handles = segfs_object_open(posix, &object, &again) == 0;
@@ -46,26 +50,62 @@ static int posix_new(int fd, SegfsPosix **ret_posix)
 	return 0;
 }
 
+static SegfsPosix *posix_alloc(void)
+{
+	SegfsPosix *posix = g_new0(SegfsPosix, 1);
+
+	posix->fd = -1;
+	return posix;
+}
+
 int segfs_posix_new(const char *folder, SegfsPosix **ret_posix)
 {
-	return posix_new(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret_posix);
+	g_autoptr(SegfsPosix) posix = posix_alloc();
+
+	posix->fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (posix->fd < 0)
+		return -errno;
+	return posix_init(g_steal_pointer(&posix), ret_posix);
+}
+
+int segfs_posix_new_of(SegfsNamespace *ns, dev_t dev, SegfsPosix **ret_posix)
+{
+	SegfsPosix *posix = posix_alloc();
+
+	posix->ns = segfs_namespace_ref(ns);
+	posix->dev = dev;
+	return posix_init(posix, ret_posix);
 }
 
 int segfs_posix_new_nameless(SegfsPosix **ret_posix)
 {
-	return posix_new(memfd_create("segfs", MFD_CLOEXEC), ret_posix);
+	return posix_init(posix_alloc(), ret_posix);
 }
 
 void segfs_posix_free(SegfsPosix *posix)
 {
 	if (posix->fd >= 0)
 		close(posix->fd);
+	g_clear_pointer(&posix->ns, segfs_namespace_unref);
 	g_free(posix);
 }
 
-int segfs_posix_fd(const SegfsPosix *posix)
+int segfs_posix_open(const SegfsPosix *posix, int *ret_fd)
 {
-	return posix->fd;
+	if (posix->fd < 0 && posix->ns)
+		return segfs_namespace_open_shm(posix->ns, posix->dev, ret_fd);
+	/* Any file on the kernel's tmpfs does. Kept, others would take it for memory of ours. */
+	const int fd = posix->fd < 0 ? memfd_create("segfs", MFD_CLOEXEC)
+				     : fcntl(posix->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+dev_t segfs_posix_dev(const SegfsPosix *posix)
+{
+	return posix->dev;
 }
 
 int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
@@ -98,7 +138,11 @@ int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *r
 	if (object->handle_size == 0)
 		return -EOPNOTSUPP;
 	memcpy(handle.header.f_handle, object->handle, object->handle_size);
-	const int fd = open_by_handle_at(posix->fd, &handle.header, O_PATH | O_CLOEXEC);
+	autofd folder = -1;
+	int r = segfs_posix_open(posix, &folder);
+	if (r < 0)
+		return r == -ENOENT ? -ESTALE : r;
+	const int fd = open_by_handle_at(folder, &handle.header, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	*ret_fd = fd;
@@ -154,8 +198,13 @@ static void list_folder(const SegfsPosix *posix, int folder_fd, const char *pref
 
 int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, guint *ret_unread)
 {
-	const int fd = openat(posix->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autofd folder = -1;
+	int r = segfs_posix_open(posix, &folder);
 
+	if (r < 0)
+		return r;
+	/* Not the one that was duplicated: its position is everybody's. */
+	const int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	GArray *files = g_array_new(FALSE, FALSE, sizeof(SegfsPosixFile));
@@ -172,8 +221,12 @@ int segfs_posix_open_path(const SegfsPosix *posix, const char *path, int *ret_fd
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
 	};
-	const long fd = syscall(SYS_openat2, posix->fd, path, &how, sizeof(how));
+	autofd folder = -1;
+	int r = segfs_posix_open(posix, &folder);
 
+	if (r < 0)
+		return r;
+	const long fd = syscall(SYS_openat2, folder, path, &how, sizeof(how));
 	if (fd < 0)
 		return -errno;
 	*ret_fd = fd;

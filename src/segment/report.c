@@ -13,6 +13,8 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
+#include "segment/scan.h"
+
 #define VERSION 1 /* of the format; doc/segments.json.md says what changes it */
 
 struct SegfsReport {
@@ -23,6 +25,7 @@ struct SegfsReport {
 	GString *namespaces, *segments; /* elements of arrays, with commas between */
 	JsonGenerator *generator;
 	GHashTable *users, *groups; /* number -> name, as asking takes long */
+	GHashTable *told;           /* a set of SegfsId */
 	GHashTable *processes;      /* SegfsProcess -> Known; of one segfs_report_add() */
 };
 
@@ -53,6 +56,7 @@ SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined)
 	report->generator = json_generator_new();
 	report->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	report->groups = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	report->told = g_hash_table_new_full(id_hash, id_equal, g_free, NULL);
 	report->processes = g_hash_table_new_full(NULL, NULL, NULL, known_free);
 	return report;
 }
@@ -62,6 +66,7 @@ void segfs_report_free(SegfsReport *report)
 	g_string_free(report->namespaces, TRUE);
 	g_string_free(report->segments, TRUE);
 	g_object_unref(report->generator);
+	g_hash_table_unref(report->told);
 	g_hash_table_unref(report->users);
 	g_hash_table_unref(report->groups);
 	g_hash_table_unref(report->processes);
@@ -297,13 +302,15 @@ static void add_namespace(SegfsReport *report, SegfsIpc *ipc)
 	append(report, report->namespaces, builder);
 }
 
-void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsPosix *posix,
-		      const GPtrArray *items)
+void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items)
 {
 	add_namespace(report, ipc);
 	for (guint i = 0; i < items->len; i++) {
-		if (segfs_item_is_visible(posix, report->caller, items->pdata[i]))
-			add_item(report, ipc, items->pdata[i]);
+		const SegfsItem *item = items->pdata[i];
+		if (!g_hash_table_add(report->told, g_memdup2(&item->id, sizeof(item->id))))
+			continue;
+		if (segfs_item_is_visible(report->caller, item))
+			add_item(report, ipc, item);
 		else
 			report->n_hidden++;
 	}

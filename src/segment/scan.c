@@ -127,6 +127,28 @@ static uint64_t namespace_of(int process_fd, const char *name)
 	return number ? g_ascii_strtoull(number + 1, NULL, 10) : 0;
 }
 
+/* Of a process; where its first thread has ended, of one that lives. */
+static void find_namespaces(int process_fd, SegfsProcess *process)
+{
+	struct dirent *entry;
+
+	process->mnt_ns = namespace_of(process_fd, "ns/mnt");
+	process->ipc_ns = namespace_of(process_fd, "ns/ipc");
+	if (process->ipc_ns || errno != ENOENT)
+		return;
+	const int fd = openat(process_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *threads = fd < 0 ? NULL : fdopendir(fd);
+	while (threads && !process->ipc_ns && (entry = readdir(threads))) {
+		char ipc[64], mnt[64];
+		g_snprintf(ipc, sizeof(ipc), "task/%.16s/ns/ipc", entry->d_name);
+		g_snprintf(mnt, sizeof(mnt), "task/%.16s/ns/mnt", entry->d_name);
+		process->ipc_ns = namespace_of(process_fd, ipc);
+		process->mnt_ns = namespace_of(process_fd, mnt);
+	}
+	if (threads)
+		closedir(threads);
+}
+
 static int process_open(const Walk *walk, pid_t pid)
 {
 	char name[16];
@@ -159,10 +181,10 @@ static int find_processes(Walk *walk, bool with_mounts)
 		SegfsProcess *process = g_new0(SegfsProcess, 1);
 		process->pid = strtol(entry->d_name, NULL, 10);
 		process->uid = st.st_uid;
-		process->ipc_ns = namespace_of(fd, "ns/ipc");
-		process->mnt_ns = namespace_of(fd, "ns/mnt");
+		find_namespaces(fd, process);
 		g_ptr_array_add(walk->scan->processes, process);
-		if (with_mounts && process->mnt_ns && !g_hash_table_contains(seen, &process->mnt_ns)) {
+		if (with_mounts && process->mnt_ns &&
+		    !g_hash_table_contains(seen, &process->mnt_ns)) {
 			walk_add_mounts(walk, fd, process->mnt_ns);
 			g_hash_table_add(seen, g_memdup2(&process->mnt_ns, sizeof(uint64_t)));
 		}
@@ -171,8 +193,7 @@ static int find_processes(Walk *walk, bool with_mounts)
 	return 0;
 }
 
-static int scan_make(const char *proc_root, const GArray *watched, bool whole,
-		     SegfsScan **ret_scan)
+static int scan_make(const char *proc_root, const GArray *watched, bool whole, SegfsScan **ret_scan)
 {
 	g_autoptr(SegfsScan) scan = scan_new();
 	autofd proc_fd = open(proc_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -261,8 +282,7 @@ static void run(SegfsScanner *scanner, Shared *shared)
 static int share(SegfsScanner *scanner, Shared *shared, bool recent, SegfsScan **ret_scan)
 {
 	g_mutex_lock(&scanner->lock);
-	const bool have =
-		recent && shared->latest && g_get_monotonic_time() < shared->recent_until;
+	const bool have = recent && shared->latest && g_get_monotonic_time() < shared->recent_until;
 	/* One that has begun already may have passed by what happened just now. */
 	const guint64 wanted = have ? shared->ended : shared->begun + 1;
 	while (shared->ended < wanted) {

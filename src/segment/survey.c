@@ -24,12 +24,30 @@ SegfsView *segfs_view_new(const SegfsViewOptions *options)
 	view->options = *options;
 	g_mutex_init(&view->lock);
 	view->seen = g_hash_table_new_full(id_hash, id_equal, g_free, g_free);
+	view->folders = g_ptr_array_new();
 	return view;
+}
+
+void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix)
+{
+	g_mutex_lock(&view->lock);
+	g_ptr_array_add(view->folders, (gpointer)posix);
+	g_mutex_unlock(&view->lock);
+}
+
+/* NULL: there are not so many. */
+static const SegfsPosix *folder_of(SegfsView *view, guint index)
+{
+	g_mutex_lock(&view->lock);
+	const SegfsPosix *posix = index < view->folders->len ? view->folders->pdata[index] : NULL;
+	g_mutex_unlock(&view->lock);
+	return posix;
 }
 
 void segfs_view_free(SegfsView *view)
 {
 	g_hash_table_unref(view->seen);
+	g_ptr_array_unref(view->folders);
 	g_mutex_clear(&view->lock);
 	g_free(view);
 }
@@ -138,11 +156,14 @@ static int open_object(const SegfsPosix *posix, const char *path, const struct s
 	return steal_fd(&at);
 }
 
-static SegfsItem *item_of_object(Judge *judge, const char *path, int at, const struct stat *st)
+static SegfsItem *item_of_object(Judge *judge, guint folder, const char *path, int at,
+				 const struct stat *st)
 {
 	SegfsItem *item = item_of_stat(SEGFS_POSIX, path, st);
 	autofd fd = open_again(at);
 
+	item->folder = folder;
+	item->posix = folder_of(judge->view, folder);
 	judge_object(judge, item, fd);
 	return item;
 }
@@ -264,19 +285,27 @@ static SegfsItem *item_of_held(Judge *judge, const SegfsHeld *held)
 	return item;
 }
 
-/* Is it of this view? Of POSIX objects only those of its folder are. */
-static bool is_ours(const SegfsView *view, const SegfsHeld *held)
+/*
+ * Is it of this view? Objects are where their folder is, other memory where the first of
+ * its holders lives.
+ */
+static bool is_ours(SegfsView *view, const SegfsHeld *held, guint *ret_folder)
 {
-	struct stat st;
+	const SegfsPosix *posix;
+	const uint64_t ns = g_array_index(held->holders, SegfsHolder, 0).process->ipc_ns;
 
 	switch (held->id.kind) {
 	case SEGFS_SYSV:
 		return false; /* the kernel lists them */
 	case SEGFS_POSIX:
-		return held->deleted && fstat(segfs_posix_fd(view->options.posix), &st) == 0 &&
-		       st.st_dev == held->id.space;
+		for (guint i = 0; held->deleted && (posix = folder_of(view, i)); i++) {
+			*ret_folder = i;
+			if (segfs_posix_dev(posix) == held->id.space)
+				return true;
+		}
+		return false;
 	default:
-		return true;
+		return view->options.takes_all || ns == segfs_ipc_inum(view->options.ipc);
 	}
 }
 
@@ -296,9 +325,15 @@ static void add_nameless(Judge *judge, GPtrArray *items)
 	g_ptr_array_sort(all, held_compare);
 	for (guint i = 0; i < all->len; i++) {
 		const SegfsHeld *held = all->pdata[i];
-		SegfsItem *item = is_ours(judge->view, held) ? item_of_held(judge, held) : NULL;
-		if (item)
-			g_ptr_array_add(items, item);
+		guint folder = 0;
+		SegfsItem *item =
+			is_ours(judge->view, held, &folder) ? item_of_held(judge, held) : NULL;
+		if (!item)
+			continue;
+		item->folder = folder;
+		if (held->id.kind == SEGFS_POSIX)
+			item->posix = folder_of(judge->view, folder);
+		g_ptr_array_add(items, item);
 	}
 }
 
@@ -333,22 +368,37 @@ static gboolean is_of_no_file(gpointer key, gpointer value, gpointer data)
 	return !g_hash_table_contains(data, key);
 }
 
-static int add_objects(Judge *judge, GPtrArray *items)
+/* Of one folder. there: a set of their ids, to which they are added. */
+static int add_objects(Judge *judge, guint folder, const SegfsPosix *posix, GHashTable *there,
+		       GPtrArray *items)
 {
-	g_autoptr(GHashTable) there = g_hash_table_new(id_hash, id_equal);
 	g_autoptr(GArray) files = NULL;
 	guint unread;
 
-	int r = segfs_posix_list(judge->view->options.posix, &files, &unread);
+	int r = segfs_posix_list(posix, &files, &unread);
 	if (r < 0)
 		return r;
 	g_array_sort(files, path_compare);
 	for (guint i = 0; i < files->len; i++) {
 		const SegfsPosixFile *file = &g_array_index(files, SegfsPosixFile, i);
-		autofd at = open_object(judge->view->options.posix, file->path, &file->stat);
-		SegfsItem *item = item_of_object(judge, file->path, at, &file->stat);
+		autofd at = open_object(posix, file->path, &file->stat);
+		SegfsItem *item = item_of_object(judge, folder, file->path, at, &file->stat);
 		g_ptr_array_add(items, item);
 		g_hash_table_add(there, &item->id);
+	}
+	return 0;
+}
+
+static int add_all_objects(Judge *judge, GPtrArray *items)
+{
+	g_autoptr(GHashTable) there = g_hash_table_new(id_hash, id_equal);
+	const SegfsPosix *posix;
+
+	for (guint i = 0; (posix = folder_of(judge->view, i)); i++) {
+		int r = add_objects(judge, i, posix, there, items);
+		/* One that no process of its namespace sees any more. */
+		if (r < 0 && r != -ENOENT)
+			return r;
 	}
 	g_mutex_lock(&judge->view->lock);
 	g_hash_table_foreach_remove(judge->view->seen, is_of_no_file, there);
@@ -366,7 +416,7 @@ int segfs_view_survey(SegfsView *view, bool recent, GPtrArray **ret_items)
 	if (r == 0)
 		r = add_segments(&judge, false, items);
 	if (r == 0)
-		r = add_objects(&judge, items);
+		r = add_all_objects(&judge, items);
 	if (r < 0)
 		return r;
 	add_nameless(&judge, items);
@@ -405,17 +455,19 @@ int segfs_view_sysv(SegfsView *view, int shmid, bool recent, SegfsItem **ret_ite
 	return r;
 }
 
-int segfs_view_object(SegfsView *view, const char *path, bool recent, SegfsItem **ret_item)
+int segfs_view_object(SegfsView *view, guint folder, const char *path, bool recent,
+		      SegfsItem **ret_item)
 {
+	const SegfsPosix *posix = folder_of(view, folder);
 	autofd at = -1;
-	int r = segfs_posix_open_path(view->options.posix, path, &at);
+	int r = posix ? segfs_posix_open_path(posix, path, &at) : -ENOENT;
 
 	if (r == -ELOOP || r == -EXDEV || r == -ENOTDIR)
 		return -ENOENT;
-	return r < 0 ? r : segfs_view_file(view, path, at, recent, ret_item);
+	return r < 0 ? r : segfs_view_file(view, folder, path, at, recent, ret_item);
 }
 
-int segfs_view_file(SegfsView *view, const char *path, int path_fd, bool recent,
+int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd, bool recent,
 		    SegfsItem **ret_item)
 {
 	g_auto(Judge) judge = {};
@@ -427,7 +479,7 @@ int segfs_view_file(SegfsView *view, const char *path, int path_fd, bool recent,
 		return -ENOENT;
 	int r = judge_init(view, recent, &judge);
 	if (r == 0)
-		*ret_item = item_of_object(&judge, path, path_fd, &st);
+		*ret_item = item_of_object(&judge, folder, path, path_fd, &st);
 	return r;
 }
 
@@ -435,8 +487,9 @@ int segfs_view_file(SegfsView *view, const char *path, int path_fd, bool recent,
 static int look_again(SegfsView *view, const SegfsItem *item)
 {
 	g_autoptr(SegfsItem) now = NULL;
-	int r = item->id.kind == SEGFS_SYSV ? segfs_view_sysv(view, item->id.number, false, &now)
-					    : segfs_view_object(view, item->name, false, &now);
+	int r = item->id.kind == SEGFS_SYSV
+			? segfs_view_sysv(view, item->id.number, false, &now)
+			: segfs_view_object(view, item->folder, item->name, false, &now);
 
 	if (r < 0)
 		return r;
@@ -465,7 +518,7 @@ static int remove_segment(SegfsView *view, const SegfsCaller *caller, const Segf
 
 static int remove_object(SegfsView *view, const SegfsCaller *caller, const SegfsItem *item)
 {
-	const SegfsPosix *posix = view->options.posix;
+	const SegfsPosix *posix = item->posix;
 	g_autofree char *folder = g_path_get_dirname(item->name);
 	g_autofree char *base = g_path_get_basename(item->name);
 	struct stat st = {.st_dev = item->id.space, .st_ino = item->id.number}, now;

@@ -6,8 +6,9 @@
 /* The inside of a survey: survey.c finds the items, verdict.c judges them. */
 struct SegfsView {
 	SegfsViewOptions options;
-	GMutex lock;      /* protects seen */
-	GHashTable *seen; /* SegfsId -> SegfsProcess, of POSIX objects: a holder of it */
+	GMutex lock;        /* protects what follows */
+	GPtrArray *folders; /* SegfsPosix; only grows */
+	GHashTable *seen;   /* SegfsId -> SegfsProcess, of POSIX objects: a holder of it */
 };
 
 /* One round of judging. */

@@ -71,8 +71,7 @@ char *segfs_item_evidence(const SegfsItem *item, guint n_hidden)
 			       item->holders->len == 1 ? "process" : "processes", n_hidden);
 }
 
-bool segfs_item_is_visible(const SegfsPosix *posix, const SegfsCaller *caller,
-			   const SegfsItem *item)
+bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item)
 {
 	const struct open_how how = {
 		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
@@ -82,8 +81,10 @@ bool segfs_item_is_visible(const SegfsPosix *posix, const SegfsCaller *caller,
 	if (!caller || item->id.kind != SEGFS_POSIX || item->unlinked || !strchr(item->name, '/'))
 		return true;
 	g_autofree char *folder = g_path_get_dirname(item->name);
-	autofd fd = SEGFS_AS(
-		caller, syscall(SYS_openat2, segfs_posix_fd(posix), folder, &how, sizeof(how)));
+	autofd at = -1;
+	if (segfs_posix_open(item->posix, &at) < 0)
+		return false;
+	autofd fd = SEGFS_AS(caller, syscall(SYS_openat2, at, folder, &how, sizeof(how)));
 	return fd >= 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "segment/autofd.h"
 #include "tree/tree.h"
 
 static void readme_write(Space *space, GString *text)
@@ -96,7 +97,9 @@ static int limits_write(Space *space, const SegfsCaller *caller, GString *text)
 				       " bytes in all segments, %" PRIu64 " used\n",
 				       limits.shmall, limits.page_size, limits.pages_used);
 	}
-	if (fstatvfs(segfs_posix_fd(space->posix), &shm) == 0) {
+	const SegfsPosix *posix = space_folder(space, 0);
+	autofd fd = -1;
+	if (posix && segfs_posix_open(posix, &fd) == 0 && fstatvfs(fd, &shm) == 0) {
 		g_string_append_printf(text, "posix: %" PRIu64 " bytes, %" PRIu64 " used\n",
 				       (uint64_t)shm.f_blocks * shm.f_frsize,
 				       (uint64_t)(shm.f_blocks - shm.f_bfree) * shm.f_frsize);

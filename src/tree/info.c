@@ -99,9 +99,10 @@ static char *flat(const char *path)
 
 static bool is_visible(Space *space, const SegfsCaller *caller, const char *path)
 {
-	const SegfsItem item = {.id.kind = SEGFS_POSIX, .name = (char *)path};
+	const SegfsItem item = {
+		.id.kind = SEGFS_POSIX, .posix = space_folder(space, 0), .name = (char *)path};
 
-	return segfs_item_is_visible(space->posix, caller, &item);
+	return segfs_item_is_visible(caller, &item);
 }
 
 static int posix_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_names)
@@ -110,8 +111,9 @@ static int posix_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_
 	g_autoptr(GArray) files = NULL;
 	guint unread;
 
-	int r = segfs_posix_list(space->posix, &files, &unread);
-	for (guint i = 0; r == 0 && i < files->len; i++) {
+	const SegfsPosix *posix = space_folder(space, 0);
+	int r = posix ? segfs_posix_list(posix, &files, &unread) : 0;
+	for (guint i = 0; r == 0 && files && i < files->len; i++) {
 		const char *path = g_array_index(files, SegfsPosixFile, i).path;
 		if (is_visible(space, caller, path))
 			g_ptr_array_add(names, flat(path));
@@ -127,9 +129,11 @@ static int posix_exists(Space *space, const SegfsCaller *caller, const char *nam
 	g_autofree char *again = path ? flat(path) : NULL;
 	autofd fd = -1;
 
-	if (!path || !*path || strcmp(again, name) != 0 || !is_visible(space, caller, path))
+	const SegfsPosix *posix = space_folder(space, 0);
+	if (!posix || !path || !*path || strcmp(again, name) != 0 ||
+	    !is_visible(space, caller, path))
 		return -ENOENT;
-	return segfs_posix_open_path(space->posix, path, &fd) < 0 ? -ENOENT : 0;
+	return segfs_posix_open_path(posix, path, &fd) < 0 ? -ENOENT : 0;
 }
 
 static int posix_find_item(Space *space, const SegfsCaller *caller, const char *name,
@@ -138,7 +142,7 @@ static int posix_find_item(Space *space, const SegfsCaller *caller, const char *
 	g_autofree char *path = item_decode(name);
 	int r = posix_exists(space, caller, name);
 
-	return r < 0 ? r : segfs_view_object(space->view, path, false, ret_item);
+	return r < 0 ? r : segfs_view_object(space->view, 0, path, false, ret_item);
 }
 
 static int unlinked_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_names)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define UNLINKED "unlinked/"
@@ -37,6 +38,7 @@ static int listing_look(Listing *base, guint index, Node **ret_node, struct stat
 static void listing_close(Listing *base)
 {
 	g_ptr_array_unref(((ItemListing *)base)->items);
+	node_trim_memory();
 }
 
 static const ListingOps listing_ops = {
@@ -85,6 +87,20 @@ static bool parse_shmid(const char *text, int *ret_shmid)
 	return true;
 }
 
+/* What follows "posix-", "posix.2-" and so on; NULL: it does not begin so. */
+static const char *parse_folder(const char *name, guint *ret_folder)
+{
+	char *end;
+
+	*ret_folder = 0;
+	if (g_str_has_prefix(name, "posix-"))
+		return name + strlen("posix-");
+	if (!g_str_has_prefix(name, "posix."))
+		return NULL;
+	*ret_folder = strtoul(name + strlen("posix."), &end, 10) - 1;
+	return *end == '-' ? end + 1 : NULL;
+}
+
 /* A name that was too long to be the whole of it is found only by comparing. */
 static int find_by_name(Space *space, const char *name, SegfsItem **ret_item)
 {
@@ -107,16 +123,19 @@ static int find_by_name(Space *space, const char *name, SegfsItem **ret_item)
 int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item)
 {
 	enum { LONGEST_ESCAPE = 3 };
+	guint folder;
 	int shmid;
 
 	if (g_str_has_prefix(name, "sysv-"))
 		return parse_shmid(name + strlen("sysv-"), &shmid)
 			       ? segfs_view_sysv(space->view, shmid, true, ret_item)
 			       : -ENOENT;
-	if (!g_str_has_prefix(name, "posix-"))
+	const char *flat = parse_folder(name, &folder);
+	if (!flat)
 		return -ENOENT;
-	g_autofree char *path = item_decode(name + strlen("posix-"));
-	int r = path && *path ? segfs_view_object(space->view, path, true, ret_item) : -ENOENT;
+	g_autofree char *path = item_decode(flat);
+	int r = path && *path ? segfs_view_object(space->view, folder, path, true, ret_item)
+			      : -ENOENT;
 	if (r == 0) {
 		g_autofree char *its = segfs_item_orphan_name(*ret_item);
 		if (!strcmp(its, name))

@@ -2,6 +2,7 @@
 
 #include "tree/node.h"
 
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,13 +47,13 @@ gpointer node_new_static(Space *space, const NodeOps *ops, size_t size)
 {
 	Node *node = node_new(space, ops, size);
 
-	node->key.a = 1 + g_atomic_int_add(&space->tree->n_static, 1);
+	node->key.a = 1 + g_atomic_int_add(&space->n_static, 1);
 	return node;
 }
 
 ino_t node_static_ino(const Node *node)
 {
-	return (ino_t)UINT32_MAX << 32 | node->key.a;
+	return (ino_t)UINT32_MAX << 32 | (uint32_t)(node->space->index << 8 | node->key.a);
 }
 
 void node_static_folder_stat(const Node *node, mode_t mode, struct stat *ret_stat)
@@ -226,4 +227,13 @@ void listing_free(Listing *listing)
 		listing->ops->free(listing);
 	node_unref(listing->folder);
 	g_free(listing);
+}
+
+void node_trim_memory(void)
+{
+	/* Free memory at the end of the heap that is worth a call. */
+	enum { WORTH = 4 * 1024 * 1024 };
+
+	if (mallinfo2().fordblks > WORTH)
+		malloc_trim(0);
 }

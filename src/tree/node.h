@@ -180,6 +180,9 @@ gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags);
 void file_free(File *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_free)
 
+/* What a survey of very many took goes back to the system: call when its items are freed. */
+void node_trim_memory(void);
+
 gpointer listing_new(Node *folder, const ListingOps *ops, size_t size);
 void listing_free(Listing *listing);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listing, listing_free)

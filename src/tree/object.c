@@ -25,7 +25,7 @@ void object_leave(ObjectAt *at)
 /* depth: steps up that are left; renames that race a lookup could make a circle of parents. */
 static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 {
-	const SegfsPosix *posix = node->node.space->posix;
+	const SegfsPosix *posix = space_folder(node->node.space, node->folder);
 	autofd parent_fd = -1;
 	struct stat st;
 
@@ -42,13 +42,13 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 		*ret_fd = open_fd;
 		return 0;
 	}
-	if (parent) {
+	if (!parent)
+		r = segfs_posix_open(posix, &parent_fd);
+	else
 		r = depth ? object_fd((ObjectNode *)parent, depth - 1, &parent_fd) : -ESTALE;
-		if (r < 0)
-			return r;
-	}
-	autofd fd = openat(parent ? parent_fd : segfs_posix_fd(posix), name ? name : ".",
-			   O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (r < 0)
+		return r == -ENOENT ? -ESTALE : r;
+	autofd fd = openat(parent_fd, name ? name : ".", O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESTALE : -errno;
 	if (fstat(fd, &st) < 0)
@@ -68,12 +68,20 @@ int object_reach(Node *node, ObjectAt *ret_at)
 	return r;
 }
 
+typedef struct {
+	guint folder;
+	SegfsObject object;
+} Made;
+
 static Node *make(Space *space, const void *data)
 {
 	ObjectNode *node = node_new(space, &object_ops, sizeof(ObjectNode));
 
+	const Made *made = data;
+
 	g_mutex_init(&node->lock);
-	node->object = *(const SegfsObject *)data;
+	node->folder = made->folder;
+	node->object = made->object;
 	node->open_fd = -1;
 	return &node->node;
 }
@@ -95,12 +103,17 @@ static uint32_t rights_of(const SegfsCaller *caller, int fd)
 	return rights;
 }
 
-static NodeKey key_of(const SegfsObject *object)
+/* Of the lower half of the third number the upper has room for rights_of(). */
+#define KEY_SPACE_SHIFT 40
+
+static NodeKey key_of(const Space *space, const SegfsObject *object)
 {
 	NodeKey key = {.a = object->dev, .b = object->ino};
 
 	/* tmpfs puts the inode's generation first: an inode number can come again. */
 	memcpy(&key.c, object->handle, MIN(object->handle_size, sizeof(uint32_t)));
+	/* Two namespaces can see one file system; each reaches it through its own processes. */
+	key.c |= (uint64_t)space->index << KEY_SPACE_SHIFT;
 	return key;
 }
 
@@ -116,22 +129,23 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 		Node **ret_node, struct stat *ret_stat)
 {
 	Space *space = parent->node.space;
-	SegfsObject object;
+	const SegfsPosix *posix = space_folder(space, parent->folder);
+	Made made = {.folder = parent->folder};
 	struct stat st;
 
-	int r = segfs_object_read(space->posix, fd, &object, &st);
+	int r = segfs_object_read(posix, fd, &made.object, &st);
 	if (r < 0)
 		return r;
-	NodeKey key = key_of(&object);
+	NodeKey key = key_of(space, &made.object);
 	/* Whose FIFO it would be is settled by a lookup. */
 	if (S_ISFIFO(st.st_mode) && !caller)
 		return -EAGAIN;
 	if (S_ISFIFO(st.st_mode))
 		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
-	ObjectNode *node = (ObjectNode *)node_intern(space, &object_ops, &key, make, &object);
+	ObjectNode *node = (ObjectNode *)node_intern(space, &object_ops, &key, make, &made);
 	Node *parent_before = NULL;
 	g_mutex_lock(&node->lock);
-	if (object.handle_size == 0) {
+	if (made.object.handle_size == 0) {
 		parent_before = node->parent;
 		node->parent = node_ref(&parent->node);
 		g_free(node->name);
@@ -189,29 +203,48 @@ void object_free(Node *base)
 	g_mutex_clear(&node->lock);
 }
 
-/* The folder itself: the node of what shm_dir was when the mount was made. */
-Node *posix_folder_new(Space *space, const void *data)
+int posix_node(Space *space, guint folder, Node **ret_node)
 {
-	SegfsObject object = {};
+	const SegfsPosix *posix = space_folder(space, folder);
+	Made made = {.folder = folder};
+	autofd fd = -1;
 	struct stat st;
 
-	if (segfs_object_read(space->posix, segfs_posix_fd(space->posix), &object, &st) < 0)
-		g_warning("the folder of POSIX objects cannot be read");
-	const NodeKey key = key_of(&object);
-	return node_intern(space, &object_ops, &key, make, &object);
+	int r = posix ? segfs_posix_open(posix, &fd) : -ENOENT;
+	if (r == 0)
+		r = segfs_object_read(posix, fd, &made.object, &st);
+	if (r < 0)
+		return r;
+	const NodeKey key = key_of(space, &made.object);
+	*ret_node = node_intern(space, &object_ops, &key, make, &made);
+	return 0;
 }
 
-int posix_find(Space *space, const char *path, Node **ret_node)
+/* What shm_dir was when the mount was made. */
+Node *posix_folder_new(Space *space, const void *data)
+{
+	Node *node = NULL;
+
+	if (posix_node(space, 0, &node) < 0)
+		g_error("the folder of POSIX objects cannot be read");
+	return node;
+}
+
+int posix_find(Space *space, guint folder, const char *path, Node **ret_node)
 {
 	g_auto(GStrv) names = g_strsplit(path, "/", -1);
-	g_autoptr(Node) node = posix_folder_new(space, NULL);
+	g_autoptr(Node) node = NULL;
 	struct stat st;
+
+	int r = posix_node(space, folder, &node);
+	if (r < 0)
+		return r;
 
 	for (char **name = names; *name; name++) {
 		g_auto(ObjectAt) at = OBJECT_NOWHERE;
 		Node *found;
 
-		int r = object_reach(node, &at);
+		r = object_reach(node, &at);
 		if (r < 0)
 			return r;
 		autofd fd = openat(at.fd, *name, O_PATH | O_NOFOLLOW | O_CLOEXEC);

@@ -20,7 +20,8 @@
 typedef struct {
 	Node node;
 	Node *inner;
-	char *path; /* of a POSIX object, below the folder */
+	guint folder; /* of a POSIX object */
+	char *path;   /* and its path below it; NULL: a segment */
 } OrphanNode;
 
 static const NodeOps orphan_ops;
@@ -34,7 +35,8 @@ static int reach(const OrphanNode *node, const SegfsCaller *caller)
 		return 0;
 	int r = segfs_caller_enter(caller);
 	if (r == 0) {
-		r = segfs_posix_open_path(node->node.space->posix, node->path, &fd);
+		r = segfs_posix_open_path(space_folder(node->node.space, node->folder), node->path,
+					  &fd);
 		segfs_caller_leave();
 	}
 	return r;
@@ -150,6 +152,7 @@ static const NodeOps orphan_ops = {
 
 typedef struct {
 	Node *inner;
+	guint folder;
 	const char *path;
 } Made;
 
@@ -160,33 +163,36 @@ static Node *make(Space *space, const void *data)
 
 	node->inner = made->inner;
 	node->inner->refs++; /* node_ref() by hand: the lock is held */
+	node->folder = made->folder;
 	node->path = g_strdup(made->path);
 	return &node->node;
 }
 
-static NodeKey key_of(const SegfsItem *item)
+static NodeKey key_of(const Space *space, const SegfsItem *item)
 {
-	return (NodeKey){.a = item->id.space, .b = item->id.number, .c = 1 + item->id.kind};
+	return (NodeKey){.a = item->id.space,
+			 .b = item->id.number,
+			 .c = (uint64_t)space->index << 32 | (1 + item->id.kind)};
 }
 
 static int inner_of(Space *space, const SegfsItem *item, Node **ret_inner)
 {
 	if (item->id.kind != SEGFS_SYSV)
-		return posix_find(space, item->name, ret_inner);
+		return posix_find(space, item->folder, item->name, ret_inner);
 	*ret_inner = segment_node(space, &item->sysv);
 	return 0;
 }
 
 static int orphan_node(Space *space, const SegfsItem *item, Node **ret_node)
 {
-	const NodeKey key = key_of(item);
+	const NodeKey key = key_of(space, item);
 
 	for (;;) {
 		g_autoptr(Node) inner = NULL;
 		int r = inner_of(space, item, &inner);
 		if (r < 0)
 			return r;
-		const Made made = {inner, item->name};
+		const Made made = {inner, item->folder, item->name};
 		OrphanNode *node = (OrphanNode *)node_intern(space, &orphan_ops, &key, make, &made);
 		if (node->inner == inner) {
 			*ret_node = &node->node;
@@ -212,8 +218,8 @@ static int orphans_lookup(Node *folder, const SegfsCaller *caller, const char *n
 
 	if (r < 0)
 		return r;
-	const NodeKey key = key_of(item);
-	if (item->unlinked || !segfs_item_is_visible(folder->space->posix, caller, item) ||
+	const NodeKey key = key_of(folder->space, item);
+	if (item->unlinked || !segfs_item_is_visible(caller, item) ||
 	    (item->verdict != SEGFS_ORPHANED &&
 	     !node_is_known(folder->space->tree, &orphan_ops, &key)))
 		return -ENOENT;
@@ -241,7 +247,7 @@ static int orphans_list(Node *folder, const SegfsCaller *caller, Listing **ret_l
 	for (guint i = items->len; i-- > 0;) {
 		const SegfsItem *item = items->pdata[i];
 		if (item->unlinked || item->verdict != SEGFS_ORPHANED ||
-		    !segfs_item_is_visible(space->posix, caller, item))
+		    !segfs_item_is_visible(caller, item))
 			g_ptr_array_remove_index(items, i);
 	}
 	*ret_listing = item_listing_new(folder, &kind, items);

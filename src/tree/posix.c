@@ -125,7 +125,8 @@ static int posix_get_xattr(Node *base, const SegfsCaller *caller, const char *na
 		return r;
 	if (item_has_xattr(name)) {
 		g_autoptr(SegfsItem) item = NULL;
-		r = segfs_view_file(base->space->view, NULL, at.fd, false, &item);
+		r = segfs_view_file(base->space->view, ((ObjectNode *)base)->folder, NULL, at.fd,
+				    false, &item);
 		if (r == 0)
 			*ret_value = item_xattr(base->space, caller, item, name);
 		return r == -ENOENT ? -ENODATA : r; /* only files are judged */

@@ -6,6 +6,7 @@
 #include <segfs/report.h>
 #include <sys/statvfs.h>
 
+#include "segment/autofd.h"
 #include "tree/tree.h"
 
 /* The items share one scan; without any, another has to be asked. */
@@ -35,7 +36,7 @@ static int segments_json_answer(Space *space, const SegfsCaller *caller, GString
 	if (r < 0)
 		return r;
 	g_autoptr(SegfsReport) report = segfs_report_new(caller, unexamined);
-	segfs_report_add(report, space->ipc, space->posix, items);
+	segfs_report_add(report, space->ipc, items);
 	segfs_report_write(report, text);
 	return 0;
 }
@@ -77,8 +78,10 @@ static int numbers_get(Space *space, Numbers *ret_numbers)
 	}
 	numbers.has_limits = segfs_limits_read(space->ipc, &numbers.limits) == 0;
 	/* A tmpfs without a limit says 0. */
-	numbers.has_posix = fstatvfs(segfs_posix_fd(space->posix), &numbers.posix) == 0 &&
-			    numbers.posix.f_blocks > 0;
+	const SegfsPosix *posix = space_folder(space, 0);
+	autofd fd = -1;
+	numbers.has_posix = posix && segfs_posix_open(posix, &fd) == 0 &&
+			    fstatvfs(fd, &numbers.posix) == 0 && numbers.posix.f_blocks > 0;
 	*ret_numbers = numbers;
 	return 0;
 }

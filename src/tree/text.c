@@ -88,6 +88,8 @@ static int text_open(Node *base, const SegfsCaller *caller, int flags, File **re
 		node->write(base->space, text);
 	else
 		r = node->answer(base->space, caller, text);
+	if (node->answer)
+		node_trim_memory();
 	if (r == 0)
 		return text_file_new(base, flags, text, ret_file);
 	g_string_free(text, TRUE);

@@ -23,8 +23,10 @@ void space_unref(Space *space)
 	if (!g_atomic_ref_count_dec(&space->refs))
 		return;
 	g_clear_pointer(&space->view, segfs_view_free);
-	g_clear_pointer(&space->posix, segfs_posix_free);
+	g_ptr_array_unref(space->folders);
 	g_clear_pointer(&space->ipc, segfs_ipc_free);
+	g_clear_pointer(&space->ns, segfs_namespace_unref);
+	g_mutex_clear(&space->lock);
 	g_free(space);
 }
 
@@ -33,14 +35,32 @@ static Space *space_new(Tree *tree)
 	Space *space = g_new0(Space, 1);
 
 	g_atomic_ref_count_init(&space->refs);
+	g_mutex_init(&space->lock);
 	space->tree = tree;
+	space->folders = g_ptr_array_new_with_free_func((GDestroyNotify)segfs_posix_free);
 	return space;
+}
+
+const SegfsPosix *space_folder(Space *space, guint index)
+{
+	g_mutex_lock(&space->lock);
+	const SegfsPosix *posix = index < space->folders->len ? space->folders->pdata[index] : NULL;
+	g_mutex_unlock(&space->lock);
+	return posix;
+}
+
+void space_add_folder(Space *space, SegfsPosix *posix)
+{
+	g_mutex_lock(&space->lock);
+	g_ptr_array_add(space->folders, posix);
+	g_mutex_unlock(&space->lock);
+	segfs_view_add_posix(space->view, posix);
 }
 
 int tree_new(const TreeOptions *options, Tree **ret_tree)
 {
 	g_autoptr(Tree) tree = g_new0(Tree, 1);
-	struct stat st;
+	SegfsPosix *posix;
 
 	g_mutex_init(&tree->lock);
 	tree->nodes = node_table_new();
@@ -52,23 +72,23 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	int r = segfs_ipc_new(&options->ipc, &tree->space->ipc);
 	if (r < 0)
 		return r;
-	r = segfs_posix_new(options->shm_dir ? options->shm_dir : "/dev/shm", &tree->space->posix);
+	r = segfs_posix_new(options->shm_dir ? options->shm_dir : "/dev/shm", &posix);
 	if (r < 0)
 		return r;
-	r = segfs_posix_new_nameless(&tree->nameless);
-	if (r < 0)
-		return r;
-	if (fstat(segfs_posix_fd(tree->space->posix), &st) == 0)
-		tree->plain = st.st_dev;
+	tree->plain = segfs_posix_dev(posix);
 	tree->scanner = segfs_scanner_new(options->ipc.proc_root);
 	segfs_scanner_watch(tree->scanner, tree->plain);
 	tree->space->view = segfs_view_new(&(SegfsViewOptions){
 		.scanner = tree->scanner,
 		.ipc = tree->space->ipc,
-		.posix = tree->space->posix,
 		.orphan_age = options->orphan_age,
 		.plain = tree->plain,
+		.takes_all = true,
 	});
+	space_add_folder(tree->space, posix);
+	r = segfs_posix_new_nameless(&tree->nameless);
+	if (r < 0)
+		return r;
 	tree->root = folder_new(tree->space, root_entries, G_N_ELEMENTS(root_entries));
 	*ret_tree = g_steal_pointer(&tree);
 	return 0;

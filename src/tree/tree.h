@@ -12,7 +12,6 @@ typedef struct {
 /* The whole of a mount. */
 struct Tree {
 	time_t started;
-	gint n_static; /* nodes that node_new_static() made */
 	Node *root;
 	Space *space; /* the mount's own */
 	dev_t plain;  /* its folder of POSIX objects, see segfs_mount_ino() */
@@ -25,13 +24,17 @@ struct Tree {
 	GHashTable *known; /* a set of Node, those with lookups, also what is no longer in nodes */
 };
 
-/* What a node is of: an IPC namespace, and a folder of POSIX objects. Counted references. */
+/* What a node is of: an IPC namespace and its folders of POSIX objects. Counted references. */
 struct Space {
 	gatomicrefcount refs;
 	Tree *tree;
+	guint index;   /* 0: the mount's own */
+	gint n_static; /* nodes that node_new_static() made */
 	SegfsIpc *ipc;
-	SegfsPosix *posix;
 	SegfsView *view;
+	SegfsNamespace *ns; /* NULL: our own */
+	GMutex lock;        /* protects what follows */
+	GPtrArray *folders; /* SegfsPosix, those of view; only grows */
 };
 
 /* -ENOSYS: no SysV IPC; other errors are those of opening shm_dir. */
@@ -41,6 +44,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
 
 Space *space_ref(Space *space);
 void space_unref(Space *space);
+
+/* The folder of that number from 0, still the space's, or NULL. */
+const SegfsPosix *space_folder(Space *space, guint index);
+/* One more, which it takes. */
+void space_add_folder(Space *space, SegfsPosix *posix);
 
 /* For node.c's table; here because the tree owns it. */
 GHashTable *node_table_new(void);

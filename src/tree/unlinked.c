@@ -32,14 +32,13 @@ static int find_item(const UnlinkedNode *node, bool recent, SegfsItem **ret_item
 /* An O_PATH descriptor, and whether that is of the same memory. */
 static int reach(UnlinkedNode *node, int *ret_fd)
 {
-	const Space *space = node->object.node.space;
+	Space *space = node->object.node.space;
 	const SegfsObject *object = &node->object.object;
+	const SegfsPosix *posix = space_folder(space, node->object.folder);
 	g_autoptr(SegfsItem) item = NULL;
-	struct stat st;
 
-	const bool in_folder =
-		fstat(segfs_posix_fd(space->posix), &st) == 0 && st.st_dev == object->dev;
-	int r = segfs_object_open(in_folder ? space->posix : space->tree->nameless, object, ret_fd);
+	const bool in_folder = posix && segfs_posix_dev(posix) == object->dev;
+	int r = segfs_object_open(in_folder ? posix : space->tree->nameless, object, ret_fd);
 	if (r != -EOPNOTSUPP && r != -EPERM)
 		return r;
 	g_mutex_lock(&node->object.lock);
@@ -185,6 +184,7 @@ static const NodeOps unlinked_ops = {
 
 typedef struct {
 	SegfsObject object;
+	guint folder;
 	const char *name;
 } Made;
 
@@ -194,6 +194,7 @@ static Node *make(Space *space, const void *data)
 	const Made *made = data;
 
 	g_mutex_init(&node->object.lock);
+	node->object.folder = made->folder;
 	node->object.object = made->object;
 	node->object.open_fd = -1;
 	node->name = g_strdup(made->name);
@@ -202,10 +203,11 @@ static Node *make(Space *space, const void *data)
 
 static Node *unlinked_node(Space *space, const SegfsItem *item)
 {
-	const SegfsPosix *files =
-		item->id.kind == SEGFS_POSIX ? space->posix : space->tree->nameless;
+	const SegfsPosix *files = item->posix ? item->posix : space->tree->nameless;
 	g_autofree char *name = item_unlinked_name(item);
-	Made made = {.object = {.dev = item->id.space, .ino = item->id.number}, .name = name};
+	Made made = {.object = {.dev = item->id.space, .ino = item->id.number},
+		     .folder = item->folder,
+		     .name = name};
 	autofd fd = -1;
 	struct stat st;
 
@@ -215,6 +217,7 @@ static Node *unlinked_node(Space *space, const SegfsItem *item)
 		segfs_object_read(files, fd, &made.object, &st);
 	NodeKey key = {.a = item->id.space, .b = item->id.number};
 	memcpy(&key.c, made.object.handle, MIN(made.object.handle_size, sizeof(uint32_t)));
+	key.c |= (uint64_t)space->index << 32;
 	return node_intern(space, &unlinked_ops, &key, make, &made);
 }
 

@@ -116,7 +116,7 @@ static void *serve(void *data)
 	}
 }
 
-void hangfs(const char *folder, const char *type, uint64_t ino, bool apart)
+_Noreturn void hangfs(const char *folder, const char *type, uint64_t ino, bool apart)
 {
 	static Server server;
 	pthread_t thread;
@@ -135,12 +135,19 @@ void hangfs(const char *folder, const char *type, uint64_t ino, bool apart)
 			skip("a user may not mount here");
 		fail("mount");
 	}
+	/* Who serves a file must not have it open: neither could end before the other. */
+	const pid_t holder = apart ? fork() : 0;
+	if (holder > 0) {
+		close(server.fd);
+		snprintf(path, sizeof(path), "%s/x", folder);
+		if (open(path, O_RDWR | O_CLOEXEC) < 0)
+			fail(path);
+		ready();
+		wait_for_end();
+	}
 	if (pthread_create(&thread, NULL, serve, &server))
 		fail("thread");
-	if (apart) {
-		snprintf(path, sizeof(path), "%s/x", folder);
-		if (open(path, O_RDWR) < 0)
-			fail(path);
-	}
-	ready();
+	if (!apart)
+		ready();
+	wait_for_end();
 }

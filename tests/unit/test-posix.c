@@ -11,6 +11,17 @@
 #include "segment/autofd.h"
 #include "unit.h"
 
+/* A descriptor of the folder until the next call. */
+static int folder_fd(const SegfsPosix *posix)
+{
+	static int fd = -1;
+
+	if (fd >= 0)
+		close(fd);
+	g_assert_cmpint(segfs_posix_open(posix, &fd), ==, 0);
+	return fd;
+}
+
 /* A folder of our own in /dev/shm: nobody else's objects are touched. */
 static char *shm_folder(void)
 {
@@ -27,7 +38,7 @@ static SegfsPosix *posix_make(const char *folder)
 
 static int open_in(const SegfsPosix *posix, const char *name, int flags)
 {
-	const int fd = openat(segfs_posix_fd(posix), name, flags | O_CLOEXEC, 0640);
+	const int fd = openat(folder_fd(posix), name, flags | O_CLOEXEC, 0640);
 
 	g_assert_no_errno(fd);
 	return fd;
@@ -70,7 +81,7 @@ static void folder_is_open_for_reading(void)
 {
 	scoped_tree folder = shm_folder();
 	g_autoptr(SegfsPosix) posix = posix_make(folder);
-	const int fd = segfs_posix_fd(posix);
+	const int fd = folder_fd(posix);
 	struct stat by_fd, by_name;
 
 	g_assert_no_errno(fstat(fd, &by_fd));
@@ -85,7 +96,7 @@ static void free_closes_the_folder(void)
 {
 	scoped_tree folder = shm_folder();
 	SegfsPosix *posix = posix_make(folder);
-	const int fd = segfs_posix_fd(posix);
+	const int fd = folder_fd(posix);
 
 	segfs_posix_free(posix);
 	g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1);
@@ -125,13 +136,13 @@ static void what_is_mounted_over_it_later_changes_nothing(void)
 	struct stat before, after;
 
 	tree_write(folder, "below", "x");
-	g_assert_no_errno(fstatat(segfs_posix_fd(posix), "below", &before, 0));
+	g_assert_no_errno(fstatat(folder_fd(posix), "below", &before, 0));
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
 		g_test_skip("needs a mount namespace");
 		return;
 	}
 	g_assert_no_errno(mount("none", folder, "tmpfs", 0, NULL));
-	g_assert_no_errno(fstatat(segfs_posix_fd(posix), "below", &after, 0));
+	g_assert_no_errno(fstatat(folder_fd(posix), "below", &after, 0));
 	g_assert_cmpuint(after.st_ino, ==, before.st_ino);
 	g_assert_no_errno(umount(folder));
 }
@@ -173,7 +184,7 @@ static void an_object_opens_again_whatever_its_names_are(void)
 {
 	scoped_tree folder = shm_folder();
 	g_autoptr(SegfsPosix) posix = posix_make(folder);
-	const int dir = segfs_posix_fd(posix);
+	const int dir = folder_fd(posix);
 	int opened = -7;
 
 	if (!need_handles(posix))
@@ -198,7 +209,7 @@ static void every_kind_of_object_opens_again(void)
 	static const char *const names[] = {".", "folder", "fifo", "link", "dangling", "file"};
 	scoped_tree folder = shm_folder();
 	g_autoptr(SegfsPosix) posix = posix_make(folder);
-	const int dir = segfs_posix_fd(posix);
+	const int dir = folder_fd(posix);
 
 	if (!need_handles(posix))
 		return;
@@ -226,7 +237,7 @@ static void an_object_that_is_gone_is_estale(void)
 		return;
 	close(open_in(posix, "object", O_RDWR | O_CREAT | O_EXCL));
 	const SegfsObject object = object_of(posix, "object");
-	g_assert_no_errno(unlinkat(segfs_posix_fd(posix), "object", 0));
+	g_assert_no_errno(unlinkat(folder_fd(posix), "object", 0));
 	g_assert_cmpint(segfs_object_open(posix, &object, &opened), ==, -ESTALE);
 	/* Neither is it what has its name now. */
 	close(open_in(posix, "object", O_RDWR | O_CREAT | O_EXCL));
@@ -244,7 +255,7 @@ static void an_object_without_a_name_opens_while_it_is_held(void)
 		return;
 	int held = open_in(posix, "object", O_RDWR | O_CREAT | O_EXCL);
 	const SegfsObject object = object_of(posix, "object");
-	g_assert_no_errno(unlinkat(segfs_posix_fd(posix), "object", 0));
+	g_assert_no_errno(unlinkat(folder_fd(posix), "object", 0));
 	g_assert_cmpint(segfs_object_open(posix, &object, &opened), ==, 0);
 	assert_is_object(opened, &object);
 	close(opened);
