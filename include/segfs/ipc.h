@@ -12,6 +12,7 @@
  * threads; freed after everything that came from it.
  */
 typedef struct SegfsIpc SegfsIpc;
+struct SegfsNamespace; /* see namespace.h */
 
 typedef struct {
 	const char *proc_root; /* NULL: /proc */
@@ -23,6 +24,12 @@ typedef struct {
  * to show it (proc_sysvipc(5)).
  */
 int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc);
+
+/*
+ * Another one, which each call enters and leaves again (setns(2), CAP_SYS_ADMIN) on the
+ * thread that makes it. -ENOENT from any call: no process lives in it any more.
+ */
+int segfs_ipc_new_of(const SegfsIpcOptions *options, struct SegfsNamespace *ns, SegfsIpc **ret_ipc);
 void segfs_ipc_free(SegfsIpc *ipc);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsIpc, segfs_ipc_free)
 

@@ -66,7 +66,13 @@ typedef struct {
 	SegfsIpc *ipc;
 	int64_t orphan_age; /* seconds that memory has not been used before it is orphaned */
 	dev_t plain;        /* see segfs_mount_ino() */
-	bool takes_all;     /* also what has no name and is held in other IPC namespaces */
+	/*
+	 * Has the calling process itself the segment open, for somebody? Scans leave it out. NULL:
+	 * it never has. data: any.
+	 */
+	bool (*is_open)(int shmid, gpointer data);
+	gpointer data;
+	bool takes_all; /* also what has no name and is held in other IPC namespaces */
 } SegfsViewOptions;
 
 /*

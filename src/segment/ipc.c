@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -36,11 +37,10 @@ static bool map_files_work(void)
 	return works;
 }
 
-int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
+/* What does not depend on the namespace. */
+static SegfsIpc *ipc_alloc(const SegfsIpcOptions *options)
 {
-	g_autoptr(SegfsIpc) ipc = g_new0(SegfsIpc, 1);
-	struct shm_info info;
-	struct stat st;
+	SegfsIpc *ipc = g_new0(SegfsIpc, 1);
 
 	ipc->proc_root = g_strdup(options->proc_root ? options->proc_root : "/proc");
 	ipc->no_attach = options->no_attach;
@@ -50,6 +50,28 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 	g_mutex_init(&ipc->resident_lock);
 	ipc->makers = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 	ipc->traces = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
+	ipc->has_map_files = map_files_work();
+	return ipc;
+}
+
+static int reserve(SegfsIpc *ipc)
+{
+	void *reserved = mmap(NULL, 2 * OCCUPIED_SIZE, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (reserved == MAP_FAILED)
+		return -errno;
+	ipc->reserved = reserved;
+	ipc->occupied =
+		(void *)(((uintptr_t)reserved + OCCUPIED_SIZE - 1) & ~(OCCUPIED_SIZE - 1UL));
+	return 0;
+}
+
+int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
+{
+	g_autoptr(SegfsIpc) ipc = ipc_alloc(options);
+	struct shm_info info;
+	struct stat st;
 
 	g_autofree char *table = g_build_filename(ipc->proc_root, "sysvipc/shm", NULL);
 	if (shmctl(0, SHM_INFO, (struct shmid_ds *)&info) < 0 || access(table, R_OK) < 0)
@@ -57,17 +79,78 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 	g_autofree char *ns = g_build_filename(ipc->proc_root, "self/ns/ipc", NULL);
 	if (stat(ns, &st) == 0)
 		ipc->inum = st.st_ino;
-	ipc->has_map_files = map_files_work();
+	int r = reserve(ipc);
+	if (r == 0)
+		*ret_ipc = g_steal_pointer(&ipc);
+	return r;
+}
 
-	void *reserved = mmap(NULL, 2 * OCCUPIED_SIZE, PROT_NONE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (reserved == MAP_FAILED)
+int segfs_ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIpc **ret_ipc)
+{
+	g_autoptr(SegfsIpc) ipc = ipc_alloc(options);
+
+	ipc->ns = segfs_namespace_ref(ns);
+	ipc->inum = segfs_namespace_inum(ns);
+	int r = ipc_enter(ipc);
+	if (r < 0)
+		return r;
+	ipc_leave(ipc);
+	r = reserve(ipc);
+	if (r == 0)
+		*ret_ipc = g_steal_pointer(&ipc);
+	return r;
+}
+
+/* Where the calling thread is, if not at home. */
+static __thread SegfsIpc *entered;
+static __thread guint entered_depth;
+
+/* The namespace of the process, to come back to. */
+static int home(void)
+{
+	static gsize fd_plus_1;
+
+	if (g_once_init_enter(&fd_plus_1)) {
+		const int fd = open("/proc/thread-self/ns/ipc", O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			g_error("/proc/thread-self/ns/ipc: %s", g_strerror(errno));
+		g_once_init_leave(&fd_plus_1, (gsize)fd + 1);
+	}
+	return (int)fd_plus_1 - 1;
+}
+
+int ipc_enter(SegfsIpc *ipc)
+{
+	autofd fd = -1;
+
+	if (!ipc->ns)
+		return 0;
+	if (entered) {
+		g_assert(entered == ipc);
+		entered_depth++;
+		return 0;
+	}
+	home();
+	int r = segfs_namespace_open(ipc->ns, &fd);
+	if (r < 0)
+		return r;
+	if (setns(fd, CLONE_NEWIPC) < 0)
 		return -errno;
-	ipc->reserved = reserved;
-	ipc->occupied =
-		(void *)(((uintptr_t)reserved + OCCUPIED_SIZE - 1) & ~(OCCUPIED_SIZE - 1UL));
-	*ret_ipc = g_steal_pointer(&ipc);
+	entered = ipc;
+	entered_depth = 1;
 	return 0;
+}
+
+void ipc_leave(SegfsIpc *ipc)
+{
+	const int error = errno;
+
+	if (!ipc->ns || --entered_depth > 0)
+		return;
+	entered = NULL;
+	if (setns(home(), CLONE_NEWIPC) < 0)
+		g_error("cannot leave an IPC namespace: %s", g_strerror(errno));
+	errno = error;
 }
 
 void segfs_ipc_free(SegfsIpc *ipc)
@@ -80,6 +163,7 @@ void segfs_ipc_free(SegfsIpc *ipc)
 	g_mutex_clear(&ipc->resident_lock);
 	g_mutex_clear(&ipc->makers_lock);
 	g_mutex_clear(&ipc->lock);
+	g_clear_pointer(&ipc->ns, segfs_namespace_unref);
 	g_free(ipc->proc_root);
 	g_free(ipc);
 }
@@ -167,7 +251,10 @@ int ipc_attach(SegfsIpc *ipc, int shmid, int flags, bool hold, AttachSeen seen, 
 	       void **ret_address)
 {
 	int r;
+	IPC_SCOPE(ipc, r);
 
+	if (r < 0)
+		return r;
 	g_mutex_lock(&ipc->lock);
 	ipc->attaches++;
 	Trace *trace = trace_begin(ipc, shmid, &r);
@@ -195,10 +282,12 @@ out:
 void ipc_detach(SegfsIpc *ipc, int shmid, void *address)
 {
 	int r;
+	IPC_SCOPE(ipc, r);
 
 	g_mutex_lock(&ipc->lock);
 	ipc->attaches++;
-	Trace *trace = trace_begin(ipc, shmid, &r);
+	/* Where the namespace is gone, so is the segment. */
+	Trace *trace = r == 0 ? trace_begin(ipc, shmid, &r) : NULL;
 	shmdt(address);
 	if (trace) {
 		trace->held--;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <segfs/ipc.h>
+#include <segfs/namespace.h>
 #include <segfs/sysv.h>
 #include <sys/shm.h>
 
@@ -15,6 +16,7 @@
  * same second as ours shows as before it in atime; lpid and nattch are exact.
  */
 struct SegfsIpc {
+	SegfsNamespace *ns; /* NULL: that of this process */
 	char *proc_root;
 	bool no_attach;
 	bool has_map_files; /* may we open what others have mapped? */
@@ -74,6 +76,26 @@ void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);
 
 /* IPC_STAT or SHM_STAT_ANY, unmasked. */
 int sysv_stat_raw(int shmid, SegfsSysv *ret_segment);
+
+/*
+ * Every function that asks the kernel about segments does so between these: there the
+ * calling thread is in ipc's namespace. Calls nest. -ENOENT: it is gone. Not while acting
+ * as somebody else, who may not enter it.
+ */
+int ipc_enter(SegfsIpc *ipc);
+/* Back. Keeps errno. Ends the process if that is refused: no thread stays in there. */
+void ipc_leave(SegfsIpc *ipc);
+
+static inline void ipc_leave_at(SegfsIpc **ipc)
+{
+	if (*ipc)
+		ipc_leave(*ipc);
+}
+
+/* Enters until the end of the scope; result is 0 or an error, and then nothing was entered. */
+#define IPC_SCOPE(ipc, result)                                                                     \
+	__attribute__((cleanup(ipc_leave_at))) SegfsIpc *ipc_scope_ =                              \
+		(((result) = ipc_enter(ipc)) == 0 ? (ipc) : NULL)
 
 /*
  * Attaches and, where hold is false, detaches again; between calls seen(address, data)

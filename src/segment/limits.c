@@ -5,11 +5,17 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
+#include "segment/ipc.h"
+
 int segfs_limits_read(SegfsIpc *ipc, SegfsLimits *ret_limits)
 {
 	struct shminfo info;
 	struct shm_info used;
+	int r;
+	IPC_SCOPE(ipc, r);
 
+	if (r < 0)
+		return r;
 	if (shmctl(0, IPC_INFO, (struct shmid_ds *)&info) < 0 ||
 	    shmctl(0, SHM_INFO, (struct shmid_ds *)&used) < 0)
 		return -errno;

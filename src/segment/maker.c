@@ -22,6 +22,11 @@ static gboolean is_gone(gpointer key, gpointer value, gpointer data)
 
 void ipc_remember(SegfsIpc *ipc, const Maker *maker)
 {
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return;
 	g_mutex_lock(&ipc->makers_lock);
 	const Maker *before = g_hash_table_lookup(ipc->makers, &maker->segment.shmid);
 	if (!before || !segfs_sysv_same(&before->segment, &maker->segment)) {

@@ -119,7 +119,7 @@ int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv 
 	g_autoptr(SegfsMemory) memory = g_new0(SegfsMemory, 1);
 	SegfsSysv now;
 	struct statfs fs;
-	int mount_id;
+	int mount_id, r;
 
 	g_atomic_ref_count_init(&memory->refs);
 	g_mutex_init(&memory->lock);
@@ -128,7 +128,10 @@ int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv 
 	memory->size = segment->size;
 	memory->fd = -1;
 
-	int r = open_fd(ipc, segment, &memory->fd);
+	IPC_SCOPE(ipc, r);
+	if (r < 0)
+		return r;
+	r = open_fd(ipc, segment, &memory->fd);
 	if (r == -EPERM || r == -EACCES)
 		r = attach_as(ipc, caller, segment, write, &memory->attached);
 	/* The id could have been given to another segment between the question and the answer. */

@@ -160,7 +160,7 @@ static int table_read(const SegfsIpc *ipc, GArray *segments)
 static int table_read_undisturbed(SegfsIpc *ipc, GArray *segments)
 {
 	enum { TRIES = 3 };
-	int r = 0;
+	int r;
 
 	g_mutex_lock(&ipc->lock);
 	for (int i = 0; i < TRIES; i++) {
@@ -179,8 +179,12 @@ static int table_read_undisturbed(SegfsIpc *ipc, GArray *segments)
 int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments)
 {
 	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(SegfsSysv));
+	int r;
+	IPC_SCOPE(ipc, r);
 
-	int r = table_read_undisturbed(ipc, segments);
+	if (r < 0)
+		return r;
+	r = table_read_undisturbed(ipc, segments);
 	for (guint i = 0; i < segments->len; i++)
 		ipc_mask(ipc, &g_array_index(segments, SegfsSysv, i));
 	g_mutex_unlock(&ipc->lock);
@@ -215,8 +219,13 @@ int sysv_stat_raw(int shmid, SegfsSysv *ret_segment)
 
 int segfs_sysv_stat(SegfsIpc *ipc, int shmid, SegfsSysv *ret_segment)
 {
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
 	g_mutex_lock(&ipc->lock);
-	int r = sysv_stat_raw(shmid, ret_segment);
+	r = sysv_stat_raw(shmid, ret_segment);
 	if (r == 0)
 		ipc_mask(ipc, ret_segment);
 	g_mutex_unlock(&ipc->lock);
@@ -282,6 +291,11 @@ void segfs_sysv_resident_changed(SegfsIpc *ipc)
 
 int segfs_sysv_by_key(SegfsIpc *ipc, key_t key, int *ret_shmid)
 {
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
 	if (key == IPC_PRIVATE)
 		return -ENOENT;
 	const int shmid = shmget(key, 0, 0);
@@ -312,12 +326,16 @@ static int may_attach_by_other_calls(const SegfsSysv *segment, bool write)
 int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
 			  bool write)
 {
-	const bool attach = ipc_attach_is_safe(ipc, segment);
 	SegfsSysv now;
+	int r;
+	IPC_SCOPE(ipc, r);
 
+	if (r < 0)
+		return r;
+	const bool attach = ipc_attach_is_safe(ipc, segment);
 	g_mutex_lock(&ipc->lock);
 	ipc->attaches++; /* for the blink of the call the kernel counts one */
-	int r = segfs_caller_enter(caller);
+	r = segfs_caller_enter(caller);
 	if (r == 0) {
 		if (!attach) {
 			r = may_attach_by_other_calls(segment, write);
@@ -347,6 +365,11 @@ bool segfs_sysv_same(const SegfsSysv *a, const SegfsSysv *b)
 int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint64_t size,
 		      mode_t mode, int *ret_shmid)
 {
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
 	const long shmid =
 		SEGFS_AS(caller, shmget(key, size, IPC_CREAT | IPC_EXCL | (mode & 0777)));
 
@@ -372,15 +395,21 @@ static int changed(long r)
 
 int segfs_sysv_remove(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 {
-	return changed(SEGFS_AS(caller, shmctl(shmid, IPC_RMID, NULL)));
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	return r < 0 ? r : changed(SEGFS_AS(caller, shmctl(shmid, IPC_RMID, NULL)));
 }
 
 int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t uid, gid_t gid,
 		   mode_t mode)
 {
 	SegfsSysv now;
-	int r = segfs_sysv_stat(ipc, shmid, &now);
+	int r;
+	IPC_SCOPE(ipc, r);
 
+	if (r == 0)
+		r = segfs_sysv_stat(ipc, shmid, &now);
 	if (r < 0)
 		return r;
 	struct shmid_ds ds = {
@@ -425,8 +454,11 @@ static int may_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 
 int segfs_sysv_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, bool lock)
 {
-	int r = lock ? may_lock(ipc, caller, shmid) : 0;
+	int r;
+	IPC_SCOPE(ipc, r);
 
+	if (r == 0 && lock)
+		r = may_lock(ipc, caller, shmid);
 	if (r < 0)
 		return r;
 	return changed(SEGFS_AS(caller, shmctl(shmid, lock ? SHM_LOCK : SHM_UNLOCK, NULL)));

@@ -182,6 +182,13 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 		judge_held_segment(item, evidence);
 		return;
 	}
+	if (judge->view->options.is_open &&
+	    judge->view->options.is_open(segment->shmid, judge->view->options.data)) {
+		g_string_append(evidence,
+				"open through this mount, by no process that could be found");
+		conclude(item, SEGFS_IN_USE, evidence);
+		return;
+	}
 	/* Who cannot be examined may hold it through a segfs mount: the last question below. */
 	const bool uncertain =
 		segfs_scan_has_mounts(judge->scan) && segfs_scan_unexamined(judge->scan) > 0;

@@ -89,14 +89,16 @@ Node *node_intern(Space *space, const NodeOps *ops, const NodeKey *key, NodeMake
 	return node;
 }
 
-bool node_is_known(Tree *tree, const NodeOps *ops, const NodeKey *key)
+Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key)
 {
 	const Node wanted = {.ops = ops, .key = *key};
 
 	g_mutex_lock(&tree->lock);
-	const bool known = g_hash_table_contains(tree->nodes, &wanted);
+	Node *node = g_hash_table_lookup(tree->nodes, &wanted);
+	if (node)
+		node->refs++;
 	g_mutex_unlock(&tree->lock);
-	return known;
+	return node;
 }
 
 /* Call with the lock held. */

@@ -159,8 +159,8 @@ typedef Node *(*NodeMake)(Space *space, const void *data);
 Node *node_intern(Space *space, const NodeOps *ops, const NodeKey *key, NodeMake make,
 		  const void *data);
 
-/* Is there a node that stands for key? */
-bool node_is_known(Tree *tree, const NodeOps *ops, const NodeKey *key);
+/* The node that stands for key, with a reference for the caller, or NULL. */
+Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key);
 
 /* From here on node is what lookups of key find; what they found before lives on unnamed. */
 void node_rekey(Node *node, const NodeKey *key);

@@ -219,9 +219,9 @@ static int orphans_lookup(Node *folder, const SegfsCaller *caller, const char *n
 	if (r < 0)
 		return r;
 	const NodeKey key = key_of(folder->space, item);
+	g_autoptr(Node) known = node_find(folder->space->tree, &orphan_ops, &key);
 	if (item->unlinked || !segfs_item_is_visible(caller, item) ||
-	    (item->verdict != SEGFS_ORPHANED &&
-	     !node_is_known(folder->space->tree, &orphan_ops, &key)))
+	    (item->verdict != SEGFS_ORPHANED && !known))
 		return -ENOENT;
 	return orphan_node(folder->space, item, ret_node);
 }

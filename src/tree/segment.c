@@ -206,6 +206,20 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 	return change->has_times ? -EPERM : 0;
 }
 
+bool segment_is_open(Space *space, int shmid)
+{
+	const NodeKey key = key_of(space, shmid);
+	g_autoptr(Node) found = node_find(space->tree, &segment_ops, &key);
+	SegmentNode *node = (SegmentNode *)found;
+
+	if (!node)
+		return false;
+	g_mutex_lock(&node->lock);
+	const bool is_open = node->n_open > 0;
+	g_mutex_unlock(&node->lock);
+	return is_open;
+}
+
 int segment_remove(Space *space, const SegfsCaller *caller, int shmid)
 {
 	int r = segfs_sysv_remove(space->ipc, caller, shmid);

@@ -45,6 +45,9 @@ void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory 
 /* As struct stat shows a segment (design 1.2). */
 void segment_stat(const Space *space, const SegfsSysv *segment, struct stat *ret_stat);
 
+/* Has anybody it open through us? */
+bool segment_is_open(Space *space, int shmid);
+
 /* Removes it as the caller, by IPC_RMID. */
 int segment_remove(Space *space, const SegfsCaller *caller, int shmid);
 

@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+#include "tree/segment.h"
+
 static const FolderEntry root_entries[] = {
 	{"orphans", orphans_folder_new, NULL}, {"unlinked", unlinked_folder_new, NULL},
 	{"info", info_folder_new, NULL},       {"README", readme_new, NULL},
@@ -57,6 +59,11 @@ void space_add_folder(Space *space, SegfsPosix *posix)
 	segfs_view_add_posix(space->view, posix);
 }
 
+static bool is_open(int shmid, gpointer space)
+{
+	return segment_is_open(space, shmid);
+}
+
 int tree_new(const TreeOptions *options, Tree **ret_tree)
 {
 	g_autoptr(Tree) tree = g_new0(Tree, 1);
@@ -84,6 +91,8 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 		.orphan_age = options->orphan_age,
 		.plain = tree->plain,
 		.takes_all = true,
+		.is_open = is_open,
+		.data = tree->space,
 	});
 	space_add_folder(tree->space, posix);
 	r = segfs_posix_new_nameless(&tree->nameless);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -140,7 +141,8 @@ _Noreturn void hangfs(const char *folder, const char *type, uint64_t ino, bool a
 	if (holder > 0) {
 		close(server.fd);
 		snprintf(path, sizeof(path), "%s/x", folder);
-		if (open(path, O_RDWR | O_CLOEXEC) < 0)
+		const int fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0 || mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
 			fail(path);
 		ready();
 		wait_for_end();

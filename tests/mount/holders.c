@@ -28,7 +28,7 @@
  *   sameino DIR INO                 makes files in DIR until one has that number, and maps it
  *   hangfs DIR TYPE [INO [apart]]   serves a file DIR/x until somebody reads it: from then on
  *                                   answers nothing, and says "hangs"; apart: as a user, who
- *                                   has the file open
+ *                                   has the file open and mapped
  *   hang PATH SHMID                 one thread waits for a page of PATH, another for the first,
  *                                   SHMID attached
  *

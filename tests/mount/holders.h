@@ -18,6 +18,7 @@ int mount_tmpfs(const char *folder);
 
 /*
  * Serves a file system of type with one file, x, whose inode number is ino. apart: mounted
- * by a user in namespaces of their own, where this process holds x open and a child serves.
+ * by a user in namespaces of their own, where this process has x open and mapped, and a child
+ * serves.
  */
 _Noreturn void hangfs(const char *folder, const char *type, uint64_t ino, bool apart);
