@@ -35,7 +35,10 @@ typedef struct {
 	pid_t pid;       /* that process */
 } SegfsNamespaceShm;
 
-/* An array of SegfsNamespaceShm that the caller unrefs. -ENOENT as above. */
+/*
+ * An array of SegfsNamespaceShm that the caller unrefs. -ENOENT as above. May be as old as
+ * segfs_scanner_scan() says of recent.
+ */
 int segfs_namespace_shm(SegfsNamespace *ns, GArray **ret_shm);
 
 /* A descriptor of the one on dev, the caller's to close. -ENOENT: no process sees it now. */

@@ -28,6 +28,10 @@ typedef struct {
 	uint64_t number; /* of SEGFS_SYSV the shmid, else st_ino */
 } SegfsId;
 
+/* For hash tables of them. */
+guint segfs_id_hash(gconstpointer id);
+gboolean segfs_id_equal(gconstpointer a, gconstpointer b);
+
 /* Lives as long as its scan. */
 typedef struct {
 	pid_t pid;
@@ -111,6 +115,9 @@ const GPtrArray *segfs_scan_processes(const SegfsScan *scan);
  * plain, the mount's own folder, the one they have there.
  */
 uint64_t segfs_mount_ino(const SegfsId *id, dev_t plain);
+
+/* When it started, in seconds since 1970. */
+int64_t segfs_process_started(const SegfsProcess *process);
 
 /*
  * The process's command line, with blanks between its arguments, and its cgroup

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,14 +100,12 @@ static void on_started(const char *way, void *data)
 }
 
 /* Passthrough takes CAP_SYS_ADMIN in the first user namespace, whose map is everybody. */
-static const char *why_no_passthrough(const Options *options)
+static const char *why_not_privileged(void)
 {
 	g_auto(SegfsCaller) self = {};
 	g_autofree char *map = NULL;
 	unsigned long inside, outside, length;
 
-	if (options->no_passthrough)
-		return "through the daemon: -o no_passthrough";
 	segfs_caller_self(&self);
 	if (!(self.caps & 1ULL << CAPABILITY_SYS_ADMIN) ||
 	    !g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) ||
@@ -114,6 +113,12 @@ static const char *why_no_passthrough(const Options *options)
 	    length != UINT32_MAX)
 		return "through the daemon: native ones need CAP_SYS_ADMIN (root)";
 	return NULL;
+}
+
+static const char *why_no_passthrough(const Options *options)
+{
+	return options->no_passthrough ? "through the daemon: -o no_passthrough"
+				       : why_not_privileged();
 }
 
 /* libfuse and fusermount3 say on stderr why they could not mount; that is caught here. */
@@ -166,8 +171,42 @@ static gboolean check_device(GError **error)
 					   "install the package fuse3");
 }
 
-static gboolean make_tree(const Options *options, Tree **ret_tree, GError **error)
+/*
+ * -o ipcns: the whole process goes to that IPC namespace before it has threads, and takes
+ * the /dev/shm of the process that was named.
+ */
+static gboolean enter_namespace(Options *options, GError **error)
 {
+	g_autofree char *path = NULL;
+	unsigned long pid;
+	char rest;
+
+	if (!options->ipcns)
+		return TRUE;
+	if (sscanf(options->ipcns, "%lu%c", &pid, &rest) == 1)
+		path = g_strdup_printf("/proc/%lu/ns/ipc", pid);
+	else
+		path = g_strdup(options->ipcns);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const int r = fd < 0 ? -1 : setns(fd, CLONE_NEWIPC);
+	const int failed = errno;
+	if (fd >= 0)
+		close(fd);
+	if (r < 0)
+		return segfs_error(
+			error,
+			"-o ipcns=%s: %s; name a process, or /proc/PID/ns/ipc of one, as "
+			"root",
+			options->ipcns, g_strerror(failed));
+	if (!options->tree.shm_dir && sscanf(path, "/proc/%lu/", &pid) == 1)
+		options->tree.shm_dir = g_strdup_printf("/proc/%lu/root/dev/shm", pid);
+	return TRUE;
+}
+
+static gboolean make_tree(Options *options, Tree **ret_tree, GError **error)
+{
+	/* As root of the host: others may not enter namespaces. */
+	options->tree.no_namespaces |= why_not_privileged() != NULL;
 	int r = tree_new(&options->tree, ret_tree);
 
 	if (r == -ENOSYS)
@@ -195,12 +234,13 @@ static bool is_noexec(const Tree *tree)
 }
 
 /* Serves until it is unmounted or told to end. */
-static gboolean serve(const Options *options, const char *mountpoint, Start *start, GError **error)
+static gboolean serve(Options *options, const char *mountpoint, Start *start, GError **error)
 {
 	g_autoptr(Tree) tree = NULL;
 
 	start->why = why_no_passthrough(options);
-	if (!check_device(error) || !make_tree(options, &tree, error))
+	if (!check_device(error) || !enter_namespace(options, error) ||
+	    !make_tree(options, &tree, error))
 		return FALSE;
 	Mount mount = {
 		.tree = tree,

@@ -15,6 +15,8 @@
 	"  shm_dir=DIR      the folder of POSIX objects (default /dev/shm)\n"                      \
 	"  orphan_age=N     seconds without use before a segment is orphaned (default 60)\n"       \
 	"  max_threads=N    threads that answer at one time (default 10)\n"                        \
+	"  nons             without ns/, the other IPC namespaces of the host\n"                   \
+	"  ipcns=PID        the IPC namespace and /dev/shm of that process; or /proc/PID/ns/ipc\n" \
 	"  noattach         never attach a segment: what cannot be opened without is EBUSY\n"      \
 	"  no_passthrough   all reads and writes through the daemon; no shared mmap\n"             \
 	"and those of mount(8) that concern the kernel (nosuid, nodev, noexec, noatime ...).\n"    \
@@ -72,6 +74,17 @@ static void take_no_passthrough(Options *options, const char *name, const char *
 	options->no_passthrough = true;
 }
 
+static void take_nons(Options *options, const char *name, const char *value)
+{
+	options->tree.no_namespaces = true;
+}
+
+static void take_ipcns(Options *options, const char *name, const char *value)
+{
+	g_free(options->ipcns);
+	options->ipcns = g_strdup(value);
+}
+
 static void take_max_threads(Options *options, const char *name, const char *value)
 {
 	guint64 n;
@@ -114,6 +127,8 @@ static const Word words[] = {
 	{"shm_dir=", take_shm_dir},
 	{"max_threads=", take_max_threads},
 	{"orphan_age=", take_orphan_age},
+	{"nons", take_nons},
+	{"ipcns=", take_ipcns},
 };
 
 static gboolean take_word(Options *options, const char *given, GError **error)
@@ -198,5 +213,6 @@ void options_clear(Options *options)
 		g_string_free(options->kernel, TRUE);
 	g_free((char *)options->tree.shm_dir);
 	g_free(options->mountpoint);
+	g_free(options->ipcns);
 	*options = (Options){};
 }

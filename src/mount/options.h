@@ -13,6 +13,7 @@ typedef struct {
 	TreeOptions tree;
 	GString *kernel;  /* what the kernel and libfuse are to be told, by commas */
 	char *mountpoint; /* as given */
+	char *ipcns;      /* as given; NULL: our own */
 } Options;
 
 /* What is left to do once the command line has been read. */

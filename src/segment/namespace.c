@@ -75,13 +75,13 @@ static void saw_shm(SegfsNamespace *ns, const SegfsProcess *process, dev_t dev)
 	g_array_append_val(ns->shm, seen);
 }
 
-/* Who lives in it now. Call with the lock held. */
-static int refresh(SegfsNamespace *ns)
+/* Who lives in it. Call with the lock held. */
+static int refresh(SegfsNamespace *ns, bool recent)
 {
 	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
 	g_autoptr(SegfsScan) scan = NULL;
 
-	int r = scanner_processes(ns->scanner, false, &scan);
+	int r = scanner_processes(ns->scanner, recent, &scan);
 	if (r < 0)
 		return r;
 	ns->pid = 0;
@@ -108,7 +108,10 @@ int segfs_namespace_new(SegfsScanner *scanner, uint64_t inum, SegfsNamespace **r
 	ns->scanner = scanner;
 	ns->inum = inum;
 	ns->shm = g_array_new(FALSE, FALSE, sizeof(SegfsNamespaceShm));
-	int r = refresh(ns);
+	/* Many are looked up after one listing. */
+	int r = refresh(ns, true);
+	if (r == -ENOENT)
+		r = refresh(ns, false);
 	if (r == 0)
 		*ret_ns = g_steal_pointer(&ns);
 	return r;
@@ -138,7 +141,7 @@ int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd)
 {
 	g_mutex_lock(&ns->lock);
 	int r = open_of(ns, ns->pid, ret_fd);
-	if (r == -ENOENT && (r = refresh(ns)) == 0)
+	if (r == -ENOENT && (r = refresh(ns, false)) == 0)
 		r = open_of(ns, ns->pid, ret_fd);
 	g_mutex_unlock(&ns->lock);
 	return r;
@@ -147,7 +150,7 @@ int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd)
 int segfs_namespace_shm(SegfsNamespace *ns, GArray **ret_shm)
 {
 	g_mutex_lock(&ns->lock);
-	int r = refresh(ns);
+	int r = refresh(ns, true);
 	if (r == 0)
 		*ret_shm = g_array_copy(ns->shm);
 	g_mutex_unlock(&ns->lock);
@@ -169,7 +172,7 @@ int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 {
 	g_mutex_lock(&ns->lock);
 	int r = open_shm(ns, dev, ret_fd);
-	if (r < 0 && (r = refresh(ns)) == 0)
+	if (r < 0 && (r = refresh(ns, false)) == 0)
 		r = open_shm(ns, dev, ret_fd);
 	g_mutex_unlock(&ns->lock);
 	return r;

@@ -122,6 +122,11 @@ static char *ask(const char *proc_root, const SegfsProcess *process, const char 
 	return g_steal_pointer(&text);
 }
 
+int64_t segfs_process_started(const SegfsProcess *process)
+{
+	return process_started(process->start);
+}
+
 char *segfs_process_command_line(const char *proc_root, const SegfsProcess *process)
 {
 	gsize size;

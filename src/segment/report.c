@@ -56,7 +56,7 @@ SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined)
 	report->generator = json_generator_new();
 	report->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	report->groups = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-	report->told = g_hash_table_new_full(id_hash, id_equal, g_free, NULL);
+	report->told = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
 	report->processes = g_hash_table_new_full(NULL, NULL, NULL, known_free);
 	return report;
 }

@@ -34,7 +34,7 @@ struct SegfsScanner {
 	Shared whole, processes;
 };
 
-guint id_hash(gconstpointer pointer)
+guint segfs_id_hash(gconstpointer pointer)
 {
 	const SegfsId *id = pointer;
 	const uint64_t mixed = (id->space * 31 + id->number) * 31 + id->kind;
@@ -42,7 +42,7 @@ guint id_hash(gconstpointer pointer)
 	return (guint)(mixed ^ mixed >> 32);
 }
 
-gboolean id_equal(gconstpointer a, gconstpointer b)
+gboolean segfs_id_equal(gconstpointer a, gconstpointer b)
 {
 	const SegfsId *x = a, *y = b;
 
@@ -64,8 +64,8 @@ static SegfsScan *scan_new(void)
 
 	g_atomic_ref_count_init(&scan->refs);
 	scan->processes = g_ptr_array_new_with_free_func(g_free);
-	scan->held = g_hash_table_new_full(id_hash, id_equal, NULL, held_free);
-	scan->mounted = g_hash_table_new_full(id_hash, id_equal, NULL, held_free);
+	scan->held = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
+	scan->mounted = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
 	scan->shm = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	return scan;
 }

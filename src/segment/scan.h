@@ -60,10 +60,6 @@ const char *scanner_proc_root(const SegfsScanner *scanner);
 /* scan_mounts.c: the device that a process has on its /dev/shm; false where none. */
 bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev);
 
-/* Of SegfsId. */
-guint id_hash(gconstpointer id);
-gboolean id_equal(gconstpointer a, gconstpointer b);
-
 /* scan.c: one more mapping or descriptor of memory. */
 SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, const char *name,
 		      size_t name_length, const SegfsProcess *process);

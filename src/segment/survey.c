@@ -23,7 +23,7 @@ SegfsView *segfs_view_new(const SegfsViewOptions *options)
 
 	view->options = *options;
 	g_mutex_init(&view->lock);
-	view->seen = g_hash_table_new_full(id_hash, id_equal, g_free, g_free);
+	view->seen = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, g_free);
 	view->folders = g_ptr_array_new();
 	return view;
 }
@@ -391,7 +391,7 @@ static int add_objects(Judge *judge, guint folder, const SegfsPosix *posix, GHas
 
 static int add_all_objects(Judge *judge, GPtrArray *items)
 {
-	g_autoptr(GHashTable) there = g_hash_table_new(id_hash, id_equal);
+	g_autoptr(GHashTable) there = g_hash_table_new(segfs_id_hash, segfs_id_equal);
 	const SegfsPosix *posix;
 
 	for (guint i = 0; (posix = folder_of(judge->view, i)); i++) {

@@ -342,9 +342,10 @@ static const FolderEntry entries[] = {
 	{"sysv", kind_folder_new, &sysv_kind},
 	{"posix", kind_folder_new, &posix_kind},
 	{"unlinked", kind_folder_new, &unlinked_kind},
+	{"namespace", namespace_info_new, NULL}, /* the last: of our own there is none */
 };
 
 Node *info_folder_new(Space *space, const void *data)
 {
-	return folder_new(space, entries, G_N_ELEMENTS(entries));
+	return folder_new(space, entries, G_N_ELEMENTS(entries) - (space->ns ? 0 : 1));
 }

@@ -35,5 +35,8 @@ GBytes *item_xattr(Space *space, const SegfsCaller *caller, const SegfsItem *ite
 /* Adds both names to names, as listxattr(2) has them. */
 void item_list_xattr(GString *names);
 
+/* namespace_info.c */
+Node *namespace_info_new(Space *space, const void *data);
+
 /* info_text.c: all that is known of item, as text. */
 void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, GString *text);

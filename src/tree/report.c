@@ -9,13 +9,16 @@
 #include "segment/autofd.h"
 #include "tree/tree.h"
 
-/* The items share one scan; without any, another has to be asked. */
-static int survey(Space *space, GPtrArray **ret_items, guint *ret_unexamined)
+/*
+ * One space's items. The first asks for a new scan, which serves all; so many namespaces can
+ * there be that the rest may be a little older than it would be by itself.
+ */
+static int survey(Space *space, bool recent, GPtrArray **ret_items, guint *ret_unexamined)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	g_autoptr(SegfsScan) scan = NULL;
 
-	int r = segfs_view_survey(space->view, false, &items);
+	int r = segfs_view_survey(space->view, recent, &items);
 	if (r == 0 && items->len > 0)
 		scan = segfs_scan_ref(((SegfsItem *)items->pdata[0])->scan);
 	else if (r == 0)
@@ -27,18 +30,29 @@ static int survey(Space *space, GPtrArray **ret_items, guint *ret_unexamined)
 	return 0;
 }
 
-static int segments_json_answer(Space *space, const SegfsCaller *caller, GString *text)
+static int segments_json_answer(Space *own, const SegfsCaller *caller, GString *text)
 {
-	g_autoptr(GPtrArray) items = NULL;
-	guint unexamined;
+	g_autoptr(SegfsReport) report = NULL;
+	g_autoptr(GPtrArray) spaces = NULL;
 
-	int r = survey(space, &items, &unexamined);
-	if (r < 0)
-		return r;
-	g_autoptr(SegfsReport) report = segfs_report_new(caller, unexamined);
-	segfs_report_add(report, space->ipc, items);
-	segfs_report_write(report, text);
-	return 0;
+	int r = namespaces_all(own, caller, &spaces);
+	for (guint i = 0; r == 0 && i < spaces->len; i++) {
+		Space *space = spaces->pdata[i];
+		g_autoptr(GPtrArray) items = NULL;
+		guint unexamined;
+		const int surveyed = survey(space, i > 0, &items, &unexamined);
+		/* Another namespace may have gone meanwhile. */
+		if (surveyed < 0) {
+			r = i == 0 ? surveyed : 0;
+			continue;
+		}
+		if (!report)
+			report = segfs_report_new(caller, unexamined);
+		segfs_report_add(report, space->ipc, items);
+	}
+	if (r == 0)
+		segfs_report_write(report, text);
+	return r;
 }
 
 Node *segments_json_new(Space *space, const void *data)
@@ -61,16 +75,19 @@ typedef struct {
 	bool has_limits, has_posix;
 } Numbers;
 
-static int numbers_get(Space *space, Numbers *ret_numbers)
+/* told: a set of SegfsId, what an earlier namespace has counted. */
+static int numbers_get(Space *space, bool recent, GHashTable *told, Numbers *ret_numbers)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	Numbers numbers = {.inum = segfs_ipc_inum(space->ipc)};
 
-	int r = survey(space, &items, &numbers.unexamined);
+	int r = survey(space, recent, &items, &numbers.unexamined);
 	if (r < 0)
 		return r;
 	for (guint i = 0; i < items->len; i++) {
 		const SegfsItem *item = items->pdata[i];
+		if (!g_hash_table_add(told, g_memdup2(&item->id, sizeof(item->id))))
+			continue;
 		uint64_t *sum = numbers.sums[item->id.kind][item->verdict][item->unlinked];
 		sum[COUNT]++;
 		sum[SIZE] += item->size;
@@ -223,15 +240,25 @@ static void write_metrics(GString *text, const Numbers *all, guint n)
 	g_string_append(text, "# EOF\n");
 }
 
-static int metrics_answer(Space *space, const SegfsCaller *caller, GString *text)
+static int metrics_answer(Space *own, const SegfsCaller *caller, GString *text)
 {
-	Numbers numbers;
+	g_autoptr(GHashTable) told =
+		g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
+	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Numbers));
+	g_autoptr(GPtrArray) spaces = NULL;
 
-	int r = numbers_get(space, &numbers);
-	if (r < 0)
-		return r;
-	write_metrics(text, &numbers, 1);
-	return 0;
+	int r = namespaces_all(own, caller, &spaces);
+	for (guint i = 0; r == 0 && i < spaces->len; i++) {
+		Numbers numbers;
+		const int got = numbers_get(spaces->pdata[i], i > 0, told, &numbers);
+		if (got == 0)
+			g_array_append_val(all, numbers);
+		else if (i == 0)
+			r = got;
+	}
+	if (r == 0)
+		write_metrics(text, (const Numbers *)all->data, all->len);
+	return r;
 }
 
 Node *metrics_new(Space *space, const void *data)

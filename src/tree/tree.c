@@ -2,16 +2,18 @@
 
 #include "tree/tree.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "tree/segment.h"
 
 static const FolderEntry root_entries[] = {
+	{"README", readme_new, NULL},          {"sysv", sysv_folder_new, NULL},
+	{"key", key_folder_new, NULL},         {"posix", posix_folder_new, NULL},
 	{"orphans", orphans_folder_new, NULL}, {"unlinked", unlinked_folder_new, NULL},
-	{"info", info_folder_new, NULL},       {"README", readme_new, NULL},
-	{"sysv", sysv_folder_new, NULL},       {"key", key_folder_new, NULL},
-	{"posix", posix_folder_new, NULL},     {"segments.json", segments_json_new, NULL},
+	{"info", info_folder_new, NULL},       {"segments.json", segments_json_new, NULL},
 	{"limits", limits_new, NULL},          {"metrics", metrics_new, NULL},
+	{"ns", namespaces_folder_new, NULL}, /* the last: not on every mount */
 };
 
 Space *space_ref(Space *space)
@@ -28,6 +30,7 @@ void space_unref(Space *space)
 	g_ptr_array_unref(space->folders);
 	g_clear_pointer(&space->ipc, segfs_ipc_free);
 	g_clear_pointer(&space->ns, segfs_namespace_unref);
+	g_mutex_clear(&space->refreshing);
 	g_mutex_clear(&space->lock);
 	g_free(space);
 }
@@ -37,6 +40,7 @@ static Space *space_new(Tree *tree)
 	Space *space = g_new0(Space, 1);
 
 	g_atomic_ref_count_init(&space->refs);
+	g_mutex_init(&space->refreshing);
 	g_mutex_init(&space->lock);
 	space->tree = tree;
 	space->folders = g_ptr_array_new_with_free_func((GDestroyNotify)segfs_posix_free);
@@ -64,6 +68,66 @@ static bool is_open(int shmid, gpointer space)
 	return segment_is_open(space, shmid);
 }
 
+static SegfsView *view_new(Space *space, bool takes_all)
+{
+	const Tree *tree = space->tree;
+
+	return segfs_view_new(&(SegfsViewOptions){
+		.scanner = tree->scanner,
+		.ipc = space->ipc,
+		.orphan_age = tree->orphan_age,
+		.plain = tree->plain,
+		.takes_all = takes_all,
+		.is_open = is_open,
+		.data = space,
+	});
+}
+
+int space_new_of(Tree *tree, uint64_t inum, Space **ret_space)
+{
+	g_autoptr(Space) space = space_new(tree);
+
+	if (inum == segfs_ipc_inum(tree->space->ipc))
+		return -ENOENT;
+	int r = segfs_namespace_new(tree->scanner, inum, &space->ns);
+	if (r == 0)
+		r = segfs_ipc_new_of(&tree->ipc_options, space->ns, &space->ipc);
+	if (r < 0)
+		return r;
+	space->index = 1 + g_atomic_int_add(&tree->n_spaces, 1);
+	space->view = view_new(space, false);
+	*ret_space = g_steal_pointer(&space);
+	return 0;
+}
+
+static bool has_folder(Space *space, dev_t dev)
+{
+	const SegfsPosix *posix;
+
+	for (guint i = 0; (posix = space_folder(space, i)); i++)
+		if (segfs_posix_dev(posix) == dev)
+			return true;
+	return false;
+}
+
+int space_refresh_folders(Space *space)
+{
+	g_autoptr(GArray) all = NULL;
+
+	int r = segfs_namespace_shm(space->ns, &all);
+	if (r < 0)
+		return r;
+	g_mutex_lock(&space->refreshing);
+	for (guint i = 0; i < all->len; i++) {
+		const dev_t dev = g_array_index(all, SegfsNamespaceShm, i).dev;
+		SegfsPosix *posix;
+		if (!has_folder(space, dev) && segfs_posix_new_of(space->ns, dev, &posix) == 0)
+			space_add_folder(space, posix);
+	}
+	g_mutex_unlock(&space->refreshing);
+	return 0;
+}
+
 int tree_new(const TreeOptions *options, Tree **ret_tree)
 {
 	g_autoptr(Tree) tree = g_new0(Tree, 1);
@@ -75,6 +139,9 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->files = g_hash_table_new(NULL, NULL);
 	tree->listings = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
+	tree->ipc_options = options->ipc;
+	tree->orphan_age = options->orphan_age;
+	tree->no_namespaces = options->no_namespaces;
 	tree->space = space_new(tree);
 	int r = segfs_ipc_new(&options->ipc, &tree->space->ipc);
 	if (r < 0)
@@ -85,20 +152,13 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->plain = segfs_posix_dev(posix);
 	tree->scanner = segfs_scanner_new(options->ipc.proc_root);
 	segfs_scanner_watch(tree->scanner, tree->plain);
-	tree->space->view = segfs_view_new(&(SegfsViewOptions){
-		.scanner = tree->scanner,
-		.ipc = tree->space->ipc,
-		.orphan_age = options->orphan_age,
-		.plain = tree->plain,
-		.takes_all = true,
-		.is_open = is_open,
-		.data = tree->space,
-	});
+	tree->space->view = view_new(tree->space, options->no_namespaces);
 	space_add_folder(tree->space, posix);
 	r = segfs_posix_new_nameless(&tree->nameless);
 	if (r < 0)
 		return r;
-	tree->root = folder_new(tree->space, root_entries, G_N_ELEMENTS(root_entries));
+	tree->root = folder_new(tree->space, root_entries,
+				G_N_ELEMENTS(root_entries) - (options->no_namespaces ? 1 : 0));
 	*ret_tree = g_steal_pointer(&tree);
 	return 0;
 }

@@ -7,6 +7,7 @@ typedef struct {
 	SegfsIpcOptions ipc;
 	const char *shm_dir; /* NULL: /dev/shm */
 	int64_t orphan_age;  /* seconds */
+	bool no_namespaces;  /* without ns/ */
 } TreeOptions;
 
 /* The whole of a mount. */
@@ -16,6 +17,10 @@ struct Tree {
 	Space *space; /* the mount's own */
 	dev_t plain;  /* its folder of POSIX objects, see segfs_mount_ino() */
 	SegfsScanner *scanner;
+	SegfsIpcOptions ipc_options;
+	int64_t orphan_age; /* seconds */
+	bool no_namespaces;
+	gint n_spaces;        /* that were made; gives each its index */
 	SegfsPosix *nameless; /* memory that is in no folder */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
 	GHashTable *nodes;    /* a set of Node, by ops and key */
@@ -33,6 +38,7 @@ struct Space {
 	SegfsIpc *ipc;
 	SegfsView *view;
 	SegfsNamespace *ns; /* NULL: our own */
+	GMutex refreshing;  /* held while folders are looked for, so that each is added once */
 	GMutex lock;        /* protects what follows */
 	GPtrArray *folders; /* SegfsPosix, those of view; only grows */
 };
@@ -44,6 +50,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
 
 Space *space_ref(Space *space);
 void space_unref(Space *space);
+
+/* Of another IPC namespace. -ENOENT: no process lives in it. */
+int space_new_of(Tree *tree, uint64_t inum, Space **ret_space);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Space, space_unref)
+
+/* Has its namespace got folders of POSIX objects that the space does not know? Adds them. */
+int space_refresh_folders(Space *space);
 
 /* The folder of that number from 0, still the space's, or NULL. */
 const SegfsPosix *space_folder(Space *space, guint index);
@@ -82,6 +95,13 @@ Node *posix_folder_new(Space *space, const void *data);
 Node *orphans_folder_new(Space *space, const void *data);
 Node *unlinked_folder_new(Space *space, const void *data);
 Node *info_folder_new(Space *space, const void *data);
+Node *namespaces_folder_new(Space *space, const void *data);
+
+/*
+ * The mount's own space and, for a caller who may enter them, those of all other IPC
+ * namespaces, as an array of Space with references that the caller unrefs.
+ */
+int namespaces_all(Space *space, const SegfsCaller *caller, GPtrArray **ret_spaces);
 Node *limits_new(Space *space, const void *data);
 Node *segments_json_new(Space *space, const void *data);
 Node *metrics_new(Space *space, const void *data);

@@ -95,20 +95,19 @@ orphan_path() {
 	echo "$where/orphans/${1%%/*}-${name//\//%2F}"
 }
 
-# By its listing and by its name.
+# A name that was listed once stays for a while, so that rm of it can say what is the matter:
+# what counts is the listing.
 orphan() {
-	local path name listed=no found=no
+	local path
 	path=$(orphan_path "$1")
-	name=${path##*/}
-	ls "$where/orphans" | grep -qxF -e "$name" && listed=yes
-	[ -e "$path" ] && found=yes
-	echo "listed $listed, found $found"
+	# shellcheck disable=SC2010
+	ls "$where/orphans" | grep -qxF -e "${path##*/}" && echo yes || echo no
 }
 
 # What the mount says of a file, in one line.
 state() {
 	local file=$1
-	echo "verdict: $(verdict "$file"); info: $(info "$file" Verdict | sed 's/ *(.*//'); holders: $(holders "$file"); info: $(info "$file" Holder | awk '{ print $1 }' | sort -n | xargs); orphans: $(orphan "$file")"
+	echo "verdict: $(verdict "$file"); info: $(info "$file" Verdict | sed 's/ *(.*//'); holders: $(holders "$file"); info: $(info "$file" Holder | awk '{ print $1 }' | sort -n | xargs); orphan: $(orphan "$file")"
 }
 
 row() {
@@ -118,9 +117,9 @@ row() {
 	local pids
 	pids=$(printf '%s\n' "$@" | sort -n | xargs)
 	got=$(state "$file")
-	if ! is "$got" "verdict: $want; info: $want; holders: $pids; info: $pids; orphans: listed $is_orphan, found $is_orphan" "$name: $want"; then
+	if ! is "$got" "verdict: $want; info: $want; holders: $pids; info: $pids; orphan: $is_orphan" "$name: $want"; then
 		case $got in
-		"verdict: $want; info: $want; "*"; orphans: listed $is_orphan, found $is_orphan") ;;
+		"verdict: $want; info: $want; "*"; orphan: $is_orphan") ;;
 		*) false_verdicts=$((false_verdicts + 1)) ;;
 		esac
 		diag "$(info "$file" 2>&1)"

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* ns/<inum>/info/namespace: whose namespace it is. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tree/item.h"
+
+static void write_oldest(Space *space, const SegfsProcess *oldest, GString *text)
+{
+	const char *proc_root = segfs_ipc_proc_root(space->ipc);
+	g_autofree char *user = segfs_user_name(oldest->uid);
+	g_autofree char *command = g_strescape(oldest->command, NULL);
+	g_autofree char *command_line = segfs_process_command_line(proc_root, oldest);
+	g_autofree char *cgroup = segfs_process_cgroup(proc_root, oldest);
+	g_autofree char *container = cgroup ? segfs_container_of_cgroup(cgroup) : NULL;
+	g_autofree char *link = g_strdup_printf("%s/%d/ns/user", proc_root, oldest->pid);
+	g_autofree char *user_ns = g_file_read_link(link, NULL);
+
+	g_string_append_printf(text, "Container:\t%s\n",
+			       container ? container : "none that is known");
+	if (cgroup)
+		g_string_append_printf(text, "Cgroup:\t%s\n", cgroup);
+	if (user_ns)
+		g_string_append_printf(text, "UserNamespace:\t%s\n", user_ns);
+	g_string_append_printf(text, "Oldest:\t%d %s, user ", oldest->pid, command);
+	if (user)
+		g_string_append(text, user);
+	else
+		g_string_append_printf(text, "%u", oldest->uid);
+	g_string_append_printf(text, ", started %" PRId64 " s ago\n",
+			       MAX((int64_t)time(NULL) - segfs_process_started(oldest), 0));
+	if (command_line)
+		g_string_append_printf(text, "CommandLine:\t%s\n", command_line);
+}
+
+static int namespace_answer(Space *space, const SegfsCaller *caller, GString *text)
+{
+	g_autoptr(GArray) processes = NULL, shm = NULL;
+	const SegfsPosix *posix;
+
+	int r = segfs_namespace_processes(space->ns, &processes);
+	if (r == 0 && processes->len == 0)
+		r = -ENOENT;
+	if (r == 0)
+		r = space_refresh_folders(space);
+	if (r == 0)
+		r = segfs_namespace_shm(space->ns, &shm);
+	if (r < 0)
+		return r;
+	const SegfsProcess *oldest = &g_array_index(processes, SegfsProcess, 0);
+	for (guint i = 1; i < processes->len; i++) {
+		const SegfsProcess *process = &g_array_index(processes, SegfsProcess, i);
+		if (process->start < oldest->start)
+			oldest = process;
+	}
+	g_string_append_printf(text, "Namespace:\t%" PRIu64 "\nProcesses:\t%u\n",
+			       segfs_ipc_inum(space->ipc), processes->len);
+	write_oldest(space, oldest, text);
+	for (guint i = 0; (posix = space_folder(space, i)); i++) {
+		for (guint j = 0; j < shm->len; j++) {
+			const SegfsNamespaceShm *seen = &g_array_index(shm, SegfsNamespaceShm, j);
+			if (seen->dev != segfs_posix_dev(posix))
+				continue;
+			g_string_append_printf(text, "Posix:\tposix%s", i ? "." : "");
+			if (i)
+				g_string_append_printf(text, "%u", i + 1);
+			g_string_append_printf(text,
+					       " is /dev/shm of mount namespace %" PRIu64
+					       ", seen by process %d\n",
+					       seen->mnt_ns, seen->pid);
+		}
+	}
+	return 0;
+}
+
+Node *namespace_info_new(Space *space, const void *data)
+{
+	return text_new_dear(space, namespace_answer);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The folder ns/: every other IPC namespace in which a process lives, each the same tree.
+ *
+ * Nothing of a namespace is held while nobody asks, so that it can go: what keeps one here
+ * is memory of ours alone. Each walk through ns/ looks whether the namespace still lives,
+ * and whether the caller may go there.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tree/item.h"
+#include "tree/object.h"
+
+#define POSIX "posix"
+
+static const FolderEntry entries[] = {
+	{"sysv", sysv_folder_new, NULL},         {"key", key_folder_new, NULL},
+	{"orphans", orphans_folder_new, NULL},   {"info", info_folder_new, NULL},
+	{"unlinked", unlinked_folder_new, NULL}, {"limits", limits_new, NULL},
+};
+
+typedef struct {
+	Node node; /* its space is the namespace's */
+	Node *children[G_N_ELEMENTS(entries)];
+} NamespaceNode;
+
+typedef struct {
+	Listing listing;
+	GPtrArray *names;
+	GPtrArray *nodes; /* Node */
+} NamespaceListing;
+
+static int folder_getattr(Node *node, bool brief, struct stat *ret_stat)
+{
+	node_static_folder_stat(node, 0500, ret_stat);
+	return 0;
+}
+
+/* Others have no business in the containers of the host. */
+static int may_enter(const SegfsCaller *caller)
+{
+	return caller->uid == 0 ? 0 : -EACCES;
+}
+
+static int folder_access(Node *node, const SegfsCaller *caller, int mask)
+{
+	return mask & W_OK ? -EACCES : may_enter(caller);
+}
+
+static void posix_name(guint index, char ret_name[32])
+{
+	if (index == 0)
+		g_strlcpy(ret_name, POSIX, 32);
+	else
+		g_snprintf(ret_name, 32, POSIX ".%u", index + 1);
+}
+
+static int namespace_lookup(Node *base, const SegfsCaller *caller, const char *name,
+			    Node **ret_node)
+{
+	NamespaceNode *node = (NamespaceNode *)base;
+	char canonical[32];
+
+	for (guint i = 0; i < G_N_ELEMENTS(entries); i++) {
+		if (!strcmp(entries[i].name, name)) {
+			*ret_node = node_ref(node->children[i]);
+			return 0;
+		}
+	}
+	if (!g_str_has_prefix(name, POSIX))
+		return -ENOENT;
+	const char *number = strchr(name, '.');
+	const guint index = number ? strtoul(number + 1, NULL, 10) - 1 : 0;
+	posix_name(index, canonical);
+	if (strcmp(canonical, name) != 0)
+		return -ENOENT;
+	if (!space_folder(base->space, index)) {
+		int r = space_refresh_folders(base->space);
+		if (r < 0)
+			return r;
+	}
+	return posix_node(base->space, index, ret_node);
+}
+
+static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+{
+	NamespaceListing *listing = (NamespaceListing *)base;
+	Node *node = listing->nodes->pdata[index];
+	struct stat st;
+
+	g_strlcpy(ret_entry->name, listing->names->pdata[index], sizeof(ret_entry->name));
+	if (node->ops->getattr(node, true, &st) == 0) {
+		ret_entry->ino = st.st_ino;
+		ret_entry->type = st.st_mode & S_IFMT;
+	}
+}
+
+static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
+{
+	Node *node = ((NamespaceListing *)base)->nodes->pdata[index];
+	int r = node->ops->getattr(node, false, ret_stat);
+
+	if (r == 0)
+		*ret_node = node_ref(node);
+	return r;
+}
+
+static void listing_close(Listing *base)
+{
+	g_ptr_array_unref(((NamespaceListing *)base)->names);
+	g_ptr_array_unref(((NamespaceListing *)base)->nodes);
+}
+
+static const ListingOps listing_ops = {
+	.entry = listing_entry,
+	.look = listing_look,
+	.free = listing_close,
+};
+
+static NamespaceListing *listing_make(Node *folder)
+{
+	NamespaceListing *listing = listing_new(folder, &listing_ops, sizeof(NamespaceListing));
+
+	listing->names = g_ptr_array_new_with_free_func(g_free);
+	listing->nodes = g_ptr_array_new_with_free_func((GDestroyNotify)node_unref);
+	return listing;
+}
+
+/* Takes node. */
+static void listing_add(NamespaceListing *listing, const char *name, Node *node)
+{
+	g_ptr_array_add(listing->names, g_strdup(name));
+	g_ptr_array_add(listing->nodes, node);
+	listing->listing.n_entries++;
+}
+
+static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
+{
+	NamespaceNode *node = (NamespaceNode *)base;
+	Node *posix;
+
+	int r = space_refresh_folders(base->space);
+	if (r < 0)
+		return r;
+	NamespaceListing *listing = listing_make(base);
+	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
+		listing_add(listing, entries[i].name, node_ref(node->children[i]));
+	for (guint i = 0; space_folder(base->space, i); i++) {
+		char name[32];
+		posix_name(i, name);
+		/* One that no process of the namespace sees any more is left out. */
+		if (posix_node(base->space, i, &posix) == 0)
+			listing_add(listing, name, posix);
+	}
+	*ret_listing = &listing->listing;
+	return 0;
+}
+
+static void namespace_free(Node *base)
+{
+	NamespaceNode *node = (NamespaceNode *)base;
+
+	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
+		node_unref(node->children[i]);
+}
+
+static int namespace_getattr(Node *node, bool brief, struct stat *ret_stat)
+{
+	node_static_folder_stat(node, 0500, ret_stat);
+	ret_stat->st_ino = (ino_t)(UINT32_MAX - 2) << 32 | segfs_ipc_inum(node->space->ipc);
+	return 0;
+}
+
+static const NodeOps namespace_ops = {
+	.names_are_fixed = true,
+	.getattr = namespace_getattr,
+	.access = folder_access,
+	.lookup = namespace_lookup,
+	.list = namespace_list,
+	.free = namespace_free,
+};
+
+static NodeKey key_of(uint64_t inum)
+{
+	return (NodeKey){.a = inum};
+}
+
+static Node *make(Space *space, const void *data)
+{
+	NamespaceNode *node = node_new(space, &namespace_ops, sizeof(NamespaceNode));
+
+	memcpy(node->children, data, sizeof(node->children));
+	return &node->node;
+}
+
+/* The node of a namespace that lives. */
+static int find(Tree *tree, uint64_t inum, Node **ret_node)
+{
+	const NodeKey key = key_of(inum);
+	g_autoptr(Node) known = node_find(tree, &namespace_ops, &key);
+	Node *children[G_N_ELEMENTS(entries)];
+	g_autoptr(Space) space = NULL;
+	int fd;
+
+	if (known) {
+		int r = segfs_namespace_open(known->space->ns, &fd);
+		if (r == -ENOENT)
+			node_detach(known); /* a number can come again */
+		if (r < 0)
+			return r;
+		close(fd);
+		*ret_node = g_steal_pointer(&known);
+		return 0;
+	}
+	int r = space_new_of(tree, inum, &space);
+	if (r < 0)
+		return r;
+	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
+		children[i] = entries[i].make(space, entries[i].data);
+	Node *node = node_intern(space, &namespace_ops, &key, make, children);
+	/* Somebody else was as quick. */
+	if (((NamespaceNode *)node)->children[0] != children[0])
+		for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
+			node_unref(children[i]);
+	*ret_node = node;
+	return 0;
+}
+
+static int ns_lookup(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node)
+{
+	g_autofree char *canonical = NULL;
+	guint64 inum;
+	int r = may_enter(caller);
+
+	if (r < 0)
+		return r;
+	if (!g_ascii_string_to_unsigned(name, 10, 1, UINT32_MAX, &inum, NULL))
+		return -ENOENT;
+	canonical = g_strdup_printf("%" PRIu64, inum);
+	return strcmp(canonical, name) ? -ENOENT : find(folder->space->tree, inum, ret_node);
+}
+
+static int ns_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
+{
+	g_autoptr(GArray) inums = NULL;
+	int r = may_enter(caller);
+
+	if (r == 0)
+		r = segfs_namespaces_list(folder->space->tree->scanner, &inums);
+	if (r < 0)
+		return r;
+	NamespaceListing *listing = listing_make(folder);
+	for (guint i = 0; i < inums->len; i++) {
+		const uint64_t inum = g_array_index(inums, uint64_t, i);
+		g_autofree char *name = g_strdup_printf("%" PRIu64, inum);
+		Node *node;
+		/* One that has gone meanwhile, or that we may not enter. */
+		if (find(folder->space->tree, inum, &node) == 0)
+			listing_add(listing, name, node);
+	}
+	*ret_listing = &listing->listing;
+	return 0;
+}
+
+static const NodeOps ns_ops = {
+	.looks_as_caller = true,
+	.getattr = folder_getattr,
+	.access = folder_access,
+	.lookup = ns_lookup,
+	.list = ns_list,
+};
+
+Node *namespaces_folder_new(Space *space, const void *data)
+{
+	return node_new_static(space, &ns_ops, sizeof(Node));
+}
+
+int namespaces_all(Space *space, const SegfsCaller *caller, GPtrArray **ret_spaces)
+{
+	Tree *tree = space->tree;
+	g_autoptr(GArray) inums = NULL;
+
+	GPtrArray *spaces = g_ptr_array_new_with_free_func((GDestroyNotify)space_unref);
+	g_ptr_array_add(spaces, space_ref(space));
+	*ret_spaces = spaces;
+	if (tree->no_namespaces || may_enter(caller) < 0 ||
+	    segfs_namespaces_list(tree->scanner, &inums) < 0)
+		return 0;
+	for (guint i = 0; i < inums->len; i++) {
+		g_autoptr(Node) node = NULL;
+		if (find(tree, g_array_index(inums, uint64_t, i), &node) < 0 ||
+		    space_refresh_folders(node->space) < 0)
+			continue;
+		g_ptr_array_add(spaces, space_ref(node->space));
+	}
+	return 0;
+}
