@@ -95,8 +95,8 @@ int segfs_scanner_scan(SegfsScanner *scanner, bool recent, SegfsScan **ret_scan)
 /* Processes that we were not allowed to look into. */
 guint segfs_scan_unexamined(const SegfsScan *scan);
 
-/* There is a segfs mount of root, through which also those may hold memory. */
-bool segfs_scan_has_mounts(const SegfsScan *scan);
+/* Segfs mounts of root, or ours, through which also those may hold memory. */
+guint segfs_scan_mounts(const SegfsScan *scan);
 
 /* Of memory, or NULL where no process that could be examined holds it. */
 const SegfsHeld *segfs_scan_find(const SegfsScan *scan, const SegfsId *id);

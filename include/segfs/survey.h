@@ -61,18 +61,25 @@ char *segfs_item_path(const SegfsItem *item);
 /* Its name in orphans/: sysv-5, posix-a%2Fb. The caller's to free. */
 char *segfs_item_orphan_name(const SegfsItem *item);
 
+typedef enum {
+	SEGFS_NEVER_OPENED,
+	SEGFS_WAS_OPENED, /* somebody may still have it mapped */
+	SEGFS_IS_OPEN,
+} SegfsOpened;
+
 typedef struct {
 	SegfsScanner *scanner;
 	SegfsIpc *ipc;
 	int64_t orphan_age; /* seconds that memory has not been used before it is orphaned */
 	dev_t plain;        /* see segfs_mount_ino() */
 	/*
-	 * Has the calling process itself the segment open, for somebody? Scans leave it out. NULL:
-	 * it never has. data: any.
+	 * Where the calling process is a mount: what it has done with a segment for others, which
+	 * scans leave out. NULL: it is none. data: any.
 	 */
-	bool (*is_open)(int shmid, gpointer data);
+	SegfsOpened (*opened)(int shmid, gpointer data);
 	gpointer data;
-	bool takes_all; /* also what has no name and is held in other IPC namespaces */
+	bool takes_unknown; /* also what has no name and is held in who knows which namespace */
+	bool takes_all;     /* and what has no name and is held in other IPC namespaces */
 } SegfsViewOptions;
 
 /*

@@ -62,8 +62,15 @@ bool ipc_maker_lives(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment,
 	if (!recalled)
 		*ret_maker = (Maker){.segment = *segment, .pid = segment->cpid};
 	char command[sizeof(ret_maker->command)];
-	if (!process_lives(ipc->proc_root, known, segment->cpid, segment->ctime, command))
+	bool is_mount;
+	if (!process_lives(ipc->proc_root, known, segment->cpid, segment->ctime, command,
+			   &is_mount))
 		return false;
+	/* Made through the key/ of another mount: who asked for it only that one knows. */
+	if (is_mount) {
+		memcpy(ret_maker->command, command, sizeof(command));
+		return false;
+	}
 	if (!recalled && command[0]) {
 		memcpy(ret_maker->command, command, sizeof(command));
 		ipc_remember(ipc, ret_maker);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,9 +68,15 @@ int64_t process_started(uint64_t ticks)
 	return real.tv_sec - boot.tv_sec + (int64_t)(ticks / sysconf(_SC_CLK_TCK));
 }
 
+bool process_is_mount(const char *command, uid_t uid)
+{
+	return !strcmp(command, "segfs") && (uid == 0 || uid == geteuid());
+}
+
 typedef struct {
 	bool lives;
 	bool has_stat;
+	bool is_mount;
 	ProcessStat stat;
 } Known;
 
@@ -86,6 +93,10 @@ static const Known *know(const char *proc_root, GHashTable *table, pid_t pid)
 		return known;
 	known = g_new0(Known, 1);
 	known->has_stat = process_stat(proc_root, pid, &known->stat);
+	struct stat st;
+	g_autofree char *path = g_strdup_printf("%s/%d", proc_root, pid);
+	known->is_mount = known->has_stat && stat(path, &st) == 0 &&
+			  process_is_mount(known->stat.command, st.st_uid);
 	if (known->has_stat) /* one that is dead but not waited for is Z */
 		known->lives = known->stat.state != 'Z' || known->stat.n_threads > 1;
 	else /* /proc can hide the processes of others (proc(5), hidepid) */
@@ -95,9 +106,10 @@ static const Known *know(const char *proc_root, GHashTable *table, pid_t pid)
 }
 
 bool process_lives(const char *proc_root, GHashTable *table, pid_t pid, int64_t at,
-		   char ret_command[16])
+		   char ret_command[16], bool *ret_is_mount)
 {
 	ret_command[0] = '\0';
+	*ret_is_mount = false;
 	if (pid <= 0)
 		return false;
 	const Known *known = know(proc_root, table, pid);
@@ -105,6 +117,7 @@ bool process_lives(const char *proc_root, GHashTable *table, pid_t pid, int64_t 
 	if (!known->lives || (known->has_stat && process_started(known->stat.start) > at + 1))
 		return false;
 	g_strlcpy(ret_command, known->stat.command, sizeof(known->stat.command));
+	*ret_is_mount = known->is_mount;
 	return true;
 }
 

@@ -318,9 +318,9 @@ guint segfs_scan_unexamined(const SegfsScan *scan)
 	return scan->unexamined;
 }
 
-bool segfs_scan_has_mounts(const SegfsScan *scan)
+guint segfs_scan_mounts(const SegfsScan *scan)
 {
-	return scan->has_mounts;
+	return scan->n_mounts;
 }
 
 const SegfsHeld *segfs_scan_find(const SegfsScan *scan, const SegfsId *id)

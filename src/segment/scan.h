@@ -28,7 +28,7 @@ struct SegfsScan {
 	GHashTable *mounted;  /* the same, by the inode number on a segfs mount */
 	GHashTable *shm;      /* mount namespace -> dev_t of its /dev/shm */
 	guint unexamined;
-	bool has_mounts;
+	guint n_mounts; /* of segfs */
 };
 
 /* A scan while it is made. */

@@ -116,7 +116,7 @@ static void add_line(Walk *walk, char *text, uint64_t mnt_ns)
 			      (strstr(type, "user_id=0,") || strstr(type, own));
 	const Device *known = walk_device(walk, dev);
 	if (is_segfs) {
-		walk->scan->has_mounts = true;
+		walk->scan->n_mounts += known == NULL;
 		walk_add_device(walk, dev, DEVICE_SEGFS);
 	} else if (is_dev_shm(&line)) {
 		walk_add_device(walk, dev, DEVICE_SHM);

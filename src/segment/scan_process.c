@@ -49,15 +49,16 @@ static bool look(int folder_fd, const char *name, struct statx *ret_stat)
 		     STATX_INO | STATX_SIZE | STATX_UID | STATX_GID, ret_stat) == 0;
 }
 
-/* Who it is, once it holds something. */
-static void name_process(const Walk *walk, SegfsProcess *process)
+/* Who it is, once it holds something; false: somebody who holds it for others. */
+static bool name_process(const Walk *walk, SegfsProcess *process)
 {
 	ProcessStat stat;
 
-	if (process->start || !process_stat(walk->proc_root, process->pid, &stat))
-		return;
-	process->start = stat.start;
-	memcpy(process->command, stat.command, sizeof(process->command));
+	if (!process->start && process_stat(walk->proc_root, process->pid, &stat)) {
+		process->start = stat.start;
+		memcpy(process->command, stat.command, sizeof(process->command));
+	}
+	return !process_is_mount(process->command, process->uid);
 }
 
 typedef struct {
@@ -94,7 +95,8 @@ static bool mapping_parse(const char *line, const char *end, Mapping *ret)
 	ret->dev = makedev(major, hex(&at));
 	char *after;
 	ret->inode = strtoull(at, &after, 10);
-	if (ret->inode == 0)
+	/* Of no file. Segment 0 is inode 0, too. */
+	if (ret->dev == 0)
 		return false;
 	at = after + strspn(after, " ");
 	ret->name = at;
@@ -128,7 +130,8 @@ static void take_mapping(Walk *walk, int process_fd, SegfsProcess *process, cons
 		id = (SegfsId){.number = stat.stx_ino};
 		table = walk->scan->mounted;
 	}
-	name_process(walk, process);
+	if (!name_process(walk, process))
+		return;
 	SegfsHolder *holder =
 		scan_add(walk->scan, table, &id, mapping->name, mapping->name_length, process);
 	if (is_segment)
@@ -239,7 +242,8 @@ static void take_fd(Walk *walk, int process_fd, const char *folder, const char *
 			table = walk->scan->mounted;
 		}
 	}
-	name_process(walk, process);
+	if (!name_process(walk, process))
+		return;
 	SegfsHolder *holder = scan_add(walk->scan, table, &id, link, length, process);
 	holder->open++;
 	holder->fd = strtol(name, NULL, 10);

@@ -23,7 +23,8 @@ SegfsView *segfs_view_new(const SegfsViewOptions *options)
 
 	view->options = *options;
 	g_mutex_init(&view->lock);
-	view->seen = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, g_free);
+	view->seen = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free,
+					   (GDestroyNotify)g_array_unref);
 	view->folders = g_ptr_array_new();
 	return view;
 }
@@ -305,7 +306,8 @@ static bool is_ours(SegfsView *view, const SegfsHeld *held, guint *ret_folder)
 		}
 		return false;
 	default:
-		return view->options.takes_all || ns == segfs_ipc_inum(view->options.ipc);
+		return view->options.takes_all || (ns == 0 && view->options.takes_unknown) ||
+		       ns == segfs_ipc_inum(view->options.ipc);
 	}
 }
 

@@ -8,7 +8,7 @@ struct SegfsView {
 	SegfsViewOptions options;
 	GMutex lock;        /* protects what follows */
 	GPtrArray *folders; /* SegfsPosix; only grows */
-	GHashTable *seen;   /* SegfsId -> SegfsProcess, of POSIX objects: a holder of it */
+	GHashTable *seen;   /* SegfsId -> GArray of SegfsProcess: who held a POSIX object */
 };
 
 /* One round of judging. */

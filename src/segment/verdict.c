@@ -171,6 +171,7 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 	SegfsIpc *ipc = judge->view->options.ipc;
 	const SegfsSysv *segment = &item->sysv;
 	GString *evidence = g_string_new(NULL);
+	bool is_mount;
 	char user[16];
 	Maker maker;
 
@@ -182,16 +183,19 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 		judge_held_segment(item, evidence);
 		return;
 	}
-	if (judge->view->options.is_open &&
-	    judge->view->options.is_open(segment->shmid, judge->view->options.data)) {
+	const SegfsViewOptions *options = &judge->view->options;
+	const SegfsOpened opened = options->opened ? options->opened(segment->shmid, options->data)
+						   : SEGFS_NEVER_OPENED;
+	if (opened == SEGFS_IS_OPEN) {
 		g_string_append(evidence,
 				"open through this mount, by no process that could be found");
 		conclude(item, SEGFS_IN_USE, evidence);
 		return;
 	}
 	/* Who cannot be examined may hold it through a segfs mount: the last question below. */
-	const bool uncertain =
-		segfs_scan_has_mounts(judge->scan) && segfs_scan_unexamined(judge->scan) > 0;
+	const guint other_mounts = segfs_scan_mounts(judge->scan) - (options->opened ? 1 : 0);
+	const bool uncertain = segfs_scan_unexamined(judge->scan) > 0 &&
+			       (opened == SEGFS_WAS_OPENED || (gint)other_mounts > 0);
 	g_string_append(evidence, uncertain ? "nobody has it attached" : "nobody holds it");
 	if (item->creator_lives) {
 		g_string_append(evidence, "; its creator lives: ");
@@ -201,7 +205,9 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 	}
 	const int64_t attached = MAX(segment->atime, segment->dtime);
 	if (segment->lpid != ipc->pid &&
-	    process_lives(ipc->proc_root, judge->processes, segment->lpid, attached, user)) {
+	    process_lives(ipc->proc_root, judge->processes, segment->lpid, attached, user,
+			  &is_mount) &&
+	    !is_mount) {
 		g_string_append(evidence, "; its last user lives: ");
 		append_process(evidence, segment->lpid, user);
 		conclude(item, SEGFS_IDLE, evidence);
@@ -241,29 +247,48 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 	conclude(item, SEGFS_ORPHANED, evidence);
 }
 
-/* One of its holders, so that it is known as long as that process lives. */
-static void remember_holder(SegfsView *view, const SegfsItem *item)
+/* Its holders, so that they are known as long as they live. */
+static void remember_holders(SegfsView *view, const SegfsItem *item)
 {
-	const SegfsProcess *process = g_array_index(item->holders, SegfsHolder, 0).process;
+	enum { MOST = 8 };
 
 	g_mutex_lock(&view->lock);
-	g_hash_table_replace(view->seen, g_memdup2(&item->id, sizeof(item->id)),
-			     g_memdup2(process, sizeof(*process)));
+	GArray *seen = g_hash_table_lookup(view->seen, &item->id);
+	if (!seen) {
+		seen = g_array_new(FALSE, FALSE, sizeof(SegfsProcess));
+		g_hash_table_insert(view->seen, g_memdup2(&item->id, sizeof(item->id)), seen);
+	}
+	for (guint i = 0; i < item->holders->len; i++) {
+		const SegfsProcess *process = g_array_index(item->holders, SegfsHolder, i).process;
+		bool known = false;
+		for (guint j = 0; j < seen->len && !known; j++) {
+			const SegfsProcess *other = &g_array_index(seen, SegfsProcess, j);
+			known = other->pid == process->pid && other->start == process->start;
+		}
+		if (!known && seen->len == MOST)
+			g_array_remove_index(seen, 0);
+		if (!known)
+			g_array_append_val(seen, *process);
+	}
 	g_mutex_unlock(&view->lock);
 }
 
+/* One that has held it and lives. */
 static bool remembered_lives(SegfsView *view, const SegfsItem *item, SegfsProcess *ret_process)
 {
+	const char *proc_root = segfs_ipc_proc_root(view->options.ipc);
+	bool lives = false;
 	ProcessStat stat;
 
 	g_mutex_lock(&view->lock);
-	const SegfsProcess *seen = g_hash_table_lookup(view->seen, &item->id);
-	if (seen)
-		*ret_process = *seen;
+	GArray *seen = g_hash_table_lookup(view->seen, &item->id);
+	for (guint i = 0; seen && i < seen->len && !lives; i++) {
+		*ret_process = g_array_index(seen, SegfsProcess, i);
+		lives = process_stat(proc_root, ret_process->pid, &stat) &&
+			stat.start == ret_process->start && stat.state != 'Z';
+	}
 	g_mutex_unlock(&view->lock);
-	return seen &&
-	       process_stat(segfs_ipc_proc_root(view->options.ipc), ret_process->pid, &stat) &&
-	       stat.start == ret_process->start && stat.state != 'Z';
+	return lives;
 }
 
 void judge_object(Judge *judge, SegfsItem *item, int fd)
@@ -275,7 +300,7 @@ void judge_object(Judge *judge, SegfsItem *item, int fd)
 	if (item->holders->len > 0) {
 		g_string_append(evidence, "mapped or open");
 		append_holders(evidence, item->holders);
-		remember_holder(judge->view, item);
+		remember_holders(judge->view, item);
 		conclude(item, SEGFS_IN_USE, evidence);
 		return;
 	}

@@ -102,7 +102,8 @@ static void write_segment(Space *space, const SegfsCaller *caller, const SegfsIt
 	line_time(text, "Changed", segment->ctime);
 	line(text, "Locked", "%s", segment->locked ? "yes" : "no");
 	line(text, "Dest", "%s", segment->dest ? "yes" : "no");
-	if (segment_is_huge(space, caller, segment, &huge))
+	/* Else it would have to be attached, which is a trace that others see. */
+	if (segment->nattch > 0 && segment_is_huge(space, caller, segment, &huge))
 		line(text, "HugePages", "%s", huge ? "yes" : "no");
 }
 

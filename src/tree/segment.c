@@ -206,18 +206,23 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 	return change->has_times ? -EPERM : 0;
 }
 
-bool segment_is_open(Space *space, int shmid)
+SegfsOpened segment_opened(Space *space, int shmid)
 {
 	const NodeKey key = key_of(space, shmid);
 	g_autoptr(Node) found = node_find(space->tree, &segment_ops, &key);
 	SegmentNode *node = (SegmentNode *)found;
+	SegfsOpened opened = SEGFS_NEVER_OPENED;
 
+	/* A mapping keeps the kernel's inode, and that our node. */
 	if (!node)
-		return false;
+		return opened;
 	g_mutex_lock(&node->lock);
-	const bool is_open = node->n_open > 0;
+	if (node->n_open > 0)
+		opened = SEGFS_IS_OPEN;
+	else if (node->was_opened)
+		opened = SEGFS_WAS_OPENED;
 	g_mutex_unlock(&node->lock);
-	return is_open;
+	return opened;
 }
 
 int segment_remove(Space *space, const SegfsCaller *caller, int shmid)

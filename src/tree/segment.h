@@ -12,6 +12,7 @@ typedef struct Pending Pending;
 typedef struct {
 	Node node;
 	int shmid;            /* -1: it was pending and never made */
+	bool was_opened;      /* protected by lock */
 	guint n_open;         /* files; protected by lock, as is what follows */
 	GMutex lock;          /* not held while another node's is */
 	SegfsMemory *memory;  /* of its files; NULL: not open, or pending */
@@ -45,8 +46,8 @@ void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory 
 /* As struct stat shows a segment (design 1.2). */
 void segment_stat(const Space *space, const SegfsSysv *segment, struct stat *ret_stat);
 
-/* Has anybody it open through us? */
-bool segment_is_open(Space *space, int shmid);
+/* What has been done with it through us. */
+SegfsOpened segment_opened(Space *space, int shmid);
 
 /* Removes it as the caller, by IPC_RMID. */
 int segment_remove(Space *space, const SegfsCaller *caller, int shmid);

@@ -33,6 +33,7 @@ static int share(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memor
 	file->memory = segfs_memory_ref(memory);
 	file->counted = true;
 	node->n_open++;
+	node->was_opened = true;
 	return 0;
 }
 

@@ -63,9 +63,9 @@ void space_add_folder(Space *space, SegfsPosix *posix)
 	segfs_view_add_posix(space->view, posix);
 }
 
-static bool is_open(int shmid, gpointer space)
+static SegfsOpened opened(int shmid, gpointer space)
 {
-	return segment_is_open(space, shmid);
+	return segment_opened(space, shmid);
 }
 
 static SegfsView *view_new(Space *space, bool takes_all)
@@ -78,7 +78,8 @@ static SegfsView *view_new(Space *space, bool takes_all)
 		.orphan_age = tree->orphan_age,
 		.plain = tree->plain,
 		.takes_all = takes_all,
-		.is_open = is_open,
+		.takes_unknown = !space->ns,
+		.opened = opened,
 		.data = space,
 	});
 }

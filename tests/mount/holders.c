@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * holders: processes that hold shared memory in every way there is, for as long as their
- * stdin is open. Each says one line when it does, "ready PID [WORDS]", its own pid and what
- * the verb tells; or "skip WHY". What it forks ends with the same stdin.
+ * holders: processes that hold shared memory in every way there is, until "end" or the end
+ * of stdin. Each says one line when it does, "ready PID [WORDS]", its own pid and what the
+ * verb tells; or "skip WHY". What it forks ends with it.
  *
  *   wait                            holds nothing
  *   attach SHMID [TIMES]
@@ -14,7 +14,7 @@
  *   forkmap PATH                    -> DEAD HOLDER: the same of a mapping
  *   zombie SIZE                     -> SHMID CREATOR: dead, not waited for
  *   leader attach|map|open|make X   a thread holds, after the first has ended
- *   seenleader SIZE                 -> SHMID: makes it, ends its first thread when told by a line
+ *   seenleader SIZE                 -> SHMID: makes it, ends its first thread when told by "go"
  *   flight PATH                     its only descriptor is on its way through a socket
  *   threadfd PATH                   open in a thread with descriptors of its own
  *   semaphore NAME                  sem_open
@@ -89,13 +89,14 @@ static __attribute__((format(printf, 1, 2))) void ready_with(const char *format,
 	va_end(args);
 }
 
-/* Until the end of stdin. */
 void wait_for_end(void)
 {
 	char line[4096], text[4096];
 	size_t offset, length;
 
 	while (fgets(line, sizeof(line), stdin)) {
+		if (strcmp(line, "end\n") == 0)
+			break;
 		if (memory && sscanf(line, "peek %zu %zu", &offset, &length) == 2 &&
 		    offset + length <= memory_size) {
 			fwrite(memory + offset, 1, length, stdout);
@@ -107,6 +108,8 @@ void wait_for_end(void)
 		}
 		fflush(stdout);
 	}
+	/* Also those that are not its children any more. */
+	kill(0, SIGKILL);
 	_exit(0);
 }
 
@@ -543,6 +546,8 @@ int main(int argc, char **argv)
 	const char *verb = argc > 1 ? argv[1] : "";
 	const int n = argc - 2;
 	char **w = argv + 2;
+
+	setpgid(0, 0);
 
 #define IS(name, least) (strcmp(verb, name) == 0 && n >= (least))
 #define HAS(i, word) (n > (i) && strcmp(w[i], word) == 0)

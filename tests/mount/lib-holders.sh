@@ -49,12 +49,14 @@ tell_held() {
 	answer "$1"
 }
 
-# Its stdin ends, and with it all that share it; stdout ends when the last of them has.
+# All that share its stdout have ended when that has. Its stdin may be open in others that were
+# started since, so it is told.
 drop() {
 	local name rest
 	for name in "$@"; do
 		[ -n "${agent_process[$name]:-}" ] || continue
 		local w=${agent_in[$name]} r=${agent_out[$name]}
+		send "$name" end
 		exec {w}>&-
 		while IFS= read -r -t 10 rest <&"$r"; do :; done
 		wait "${agent_process[$name]}" 2>/dev/null
