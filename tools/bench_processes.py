@@ -49,7 +49,7 @@ def holders_group(world: World) -> Group:
         return Row(section, f"holders: {name} / lsof + ipcs", native, "ms", against(*command),
                    lambda: world.run(1, "sh", "-c", native), target=target)
 
-    segls = str(Path(world.helper).with_name("segls"))
+    segls = str(Path(world.helper).parent / "segls")
     return Group([
         row("ls -l orphans", ("ls", "-l", "mnt/orphans"), Target("ratio", "<=", 0.50)),
         row("cat segments.json", ("cat", "mnt/segments.json")),

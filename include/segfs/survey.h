@@ -33,6 +33,7 @@ typedef struct {
 	bool has_resident;
 	uid_t uid;
 	gid_t gid;
+	nlink_t nlink;               /* of other than SEGFS_SYSV: names it has */
 	mode_t mode;                 /* permission bits, set-id and sticky ones too */
 	int64_t atime, mtime, ctime; /* seconds since 1970; as stat(2) on a mount shows them */
 
@@ -54,8 +55,8 @@ const char *segfs_kind_name(SegfsKind kind);
 
 /*
  * Its file below a mount, such as sysv/5, posix/a/b, unlinked/memfd-x-1234. In a name of
- * unlinked/ or orphans/ "/" is "%2F" and "%" is "%25", and what makes it longer than a
- * file name may be is left out. The caller's to free.
+ * unlinked/ or orphans/ "/" is "%2F" and "%" is "%25"; one that would be too long for a file
+ * is cut, and in orphans/ "~" and the inode number stand for the rest. The caller's to free.
  */
 char *segfs_item_path(const SegfsItem *item);
 /* Its name in orphans/: sysv-5, posix-a%2Fb. The caller's to free. */
@@ -63,7 +64,7 @@ char *segfs_item_orphan_name(const SegfsItem *item);
 
 typedef enum {
 	SEGFS_NEVER_OPENED,
-	SEGFS_WAS_OPENED, /* somebody may still have it mapped */
+	SEGFS_WAS_OPENED, /* one whom we may not examine may still have it mapped */
 	SEGFS_IS_OPEN,
 } SegfsOpened;
 

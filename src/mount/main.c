@@ -207,6 +207,7 @@ static gboolean make_tree(Options *options, Tree **ret_tree, GError **error)
 {
 	/* As root of the host: others may not enter namespaces. */
 	options->tree.no_namespaces |= why_not_privileged() != NULL;
+	options->tree.for_others = options->allow_other;
 	int r = tree_new(&options->tree, ret_tree);
 
 	if (r == -ENOSYS)

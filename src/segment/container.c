@@ -2,7 +2,8 @@
 
 /*
  * Which container a cgroup path is of: each runtime names its groups in its own way, under
- * systemd as a scope ("docker-ID.scope") and without as folders ("/docker/ID").
+ * systemd as a scope ("docker-ID.scope") and without as folders ("/docker/ID"). Containers
+ * run in containers: the innermost counts.
  */
 
 #include <segfs/namespace.h>
@@ -10,30 +11,60 @@
 
 typedef struct {
 	const char *before, *after; /* of the name, within one component of the path */
-	const char *runtime;
-} ScopeName;
+	const char *runtime;        /* NULL: a helper of it, outside */
+	bool is_id;                 /* the name is a long number in hex */
+} Pattern;
 
-static const ScopeName scopes[] = {
-	{"docker-", ".scope", "docker"},
-	{"cri-containerd-", ".scope", "containerd"},
-	{"crio-conmon-", ".scope", NULL},
-	{"crio-", ".scope", "cri-o"},
-	{"libpod-conmon-", ".scope", NULL},
-	{"libpod-", ".scope", "podman"},
-	{"libpod-", "", "podman"},
-	{"nerdctl-", ".scope", "containerd"},
-	{"machine-", ".scope", "systemd-nspawn"},
-	{"systemd-nspawn@", ".service", "systemd-nspawn"},
-	{"lxc.payload.", "", "lxc"},
+/* The first that fits counts. */
+static const Pattern patterns[] = {
+	{"docker-", ".scope", "docker", true},
+	{"cri-containerd-", ".scope", "containerd", true},
+	{"nerdctl-", ".scope", "containerd", true},
+	{"crio-", ".scope", "cri-o", true},
+	{"crio-", "", "cri-o", true},
+	{"libpod-payload-", "", "podman", true},
+	{"libpod-", ".scope", "podman", true},
+	{"libpod-", "", "podman", true},
+	{"machine-qemu\\x2d", ".scope", NULL, false}, /* a virtual machine of libvirt */
+	{"machine-lxc\\x2d", ".scope", "lxc", false},
+	{"machine-", ".scope", "systemd-nspawn", false},
+	{"systemd-nspawn@", ".service", "systemd-nspawn", false},
+	{"lxc.payload.", "", "lxc", false},
 };
 
 /* Folders below which each folder is a container. */
-static const ScopeName parents[] = {
-	{"docker", "", "docker"},
-	{"lxc", "", "lxc"},
-	{"lxc.payload", "", "lxc"},
-	{"libpod_parent", "", "podman"},
+static const Pattern parents[] = {
+	{"docker", "", "docker", true},
+	{"lxc", "", "lxc", false},
+	{"lxc.payload", "", "lxc", false},
 };
+
+static bool is_id(const char *name)
+{
+	enum { SHORTEST = 32 };
+
+	return strlen(name) >= SHORTEST && name[strspn(name, "0123456789abcdef")] == '\0';
+}
+
+/* systemd.unit(5): what a unit's name cannot have is \xNN in it. */
+static char *unescape(const char *name, size_t length)
+{
+	GString *text = g_string_sized_new(length);
+
+	for (size_t i = 0; i < length; i++) {
+		if (i + 3 < length && name[i] == '\\' && name[i + 1] == 'x' &&
+		    g_ascii_isxdigit(name[i + 2]) && g_ascii_isxdigit(name[i + 3])) {
+			const int byte = g_ascii_xdigit_value(name[i + 2]) << 4 |
+					 g_ascii_xdigit_value(name[i + 3]);
+			/* Its text is to stay a line. */
+			g_string_append_c(text, g_ascii_iscntrl(byte) ? '?' : byte);
+			i += 3;
+		} else {
+			g_string_append_c(text, name[i]);
+		}
+	}
+	return g_string_free(text, FALSE);
+}
 
 static char *named(const char *runtime, const char *pod, const char *name)
 {
@@ -42,51 +73,89 @@ static char *named(const char *runtime, const char *pod, const char *name)
 	return g_strdup_printf("%s %s", runtime, name);
 }
 
-/* "pod<uid>", "kubepods-burstable-pod<uid>.slice": the uid. */
+/* "pod<uid>", "kubepods-burstable-pod<uid>.slice" with "_" for "-": the uid. */
 static char *pod_of(const char *component)
 {
-	const char *pod = strstr(component, "pod");
+	const char *slice = strstr(component, "kubepods-");
+	const char *pod = component;
 
-	if (g_str_has_prefix(component, "kubepods-"))
-		pod = strstr(component + strlen("kubepods-"), "pod");
-	if (!pod || (pod != component && pod[-1] != '-'))
+	if (slice)
+		pod = strstr(slice, "-pod") ? strstr(slice, "-pod") + 1 : "";
+	if (!g_str_has_prefix(pod, "pod"))
 		return NULL;
 	pod += strlen("pod");
-	const char *end = strstr(pod, ".slice");
-	return *pod == '\0' || *pod == 's'
-		       ? NULL
-		       : g_strndup(pod, end ? (size_t)(end - pod) : strlen(pod));
+	const size_t length = strspn(pod, "0123456789abcdef-_");
+	if (length < 32 || strcmp(pod + length, slice ? ".slice" : "") != 0)
+		return NULL;
+	return g_strdelimit(g_strndup(pod, length), "_", '-');
+}
+
+/* One component of the path by the patterns; NULL: it is none of theirs. */
+static char *by_pattern(const char *component, const char *pod)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(patterns); i++) {
+		const Pattern *pattern = &patterns[i];
+		const size_t before = strlen(pattern->before), after = strlen(pattern->after);
+		if (!g_str_has_prefix(component, pattern->before) ||
+		    !g_str_has_suffix(component, pattern->after) ||
+		    strlen(component) <= before + after)
+			continue;
+		g_autofree char *name =
+			unescape(component + before, strlen(component) - before - after);
+		if (pattern->is_id && !is_id(name))
+			continue;
+		return pattern->runtime ? named(pattern->runtime, pod, name) : NULL;
+	}
+	return NULL;
+}
+
+/*
+ * "kubepods-burstable-pod<uid>.slice:cri-containerd:ID": where a runtime that makes folders
+ * is told the name of a slice.
+ */
+static char *by_triple(const char *component)
+{
+	g_auto(GStrv) parts = g_strsplit(component, ":", -1);
+	g_autofree char *pod = NULL;
+
+	if (g_strv_length(parts) != 3 || !g_str_has_suffix(parts[0], ".slice") || !is_id(parts[2]))
+		return NULL;
+	pod = pod_of(parts[0]);
+	return named(strcmp(parts[1], "cri-containerd") ? parts[1] : "containerd", pod, parts[2]);
+}
+
+static char *by_parent(const char *component, const char *pod, const char *next)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(parents); i++)
+		if (!strcmp(component, parents[i].before) && (!parents[i].is_id || is_id(next)))
+			return named(parents[i].runtime, pod, next);
+	return NULL;
 }
 
 char *segfs_container_of_cgroup(const char *cgroup)
 {
 	g_auto(GStrv) components = g_strsplit(cgroup, "/", -1);
 	g_autofree char *pod = NULL;
-	bool in_kubepods = false;
+	char *innermost = NULL;
 
 	for (guint i = 0; components[i]; i++) {
 		const char *component = components[i], *next = components[i + 1];
-		if (g_str_has_prefix(component, "kubepods")) {
-			in_kubepods = true;
+		char *found = by_pattern(component, pod);
+		if (!found)
+			found = by_triple(component);
+		if (!found && next && *next)
+			found = by_parent(component, pod, next);
+		char *in_pod = pod_of(component);
+		if (in_pod) {
+			g_free(pod);
+			pod = in_pod;
+			if (next && is_id(next))
+				found = named("container", pod, next);
 		}
-		if (in_kubepods && !pod && (pod = pod_of(component)) && next && *next &&
-		    !strchr(next, '-'))
-			return named("container", pod, next);
-		for (guint j = 0; j < G_N_ELEMENTS(scopes); j++) {
-			const ScopeName *scope = &scopes[j];
-			if (!g_str_has_prefix(component, scope->before) ||
-			    !g_str_has_suffix(component, scope->after))
-				continue;
-			if (!scope->runtime)
-				break;
-			const size_t before = strlen(scope->before), after = strlen(scope->after);
-			const size_t length = strlen(component) - before - after;
-			g_autofree char *name = g_strndup(component + before, length);
-			return named(scope->runtime, pod, name);
+		if (found) {
+			g_free(innermost);
+			innermost = found;
 		}
-		for (guint j = 0; next && *next && j < G_N_ELEMENTS(parents); j++)
-			if (!strcmp(component, parents[j].before))
-				return named(parents[j].runtime, pod, next);
 	}
-	return NULL;
+	return innermost;
 }

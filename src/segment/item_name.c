@@ -19,37 +19,46 @@ const char *segfs_kind_name(SegfsKind kind)
 	return names[kind];
 }
 
-/* kind-name, or kind-name-number where there is one, as the name of one file. */
-static char *flat_name(const char *kind, const char *name, const char *number)
+/* A name, flat, of at most so many bytes; false: it had to be cut. */
+static bool flatten(const char *name, size_t most, GString *flat)
 {
-	GString *flat = g_string_new(kind);
-	const size_t end = strlen(number);
-
-	g_string_append_c(flat, '-');
 	for (; *name; name++) {
 		const char *part = *name == '/' ? "%2F" : *name == '%' ? "%25" : NULL;
-		const size_t length = part ? 3 : 1;
-		if (flat->len + length + end > NAME_MAX)
-			break;
+		const size_t length = part ? strlen(part) : 1;
+		if (flat->len + length > most)
+			return false;
 		g_string_append_len(flat, part ? part : name, length);
 	}
-	g_string_append(flat, number);
+	return true;
+}
+
+/* kind-name, and where it is too long ~number for the rest of it. */
+static char *flat_name(const char *kind, const char *name, uint64_t number)
+{
+	g_autofree char *end = g_strdup_printf("~%" PRIu64, number);
+	GString *flat = g_string_new(kind);
+
+	g_string_append_c(flat, '-');
+	const size_t begin = flat->len;
+	if (!flatten(name, NAME_MAX, flat)) {
+		g_string_truncate(flat, begin);
+		flatten(name, NAME_MAX - strlen(end), flat);
+		g_string_append(flat, end);
+	}
 	return g_string_free(flat, FALSE);
 }
 
 static char *unlinked_name(const SegfsItem *item)
 {
 	g_autofree char *number = g_strdup_printf("-%" PRIu64, item->id.number);
-	const char *kind = segfs_kind_name(item->id.kind);
+	GString *flat = g_string_new(segfs_kind_name(item->id.kind));
 
-	switch (item->id.kind) {
-	case SEGFS_SYSV:
-		return flat_name(kind, number + 1, "");
-	case SEGFS_ANON:
-		return flat_name(kind, number + 1, "");
-	default:
-		return flat_name(kind, item->name, number);
+	if (item->name) {
+		g_string_append_c(flat, '-');
+		flatten(item->name, NAME_MAX - strlen(number), flat);
 	}
+	g_string_append(flat, number);
+	return g_string_free(flat, FALSE);
 }
 
 /* "posix", "posix.2" and so on. */
@@ -60,12 +69,10 @@ static char *folder_name(const SegfsItem *item)
 
 char *segfs_item_orphan_name(const SegfsItem *item)
 {
-	g_autofree char *number = g_strdup_printf("%" PRIu64, item->id.number);
-
 	if (item->id.kind == SEGFS_SYSV)
-		return flat_name("sysv", number, "");
+		return g_strdup_printf("sysv-%" PRIu64, item->id.number);
 	g_autofree char *folder = folder_name(item);
-	return flat_name(folder, item->name, "");
+	return flat_name(folder, item->name, item->id.number);
 }
 
 char *segfs_item_path(const SegfsItem *item)

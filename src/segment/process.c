@@ -8,11 +8,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "segment/autofd.h"
+
+#define MOUNT_COMMAND "segfs"
 
 int process_read(int folder_fd, const char *name, GString *text)
 {
@@ -70,7 +71,7 @@ int64_t process_started(uint64_t ticks)
 
 bool process_is_mount(const char *command, uid_t uid)
 {
-	return !strcmp(command, "segfs") && (uid == 0 || uid == geteuid());
+	return !strcmp(command, MOUNT_COMMAND) && (uid == 0 || uid == geteuid());
 }
 
 typedef struct {
@@ -93,10 +94,8 @@ static const Known *know(const char *proc_root, GHashTable *table, pid_t pid)
 		return known;
 	known = g_new0(Known, 1);
 	known->has_stat = process_stat(proc_root, pid, &known->stat);
-	struct stat st;
-	g_autofree char *path = g_strdup_printf("%s/%d", proc_root, pid);
-	known->is_mount = known->has_stat && stat(path, &st) == 0 &&
-			  process_is_mount(known->stat.command, st.st_uid);
+	/* Of anybody's: who takes this name makes only what they did themselves look unused. */
+	known->is_mount = known->has_stat && !strcmp(known->stat.command, MOUNT_COMMAND);
 	if (known->has_stat) /* one that is dead but not waited for is Z */
 		known->lives = known->stat.state != 'Z' || known->stat.n_threads > 1;
 	else /* /proc can hide the processes of others (proc(5), hidepid) */

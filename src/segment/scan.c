@@ -87,6 +87,15 @@ void segfs_scan_unref(SegfsScan *scan)
 	g_free(scan);
 }
 
+/* In maps, a line for each mapping, a newline in a name is "\\012"; nothing else is changed. */
+static void unescape_newlines(char *name)
+{
+	for (char *found; (found = strstr(name, "\\012")); name = found + 1) {
+		*found = '\n';
+		memmove(found + 1, found + 4, strlen(found + 4) + 1);
+	}
+}
+
 SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, const char *name,
 		      size_t name_length, const SegfsProcess *process)
 {
@@ -99,6 +108,7 @@ SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, con
 		held->id = *id;
 		held->holders = g_array_new(FALSE, TRUE, sizeof(SegfsHolder));
 		held->name = g_strndup(name, deleted ? name_length - end : name_length);
+		unescape_newlines(held->name);
 		held->deleted = deleted;
 		g_hash_table_insert(table, &held->id, held);
 	}
@@ -170,9 +180,11 @@ static int find_processes(Walk *walk, bool with_mounts)
 		return -errno;
 	const ssize_t n = readlinkat(walk->proc_fd, "self", self, sizeof(self) - 1);
 	self[MAX(n, 0)] = '\0';
+	bool is_first_seen = !strcmp(self, "1");
 	while ((entry = readdir(proc))) {
 		if (!g_ascii_isdigit(entry->d_name[0]) || !strcmp(entry->d_name, self))
 			continue;
+		is_first_seen |= !strcmp(entry->d_name, "1");
 		autofd fd =
 			openat(walk->proc_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		struct stat st;
@@ -190,6 +202,9 @@ static int find_processes(Walk *walk, bool with_mounts)
 		}
 	}
 	closedir(proc);
+	/* Every pid namespace has a 1: where it is not shown, others may be hidden as well. */
+	if (!is_first_seen)
+		walk->scan->unexamined++;
 	return 0;
 }
 

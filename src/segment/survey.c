@@ -123,6 +123,7 @@ static SegfsItem *item_of_stat(SegfsKind kind, const char *name, const struct st
 	item->uid = st->st_uid;
 	item->gid = st->st_gid;
 	item->mode = st->st_mode & 07777;
+	item->nlink = st->st_nlink;
 	item->atime = st->st_atime;
 	item->mtime = st->st_mtime;
 	item->ctime = st->st_ctime;

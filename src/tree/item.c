@@ -6,9 +6,27 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define UNLINKED "unlinked/"
 #define PREFIX "user.segfs."
+
+void item_stat(const Space *space, const SegfsItem *item, struct stat *ret_stat)
+{
+	*ret_stat = (struct stat){
+		.st_ino = segfs_mount_ino(&item->id, space->tree->plain),
+		.st_mode = S_IFREG | item->mode,
+		.st_nlink = item->nlink,
+		.st_uid = item->uid,
+		.st_gid = item->gid,
+		.st_size = item->size,
+		.st_blksize = sysconf(_SC_PAGESIZE),
+		.st_blocks = item->has_resident ? item->resident / 512 : 0,
+		.st_atime = item->atime,
+		.st_mtime = item->mtime,
+		.st_ctime = item->ctime,
+	};
+}
 
 typedef struct {
 	Listing listing;
@@ -72,6 +90,11 @@ char *item_decode(const char *flat)
 		g_string_append_c(path, flat[2] == 'F' ? '/' : '%');
 		flat += 2;
 	}
+	/* A path has one name. */
+	g_auto(GStrv) parts = g_strsplit(path->str, "/", -1);
+	for (char **part = parts; *part; part++)
+		if (!**part || !strcmp(*part, ".") || !strcmp(*part, ".."))
+			return NULL;
 	return g_string_free(g_steal_pointer(&path), FALSE);
 }
 

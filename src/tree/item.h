@@ -16,6 +16,9 @@ typedef struct {
 
 Listing *item_listing_new(Node *folder, const ItemListingKind *kind, GPtrArray *items);
 
+/* What stat shows of an item that is no SysV segment, as it was when it was judged. */
+void item_stat(const Space *space, const SegfsItem *item, struct stat *ret_stat);
+
 /* "%2F" is "/", "%25" is "%"; NULL: not a name that we give. */
 char *item_decode(const char *flat);
 

@@ -226,12 +226,15 @@ static int orphans_lookup(Node *folder, const SegfsCaller *caller, const char *n
 	return orphan_node(folder->space, item, ret_node);
 }
 
-/* Who may not search an object's folder looks its name up in vain: that is not remembered. */
+/* What lies in a subfolder is looked up by each caller, who may not be let to search that. */
 static int listed_node(Space *space, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
 {
-	if (item->id.kind != SEGFS_SYSV)
+	if (item->id.kind == SEGFS_SYSV)
+		segment_stat(space, &item->sysv, ret_stat);
+	else if (!strchr(item->name, '/'))
+		item_stat(space, item, ret_stat);
+	else
 		return -EAGAIN;
-	segment_stat(space, &item->sysv, ret_stat);
 	return orphan_node(space, item, ret_node);
 }
 

@@ -219,7 +219,7 @@ SegfsOpened segment_opened(Space *space, int shmid)
 	g_mutex_lock(&node->lock);
 	if (node->n_open > 0)
 		opened = SEGFS_IS_OPEN;
-	else if (node->was_opened)
+	else if (node->was_opened && space->tree->for_others)
 		opened = SEGFS_WAS_OPENED;
 	g_mutex_unlock(&node->lock);
 	return opened;

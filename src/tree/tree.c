@@ -143,6 +143,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->ipc_options = options->ipc;
 	tree->orphan_age = options->orphan_age;
 	tree->no_namespaces = options->no_namespaces;
+	tree->for_others = options->for_others;
 	tree->space = space_new(tree);
 	int r = segfs_ipc_new(&options->ipc, &tree->space->ipc);
 	if (r < 0)

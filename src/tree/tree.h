@@ -8,6 +8,7 @@ typedef struct {
 	const char *shm_dir; /* NULL: /dev/shm */
 	int64_t orphan_age;  /* seconds */
 	bool no_namespaces;  /* without ns/ */
+	bool for_others;     /* other users may use the mount */
 } TreeOptions;
 
 /* The whole of a mount. */
@@ -19,7 +20,7 @@ struct Tree {
 	SegfsScanner *scanner;
 	SegfsIpcOptions ipc_options;
 	int64_t orphan_age; /* seconds */
-	bool no_namespaces;
+	bool no_namespaces, for_others;
 	gint n_spaces;        /* that were made; gives each its index */
 	SegfsPosix *nameless; /* memory that is in no folder */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */

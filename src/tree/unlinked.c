@@ -50,22 +50,6 @@ static int reach(UnlinkedNode *node, int *ret_fd)
 	return r < 0 ? r : segfs_item_open_path(item, segfs_ipc_proc_root(space->ipc), ret_fd);
 }
 
-static void item_stat(const Space *space, const SegfsItem *item, struct stat *ret_stat)
-{
-	*ret_stat = (struct stat){
-		.st_ino = segfs_mount_ino(&item->id, space->tree->plain),
-		.st_mode = S_IFREG | item->mode,
-		.st_uid = item->uid,
-		.st_gid = item->gid,
-		.st_size = item->size,
-		.st_blksize = sysconf(_SC_PAGESIZE),
-		.st_blocks = item->has_resident ? item->resident / 512 : 0,
-		.st_atime = item->atime,
-		.st_mtime = item->mtime,
-		.st_ctime = item->ctime,
-	};
-}
-
 static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
 	UnlinkedNode *node = (UnlinkedNode *)base;

@@ -109,7 +109,8 @@ void wait_for_end(void)
 		fflush(stdout);
 	}
 	/* Also those that are not its children any more. */
-	kill(0, SIGKILL);
+	signal(SIGTERM, SIG_IGN);
+	kill(0, SIGTERM);
 	_exit(0);
 }
 

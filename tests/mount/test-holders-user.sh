@@ -106,6 +106,8 @@ diag "--- another mount, of root"
 root=$TESTDIR/root
 mkdir "$root"
 segfs_start "$root" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=0"
+# One that has not been open in the user's mount: there it is attached to be opened.
+mine=$(mkseg -u $uid 4096 0666)
 row "own, but there is a mount of root's through which others may hold it" "sysv/$mine" unknown
 hold A "${them[@]}" "$HOLDERS" open "$root/sysv/$mine"
 row "as one does" "sysv/$mine" unknown
@@ -122,7 +124,8 @@ getfattr() { command getfattr "$@"; }
 cat() { command cat "$@"; }
 ls() { command ls "$@"; }
 sed() { command sed "$@"; }
-row "root's knows all" "sysv/$mine" orphaned
+# The user's daemon may have attached what the user may attach, to look at it, and lives.
+row "root's knows all" "sysv/$theirs" orphaned
 row "of objects, too" posix/foreign orphaned
 segfs_stop_ok "$root" "root's mount ends cleanly"
 where=$MNT
@@ -152,7 +155,7 @@ diag "--- removing"
 mine=$(mkseg -u $uid 4096 0666)
 object own $uid 600
 ok "own orphans" ask rm "$MNT/orphans/sysv-$mine" "$MNT/orphans/posix-own"
-is "$(ipc "$mine" size) $(ls "$shm" | grep -cx own)" "EINVAL 0" "are removed" || diag "$(ipcs -m)"
+is "$(ipc "$mine" size) $(ls "$shm" | grep -cx own)" " 0" "are removed"
 fails_with EPERM "another's" ask rm -f "$MNT/orphans/sysv-$theirs"
 is "$(ipc "$theirs" size)" 4096 "is there"
 mine=$(mkseg -u $uid 4096 0666)

@@ -13,7 +13,7 @@ there() { [ "$(ls -U "$orphans" | wc -l)" = "$1" ]; }
 # rm of all that is listed now; what it says goes to $TESTDIR/rm.err.
 rm_all() { rm -f "$orphans"/* 2>"$TESTDIR/rm.err"; }
 
-is "$(stat -c '%F %a' "$orphans")" "directory 555" "a folder that nobody can write to"
+is "$(stat -c '%F %a %u' "$orphans")" "$(stat -c '%F %a %u' "$MNT/sysv")" "a folder like sysv/"
 is "$(ls -A "$orphans")" "" "that is empty where nothing is"
 
 diag "--- a program leaks a hundred segments and is killed"
@@ -153,6 +153,8 @@ done
 for name in 'sysv-' sysv-00 sysv-01 'sysv--1' 'sysv-0x1' sysv-99999999999 'sysv- 1' posix- posix posix-. posix-.. memfd-x 1; do
 	fails "$name is not a name" test -e "$orphans/$name"
 done
+# Reading has been a use of them, as it is in /dev/shm.
+ok "every one is there again" until_true 20 there ${#names[@]}
 ok "find -delete" find "$orphans" -mindepth 1 -delete
 is "$(find "$shm" -type f | wc -l)" 0 "removes them all"
 is "$(find "$shm" -mindepth 1 -type d | wc -l)" 2 "and leaves the folders"
@@ -170,6 +172,7 @@ is "$(cat "$orphans/posix-mine")" "the bytes" "reading an object"
 ok "its owner reads it" as_user 20001 cat "$orphans/sysv-$id" "$orphans/posix-mine"
 fails_with EACCES "another does not: a segment" as_user 20002 cat "$orphans/sysv-$id"
 fails_with EACCES "another does not: an object" as_user 20002 cat "$orphans/posix-mine"
+ok "they are there again, after having been read" until_true 20 there 2
 fails_with EPERM "nor may they remove it: a segment" as_user 20002 rm -f "$orphans/sysv-$id"
 fails_with EPERM "nor may they remove it: an object" as_user 20002 rm -f "$orphans/posix-mine"
 is "$(segments) $(ls "$shm")" "1 mine" "it is all there"

@@ -1,0 +1,412 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ns/: every other IPC namespace of the host in the same tree. (-o orphan_age=0)
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib-holders.sh"
+. "$(dirname "$0")/lib-ns.sh"
+need getfattr jq nsenter ipcs
+
+rw='PROT_READ|PROT_WRITE'
+as=(setpriv --clear-groups)
+options=${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}
+# Its keys, by ipcs.
+keys() { inside "$1" ipcs -m | awk '/^0x/ && $6 >= 0 { print $1 }' | sort | xargs; }
+names() { find "$1" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs; }
+
+is "$(ls "$MNT/ns")" "" "no other namespace: ns/ is empty"
+
+diag "--- three of them, one with a user namespace, and one of a plain user"
+container A --
+container B --
+container U -- --user --map-root-user
+all=(A B U)
+if as_user 20001 unshare --user --map-root-user true 2>/dev/null; then
+	container P "${as[@]}" --reuid 20001 --regid 20001 -- --user --map-root-user
+	all+=(P)
+else
+	skip "one of a plain user" "they may not make one here"
+fi
+is "$(ls "$MNT/ns" | sort -n | xargs)" "$(numbers "${inum[@]}")" "ns/ lists them, by the numbers of /proc/PID/ns/ipc"
+mkseg 8192 0644 0x1234 >/dev/null
+do_ops "shmat a 0" "fill a h" >/dev/null
+for c in "${all[@]}"; do
+	is "$(tell $c shmget 0x1234 8192 'IPC_CREAT|0600')" 0 "$c: the same key, the same shmid"
+	tell $c shmat a 0 >/dev/null
+	tell $c fill a $c >/dev/null
+done
+for c in "${all[@]}"; do
+	is "$(names "${ns[$c]}")" "info key limits orphans posix sysv unlinked" "$c: the folders"
+	for file in key/0x00001234 key/4660 sysv/0; do
+		same "$c: $file has its own bytes" "${ns[$c]}/$file" <(head -c 8192 /dev/zero | tr '\0' $c)
+	done
+	is "$(stat -c '%s %a %h' "${ns[$c]}/sysv/0")" "8192 600 2" "$c: size, mode and attaches"
+	is "$(names "${ns[$c]}/sysv") $(names "${ns[$c]}/key")" "0 0x00001234" "$c: it is listed"
+	fails "$c: it is not the mount's own of that number" test "${ns[$c]}/sysv/0" -ef "$MNT/sysv/0"
+	is "$(cat "${ns[$c]}/limits" | grep -c .)" "$(grep -c . "$MNT/limits")" "$c: limits"
+done
+same "the mount's own" "$MNT/sysv/0" <(head -c 8192 /dev/zero | tr '\0' h)
+is "$(stat -c %u "${ns[A]}/sysv/0" "${ns[U]}/sysv/0" | xargs)" "0 0" "owner"
+[ -z "${ns[P]:-}" ] || is "$(stat -c %u "${ns[P]}/sysv/0")" 20001 "P: owner, as the host counts"
+
+diag "--- one memory"
+agent H
+for c in "${all[@]}"; do
+	for file in sysv/0 key/0x1234; do
+		tell H open w "${ns[$c]}/$file" O_RDWR >/dev/null
+		is "$(tell H pwrite w 100 written)$(tell $c peek a 100 7)" 7written "$c: written to $file, seen in the attach"
+		is "$(tell H pwrite w 8190 xyz) $(tell H pwrite w 8192 x) $(tell H ftruncate w 9000)" "2 ENOSPC EPERM" "$c: it ends where it ends"
+		if no_passthrough; then
+			is "$(tell H mmap m w "$rw" MAP_SHARED 8192)" ENODEV "$c: no passthrough, no shared mmap"
+		else
+			is "$(tell H mmap m w "$rw" MAP_SHARED 8192)" 0 "$c: shared mmap of $file"
+			is "$(tell H poke m 0 mapping)$(tell $c peek a 0 7)" 0mapping "$c: stored in the mapping, seen in the attach"
+			is "$(tell $c poke a 4096 attach)$(tell H peek m 4096 6)" 0attach "$c: and the other way round"
+			tell H munmap m >/dev/null
+		fi
+		tell H close w >/dev/null
+	done
+	is "$(inner $c nattch 0)" 1 "$c: nobody else is attached"
+done
+same "nothing of it is in the mount's own" "$MNT/sysv/0" <(head -c 8192 /dev/zero | tr '\0' h)
+
+diag "--- changes act inside"
+for c in "${all[@]}"; do
+	ok "$c: chmod" chmod 640 "${ns[$c]}/sysv/0"
+	is "$(inner $c mode 0)" 640 "$c: is done inside"
+	ok "$c: chown" chown 20005:20006 "${ns[$c]}/key/0x1234"
+	is "$(inner $c uid 0) $(inner $c gid 0)" "20005 20006" "$c: is done inside"
+	ok "$c: truncate -s 5000 of a new key" truncate -s 5000 "${ns[$c]}/key/0x77"
+	ok "$c: a copy into a new key" sh -c "printf 'bytes of $c' >'${ns[$c]}/key/0x78'"
+	is "$(keys $c)" "0x00000077 0x00000078 0x00001234" "$c: ipcs inside has them"
+	is "$(tell $c shmget 0x78 0 0; tell $c shmat b "$(tell $c shmget 0x78 0 0)" SHM_RDONLY; tell $c peek b 0 20)" \
+		"$(tell $c shmget 0x78 0 0)"$'\n'"0"$'\n'"bytes\\x20of\\x20$c\\x00\\x00\\x00\\x00\\x00{5}" "$c: with those bytes" || true
+	tell $c shmdt b >/dev/null
+	is "$(inner $c cpid "$(tell $c shmget 0x77 0 0)")" 0 "$c: their creator is of no number inside" || true
+done
+is "$(ls "$MNT/key") $(ipc 0 mode) $(ipc 0 uid)" "0x00001234 644 0" "the mount's own are as they were"
+is "$(readlink /proc/"$SEGFS_PID"/task/*/ns/ipc | sort -u)" "$(readlink /proc/self/ns/ipc)" "no thread of the daemon is left inside"
+ok "rm in A" rm "${ns[A]}/key/0x1234"
+is "$(keys A) $(inner A mode 0)" "0x00000000 0x00000077 0x00000078 1640" "is done inside: dest"
+is "$(ls "${ns[A]}/unlinked" | grep sysv)$(ls "$MNT/unlinked" | grep -c sysv-)" "sysv-00" "it is in A's unlinked/, and not in the mount's own"
+same "its bytes, there" "${ns[A]}/unlinked/sysv-0" <(tell A peek a 0 8192 >/dev/null; inside A "$SHMTOOL" run "shmat a 0 SHM_RDONLY" >/dev/null; cat "${ns[A]}/unlinked/sysv-0")
+for c in "${all[@]:1}"; do
+	ok "$c still has its own" cmp -n 8192 "${ns[$c]}/key/0x1234" "${ns[$c]}/sysv/0"
+	is "$(tell $c peek a 8000 3)" "$c$c$c" "$c: with its bytes"
+done
+ok "and so has the mount" test -e "$MNT/key/0x1234"
+tell A shmdt a >/dev/null
+is "$(ls "${ns[A]}/unlinked")" "" "detached inside, it is gone"
+is "$(tell A shmget 0x1234 100 'IPC_CREAT|0600')" 3 "A makes it anew"
+for c in "${all[@]}"; do rm "${ns[$c]}/key/0x77" "${ns[$c]}/key/0x78"; done
+
+diag "--- posix/"
+for c in "${all[@]}"; do
+	posix=${ns[$c]}/posix
+	is "$(tell $c open f /dev/shm/object 'O_RDWR|O_CREAT' 0644)$(tell $c write f "$c$c")$(tell $c mmap m f "$rw" MAP_SHARED 2)" 020 "$c: an object made inside"
+	is "$(names "$posix") $(cat "$posix/object")" "object $c$c" "$c: is there, with its bytes"
+	if ! no_passthrough; then
+		is "$(tell H open f "$posix/object" O_RDWR)$(tell H mmap n f "$rw" MAP_SHARED 2)$(tell H poke n 0 z)$(tell $c peek m 0 2)" "000z$c" "$c: stored in a mapping here, seen inside"
+		tell H munmap n >/dev/null
+		tell H close f >/dev/null
+	fi
+	is "$(stat -c '%i %s %u %a' "$posix/object" | cut -d' ' -f2-)" "$(in_shm $c stat -c '%s %u %a' object)" "$c: stat is that of inside"
+	ok "$c: mv" mv "$posix/object" "$posix/moved"
+	# Root of the host has no number in a plain user's namespace: as in /dev/shm itself.
+	direct=/proc/${pid[$c]}/root/dev/shm
+	is "$(do_ops "open f $posix/new O_RDWR|O_CREAT|O_EXCL 0640" "mkdir $posix/sub 0750" "symlink moved $posix/soft" "link $posix/moved $posix/twin" "unlink $posix/twin")" \
+		"$(do_ops "open f $direct/new2 O_RDWR|O_CREAT|O_EXCL 0640" "mkdir $direct/sub2 0750" "symlink moved $direct/soft2" "link $direct/moved $direct/twin2" "unlink $direct/twin2")" "$c: making is as in its /dev/shm: $(do_ops "mkdir $posix/sub3 0700")"
+	is "$(names "$posix")" "$(in_shm $c find . -mindepth 1 -printf '%f\n' | sort | xargs)" "$c: what was made is inside"
+	ok "$c: rm" sh -c "rm -r '$posix'/*"
+	is "$(in_shm $c ls -A)$(names "$posix")" "" "$c: is done inside"
+	tell $c munmap m >/dev/null
+	tell $c close f >/dev/null
+done
+is "$(ls -A /dev/shm)" "" "the mount's own /dev/shm has none of it"
+echo one >"${ns[A]}/posix/one"
+mkdir "${ns[B]}/posix/dir"
+is "$(do_ops "rename ${ns[A]}/posix/one ${ns[B]}/posix/one" "link ${ns[A]}/posix/one ${ns[B]}/posix/one" "rename ${ns[A]}/posix/one $MNT/posix/one" "rename ${ns[A]}/key/0x1234 ${ns[B]}/key/0x1235" | xargs)" "EXDEV EXDEV EXDEV EXDEV" "no rename or link from one to another"
+ok "mv copies" mv "${ns[A]}/posix/one" "${ns[B]}/posix/dir/"
+is "$(in_shm B cat dir/one)$(in_shm A ls)" one "and removes"
+is "$(do_ops "truncate ${ns[B]}/posix/dir/one 100000" "mkdir ${ns[B]}/sub 0700" "mkdir ${ns[B]}/sysv/sub 0700" "mkdir $MNT/ns/sub 0700" "rmdir ${ns[B]}" "unlink ${ns[B]}/limits" "chmod ${ns[B]} 0777" "rename ${ns[B]} $MNT/ns/x" | xargs)" "0 EPERM EPERM EPERM EPERM EPERM EPERM EPERM" "the folders themselves cannot be changed"
+rm -r "${ns[B]}/posix/dir"
+# A link inside leads the reader to where it leads here, and the daemon nowhere.
+in_shm A ln -s /etc/passwd link
+is "$(readlink "${ns[A]}/posix/link") $(stat -c %F "${ns[A]}/posix/link")" "/etc/passwd symbolic link" "a link is a link"
+rm "${ns[A]}/posix/link"
+
+diag "--- holders, orphans/, unlinked/"
+where=${ns[B]}
+row "attached inside: the number is the host's" sysv/0 "in use" "${pid[B]}"
+where=$MNT
+is "$(holders sysv/0)" "" "the mount's own of that number is not"
+row "it is orphaned" sysv/0 orphaned
+inside B "$SHMTOOL" run "shmget 0x99 4096 IPC_CREAT|0600" >/dev/null
+orphan=$(inner B key "$(tell B shmget 0x99 0 0)" >/dev/null; tell B shmget 0x99 0 0)
+is "$(ls "${ns[B]}/orphans")" "sysv-$orphan" "a segment whose creator is dead is in its orphans/"
+fails "and not in the mount's own" test -e "$MNT/orphans/sysv-$orphan"
+ok "rm of it" rm "${ns[B]}/orphans/sysv-$orphan"
+is "$(tell B shmget 0x99 0 0) $(ls "${ns[B]}/orphans")" "ENOENT " "removes it inside"
+ok "the mount's own orphan is there" test -e "$MNT/orphans/sysv-0"
+fails_with "EBUSY|ENOENT" "rm of what is in use" rm "${ns[B]}/orphans/sysv-0"
+hold M inside B "$HOLDERS" memfd inside 64K 64K
+is "$(ls "${ns[B]}/unlinked")" "memfd-inside-$(held M 2)" "a memfd held inside is in its unlinked/"
+is "$(ls "$MNT/unlinked" "${ns[A]}/unlinked" | grep -c memfd)" 0 "and in no other"
+is "$(cksum <"${ns[B]}/unlinked/memfd-inside-$(held M 2)")" "$(head -c 64K /dev/zero | tr '\0' m | cksum)" "its bytes"
+is "$(where=${ns[B]} holders "unlinked/memfd-inside-$(held M 2)")" "$(held M)" "its holder"
+drop M
+hold M in_shm B "$HOLDERS" unlinked /dev/shm/lost 64K 64K
+is "$(ls "${ns[B]}/unlinked")$(ls "$MNT/unlinked" "${ns[A]}/unlinked" | grep -c posix-)" "posix-lost-$(held M 2)0" "so is an object of its /dev/shm"
+drop M
+hold M "$HOLDERS" memfd outside 64K 64K
+is "$(ls "$MNT/unlinked")$(ls "${ns[B]}/unlinked")" "memfd-outside-$(held M 2)" "one held outside is in the mount's own alone"
+drop M
+in_shm B sh -c 'echo lost >orphan'
+is "$(ls "${ns[B]}/orphans")$(ls "$MNT/orphans" "${ns[A]}/orphans" | grep -c posix)" posix-orphan0 "an object that nobody holds is in its orphans/"
+ok "rm of it" rm "${ns[B]}/orphans/posix-orphan"
+is "$(in_shm B ls)" "" "removes it inside"
+
+diag "--- info/namespace"
+for c in "${all[@]}"; do
+	text=$(cat "${ns[$c]}/info/namespace")
+	said() { sed -n "s/^$1:[[:blank:]]*//p" <<<"$text"; }
+	is "$(said Namespace) $(said Processes)" "${inum[$c]} 2" "$c: number, and how many processes"
+	is "$(said UserNamespace)" "$(readlink "/proc/${agent_process[$c]}/ns/user")" "$c: user namespace" || true
+	like "$(said Oldest)" "^${agent_process[$c]} unshare, user $([ $c = P ] && echo 20001 || echo root), started [0-9]+ s ago" "$c: the oldest process"
+	like "$(said CommandLine)" "^unshare .*--ipc --mount --pid --fork" "$c: its command line"
+	is "$(said Posix)" "posix is /dev/shm of mount namespace $(readlink "/proc/${pid[$c]}/ns/mnt" | tr -dc 0-9), seen by process $(said Posix | sed 's/.* //')" "$c: where posix/ is from"
+	is "$(ipc_inum "$(said Posix | sed 's/.* //')")" "${inum[$c]}" "$c: a process of it"
+	is "$(said Container)" "none that is known" "$c: no container"
+done
+fails "the mount's own has none" test -e "$MNT/info/namespace"
+group=/sys/fs/cgroup/docker-$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n').scope
+if [ -e /sys/fs/cgroup/cgroup.procs ] && mkdir "$group" 2>/dev/null; then
+	echo "${agent_process[A]}" >"$group/cgroup.procs"
+	is "$(sed -n 's/^Container:[[:blank:]]*//p' "${ns[A]}/info/namespace")" "docker $(sed 's/.*docker-\(.*\).scope/\1/' <<<"$group")" "a container, by its cgroup"
+	echo "${agent_process[A]}" >/sys/fs/cgroup/cgroup.procs
+	rmdir "$group"
+else
+	skip "a container, by its cgroup" "no cgroups of version 2 to write to"
+fi
+
+diag "--- several /dev/shm"
+hold S in_shm A unshare --mount "$HOLDERS" wait
+is "$(names "${ns[A]}")" "info key limits orphans posix sysv unlinked" "two mount namespaces that show one /dev/shm: posix/ alone"
+drop S
+in_shm A sh -c 'echo first >name'
+hold S in_shm A unshare --mount sh -c "mount -t tmpfs none /dev/shm && echo second >/dev/shm/name && exec $HOLDERS wait"
+is "$(names "${ns[A]}")" "info key limits orphans posix posix.2 sysv unlinked" "two that show two: posix/ and posix.2/"
+is "$(cat "${ns[A]}/posix/name" "${ns[A]}/posix.2/name" | xargs)" "first second" "each with its own bytes"
+is "$(sed -n 's/^Posix:[[:blank:]]*\(posix[.2]*\) is.*namespace \([0-9]*\),.*/\1 \2/p' "${ns[A]}/info/namespace" | xargs)" \
+	"posix $(readlink "/proc/${pid[A]}/ns/mnt" | tr -dc 0-9) posix.2 $(readlink "/proc/$(held S)/ns/mnt" | tr -dc 0-9)" "info/namespace names their mount namespaces"
+is "$(ls "${ns[A]}/orphans" | grep posix | wc -l)" 2 "orphans/ has those of both"
+ok "rm in posix.2/" rm "${ns[A]}/posix.2/name"
+is "$(in_shm A cat name)$(nsenter -t "$(held S)" --mount ls -A /dev/shm)" first "is done in that one"
+is "$(do_ops "look ${ns[A]}/posix.1" "look ${ns[A]}/posix.02" "look ${ns[A]}/posix.3" "look ${ns[A]}/posix." "look ${ns[A]}/posix2" "look ${ns[A]}/posix.2x" | sort -u)" ENOENT "no other name like it"
+drop S
+is "$(names "${ns[A]}")" "info key limits orphans posix sysv unlinked" "its last process gone, posix.2/ is"
+fails_with ENOENT "and not to be found" ls "${ns[A]}/posix.2/"
+in_shm A rm name
+
+diag "--- segments.json and metrics"
+in_shm A sh -c 'head -c 5000 /dev/zero >object'
+cat "$MNT/segments.json" >"$TESTDIR/json"
+cat "$MNT/metrics" >"$TESTDIR/metrics"
+own=$(ipc_inum self)
+is "$(jq '.namespaces[].ipc' "$TESTDIR/json" | sort -n | xargs)" "$(numbers "$own" "${inum[@]}")" "all namespaces"
+is "$(jq -r '.namespaces[0].ipc' "$TESTDIR/json")" "$own" "the mount's own first"
+is "$(jq -r '.segments[] | select(.kind == "sysv") | "\(.namespace) \(.shmid) \(.key_hex) \(.size)"' "$TESTDIR/json" | sort)" \
+	"$(for c in "$own" "${inum[@]}"; do
+		case $c in
+		"${inum[A]}") echo "$c 3 0x00001234 100" ;;
+		*) echo "$c 0 0x00001234 8192" ;;
+		esac
+	done | sort)" "each segment, with its namespace"
+is "$(jq -r '.segments[] | select(.kind == "posix") | "\(.namespace) \(.name) \(.size)"' "$TESTDIR/json")" "${inum[A]} object 5000" "an object"
+is "$(jq -r --argjson n "${inum[B]}" '.segments[] | select(.namespace == $n and .kind == "sysv") | .holders[].pid' "$TESTDIR/json")" "${pid[B]}" "its holder"
+diag "$(jq -c '.segments[] | [.namespace, .file]' "$TESTDIR/json")"
+for c in "${all[@]}"; do
+	is "$(awk -v n="{namespace=\"${inum[$c]}\"" 'index($1, "segfs_segments" n) == 1 && /kind="sysv"/ { sum += $NF } END { print sum }' "$TESTDIR/metrics")" 1 "$c: metrics: one segment"
+	is "$(awk -v n="segfs_sysv_segments{namespace=\"${inum[$c]}\"}" '$1 == n { print $2 }' "$TESTDIR/metrics")" 1 "$c: metrics: held against its limit"
+done
+is "$(grep -c '^segfs_size_bytes.*kind="posix".* 5000$' "$TESTDIR/metrics") $(tail -n 1 "$TESTDIR/metrics")" "1 # EOF" "metrics: the object once"
+is "$(as_user 20001 cat "$MNT/segments.json" | jq -r '.namespaces[].ipc')" "$own" "a plain user is told of the mount's own alone"
+in_shm A rm object
+
+diag "--- names"
+hold S unshare --ipc "$HOLDERS" wait
+dead=$(ipc_inum "$(held S)")
+ok "a fifth namespace" test -d "$MNT/ns/$dead/sysv"
+drop S
+for name in 0 "$own" "$dead" 0123 "0${inum[A]}" "+${inum[A]}" " ${inum[A]}" "${inum[A]} " "0x$(printf %x "${inum[A]}")" x 1 -1 "ipc:[${inum[A]}]" 4294967296 99999999999999999999; do
+	is "$("$SHMTOOL" run "look $MNT/ns/${name// /\\x20}")" ENOENT "ns/$name: there is none"
+done
+
+diag "--- others than root of the host"
+# What root has just walked the kernel may remember; it must not help anybody.
+walk() { ls -lR "$MNT/ns" >/dev/null && cat "${ns[A]}/limits" "${ns[B]}/sysv/0" "${ns[B]}/info/namespace" >/dev/null; }
+denied() {
+	local name=$1 what file
+	shift
+	for what in "ls $MNT/ns" "ls ${ns[A]}" "cat ${ns[A]}/limits" "stat ${ns[A]}/sysv/3" "cat ${ns[B]}/sysv/0" "stat ${ns[B]}/posix" "cat ${ns[B]}/info/namespace" "touch ${ns[B]}/posix/x" "rm ${ns[A]}/sysv/3" "stat ${ns[A]}" "stat $MNT/ns/1"; do
+		walk
+		# shellcheck disable=SC2086
+		fails_with EACCES "$name: ${what//$MNT/mnt}, right after root has walked there" "$@" $what
+	done
+}
+denied "a plain user" as_user 20001
+denied "a plain user of root's group" as_user 20001 -g 0
+denied "the user of a namespace" "${as[@]}" --reuid 20001 --regid 20001 unshare --user --map-root-user
+denied "root of another user namespace" unshare --user --map-root-user
+denied "root without capabilities" setpriv --bounding-set=-all --inh-caps=-all
+is "$(as_user 20001 stat -c '%F %a %U' "$MNT/ns")" "directory 500 root" "ns itself can be seen"
+# In a folder that root has gone to, rights on the files are the kernel's.
+agent G
+tell G chdir "${ns[B]}/posix" >/dev/null
+quit G
+
+diag "--- a namespace ends"
+container X --
+was=${inum[X]} shmfile=${ns[X]}/posix/object
+id=$(tell X shmget 0x42 8192 'IPC_CREAT|0600')
+tell X shmat a "$id" >/dev/null
+tell X fill a X >/dev/null
+echo object >"$shmfile"
+agent H2
+tell H2 open r "${ns[X]}/sysv/$id" O_RDONLY >/dev/null
+tell H2 open w "${ns[X]}/sysv/$id" O_RDWR >/dev/null
+tell H2 open p "$shmfile" O_RDWR >/dev/null
+tell H2 open d "${ns[X]}/sysv" O_RDONLY >/dev/null
+no_passthrough || tell H2 mmap m w "$rw" MAP_SHARED 8192 >/dev/null
+in_there=$(ls -lR "${ns[X]}" 2>&1)
+unlike "$in_there" "cannot|No such" "it is walked through"
+# The tools of the walk, too: only X's own processes may be left in it.
+quit X
+gone() { ! ls "$MNT/ns" | grep -qxF "$was"; }
+ok "its last process ended, it is not listed" gone
+fails_with ENOENT "it is not to be found" ls "$MNT/ns/$was"
+fails_with ENOENT "nor is what was in it" cat "$MNT/ns/$was/sysv/$id"
+is "$(do_ops "look $MNT/ns/$was" "look $MNT/ns/$was/limits" "look $MNT/ns/$was/posix/object" "unlink $MNT/ns/$was/sysv/$id" "open f $MNT/ns/$was/key/0x43 O_RDWR|O_CREAT 0600" | sort -u)" ENOENT "by no call"
+is "$(tell H2 pread r 0 3) $(tell H2 pwrite w 0 still) $(tell H2 pread r 0 6) $(tell H2 pread w 8190 10)" "3:XXX 5 6:stillX 2:XX" "a segment opened before is read and written"
+is "$(tell H2 pwrite w 8190 abc) $(tell H2 pwrite w 8192 abc) $(tell H2 fstat r | sed 's/.*size=\([0-9]*\) .*/\1/')" "2 ENOSPC 8192" "it ends where it ended"
+no_passthrough || is "$(tell H2 poke m 10 mapped)$(tell H2 pread r 10 6)" "06:mapped" "its mapping is its memory"
+is "$(tell H2 pread p 0 6) $(tell H2 pwrite p 0 OBJ) $(tell H2 pread p 0 6)" '6:object 3 6:OBJect' "so is an object" || true
+quit H2
+ok "root walks on" walk
+
+diag "--- a number that comes again is another namespace"
+again=
+for try in $(seq 40); do
+	container X --
+	was=${inum[X]}
+	echo first >"${ns[X]}/posix/first"
+	tell X shmget 0x51 4096 'IPC_CREAT|0600' >/dev/null
+	ls -lR "${ns[X]}" >/dev/null
+	cat "${ns[X]}/sysv/0" "${ns[X]}/info/namespace" >/dev/null
+	quit X
+	# Takes the number of the device, so that the next /dev/shm has another.
+	mkdir -p "$TESTDIR/device-$try"
+	mount -t tmpfs none "$TESTDIR/device-$try"
+	container X --
+	if [ "${inum[X]}" = "$was" ]; then
+		again=yes
+		break
+	fi
+	quit X
+done
+if [ -n "$again" ]; then
+	diag "after $try tries"
+	is "$(names "${ns[X]}")" "info key limits orphans posix sysv unlinked" "it has a posix/ of its own"
+	is "$(names "${ns[X]}/sysv")$(names "${ns[X]}/posix")" "" "nothing of the other"
+	tell X shmget 0x52 8192 'IPC_CREAT|0640' >/dev/null
+	is "$(stat -c '%s %a' "${ns[X]}/sysv/0") $(names "${ns[X]}/key")" "8192 640 0x00000052" "its segment of the same number"
+	echo second >"${ns[X]}/posix/second"
+	is "$(in_shm X cat second)" second "its object"
+	quit X
+else
+	skip "a number that comes again" "it did not in $try tries"
+fi
+umount "$TESTDIR"/device-*
+
+diag "--- options"
+second=$TESTDIR/second
+mkdir "$second"
+segfs_start "$second" "${options}nons"
+is "$(names "$second")" "README info key limits metrics orphans posix segments.json sysv unlinked" "-o nons: no ns/"
+fails_with ENOENT "it is not to be found" ls "$second/ns"
+is "$(jq '.namespaces | length' "$second/segments.json")" 1 "segments.json is of the mount's own"
+segfs_stop_ok "$second" "it ends cleanly"
+
+in_shm B sh -c 'echo of B >object'
+for value in "${pid[B]}" "/proc/${pid[B]}/ns/ipc"; do
+	segfs_start "$second" "${options}ipcns=$value"
+	is "$(names "$second/key") $(cat "$second/posix/object")" "0x00001234 of B" "-o ipcns=${value//${pid[B]}/PID}: that namespace is the root tree"
+	is "$(tail -c 10 "$second/sysv/0")" BBBBBBBBBB "with its bytes"
+	is "$(stat -c %a "$second/sysv/0")" 640 "and modes"
+	is "$(ls "$second/ns" | sort -n | xargs)" "$(numbers "$own" "${inum[A]}" "${inum[U]}" ${inum[P]:-})" "ns/ has the others, ours too"
+	is "$(stat -c %s "$second/ns/$own/sysv/0")" 8192 "which is as ever"
+	ok "create" truncate -s 4096 "$second/key/0x60"
+	is "$(tell B shmget 0x60 0 0 | grep -c '^[0-9]')" 1 "is inside"
+	rm "$second/key/0x60"
+	is "$(where=$second holders sysv/0)" "${pid[B]}" "holders"
+	segfs_stop_ok "$second" "it ends cleanly"
+done
+in_shm B rm object
+for value in x 0 -1 999999 "${pid[B]}x" "" /proc/999999/ns/ipc /etc/passwd /proc/self/ns/mnt "/proc/${pid[B]}/ns/pid" /none; do
+	status=0
+	timeout 20 "$SEGFS" -f -o "ipcns=$value" "$second" >"$TESTDIR/out" 2>"$TESTDIR/err" || status=$?
+	is "$status $(wc -l <"$TESTDIR/err") $(wc -c <"$TESTDIR/out")" "1 1 0" "-o ipcns=$value: exit status 1, one line" || diag "$(cat "$TESTDIR/err")"
+	like "$(cat "$TESTDIR/err")" "ipcns=$value" "which names it"
+	diag "$(cat "$TESTDIR/err")"
+done
+fails "nothing is mounted" segfs_mounted "$second"
+
+segfs_start "$second" "${options}ro"
+same "-o ro: read" "$second/ns/${inum[B]}/sysv/0" "${ns[B]}/sysv/0"
+for what in "chmod 600 sysv/0" "rm sysv/0" "truncate -s 4096 key/0x61" "touch posix/x" "rm posix/x"; do
+	fails_with EROFS "-o ro: $what" sh -c "cd '$second/ns/${inum[B]}' && $what"
+done
+fails_with EROFS "-o ro: write" do_ops "open f $second/ns/${inum[B]}/sysv/0 O_RDWR"
+segfs_stop_ok "$second" "it ends cleanly"
+
+if getent passwd 65534 >/dev/null && [ -u "$(command -v fusermount3)" ]; then
+	chown 65534 "$second"
+	me=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+	segfs_start "$second" "$options" "${me[@]}"
+	is "$("${me[@]}" ls "$second" | grep -cx ns) $("${me[@]}" ls "$second" | grep -cx sysv)" "0 1" "a plain user's mount has no ns/"
+	status=0
+	segfs_stop_ok "$second" "it ends cleanly"
+	timeout 20 "${me[@]}" "$SEGFS" -f -o "ipcns=${pid[B]}" "$second" >"$TESTDIR/out" 2>"$TESTDIR/err" || status=$?
+	is "$status $(wc -l <"$TESTDIR/err")" "1 1" "a plain user may not enter by -o ipcns"
+	diag "$(cat "$TESTDIR/err")"
+	chown 0 "$second"
+else
+	skip "a plain user's mount has no ns/" "no fusermount3, or no such user"
+fi
+
+diag "--- who cannot be seen"
+# A mount in a pid namespace below ours: what we make in a namespace that it sees is of nobody.
+unshare --pid --fork --kill-child --mount-proc sh -c "\"$HOLDERS\" wait </dev/null; exec $SEGFS -f -o ${options}orphan_age=0 $second" >"$TESTDIR/inner.log" 2>&1 &
+outer=$!
+inside_is_up() { inner_pid=$(child_of $outer) && [ -n "$inner_pid" ] && grep -q " $second fuse" "/proc/$inner_pid/mounts"; }
+ok "a mount in a pid namespace below" until_true 20 inside_is_up
+hold S nsenter --target "$inner_pid" --pid --mount unshare --ipc "$HOLDERS" wait
+below=$(child_of "${agent_process[S]}")
+number=$(ipc_inum "$below")
+where=/proc/$inner_pid/root$second/ns/$number
+unseen=$(nsenter --target "$below" --ipc "$SHMTOOL" run "shmget 0 4096 IPC_CREAT|0600")
+seen=$(nsenter --target "$below" --ipc --pid "$SHMTOOL" run "shmget 0 4096 IPC_CREAT|0600")
+is "$(ls "/proc/$inner_pid/root$second/ns")" "$number" "it sees a namespace of its own processes alone"
+row "made by a process that cannot be seen" "sysv/$unseen" unknown
+row "made by one that could, and is dead" "sysv/$seen" orphaned
+where=$MNT/ns/$number
+row "seen from here" "sysv/$unseen" orphaned
+where=$MNT
+drop S
+kill -TERM "$inner_pid"
+wait $outer
+is "$(cat "$TESTDIR/inner.log" | grep -c 'Sanitizer\|runtime error')" 0 "it ends cleanly" || diag "$(cat "$TESTDIR/inner.log")"
+
+no_false_verdicts
+for c in "${all[@]}" H; do quit $c; done
+is "$(ls "$MNT/ns")" "" "all are gone"
+done_testing
