@@ -22,6 +22,7 @@ const char *segfs_verdict_name(SegfsVerdict verdict);
 
 typedef struct {
 	SegfsId id;
+	uint64_t ns;             /* number of the view's IPC namespace; 0: that of this process */
 	const SegfsPosix *posix; /* of an object the folder that it is or was in; the view's */
 	guint folder;            /* which of the view's that is, from 0 */
 	char *name;        /* path below the folder of POSIX objects, or what the memfd is called;
@@ -54,9 +55,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsItem, segfs_item_free)
 const char *segfs_kind_name(SegfsKind kind);
 
 /*
- * Its file below a mount, such as sysv/5, posix/a/b, unlinked/memfd-x-1234. In a name of
- * unlinked/ or orphans/ "/" is "%2F" and "%" is "%25"; one that would be too long for a file
- * is cut, and in orphans/ "~" and the inode number stand for the rest. The caller's to free.
+ * Its file below a mount, such as sysv/5, posix/a/b, unlinked/memfd-x-1234, ns/4026532188/sysv/5.
+ * In a name of unlinked/ or orphans/ "/" is "%2F" and "%" is "%25"; one that would be too long for
+ * a file is cut, and in orphans/ "~" and the inode number stand for the rest. The caller's to free.
  */
 char *segfs_item_path(const SegfsItem *item);
 /* Its name in orphans/: sysv-5, posix-a%2Fb. The caller's to free. */

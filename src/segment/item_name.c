@@ -75,7 +75,7 @@ char *segfs_item_orphan_name(const SegfsItem *item)
 	return flat_name(folder, item->name, item->id.number);
 }
 
-char *segfs_item_path(const SegfsItem *item)
+static char *path_in_namespace(const SegfsItem *item)
 {
 	if (item->unlinked) {
 		g_autofree char *name = unlinked_name(item);
@@ -85,4 +85,13 @@ char *segfs_item_path(const SegfsItem *item)
 		return g_strdup_printf("sysv/%" PRIu64, item->id.number);
 	g_autofree char *folder = folder_name(item);
 	return g_strconcat(folder, "/", item->name, NULL);
+}
+
+char *segfs_item_path(const SegfsItem *item)
+{
+	g_autofree char *path = path_in_namespace(item);
+
+	if (item->ns == 0)
+		return g_steal_pointer(&path);
+	return g_strdup_printf("ns/%" PRIu64 "/%s", item->ns, path);
 }

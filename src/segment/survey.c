@@ -91,9 +91,18 @@ static void judge_clear(Judge *judge)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Judge, judge_clear)
 
+static SegfsItem *item_new(const Judge *judge)
+{
+	const SegfsIpc *ipc = judge->view->options.ipc;
+	SegfsItem *item = segfs_item_new();
+
+	item->ns = ipc->ns ? ipc->inum : 0;
+	return item;
+}
+
 static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 {
-	SegfsItem *item = segfs_item_new();
+	SegfsItem *item = item_new(judge);
 
 	item->id = (SegfsId){SEGFS_SYSV, segfs_ipc_inum(judge->view->options.ipc), segment->shmid};
 	item->sysv = *segment;
@@ -111,9 +120,10 @@ static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 	return item;
 }
 
-static SegfsItem *item_of_stat(SegfsKind kind, const char *name, const struct stat *st)
+static SegfsItem *item_of_stat(const Judge *judge, SegfsKind kind, const char *name,
+			       const struct stat *st)
 {
-	SegfsItem *item = segfs_item_new();
+	SegfsItem *item = item_new(judge);
 
 	item->id = (SegfsId){kind, st->st_dev, st->st_ino};
 	item->name = g_strdup(name);
@@ -161,7 +171,7 @@ static int open_object(const SegfsPosix *posix, const char *path, const struct s
 static SegfsItem *item_of_object(Judge *judge, guint folder, const char *path, int at,
 				 const struct stat *st)
 {
-	SegfsItem *item = item_of_stat(SEGFS_POSIX, path, st);
+	SegfsItem *item = item_of_stat(judge, SEGFS_POSIX, path, st);
 	autofd fd = open_again(at);
 
 	item->folder = folder;
@@ -280,7 +290,7 @@ static SegfsItem *item_of_held(Judge *judge, const SegfsHeld *held)
 				   .st_size = holder->end - holder->start};
 	}
 	g_autofree char *name = name_of_held(held);
-	SegfsItem *item = item_of_stat(held->id.kind, name, &st);
+	SegfsItem *item = item_of_stat(judge, held->id.kind, name, &st);
 	item->has_resident = r == 0;
 	item->unlinked = true;
 	judge_unlinked(judge, item);

@@ -148,26 +148,22 @@ static void write_holder(Space *space, const SegfsHolder *holder, GString *text)
 	g_string_append_c(text, '\n');
 }
 
-/* What is safe between single quotes in a shell. */
-static char *quoted(const char *folder, const char *name)
-{
-	g_autofree char *path = g_build_filename(folder, name, NULL);
-
-	return g_shell_quote(path);
-}
-
+/* Commands for a shell in the root of the mount. */
 static void write_remove(Space *space, const SegfsItem *item, GString *text)
 {
 	g_autofree char *file = segfs_item_path(item);
 	g_autofree char *in_mount = g_shell_quote(file);
 
-	if (item->unlinked) {
+	if (space->ns && !item->unlinked) {
+		line(text, "Remove", "rm %s", in_mount);
+	} else if (item->unlinked) {
 		line(text, "Remove", "it goes when its last holder ends%s",
 		     item->holders->len == 0 ? "" : "; to end them: kill with the pids above");
 	} else if (item->id.kind == SEGFS_SYSV) {
 		line(text, "Remove", "rm %s   or: ipcrm -m %d", in_mount, item->sysv.shmid);
 	} else {
-		g_autofree char *direct = quoted("/dev/shm", item->name);
+		g_autofree char *path = g_build_filename(space->tree->shm_dir, item->name, NULL);
+		g_autofree char *direct = g_shell_quote(path);
 		line(text, "Remove", "rm %s   or: rm %s", in_mount, direct);
 	}
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNLINKED "unlinked/"
 #define PREFIX "user.segfs."
 
 void item_stat(const Space *space, const SegfsItem *item, struct stat *ret_stat)
@@ -175,7 +174,7 @@ char *item_unlinked_name(const SegfsItem *item)
 {
 	g_autofree char *path = segfs_item_path(item);
 
-	return g_strdup(path + strlen(UNLINKED));
+	return g_path_get_basename(path);
 }
 
 int item_find_unlinked(Space *space, const char *name, bool recent, SegfsItem **ret_item)

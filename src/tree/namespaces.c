@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,10 +43,13 @@ static int folder_getattr(Node *node, bool brief, struct stat *ret_stat)
 	return 0;
 }
 
-/* Others have no business in the containers of the host. */
+/*
+ * Others have no business in the containers of the host; nor has a root whose rights end at
+ * a user namespace, or that has given up the one that setns(2) asks for.
+ */
 static int may_enter(const SegfsCaller *caller)
 {
-	return caller->uid == 0 ? 0 : -EACCES;
+	return caller->uid == 0 && caller->caps & 1ULL << CAP_SYS_ADMIN ? 0 : -EACCES;
 }
 
 static int folder_access(Node *node, const SegfsCaller *caller, int mask)

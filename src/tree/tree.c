@@ -148,7 +148,8 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	int r = segfs_ipc_new(&options->ipc, &tree->space->ipc);
 	if (r < 0)
 		return r;
-	r = segfs_posix_new(options->shm_dir ? options->shm_dir : "/dev/shm", &posix);
+	tree->shm_dir = g_strdup(options->shm_dir ? options->shm_dir : "/dev/shm");
+	r = segfs_posix_new(tree->shm_dir, &posix);
 	if (r < 0)
 		return r;
 	tree->plain = segfs_posix_dev(posix);
@@ -184,6 +185,7 @@ void tree_free(Tree *tree)
 	g_clear_pointer(&tree->space, space_unref);
 	g_clear_pointer(&tree->scanner, segfs_scanner_free);
 	g_clear_pointer(&tree->nameless, segfs_posix_free);
+	g_free(tree->shm_dir);
 	g_hash_table_unref(tree->nodes);
 	g_hash_table_unref(tree->known);
 	g_hash_table_unref(tree->files);

@@ -15,8 +15,9 @@ typedef struct {
 struct Tree {
 	time_t started;
 	Node *root;
-	Space *space; /* the mount's own */
-	dev_t plain;  /* its folder of POSIX objects, see segfs_mount_ino() */
+	Space *space;  /* the mount's own */
+	char *shm_dir; /* what its folder of POSIX objects was called */
+	dev_t plain;   /* its folder of POSIX objects, see segfs_mount_ino() */
 	SegfsScanner *scanner;
 	SegfsIpcOptions ipc_options;
 	int64_t orphan_age; /* seconds */

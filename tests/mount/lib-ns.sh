@@ -43,7 +43,7 @@ inside() {
 in_shm() {
 	local name=$1
 	shift
-	nsenter --target "${pid[$name]}" --ipc --mount --wd=/dev/shm "$@"
+	nsenter --target "${pid[$name]}" --ipc --mount sh -c 'cd /dev/shm && exec "$@"' sh "$@"
 }
 
 inner() {
