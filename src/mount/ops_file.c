@@ -62,6 +62,9 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 		reply_name_result(req, r);
 		return;
 	}
+	/* See attr_valid(). */
+	if (fi->flags & O_TRUNC)
+		file->node->emptied = g_get_monotonic_time();
 	file = NULL;
 	node_error_over(req);
 	r = node ? fuse_reply_create(req, &entry, fi) : fuse_reply_open(req, fi);

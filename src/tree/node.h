@@ -38,6 +38,7 @@ struct Node {
 	NodeKey key;
 	uint64_t lookups; /* the kernel's; protected by the tree's lock, as refs is */
 	guint refs;
+	_Atomic gint64 emptied; /* monotonic time of the last open with O_TRUNC */
 };
 
 /* What setattr changes; a uid or gid of -1 stays, and is -1 where !has_owner. */
