@@ -23,6 +23,7 @@
 typedef struct {
 	char *bytes;      /* of a huge page */
 	const char *held; /* the address for which bytes stand, NULL: none */
+	bool alone;       /* libfuse's buffer holds no pages any more, but for its first */
 } Receiver;
 
 static void receiver_free(gpointer data)
@@ -70,7 +71,14 @@ static ssize_t receive(int fd, void *request, size_t size, void *data)
 	}
 	const struct iovec parts[] = {{request, WRITE_HEAD}, {receiver->bytes, size - WRITE_HEAD}};
 	char *rest = (char *)request + WRITE_HEAD;
+
 	receiver->held = NULL;
+	if (!receiver->alone) {
+		const uintptr_t page = sysconf(_SC_PAGESIZE);
+		char *const first = rest + -(uintptr_t)rest % page;
+		madvise(first, (rest + size - WRITE_HEAD - first) / page * page, MADV_DONTNEED);
+		receiver->alone = true;
+	}
 	const ssize_t n = readv(fd, parts, G_N_ELEMENTS(parts));
 	if (n <= (ssize_t)WRITE_HEAD)
 		return n;
