@@ -26,6 +26,7 @@
 #include "mount/mount.h"
 #include "mount/mountpoint.h"
 #include "mount/options.h"
+#include "mount/receive.h"
 
 /* Of capabilities(7); <linux/capability.h> is not needed for one number. */
 #define CAPABILITY_SYS_ADMIN 21
@@ -141,7 +142,8 @@ static gboolean mount_session(struct fuse_session *session, const char *mountpoi
 		close(caught);
 	}
 	if (r == 0)
-		return TRUE;
+		return receive_start(session) == 0 ||
+		       segfs_error(error, "%s: cannot receive requests", mountpoint);
 	g_strdelimit(g_strchomp(said), "\n", ';');
 	return segfs_error(error, "%s: cannot mount: %s; %s", mountpoint, *said ? said : "refused",
 			   geteuid() == 0 ? "is this a container without CAP_SYS_ADMIN?"

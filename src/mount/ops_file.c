@@ -5,6 +5,13 @@
 #include <errno.h>
 
 #include "mount/mount.h"
+#include "mount/receive.h"
+
+/*
+ * From here on it pays to do something ahead of the next write, while the program makes it:
+ * 4.2 GB/s become 4.8 in blocks of 1 MiB, but in blocks of 128 KiB 2.4 become 2.2.
+ */
+#define LARGE_WRITE (512 * 1024)
 
 /*
  * How the kernel is to treat this open: reads and mmap natively where there is
@@ -62,6 +69,9 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 		reply_name_result(req, r);
 		return;
 	}
+	/* See attr_valid(). */
+	if (fi->flags & O_TRUNC)
+		file->node->emptied = g_get_monotonic_time();
 	file = NULL;
 	node_error_over(req);
 	r = node ? fuse_reply_create(req, &entry, fi) : fuse_reply_open(req, fi);
@@ -164,11 +174,17 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 
 	caller_of(req, false, &caller);
 	if (file->ops->write)
-		n = file->ops->write(file, &caller, bytes, size, offset);
-	if (n < 0)
+		n = file->ops->write(file, &caller, receive_bytes(bytes), size, offset);
+	if (n < 0) {
 		reply_name_result(req, n);
-	else
-		fuse_reply_write(req, n);
+		return;
+	}
+	/* Once answered the file can be closed at any moment. */
+	const bool ahead = n >= LARGE_WRITE && file->node->ops->written;
+	g_autoptr(Node) node = ahead ? node_ref(file->node) : NULL;
+	fuse_reply_write(req, n);
+	if (node)
+		node->ops->written(node, offset + n, n);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,

@@ -58,6 +58,17 @@ static void name_at(Listing *listing, off_t position, struct fuse_entry_param *r
 	};
 }
 
+/*
+ * After an open with O_TRUNC the kernel takes the file for empty, which a segment is not, but
+ * then asks for its size. Between the two what a listing tells it would stop it from asking.
+ */
+static double attr_valid(const Node *node, double valid)
+{
+	const gint64 since = g_get_monotonic_time() - node->emptied;
+
+	return node->emptied && since < LISTED_VALID * G_USEC_PER_SEC ? 0 : valid;
+}
+
 /* The entry at position with its attributes; the node that the kernel learns of, or NULL. */
 static Node *entry_at(fuse_req_t req, Listing *listing, off_t position,
 		      struct fuse_entry_param *ret_param, ListingEntry *ret_entry)
@@ -76,7 +87,7 @@ static Node *entry_at(fuse_req_t req, Listing *listing, off_t position,
 		.ino = ino_of(req, node),
 		.generation = 1,
 		.attr = st,
-		.attr_timeout = valid,
+		.attr_timeout = attr_valid(node, valid),
 		.entry_timeout = listed_name_valid(listing->folder, valid),
 	};
 	/* Before it is told: a forget may follow at once. */

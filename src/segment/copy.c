@@ -12,6 +12,9 @@
  * 256 MiB in 1 MiB blocks, GB/s: pwrite 7.2; memcpy on a new mapping 3.1, touched before
  * 8.9, and once mapped 17.8; holes by pwrite 3.0, by memcpy 1.5.
  *
+ * Stores past the cache need not fetch first what they overwrite: 25 GB/s instead of 18 where
+ * the memory is too large for the cache. Where it is not, its readers would have to wait.
+ *
  * mincore(2) tells that the pages are there, not that they stay. One that has gone and
  * cannot come back (no memory, a truncated file) is a SIGBUS: the handler leaves the copy.
  */
@@ -25,6 +28,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define AROUND (64 * 1024)
 #define MOST_PAGES 1024
@@ -75,22 +81,60 @@ static bool is_resident(char *from, const char *end, uintptr_t page)
 	return true;
 }
 
-bool copy_to_resident(char *to, const void *bytes, size_t size)
+static void touch(char *to, const void *unused, size_t size)
+{
+	for (char *at = to; at < to + size;
+	     at = (char *)(((uintptr_t)at & ~(AROUND - 1UL)) + AROUND))
+		(void)*(volatile char *)at;
+}
+
+static void copy(char *to, const void *bytes, size_t size)
+{
+	memcpy(to, bytes, size);
+}
+
+static void copy_past_cache(char *to, const void *bytes, size_t size)
+{
+#ifdef __SSE2__
+	enum { LINE = 64, STEPS = LINE / sizeof(__m128i) };
+	const size_t first = MIN(-(uintptr_t)to % LINE, size);
+	__m128i *at = (__m128i *)(to + first);
+	const __m128i *from = (const __m128i *)((const char *)bytes + first);
+
+	memcpy(to, bytes, first);
+	for (size -= first; size >= LINE; size -= LINE, at += STEPS, from += STEPS)
+		for (int i = 0; i < STEPS; i++)
+			_mm_stream_si128(at + i, _mm_loadu_si128(from + i));
+	_mm_sfence();
+	memcpy(at, from, size);
+#else
+	memcpy(to, bytes, size);
+#endif
+}
+
+/* False where it ended in a SIGBUS. */
+static bool guarded(void (*work)(char *to, const void *bytes, size_t size), char *to,
+		    const void *bytes, size_t size)
 {
 	sigjmp_buf here;
 
-	if (!is_resident(to, to + size, sysconf(_SC_PAGESIZE)))
-		return false;
 	install_handler();
 	if (sigsetjmp(here, 0)) {
 		escape = NULL;
 		return false;
 	}
 	escape = &here;
-	for (char *at = to; at < to + size;
-	     at = (char *)(((uintptr_t)at & ~(AROUND - 1UL)) + AROUND))
-		(void)*(volatile char *)at;
-	memcpy(to, bytes, size);
+	work(to, bytes, size);
 	escape = NULL;
 	return true;
+}
+
+bool copy_prepare(char *to, size_t size)
+{
+	return is_resident(to, to + size, sysconf(_SC_PAGESIZE)) && guarded(touch, to, NULL, size);
+}
+
+bool copy_to_prepared(char *to, const void *bytes, size_t size, bool past_cache)
+{
+	return guarded(past_cache ? copy_past_cache : copy, to, bytes, size);
 }

@@ -4,9 +4,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Maps the pages of the range of mapped shared memory: true where every one is resident. */
+bool copy_prepare(char *to, size_t size);
+
 /*
- * Copies into mapped shared memory, fast: true where every page of the range is resident
- * and was written; false where some are not, or the kernel could not give one. Then part
- * of the range may have been written, and the caller writes it another way.
+ * Copies into mapped shared memory that is prepared, fast: false where the kernel could not
+ * give a page. Then part of the range may have been written, and the caller writes it
+ * another way. past_cache: the bytes need not be left in the processor's cache.
  */
-bool copy_to_resident(char *to, const void *bytes, size_t size);
+bool copy_to_prepared(char *to, const void *bytes, size_t size, bool past_cache);

@@ -20,6 +20,9 @@
 /* Smaller writes are not worth a mapping. */
 #define WORTH_MAPPING (64 * 1024)
 
+/* What a core has of cache, more or less: sysconf(3) tells that of all cores, 320 MiB for 32. */
+#define CACHE (32 * 1024 * 1024)
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -43,8 +46,10 @@ struct SegfsMemory {
 
 	uint64_t whole; /* size, rounded up to whole pages of its kind */
 
-	GMutex lock;  /* protects mapped */
-	void *mapped; /* of fd, made for the first write that needs it */
+	GMutex lock;                     /* protects what follows */
+	void *mapped;                    /* of fd, made for the first write that needs it */
+	uint64_t next;                   /* where the last write to it ended */
+	uint64_t prepared, prepared_end; /* what segfs_memory_prepare() has prepared */
 };
 
 static void memory_free(SegfsMemory *memory)
@@ -206,7 +211,9 @@ int segfs_memory_resident(const SegfsMemory *memory, uint64_t *ret_bytes)
 	return 0;
 }
 
-static int map(SegfsMemory *memory, char **ret_bytes)
+/* ret_prepared: a write of size bytes at offset need not prepare them. */
+static int map(SegfsMemory *memory, uint64_t offset, size_t size, char **ret_bytes,
+	       bool *ret_prepared)
 {
 	int r = 0;
 
@@ -220,6 +227,8 @@ static int map(SegfsMemory *memory, char **ret_bytes)
 			memory->mapped = mapped;
 	}
 	*ret_bytes = memory->mapped;
+	*ret_prepared = offset >= memory->prepared && offset + size <= memory->prepared_end;
+	memory->next = offset + size;
 	g_mutex_unlock(&memory->lock);
 	return r;
 }
@@ -241,6 +250,7 @@ static ssize_t copy_in(char *to, const void *bytes, size_t size)
 ssize_t segfs_memory_write(SegfsMemory *memory, const void *bytes, size_t size, off_t offset)
 {
 	char *to = memory->attached;
+	bool prepared = false;
 
 	if (offset < 0)
 		return -EINVAL;
@@ -250,16 +260,33 @@ ssize_t segfs_memory_write(SegfsMemory *memory, const void *bytes, size_t size, 
 	/* hugetlbfs has no write(2), and where there is an attach there is no file. */
 	const bool is_file = memory->fd >= 0 && !memory->huge;
 	if (memory->fd >= 0 && (memory->huge || size >= WORTH_MAPPING)) {
-		int r = map(memory, &to);
+		int r = map(memory, offset, size, &to, &prepared);
 		if (r < 0 && !is_file)
 			return r;
 	}
-	if (is_file && to && copy_to_resident(to + offset, bytes, size))
+	if (is_file && to && (prepared || copy_prepare(to + offset, size)) &&
+	    copy_to_prepared(to + offset, bytes, size, memory->size > CACHE))
 		return size;
 	if (!is_file)
 		return copy_in(to + offset, bytes, size);
 	const ssize_t n = pwrite(memory->fd, bytes, size, offset);
 	return n < 0 ? -errno : n;
+}
+
+void segfs_memory_prepare(SegfsMemory *memory, off_t offset, size_t size)
+{
+	if (offset < 0 || (uint64_t)offset >= memory->size)
+		return;
+	size = MIN(size, memory->size - offset);
+	g_mutex_lock(&memory->lock);
+	char *to = memory->next == (uint64_t)offset && !memory->huge ? memory->mapped : NULL;
+	g_mutex_unlock(&memory->lock);
+	if (!to || !copy_prepare(to + offset, size))
+		return;
+	g_mutex_lock(&memory->lock);
+	memory->prepared = offset;
+	memory->prepared_end = offset + size;
+	g_mutex_unlock(&memory->lock);
 }
 
 static int write_zeros(SegfsMemory *memory, off_t offset, off_t end)

@@ -39,6 +39,7 @@ struct Node {
 	NodeKey key;
 	uint64_t lookups; /* the kernel's; protected by the tree's lock, as refs is */
 	guint refs;
+	_Atomic gint64 emptied; /* monotonic time of the last open with O_TRUNC */
 };
 
 /* What setattr changes; a uid or gid of -1 stays, and is -1 where !has_owner. */
@@ -61,6 +62,8 @@ struct NodeOps {
 	int (*readlink)(Node *node, char **ret_target);                                 /* EINVAL */
 	int (*open)(Node *node, const SegfsCaller *caller, int flags, File **ret_file); /* EACCES */
 	int (*statfs)(Node *node, struct statvfs *ret_stat); /* all zero */
+	/* A large write, of size bytes up to end, was answered: the next may follow. */
+	void (*written)(Node *node, off_t end, size_t size); /* nothing */
 
 	/* Extended attributes; set with bytes NULL removes. EOPNOTSUPP */
 	int (*get_xattr)(Node *node, const SegfsCaller *caller, const char *name,

@@ -274,6 +274,7 @@ const NodeOps segment_ops = {
 	.access = segment_access,
 	.setattr = segment_setattr,
 	.open = segment_open,
+	.written = segment_written,
 	.statfs = segment_statfs,
 	.get_xattr = segment_get_xattr,
 	.list_xattr = segment_list_xattr,

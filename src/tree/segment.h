@@ -75,6 +75,7 @@ int segment_alive(SegmentNode *node, SegfsSysv *ret_segment);
 
 /* segment_file.c */
 int segment_open(Node *node, const SegfsCaller *caller, int flags, File **ret_file);
+void segment_written(Node *node, off_t end, size_t size);
 extern const FileOps segment_file_ops;
 
 extern const NodeOps segment_ops;

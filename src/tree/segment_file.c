@@ -222,6 +222,20 @@ static void segment_file_free(File *file)
 	g_clear_pointer(&segment_file->memory, segfs_memory_unref);
 }
 
+void segment_written(Node *base, off_t end, size_t size)
+{
+	SegmentNode *node = (SegmentNode *)base;
+	g_autoptr(SegfsMemory) memory = NULL;
+
+	g_mutex_lock(&node->lock);
+	/* An attach is not to last longer than the file. */
+	if (node->memory && segfs_memory_fd(node->memory) >= 0)
+		memory = segfs_memory_ref(node->memory);
+	g_mutex_unlock(&node->lock);
+	if (memory)
+		segfs_memory_prepare(memory, end, size);
+}
+
 const FileOps segment_file_ops = {
 	.read = segment_read,
 	.write = segment_write,

@@ -102,6 +102,13 @@ done
 is "$(do_ops "open a $file O_RDWR" "ftruncate a 10000" "ftruncate a 5000" "ftruncate a 20000" "ftruncate a 0" "pread a 0 100" | paste -sd' ')" \
 	'0 0 EPERM EPERM 0 100:\x00{100}' "ftruncate: own size, other sizes, 0"
 is "$(ipc "$id" size)" 10000 "the segment has its size"
+# The kernel takes it for empty, and is not to keep that for true when somebody lists meanwhile.
+while :; do ls -l "$MNT/sysv"; done >/dev/null &
+lister=$!
+opens=()
+for ((i = 0; i < 1000; i++)); do opens+=("open a $file O_RDWR|O_TRUNC" "fstat a" "close a"); done
+is "$(do_ops "${opens[@]}" | grep -o ' size=[0-9]*' | sort -u | paste -sd' ')" " size=10000" "O_TRUNC while somebody lists: the size stays"
+kill "$lister" && wait "$lister" 2>/dev/null
 # An attacher keeps seeing the memory: zeros after O_TRUNC, then what is written.
 agent A
 tell A shmat a "$id" >/dev/null

@@ -36,6 +36,11 @@ static void mapping_clear(Mapping *mapping)
 	close(mapping->fd);
 }
 
+static bool prepare_and_copy(char *to, const void *bytes, size_t size, bool past_cache)
+{
+	return copy_prepare(to, size) && copy_to_prepared(to, bytes, size, past_cache);
+}
+
 static void resident_memory_is_written_and_holes_are_left_alone(void)
 {
 	g_autofree char *bytes = g_malloc(SIZE);
@@ -43,14 +48,38 @@ static void resident_memory_is_written_and_holes_are_left_alone(void)
 
 	mapping_make(&mapping);
 	memset(bytes, 'x', SIZE);
-	g_assert_false(copy_to_resident(mapping.bytes, bytes, SIZE));
+	g_assert_false(copy_prepare(mapping.bytes, SIZE));
 	g_assert_cmpint(pwrite(mapping.fd, bytes, SIZE, 0), ==, SIZE);
 	memset(bytes, 'y', SIZE);
-	g_assert_true(copy_to_resident(mapping.bytes + 100, bytes, SIZE - 200));
+	g_assert_true(prepare_and_copy(mapping.bytes + 100, bytes, SIZE - 200, false));
 	g_assert_cmpint(mapping.bytes[99], ==, 'x');
 	g_assert_cmpint(mapping.bytes[100], ==, 'y');
 	g_assert_cmpint(mapping.bytes[SIZE - 101], ==, 'y');
 	g_assert_cmpint(mapping.bytes[SIZE - 100], ==, 'x');
+	mapping_clear(&mapping);
+}
+
+static void every_byte_arrives_wherever_it_begins_and_ends(void)
+{
+	enum { MOST = 200, AROUND = 70 };
+	char bytes[AROUND + MOST];
+	Mapping mapping;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = 1 + i % 251;
+	mapping_make(&mapping);
+	for (int past_cache = 0; past_cache < 2; past_cache++)
+		for (size_t at = 0; at < AROUND; at++)
+			for (size_t size = 0; size < MOST; size++) {
+				memset(mapping.bytes, 'x', 2 * AROUND + MOST);
+				g_assert_true(prepare_and_copy(mapping.bytes + at,
+							       bytes + at * 3 % AROUND, size,
+							       past_cache));
+				g_assert_cmpmem(mapping.bytes + at, size, bytes + at * 3 % AROUND,
+						size);
+				g_assert_true(at == 0 || mapping.bytes[at - 1] == 'x');
+				g_assert_true(mapping.bytes[at + size] == 'x');
+			}
 	mapping_clear(&mapping);
 }
 
@@ -78,7 +107,7 @@ static void memory_that_goes_in_the_middle_is_no_crash(void)
 	memset(bytes, 'x', SIZE);
 	GThread *thread = g_thread_new("take away", take_away, &mapping);
 	for (int i = 0; i < TRIES; i++)
-		if (!copy_to_resident(mapping.bytes, bytes, SIZE))
+		if (!prepare_and_copy(mapping.bytes, bytes, SIZE, i % 2))
 			refused++;
 	g_atomic_int_set(&mapping.done, 1);
 	g_thread_join(thread);
@@ -92,6 +121,8 @@ int main(int argc, char **argv)
 	unit_init(&argc, &argv);
 	g_test_add_func("/copy/resident-memory-is-written-and-holes-are-left-alone",
 			resident_memory_is_written_and_holes_are_left_alone);
+	g_test_add_func("/copy/every-byte-arrives-wherever-it-begins-and-ends",
+			every_byte_arrives_wherever_it_begins_and_ends);
 	g_test_add_func("/copy/memory-that-goes-in-the-middle-is-no-crash",
 			memory_that_goes_in_the_middle_is_no_crash);
 	return g_test_run();

@@ -184,6 +184,48 @@ static void large_writes_reach_every_byte(gconstpointer way)
 	}
 }
 
+/* What is prepared can be gone, or be no longer what comes next: no byte is lost by it. */
+static void what_is_prepared_is_written_as_any_other(gconstpointer way)
+{
+	enum { LARGE = 1024 * 1024, BEYOND_CACHE = 40 * LARGE + 77 };
+	g_auto(Us) us = {};
+	if (!us_start(&us, way, false))
+		return;
+	g_autofree char *bytes = g_strnfill(LARGE, 'b');
+	scoped_segment shmid = segment_make(BEYOND_CACHE, 0600);
+	g_autoptr(SegfsMemory) memory = memory_open(&us, shmid, true);
+	g_auto(Seen) seen = seen_attach(shmid);
+
+	segfs_memory_prepare(memory, 0, LARGE);
+	segfs_memory_prepare(memory, -1, LARGE);
+	segfs_memory_prepare(memory, G_MAXOFFSET, LARGE);
+	memset(seen.bytes, 'a', 4 * LARGE);
+	for (off_t at = 0; at < 6 * LARGE; at += LARGE) {
+		g_assert_cmpint(segfs_memory_write(memory, bytes, LARGE, at), ==, LARGE);
+		segfs_memory_prepare(memory, at + LARGE, LARGE);
+		if (at == 2 * LARGE)
+			g_assert_cmpint(segfs_memory_punch(memory, at + LARGE, 4096), ==, 0);
+	}
+	g_assert_true(all_are(seen.bytes, 'b', 6 * LARGE));
+	g_assert_cmpint(segfs_memory_write(memory, bytes, LARGE, BEYOND_CACHE - LARGE), ==, LARGE);
+	segfs_memory_prepare(memory, BEYOND_CACHE, LARGE);
+	g_assert_cmpint(segfs_memory_write(memory, bytes, LARGE, BEYOND_CACHE), ==, -ENOSPC);
+	g_assert_cmpint(segfs_memory_write(memory, bytes, LARGE, BEYOND_CACHE - 2 * LARGE), ==,
+			LARGE);
+	segfs_memory_prepare(memory, BEYOND_CACHE - LARGE, LARGE);
+	segfs_memory_prepare(memory, BEYOND_CACHE - LARGE, 2 * LARGE);
+	g_assert_cmpint(segfs_memory_write(memory, bytes, LARGE, BEYOND_CACHE - LARGE + 7), ==,
+			LARGE - 7);
+	g_assert_true(all_are(seen.bytes + 6 * LARGE, 0, BEYOND_CACHE - 8 * LARGE));
+	g_assert_true(all_are(seen.bytes + BEYOND_CACHE - 2 * LARGE, 'b', 2 * LARGE));
+	g_assert_cmpuint(segment_kernel(shmid).shm_segsz, ==, BEYOND_CACHE);
+}
+
+static bool prepare_and_copy(char *to, const void *bytes, size_t size)
+{
+	return copy_prepare(to, size) && copy_to_prepared(to, bytes, size, false);
+}
+
 static void copy_writes_only_where_every_page_is_there(void)
 {
 	scoped_segment shmid = segment_make(1500 * 4096, 0600);
@@ -191,16 +233,16 @@ static void copy_writes_only_where_every_page_is_there(void)
 	char *const to = (char *)seen.bytes;
 
 	/* More pages than one look of it takes in; the last is not there. */
-	g_assert_false(copy_to_resident(to, "x", 1));
+	g_assert_false(prepare_and_copy(to, "x", 1));
 	memset(to, 'a', 1499 * 4096);
 	g_autofree char *bytes = g_strnfill(1500 * 4096, 'b');
-	g_assert_false(copy_to_resident(to + 1, bytes, 1499 * 4096));
+	g_assert_false(prepare_and_copy(to + 1, bytes, 1499 * 4096));
 	g_assert_true(all_are(seen.bytes, 'a', 1499 * 4096));
-	g_assert_true(copy_to_resident(to + 1, bytes, 1499 * 4096 - 2));
+	g_assert_true(prepare_and_copy(to + 1, bytes, 1499 * 4096 - 2));
 	g_assert_cmpint(to[0], ==, 'a');
 	g_assert_true(all_are(seen.bytes + 1, 'b', 1499 * 4096 - 2));
 	g_assert_cmpint(to[1499 * 4096 - 1], ==, 'a');
-	g_assert_true(copy_to_resident(to + 4095, "cc", 2));
+	g_assert_true(prepare_and_copy(to + 4095, "cc", 2));
 	g_assert_cmpmem(to + 4094, 4, "bccb", 4);
 }
 
@@ -723,6 +765,7 @@ int main(int argc, char **argv)
 	BOTH("is-the-memory-itself", opened_it_is_the_memory_itself);
 	BOTH("write-ends-at-the-size", write_ends_at_the_size);
 	BOTH("large-writes-reach-every-byte", large_writes_reach_every_byte);
+	BOTH("what-is-prepared-is-written", what_is_prepared_is_written_as_any_other);
 	BOTH("punch-makes-zero-and-frees-whole-pages", punch_makes_zero_and_frees_whole_pages);
 	BOTH("allocate-has-pages-and-keeps-the-bytes", allocate_has_pages_and_keeps_the_bytes);
 	BOTH("seek-finds-data-and-true-holes", seek_finds_data_and_true_holes);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
+
+#include "mount/receive.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define HUGE_PAGE (2UL * 1024 * 1024)
+
+/* A thread that has seen none has no huge page: most never do. */
+#define LARGE (256 * 1024)
+
+#define WRITE_HEAD (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
+
+typedef struct {
+	char *bytes;      /* of a huge page */
+	const char *held; /* the address for which bytes stand, NULL: none */
+	bool alone;       /* libfuse's buffer holds no pages any more, but for its first */
+} Receiver;
+
+static void receiver_free(gpointer data)
+{
+	Receiver *receiver = data;
+
+	munmap(receiver->bytes, HUGE_PAGE);
+	g_free(receiver);
+}
+
+static GPrivate own = G_PRIVATE_INIT(receiver_free);
+
+/* The huge page is the kernel's to give; ordinary ones do, too. */
+static void receiver_make(void)
+{
+	char *mapped = mmap(NULL, 2 * HUGE_PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mapped == MAP_FAILED)
+		return;
+	const size_t before = -(uintptr_t)mapped % HUGE_PAGE;
+	Receiver *receiver = g_new0(Receiver, 1);
+	receiver->bytes = mapped + before;
+	if (before)
+		munmap(mapped, before);
+	munmap(receiver->bytes + HUGE_PAGE, HUGE_PAGE - before);
+	madvise(receiver->bytes, HUGE_PAGE, MADV_HUGEPAGE);
+	g_private_set(&own, receiver);
+}
+
+static bool is_write(const void *request)
+{
+	return ((const struct fuse_in_header *)request)->opcode == FUSE_WRITE;
+}
+
+static ssize_t receive(int fd, void *request, size_t size, void *data)
+{
+	Receiver *receiver = g_private_get(&own);
+
+	if (!receiver || size - WRITE_HEAD > HUGE_PAGE) {
+		const ssize_t n = read(fd, request, size);
+		if (n > LARGE && is_write(request) && !receiver)
+			receiver_make();
+		return n;
+	}
+	const struct iovec parts[] = {{request, WRITE_HEAD}, {receiver->bytes, size - WRITE_HEAD}};
+	char *rest = (char *)request + WRITE_HEAD;
+
+	receiver->held = NULL;
+	if (!receiver->alone) {
+		const uintptr_t page = sysconf(_SC_PAGESIZE);
+		char *const first = rest + -(uintptr_t)rest % page;
+		madvise(first, (rest + size - WRITE_HEAD - first) / page * page, MADV_DONTNEED);
+		receiver->alone = true;
+	}
+	const ssize_t n = readv(fd, parts, G_N_ELEMENTS(parts));
+	if (n <= (ssize_t)WRITE_HEAD)
+		return n;
+	if (is_write(request))
+		receiver->held = rest;
+	else
+		memcpy(rest, receiver->bytes, n - WRITE_HEAD);
+	return n;
+}
+
+const char *receive_bytes(const char *bytes)
+{
+	const Receiver *receiver = g_private_get(&own);
+
+	return receiver && receiver->held == bytes ? receiver->bytes : bytes;
+}
+
+static ssize_t answer(int fd, struct iovec *parts, int n_parts, void *data)
+{
+	return writev(fd, parts, n_parts);
+}
+
+static ssize_t answer_spliced(int from, off_t *from_offset, int fd, off_t *offset, size_t size,
+			      unsigned int flags, void *data)
+{
+	return splice(from, from_offset, fd, offset, size, flags);
+}
+
+int receive_start(struct fuse_session *session)
+{
+	static const struct fuse_custom_io io = {
+		.writev = answer,
+		.read = receive,
+		.splice_send = answer_spliced,
+	};
+
+	return fuse_session_custom_io(session, &io, sizeof(io), fuse_session_fd(session));
+}
