@@ -77,13 +77,14 @@ static char *named(const char *runtime, const char *pod, const char *name)
 static char *pod_of(const char *component)
 {
 	const char *slice = strstr(component, "kubepods-");
-	const char *pod = component;
+	const char *pod = slice ? strstr(slice, "-pod") : component;
 
-	if (slice)
-		pod = strstr(slice, "-pod") ? strstr(slice, "-pod") + 1 : "";
-	if (!g_str_has_prefix(pod, "pod"))
+	if (!pod)
 		return NULL;
-	pod += strlen("pod");
+	pod += slice ? 1 : 0;
+	if (strncmp(pod, "pod", 3) != 0)
+		return NULL;
+	pod += 3;
 	const size_t length = strspn(pod, "0123456789abcdef-_");
 	if (length < 32 || strcmp(pod + length, slice ? ".slice" : "") != 0)
 		return NULL;

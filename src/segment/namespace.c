@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <segfs/namespace.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,16 +14,36 @@
 #include "segment/process.h"
 #include "segment/scan.h"
 
+/* Of <linux/nsfs.h>, Linux 6.18: a number that is given only once. */
+#ifndef NS_GET_ID
+#define NS_GET_ID _IOR(0xb7, 13, uint64_t)
+#endif
+
+/*
+ * The number of a namespace is soon that of another: the kernel gives out the lowest that
+ * is free. Where it does not tell an id besides, a namespace in which none lives of those
+ * who lived there when it was looked at last is taken for another.
+ */
 struct SegfsNamespace {
 	gatomicrefcount refs;
 	SegfsScanner *scanner;
 	uint64_t inum;
 
-	GMutex lock; /* protects what follows */
-	pid_t pid;   /* one that lived in it when it was looked at last */
-	GArray *shm; /* SegfsNamespaceShm */
+	GMutex lock;         /* protects what follows */
+	uint64_t id;         /* 0: not known */
+	pid_t pid;           /* one that lived in it when it was looked at last */
+	GHashTable *members; /* pid, all those; NULL: it has not been looked at */
+	GArray *shm;         /* SegfsNamespaceShm */
 };
 
+static uint64_t id_of(int fd)
+{
+	uint64_t id;
+
+	return ioctl(fd, NS_GET_ID, &id) == 0 ? id : 0;
+}
+
+/* Call with the lock held. */
 static int open_of(const SegfsNamespace *ns, pid_t pid, int *ret_fd)
 {
 	g_autofree char *path =
@@ -32,7 +53,7 @@ static int open_of(const SegfsNamespace *ns, pid_t pid, int *ret_fd)
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return errno == EACCES || errno == EPERM ? -EACCES : -ENOENT;
-	if (st.st_ino != ns->inum)
+	if (st.st_ino != ns->inum || (ns->id && id_of(fd) != ns->id))
 		return -ENOENT;
 	*ret_fd = steal_fd(&fd);
 	return 0;
@@ -75,28 +96,70 @@ static void saw_shm(SegfsNamespace *ns, const SegfsProcess *process, dev_t dev)
 	g_array_append_val(ns->shm, seen);
 }
 
+static bool is_shown(const SegfsNamespaceShm *shm, GHashTable *shown)
+{
+	const guint64 dev = shm->dev;
+
+	return g_hash_table_contains(shown, &dev);
+}
+
+/* Does pid live in it? That it may not be asked is no reason to say no. */
+static bool is_member(SegfsNamespace *ns, pid_t pid)
+{
+	autofd fd = -1;
+	int r = open_of(ns, pid, &fd);
+
+	if (r == 0 && !ns->id)
+		ns->id = id_of(fd);
+	return r == 0 || r == -EACCES;
+}
+
 /* Who lives in it. Call with the lock held. */
 static int refresh(SegfsNamespace *ns, bool recent)
 {
 	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
+	g_autoptr(GHashTable) shown =
+		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	g_autoptr(GHashTable) members = g_hash_table_new(NULL, NULL);
 	g_autoptr(SegfsScan) scan = NULL;
 
 	int r = scanner_processes(ns->scanner, recent, &scan);
 	if (r < 0)
 		return r;
+	bool same = !ns->members || ns->id;
 	ns->pid = 0;
 	for (guint i = 0; i < scan->processes->len; i++) {
 		const SegfsProcess *process = scan->processes->pdata[i];
-		dev_t dev;
-		if (process->ipc_ns != ns->inum)
+		const gpointer pid = GINT_TO_POINTER(process->pid);
+		if (process->ipc_ns != ns->inum ||
+		    (ns->pid == 0 && !is_member(ns, process->pid)))
 			continue;
 		if (ns->pid == 0)
 			ns->pid = process->pid;
-		if (g_hash_table_add(seen, (gpointer)&process->mnt_ns) &&
-		    process_shm(scanner_proc_root(ns->scanner), process->pid, &dev))
-			saw_shm(ns, process, dev);
+		g_hash_table_add(members, pid);
+		same = same || g_hash_table_contains(ns->members, pid);
 	}
-	return ns->pid ? 0 : -ENOENT;
+	if (ns->pid == 0 || !same) {
+		ns->pid = 0;
+		return -ENOENT;
+	}
+	g_clear_pointer(&ns->members, g_hash_table_unref);
+	ns->members = g_steal_pointer(&members);
+	for (guint i = 0; i < scan->processes->len; i++) {
+		const SegfsProcess *process = scan->processes->pdata[i];
+		dev_t dev;
+		if (!g_hash_table_contains(ns->members, GINT_TO_POINTER(process->pid)) ||
+		    !g_hash_table_add(seen, (gpointer)&process->mnt_ns) ||
+		    !process_shm(scanner_proc_root(ns->scanner), process->pid, &dev))
+			continue;
+		const guint64 key = dev;
+		g_hash_table_add(shown, g_memdup2(&key, sizeof(key)));
+		saw_shm(ns, process, dev);
+	}
+	for (guint i = ns->shm->len; i-- > 0;)
+		if (!is_shown(&g_array_index(ns->shm, SegfsNamespaceShm, i), shown))
+			g_array_remove_index(ns->shm, i);
+	return 0;
 }
 
 int segfs_namespace_new(SegfsScanner *scanner, uint64_t inum, SegfsNamespace **ret_ns)
@@ -127,6 +190,7 @@ void segfs_namespace_unref(SegfsNamespace *ns)
 {
 	if (!g_atomic_ref_count_dec(&ns->refs))
 		return;
+	g_clear_pointer(&ns->members, g_hash_table_unref);
 	g_array_unref(ns->shm);
 	g_mutex_clear(&ns->lock);
 	g_free(ns);

@@ -214,13 +214,14 @@ static int find(Tree *tree, uint64_t inum, Node **ret_node)
 
 	if (known) {
 		int r = segfs_namespace_open(known->space->ns, &fd);
-		if (r == -ENOENT)
-			node_detach(known); /* a number can come again */
-		if (r < 0)
+		if (r == 0) {
+			close(fd);
+			*ret_node = g_steal_pointer(&known);
+			return 0;
+		}
+		if (r != -ENOENT)
 			return r;
-		close(fd);
-		*ret_node = g_steal_pointer(&known);
-		return 0;
+		node_detach(known); /* another may have its number by now */
 	}
 	int r = space_new_of(tree, inum, &space);
 	if (r < 0)

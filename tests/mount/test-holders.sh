@@ -341,6 +341,32 @@ ln -s object "$shm/soft"
 do_ops "bind $shm/socket" >/dev/null
 is "$(ls "$MNT/orphans" | grep -cE 'fifo|soft|socket|sub$|dir$')" 0 "only files are orphans"
 
+diag "--- info/"
+is "$(ls "$MNT/info" | xargs)" "posix sysv unlinked" "a folder for each"
+is "$(ls "$MNT/info/sysv" | sort)" "$(ls "$MNT/sysv" | sort)" "a file for each segment"
+is "$(find "$MNT/info/posix" -mindepth 1 -printf '%f\0' | sort -z | tr '\0' '\n')" "$(find "$shm" -type f -printf '%P\0' | sed 's/%/%25/g; s|/|%2F|g' | sort -z | tr '\0' '\n')" "one for each object, flat"
+for folder in sysv posix; do
+	for name in "$MNT/info/$folder"/*; do
+		grep -qE '^Verdict:[[:blank:]]*(in use|idle|orphaned)$' "$name" && grep -qE '^Evidence:[[:blank:]]*.' "$name" && grep -qE '^Remove:[[:blank:]]*.' "$name" ||
+			tap_fail "$name has verdict, evidence and how to remove it"
+		grep -vqE '^[A-Z][A-Za-z]*:[[:blank:]]' "$name" && tap_fail "$name has lines of a key and a value" && diag "$(cat "$name")"
+	done
+done
+name=$MNT/info/sysv/$(ls "$MNT/sysv" | head -n 1)
+for user in 0 20002; do
+	ok "uid $user: all may read it" as_user $user cat "$name"
+	fails_with "EACCES|EPERM" "uid $user: nobody may write" as_user $user sh -c "echo x >>'$name'"
+	fails_with EPERM "uid $user: nor remove" as_user $user rm -f "$name"
+	fails_with "EPERM|EACCES" "uid $user: nor create" as_user $user touch "$MNT/info/sysv/new"
+done
+for name in sysv/99999 sysv/x posix/none posix/sub%2Fnone posix/sub unlinked/none none; do
+	fails_with ENOENT "info/$name is not there" stat "$MNT/info/$name"
+done
+# A command line that would forge lines of its own.
+hold A "$HOLDERS" open "$shm/object" $'x\nHolder:\t1 init'
+is "$(info posix/object Holder | wc -l)" 1 "a command line with a newline makes no line"
+drop A
+
 diag "--- forged"
 id=$(mkseg 4096 0600)
 other=$(mkseg -u 20002 4096 0600)

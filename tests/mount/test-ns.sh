@@ -205,6 +205,7 @@ is "$(do_ops "look ${ns[A]}/posix.1" "look ${ns[A]}/posix.02" "look ${ns[A]}/pos
 drop S
 is "$(names "${ns[A]}")" "info key limits orphans posix sysv unlinked" "its last process gone, posix.2/ is"
 fails_with ENOENT "and not to be found" ls "${ns[A]}/posix.2/"
+is "$(grep -c '^Posix:' "${ns[A]}/info/namespace")" 1 "nor in info/namespace"
 in_shm A rm name
 
 diag "--- segments.json and metrics"
@@ -340,7 +341,7 @@ in_shm B sh -c 'echo of B >object'
 for value in "${pid[B]}" "/proc/${pid[B]}/ns/ipc"; do
 	segfs_start "$second" "${options}ipcns=$value"
 	is "$(names "$second/key") $(cat "$second/posix/object")" "0x00001234 of B" "-o ipcns=${value//${pid[B]}/PID}: that namespace is the root tree"
-	is "$(tail -c 10 "$second/sysv/0")" BBBBBBBBBB "with its bytes"
+	same "with its bytes" "$second/sysv/0" "${ns[B]}/sysv/0"
 	is "$(stat -c %a "$second/sysv/0")" 640 "and modes"
 	is "$(ls "$second/ns" | sort -n | xargs)" "$(numbers "$own" "${inum[A]}" "${inum[U]}" ${inum[P]:-})" "ns/ has the others, ours too"
 	is "$(stat -c %s "$second/ns/$own/sysv/0")" 8192 "which is as ever"
@@ -360,6 +361,7 @@ for value in x 0 -1 999999 "${pid[B]}x" "" /proc/999999/ns/ipc /etc/passwd /proc
 done
 fails "nothing is mounted" segfs_mounted "$second"
 
+in_shm B touch x
 segfs_start "$second" "${options}ro"
 same "-o ro: read" "$second/ns/${inum[B]}/sysv/0" "${ns[B]}/sysv/0"
 for what in "chmod 600 sysv/0" "rm sysv/0" "truncate -s 4096 key/0x61" "touch posix/x" "rm posix/x"; do
@@ -392,12 +394,15 @@ ok "a mount in a pid namespace below" until_true 20 inside_is_up
 hold S nsenter --target "$inner_pid" --pid --mount unshare --ipc "$HOLDERS" wait
 below=$(child_of "${agent_process[S]}")
 number=$(ipc_inum "$below")
-where=/proc/$inner_pid/root$second/ns/$number
 unseen=$(nsenter --target "$below" --ipc "$SHMTOOL" run "shmget 0 4096 IPC_CREAT|0600")
 seen=$(nsenter --target "$below" --ipc --pid "$SHMTOOL" run "shmget 0 4096 IPC_CREAT|0600")
-is "$(ls "/proc/$inner_pid/root$second/ns")" "$number" "it sees a namespace of its own processes alone"
-row "made by a process that cannot be seen" "sysv/$unseen" unknown
-row "made by one that could, and is dead" "sysv/$seen" orphaned
+# Its root is one of its own processes.
+from_below() { nsenter --target "$inner_pid" --pid --mount "$@"; }
+below_verdict() { from_below getfattr --absolute-names --only-values -n user.segfs.verdict "$second/ns/$number/sysv/$1"; }
+is "$(from_below ls "$second/ns")" "$number" "it sees a namespace of its own processes alone"
+is "$(below_verdict "$unseen")" unknown "made by a process that cannot be seen: unknown"
+is "$(below_verdict "$seen")" orphaned "made by one that could, and is dead: orphaned"
+is "$(from_below ls "$second/ns/$number/orphans")" "sysv-$seen" "only that one is in orphans/"
 where=$MNT/ns/$number
 row "seen from here" "sysv/$unseen" orphaned
 where=$MNT
