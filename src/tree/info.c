@@ -128,12 +128,16 @@ static int posix_exists(Space *space, const SegfsCaller *caller, const char *nam
 	g_autofree char *path = item_decode(name);
 	g_autofree char *again = path ? flat(path) : NULL;
 	autofd fd = -1;
+	struct stat st;
 
 	const SegfsPosix *posix = space_folder(space, 0);
 	if (!posix || !path || !*path || strcmp(again, name) != 0 ||
 	    !is_visible(space, caller, path))
 		return -ENOENT;
-	return segfs_posix_open_path(posix, path, &fd) < 0 ? -ENOENT : 0;
+	return segfs_posix_open_path(posix, path, &fd) < 0 || fstat(fd, &st) < 0 ||
+			       !S_ISREG(st.st_mode)
+		       ? -ENOENT
+		       : 0;
 }
 
 static int posix_find_item(Space *space, const SegfsCaller *caller, const char *name,

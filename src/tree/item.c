@@ -142,7 +142,7 @@ static int find_by_name(Space *space, const char *name, SegfsItem **ret_item)
 	return r < 0 ? r : -ENOENT;
 }
 
-int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item)
+static int find_orphan(Space *space, const char *name, bool recent, SegfsItem **ret_item)
 {
 	enum { LONGEST_ESCAPE = 3 };
 	guint folder;
@@ -150,13 +150,13 @@ int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item)
 
 	if (g_str_has_prefix(name, "sysv-"))
 		return parse_shmid(name + strlen("sysv-"), &shmid)
-			       ? segfs_view_sysv(space->view, shmid, true, ret_item)
+			       ? segfs_view_sysv(space->view, shmid, recent, ret_item)
 			       : -ENOENT;
 	const char *flat = parse_folder(name, &folder);
 	if (!flat)
 		return -ENOENT;
 	g_autofree char *path = item_decode(flat);
-	int r = path && *path ? segfs_view_object(space->view, folder, path, true, ret_item)
+	int r = path && *path ? segfs_view_object(space->view, folder, path, recent, ret_item)
 			      : -ENOENT;
 	if (r == 0) {
 		g_autofree char *its = segfs_item_orphan_name(*ret_item);
@@ -170,6 +170,18 @@ int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item)
 	return r;
 }
 
+int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item)
+{
+	int r = find_orphan(space, name, true, ret_item);
+
+	/* Many are looked up after one listing; but who is said to hold it may just have ended. */
+	if (r == 0 && (*ret_item)->verdict != SEGFS_ORPHANED) {
+		g_clear_pointer(ret_item, segfs_item_free);
+		r = find_orphan(space, name, false, ret_item);
+	}
+	return r;
+}
+
 char *item_unlinked_name(const SegfsItem *item)
 {
 	g_autofree char *path = segfs_item_path(item);
@@ -177,7 +189,7 @@ char *item_unlinked_name(const SegfsItem *item)
 	return g_path_get_basename(path);
 }
 
-int item_find_unlinked(Space *space, const char *name, bool recent, SegfsItem **ret_item)
+static int find_unlinked(Space *space, const char *name, bool recent, SegfsItem **ret_item)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
@@ -190,6 +202,14 @@ int item_find_unlinked(Space *space, const char *name, bool recent, SegfsItem **
 		}
 	}
 	return r < 0 ? r : -ENOENT;
+}
+
+int item_find_unlinked(Space *space, const char *name, bool recent, SegfsItem **ret_item)
+{
+	int r = find_unlinked(space, name, recent, ret_item);
+
+	/* It may be newer than the scan. */
+	return r == -ENOENT && recent ? find_unlinked(space, name, false, ret_item) : r;
 }
 
 bool item_has_xattr(const char *name)
