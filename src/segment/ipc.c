@@ -54,17 +54,19 @@ static SegfsIpc *ipc_alloc(const SegfsIpcOptions *options)
 	return ipc;
 }
 
-static int reserve(SegfsIpc *ipc)
+void *ipc_occupied(void)
 {
-	void *reserved = mmap(NULL, 2 * OCCUPIED_SIZE, PROT_NONE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	static gsize occupied;
 
-	if (reserved == MAP_FAILED)
-		return -errno;
-	ipc->reserved = reserved;
-	ipc->occupied =
-		(void *)(((uintptr_t)reserved + OCCUPIED_SIZE - 1) & ~(OCCUPIED_SIZE - 1UL));
-	return 0;
+	if (g_once_init_enter(&occupied)) {
+		void *reserved = mmap(NULL, 2 * OCCUPIED_SIZE, PROT_NONE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (reserved == MAP_FAILED)
+			g_error("no room in our own address space: %s", g_strerror(errno));
+		g_once_init_leave(&occupied, ((gsize)reserved + OCCUPIED_SIZE - 1) &
+						     ~((gsize)OCCUPIED_SIZE - 1));
+	}
+	return (void *)occupied;
 }
 
 int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
@@ -79,10 +81,8 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 	g_autofree char *ns = g_build_filename(ipc->proc_root, "self/ns/ipc", NULL);
 	if (stat(ns, &st) == 0)
 		ipc->inum = st.st_ino;
-	int r = reserve(ipc);
-	if (r == 0)
-		*ret_ipc = g_steal_pointer(&ipc);
-	return r;
+	*ret_ipc = g_steal_pointer(&ipc);
+	return 0;
 }
 
 int segfs_ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIpc **ret_ipc)
@@ -95,10 +95,8 @@ int segfs_ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIp
 	if (r < 0)
 		return r;
 	ipc_leave(ipc);
-	r = reserve(ipc);
-	if (r == 0)
-		*ret_ipc = g_steal_pointer(&ipc);
-	return r;
+	*ret_ipc = g_steal_pointer(&ipc);
+	return 0;
 }
 
 /* Where the calling thread is, if not at home. */
@@ -155,8 +153,6 @@ void ipc_leave(SegfsIpc *ipc)
 
 void segfs_ipc_free(SegfsIpc *ipc)
 {
-	if (ipc->reserved)
-		munmap(ipc->reserved, 2 * OCCUPIED_SIZE);
 	g_hash_table_unref(ipc->traces);
 	g_clear_pointer(&ipc->resident, g_array_unref);
 	g_hash_table_unref(ipc->makers);

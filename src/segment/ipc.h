@@ -22,8 +22,6 @@ struct SegfsIpc {
 	bool has_map_files; /* may we open what others have mapped? */
 	uint64_t inum;
 	pid_t pid; /* ours, as it shows in lpid */
-	void *reserved;
-	void *occupied; /* an address in it: nothing can be attached there */
 
 	/*
 	 * Held from before the kernel is asked about a segment until the answer is masked,
@@ -76,6 +74,9 @@ void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);
 
 /* IPC_STAT or SHM_STAT_ANY, unmasked. */
 int sysv_stat_raw(int shmid, SegfsSysv *ret_segment);
+
+/* An address at which nothing can be attached: it is taken. */
+void *ipc_occupied(void);
 
 /*
  * Every function that asks the kernel about segments does so between these: there the

@@ -339,7 +339,7 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 	if (r == 0) {
 		if (!attach) {
 			r = may_attach_by_other_calls(segment, write);
-		} else if (shmat(segment->shmid, ipc->occupied, write ? 0 : SHM_RDONLY) ==
+		} else if (shmat(segment->shmid, ipc_occupied(), write ? 0 : SHM_RDONLY) ==
 			   (void *)-1) {
 			/*
 			 * do_shmat() in ipc/shm.c judges the rights, then finds the address
