@@ -129,13 +129,13 @@ static gboolean source_open(const Options *options, Source *source, GError **err
 		.plain = segfs_posix_dev(source->posix),
 	});
 	segfs_view_add_posix(source->view, source->posix);
-	r = segfs_view_survey(source->view, false, &source->items);
+	r = segfs_view_survey(source->view, SEGFS_SCAN_NEW, &source->items);
 	if (r < 0)
 		return fail(error, "cannot list shared memory: %s", g_strerror(-r));
 	/* The scan that the items have, unless there are none. */
 	if (source->items->len > 0)
 		scan = segfs_scan_ref(((SegfsItem *)source->items->pdata[0])->scan);
-	else if ((r = segfs_scanner_scan(source->scanner, true, &scan)) < 0)
+	else if ((r = segfs_scanner_scan(source->scanner, SEGFS_SCAN_RECENT, &scan)) < 0)
 		return fail(error, "/proc: %s", g_strerror(-r));
 	source->unexamined = segfs_scan_unexamined(scan);
 	return TRUE;

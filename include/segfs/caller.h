@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -36,6 +37,13 @@ void segfs_caller_self(SegfsCaller *ret_caller);
  */
 void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, uid_t uid,
 		       gid_t gid, mode_t umask);
+
+/*
+ * A caller with user 0 that may do everything, without its groups: quicker. False: it may not,
+ * or it has to be asked the long way.
+ */
+bool segfs_caller_read_root(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, gid_t gid,
+			    mode_t umask);
 
 void segfs_caller_clear(SegfsCaller *caller);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsCaller, segfs_caller_clear)

@@ -36,10 +36,10 @@ typedef struct {
 } SegfsNamespaceShm;
 
 /*
- * An array of SegfsNamespaceShm that the caller unrefs. -ENOENT as above. May be as old as
- * segfs_scanner_scan() says of recent.
+ * An array of SegfsNamespaceShm that the caller unrefs. -ENOENT as above. since: see
+ * segfs_scanner_scan().
  */
-int segfs_namespace_shm(SegfsNamespace *ns, GArray **ret_shm);
+int segfs_namespace_shm(SegfsNamespace *ns, int64_t since, GArray **ret_shm);
 
 /* A descriptor of the one on dev, the caller's to close. -ENOENT: no process sees it now. */
 int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd);

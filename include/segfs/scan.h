@@ -85,12 +85,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsScanner, segfs_scanner_free)
  */
 void segfs_scanner_watch(SegfsScanner *scanner, dev_t device);
 
+/* How old a scan may be; any other number is microseconds of g_get_monotonic_time(). */
+#define SEGFS_SCAN_NEW 0 /* begun after the call: those who call while one goes on share the next  \
+			  */
+#define SEGFS_SCAN_RECENT 1 /* as old as four times what it took */
+
 /*
- * A scan that began after this was called: those who call while one goes on share the
- * next. Where recent is set one may be as old as four times what it took. Leaves out the
- * calling process. Errors are those of opendir(3) on proc_root.
+ * A scan that began at since or later. Leaves out the calling process. Errors are those of
+ * opendir(3) on proc_root.
  */
-int segfs_scanner_scan(SegfsScanner *scanner, bool recent, SegfsScan **ret_scan);
+int segfs_scanner_scan(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan);
 
 /* Processes that we were not allowed to look into. */
 guint segfs_scan_unexamined(const SegfsScan *scan);

@@ -99,23 +99,23 @@ void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix);
 
 /*
  * Everything, as SegfsItem: segments by shmid, then objects by name, then what has no name.
- * recent: see segfs_scanner_scan(). Errors are those of segfs_sysv_list() and of reading
+ * since: see segfs_scanner_scan(). Errors are those of segfs_sysv_list() and of reading
  * the folder.
  */
-int segfs_view_survey(SegfsView *view, bool recent, GPtrArray **ret_items);
+int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items);
 
 /* One segment. -ENOENT: there is none with this id. */
-int segfs_view_sysv(SegfsView *view, int shmid, bool recent, SegfsItem **ret_item);
+int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_item);
 
 /*
  * One POSIX object, by its path below that folder. -ENOENT: there is none, or it is no file.
  * Symbolic links are not followed, nor is what is mounted inside.
  */
-int segfs_view_object(SegfsView *view, guint folder, const char *path, bool recent,
+int segfs_view_object(SegfsView *view, guint folder, const char *path, int64_t since,
 		      SegfsItem **ret_item);
 
 /* The same by an O_PATH descriptor, still the caller's; path can be NULL. */
-int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd, bool recent,
+int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd, int64_t since,
 		    SegfsItem **ret_item);
 
 /*
@@ -125,7 +125,7 @@ int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd
 int segfs_object_is_free(int path_fd);
 
 /* What has no name, or has it no more: all of it. */
-int segfs_view_unlinked(SegfsView *view, bool recent, GPtrArray **ret_items);
+int segfs_view_unlinked(SegfsView *view, int64_t since, GPtrArray **ret_items);
 
 /*
  * Removes an orphaned item as the caller, if it still is what it was at this moment.

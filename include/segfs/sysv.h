@@ -32,6 +32,8 @@ typedef struct {
  * the caller unrefs. Needs no rights on them.
  */
 int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments);
+/* The same without rss and swap, which are what takes long. */
+int segfs_sysv_list_brief(SegfsIpc *ipc, GArray **ret_segments);
 
 /*
  * One segment, at this moment, without what is resident. -ENOENT: no segment has this

@@ -23,6 +23,14 @@ void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller)
 			.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid, .umask = ctx->umask};
 }
 
+static bool root_of(fuse_req_t req, SegfsCaller *ret_caller)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return ctx->uid == 0 && segfs_caller_read_root(ret_caller, mount_of(req)->proc_root,
+						       ctx->pid, ctx->gid, ctx->umask);
+}
+
 /* Who is told ESTALE, and when: a thread in the upper half, milliseconds in the lower. */
 static _Atomic uint64_t *stale_slot(fuse_req_t req)
 {
@@ -107,7 +115,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	g_auto(SegfsCaller) caller = {};
 	int r = -ENOTDIR;
 
-	caller_of(req, folder->ops->looks_as_caller || folder->ops->lists_as_caller, &caller);
+	/* Programs that walk give whole paths: each file's name goes through its namespace's. */
+	if (!folder->ops->looks_as_root || !root_of(req, &caller))
+		caller_of(req, folder->ops->looks_as_caller || folder->ops->lists_as_caller,
+			  &caller);
 	if (folder->ops->lookup)
 		r = folder->ops->lookup(folder, &caller, name, &node);
 	reply_entry(req, r, folder, node);

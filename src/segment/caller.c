@@ -192,6 +192,23 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 		ret_caller->caps = 0;
 }
 
+bool segfs_caller_read_root(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, gid_t gid,
+			    mode_t umask)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3,
+						  .pid = tid};
+	struct __user_cap_data_struct data[2] = {};
+
+	self_read();
+	if (tid <= 0 || !self.proc_is_ours || syscall(SYS_capget, &header, data) < 0)
+		return false;
+	const uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
+	if (!(caps & 1ULL << CAP_SYS_ADMIN) || !in_our_user_ns(proc_root, tid))
+		return false;
+	*ret_caller = (SegfsCaller){.gid = gid, .pid = tid, .umask = umask, .caps = caps};
+	return true;
+}
+
 static int become(uid_t uid, gid_t gid, int n_groups, const gid_t *groups, uint64_t effective)
 {
 	if (syscall(SYS_setgroups, (size_t)n_groups, groups) < 0)

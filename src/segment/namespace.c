@@ -115,15 +115,15 @@ static bool is_member(SegfsNamespace *ns, pid_t pid)
 }
 
 /* Who lives in it. Call with the lock held. */
-static int refresh(SegfsNamespace *ns, bool recent)
+static int refresh(SegfsNamespace *ns, int64_t since)
 {
+	g_autoptr(SegfsScan) scan = NULL;
 	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
 	g_autoptr(GHashTable) shown =
 		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	g_autoptr(GHashTable) members = g_hash_table_new(NULL, NULL);
-	g_autoptr(SegfsScan) scan = NULL;
 
-	int r = scanner_processes(ns->scanner, recent, &scan);
+	int r = scanner_processes(ns->scanner, since, &scan);
 	if (r < 0)
 		return r;
 	bool same = !ns->members || ns->id;
@@ -131,8 +131,7 @@ static int refresh(SegfsNamespace *ns, bool recent)
 	for (guint i = 0; i < scan->processes->len; i++) {
 		const SegfsProcess *process = scan->processes->pdata[i];
 		const gpointer pid = GINT_TO_POINTER(process->pid);
-		if (process->ipc_ns != ns->inum ||
-		    (ns->pid == 0 && !is_member(ns, process->pid)))
+		if (process->ipc_ns != ns->inum || (ns->pid == 0 && !is_member(ns, process->pid)))
 			continue;
 		if (ns->pid == 0)
 			ns->pid = process->pid;
@@ -172,9 +171,9 @@ int segfs_namespace_new(SegfsScanner *scanner, uint64_t inum, SegfsNamespace **r
 	ns->inum = inum;
 	ns->shm = g_array_new(FALSE, FALSE, sizeof(SegfsNamespaceShm));
 	/* Many are looked up after one listing. */
-	int r = refresh(ns, true);
+	int r = refresh(ns, SEGFS_SCAN_RECENT);
 	if (r == -ENOENT)
-		r = refresh(ns, false);
+		r = refresh(ns, SEGFS_SCAN_NEW);
 	if (r == 0)
 		*ret_ns = g_steal_pointer(&ns);
 	return r;
@@ -205,16 +204,16 @@ int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd)
 {
 	g_mutex_lock(&ns->lock);
 	int r = open_of(ns, ns->pid, ret_fd);
-	if (r == -ENOENT && (r = refresh(ns, false)) == 0)
+	if (r == -ENOENT && (r = refresh(ns, SEGFS_SCAN_NEW)) == 0)
 		r = open_of(ns, ns->pid, ret_fd);
 	g_mutex_unlock(&ns->lock);
 	return r;
 }
 
-int segfs_namespace_shm(SegfsNamespace *ns, GArray **ret_shm)
+int segfs_namespace_shm(SegfsNamespace *ns, int64_t since, GArray **ret_shm)
 {
 	g_mutex_lock(&ns->lock);
-	int r = refresh(ns, true);
+	int r = refresh(ns, since);
 	if (r == 0)
 		*ret_shm = g_array_copy(ns->shm);
 	g_mutex_unlock(&ns->lock);
@@ -236,7 +235,7 @@ int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 {
 	g_mutex_lock(&ns->lock);
 	int r = open_shm(ns, dev, ret_fd);
-	if (r < 0 && (r = refresh(ns, false)) == 0)
+	if (r < 0 && (r = refresh(ns, SEGFS_SCAN_NEW)) == 0)
 		r = open_shm(ns, dev, ret_fd);
 	g_mutex_unlock(&ns->lock);
 	return r;
@@ -258,7 +257,7 @@ int segfs_namespaces_list(SegfsScanner *scanner, GArray **ret_inums)
 
 	if (stat(own, &st) < 0)
 		return -errno;
-	int r = scanner_processes(scanner, false, &scan);
+	int r = scanner_processes(scanner, SEGFS_SCAN_NEW, &scan);
 	if (r < 0)
 		return r;
 	GArray *inums = g_array_new(FALSE, FALSE, sizeof(uint64_t));
@@ -277,7 +276,7 @@ int segfs_namespace_processes(SegfsNamespace *ns, GArray **ret_processes)
 {
 	g_autoptr(SegfsScan) scan = NULL;
 
-	int r = scanner_processes(ns->scanner, false, &scan);
+	int r = scanner_processes(ns->scanner, SEGFS_SCAN_NEW, &scan);
 	if (r < 0)
 		return r;
 	GArray *processes = g_array_new(FALSE, FALSE, sizeof(SegfsProcess));

@@ -23,6 +23,8 @@ typedef struct {
 	guint64 begun, ended; /* scans */
 	int result;           /* of the last one */
 	gint64 recent_until;  /* monotonic */
+	gint64 latest_from;   /* when the latest began, monotonic */
+	gint64 running_from;  /* and the one that goes on */
 } Shared;
 
 struct SegfsScanner {
@@ -279,14 +281,16 @@ static void run(SegfsScanner *scanner, Shared *shared)
 	SegfsScan *scan = NULL;
 	const guint64 number = ++shared->begun;
 
-	shared->running = true;
-	g_mutex_unlock(&scanner->lock);
 	const gint64 start = g_get_monotonic_time();
+	shared->running = true;
+	shared->running_from = start;
+	g_mutex_unlock(&scanner->lock);
 	const int r = scan_make(scanner->proc_root, watched, shared->whole, &scan);
 	const gint64 end = g_get_monotonic_time();
 	g_mutex_lock(&scanner->lock);
 	g_clear_pointer(&shared->latest, segfs_scan_unref);
 	shared->latest = scan;
+	shared->latest_from = start;
 	shared->result = r;
 	shared->recent_until = end + 4 * (end - start);
 	shared->running = false;
@@ -294,12 +298,26 @@ static void run(SegfsScanner *scanner, Shared *shared)
 	g_cond_broadcast(&scanner->done);
 }
 
-static int share(SegfsScanner *scanner, Shared *shared, bool recent, SegfsScan **ret_scan)
+static bool is_new_enough(const Shared *shared, int64_t since)
+{
+	switch (since) {
+	case SEGFS_SCAN_NEW:
+		return false;
+	case SEGFS_SCAN_RECENT:
+		return g_get_monotonic_time() < shared->recent_until;
+	default:
+		return shared->latest_from >= since;
+	}
+}
+
+static int share(SegfsScanner *scanner, Shared *shared, int64_t since, SegfsScan **ret_scan)
 {
 	g_mutex_lock(&scanner->lock);
-	const bool have = recent && shared->latest && g_get_monotonic_time() < shared->recent_until;
+	const bool have = shared->latest && is_new_enough(shared, since);
 	/* One that has begun already may have passed by what happened just now. */
-	const guint64 wanted = have ? shared->ended : shared->begun + 1;
+	const bool comes =
+		shared->running && since > SEGFS_SCAN_RECENT && shared->running_from >= since;
+	const guint64 wanted = have ? shared->ended : shared->begun + (comes ? 0 : 1);
 	while (shared->ended < wanted) {
 		if (shared->running)
 			g_cond_wait(&scanner->done, &scanner->lock);
@@ -313,14 +331,14 @@ static int share(SegfsScanner *scanner, Shared *shared, bool recent, SegfsScan *
 	return r;
 }
 
-int segfs_scanner_scan(SegfsScanner *scanner, bool recent, SegfsScan **ret_scan)
+int segfs_scanner_scan(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan)
 {
-	return share(scanner, &scanner->whole, recent, ret_scan);
+	return share(scanner, &scanner->whole, since, ret_scan);
 }
 
-int scanner_processes(SegfsScanner *scanner, bool recent, SegfsScan **ret_scan)
+int scanner_processes(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan)
 {
-	return share(scanner, &scanner->processes, recent, ret_scan);
+	return share(scanner, &scanner->processes, since, ret_scan);
 }
 
 const char *scanner_proc_root(const SegfsScanner *scanner)

@@ -54,7 +54,7 @@ bool walk_process(Walk *walk, int process_fd, SegfsProcess *process);
  * The processes alone, with their namespaces; the rest of the scan is empty. For the rest
  * like segfs_scanner_scan().
  */
-int scanner_processes(SegfsScanner *scanner, bool recent, SegfsScan **ret_scan);
+int scanner_processes(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan);
 const char *scanner_proc_root(const SegfsScanner *scanner);
 
 /* scan_mounts.c: the device that a process has on its /dev/shm; false where none. */

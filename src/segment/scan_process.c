@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -148,13 +149,71 @@ static void take_mapping(Walk *walk, int process_fd, SegfsProcess *process, cons
 	}
 }
 
-/* Lines of maps; the number of them, or -errno. */
+/* Of <linux/fs.h> since Linux 6.11; proc_pid_maps(5). */
+typedef struct {
+	uint64_t size, query_flags, query_addr;
+	uint64_t start, end, flags, page_size, offset, inode;
+	uint32_t major, minor, name_size, build_id_size;
+	uint64_t name_addr, build_id_addr;
+} MapQuery;
+
+#define QUERY_MAP _IOWR('f', 17, MapQuery)
+#define QUERY_THIS_OR_NEXT 0x10
+#define QUERY_FILE_BACKED 0x20
+
+/*
+ * The same without the text: most of what a process has mapped are libraries, and writing
+ * their paths is what costs. -ENOTTY: the kernel does not know the question.
+ */
+static int ask_maps(Walk *walk, int process_fd, const char *maps, SegfsProcess *process,
+		    bool *ret_examined)
+{
+	MapQuery query = {.size = sizeof(query),
+			  .query_flags = QUERY_THIS_OR_NEXT | QUERY_FILE_BACKED};
+	char name[PATH_MAX];
+	autofd fd = openat(process_fd, maps, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	for (;; query.query_addr = query.end) {
+		query.name_size = 0;
+		query.name_addr = 0;
+		if (ioctl(fd, QUERY_MAP, &query) < 0)
+			break;
+		const dev_t dev = makedev(query.major, query.minor);
+		const Device *device = dev ? walk_device(walk, dev) : NULL;
+		if (!device)
+			continue;
+		query.query_addr = query.start;
+		query.name_size = sizeof(name);
+		query.name_addr = (uintptr_t)name;
+		if (ioctl(fd, QUERY_MAP, &query) < 0)
+			break;
+		const Mapping mapping = {
+			.start = query.start,
+			.end = query.end,
+			.inode = query.inode,
+			.dev = makedev(query.major, query.minor),
+			.name = query.name_size ? name : "",
+			.name_length = query.name_size ? query.name_size - 1 : 0,
+		};
+		if (mapping.dev == dev)
+			take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
+	}
+	/* ENOENT: no more of them. ESRCH: it has no memory, or no more. */
+	return errno == ENOENT ? 1 : errno == ESRCH ? 0 : -errno;
+}
+
+/* Whether it has any memory, or -errno. */
 static int take_maps(Walk *walk, int process_fd, const char *maps, SegfsProcess *process,
 		     bool *ret_examined)
 {
-	int r = process_read(process_fd, maps, walk->text);
 	int n_lines = 0;
+	int r = ask_maps(walk, process_fd, maps, process, ret_examined);
 
+	if (r != -ENOTTY)
+		return r;
+	r = process_read(process_fd, maps, walk->text);
 	if (r < 0)
 		return r;
 	const char *line = walk->text->str;
@@ -203,16 +262,15 @@ static bool is_of_no_interest(const char *link)
 	       g_str_has_prefix(link, "/proc/") || g_str_has_prefix(link, "/sys/");
 }
 
-static void take_fd(Walk *walk, int process_fd, const char *folder, const char *name,
+static void take_fd(Walk *walk, int process_fd, const char *folder, int folder_fd, const char *name,
 		    SegfsProcess *process)
 {
 	GHashTable *table = walk->scan->held;
-	char path[64], link[PATH_MAX];
+	char link[PATH_MAX];
 	struct statx stat;
 	SegfsId id;
 
-	g_snprintf(path, sizeof(path), "%s/%s", folder, name);
-	const ssize_t length = readlinkat(process_fd, path, link, sizeof(link) - 1);
+	const ssize_t length = readlinkat(folder_fd, name, link, sizeof(link) - 1);
 	if (length <= 0)
 		return;
 	link[length] = '\0';
@@ -221,7 +279,7 @@ static void take_fd(Walk *walk, int process_fd, const char *folder, const char *
 	const Device *device = NULL;
 	if (g_str_has_prefix(link, "/SYSV") || g_str_has_prefix(link, "/memfd:") ||
 	    g_str_has_prefix(link, "/dev/zero")) {
-		if (!look(process_fd, path, &stat))
+		if (!look(folder_fd, name, &stat))
 			return;
 		const dev_t dev = makedev(stat.stx_dev_major, stat.stx_dev_minor);
 		device = walk_device(walk, dev);
@@ -236,7 +294,7 @@ static void take_fd(Walk *walk, int process_fd, const char *folder, const char *
 			return;
 		id = (SegfsId){SEGFS_POSIX, device->dev, inode};
 		if (device->kind == DEVICE_SEGFS) {
-			if (!look(process_fd, path, &stat))
+			if (!look(folder_fd, name, &stat))
 				return;
 			id = (SegfsId){.number = stat.stx_ino};
 			table = walk->scan->mounted;
@@ -259,7 +317,7 @@ static int take_fds(Walk *walk, int process_fd, const char *folder, SegfsProcess
 		return -errno;
 	while ((entry = readdir(fds)))
 		if (g_ascii_isdigit(entry->d_name[0]))
-			take_fd(walk, process_fd, folder, entry->d_name, process);
+			take_fd(walk, process_fd, folder, fd, entry->d_name, process);
 	closedir(fds);
 	return 0;
 }

@@ -71,11 +71,11 @@ void segfs_item_free(SegfsItem *item)
 	g_free(item);
 }
 
-static int judge_init(SegfsView *view, bool recent, Judge *ret_judge)
+static int judge_init(SegfsView *view, int64_t since, Judge *ret_judge)
 {
 	Judge judge = {.view = view};
 
-	int r = segfs_scanner_scan(view->options.scanner, recent, &judge.scan);
+	int r = segfs_scanner_scan(view->options.scanner, since, &judge.scan);
 	if (r < 0)
 		return r;
 	judge.processes = process_table_new();
@@ -355,10 +355,25 @@ static gint sysv_compare(gconstpointer a, gconstpointer b)
 	return ((const SegfsSysv *)a)->shmid - ((const SegfsSysv *)b)->shmid;
 }
 
+static bool any_dest(SegfsIpc *ipc)
+{
+	g_autoptr(GArray) segments = NULL;
+
+	if (segfs_sysv_list_brief(ipc, &segments) < 0)
+		return true;
+	for (guint i = 0; i < segments->len; i++)
+		if (g_array_index(segments, SegfsSysv, i).dest)
+			return true;
+	return false;
+}
+
 static int add_segments(Judge *judge, bool dest_only, GPtrArray *items)
 {
 	g_autoptr(GArray) segments = NULL;
 
+	/* There is mostly none. */
+	if (dest_only && !any_dest(judge->view->options.ipc))
+		return 0;
 	int r = segfs_sysv_list(judge->view->options.ipc, &segments);
 	if (r < 0)
 		return r;
@@ -419,13 +434,13 @@ static int add_all_objects(Judge *judge, GPtrArray *items)
 	return 0;
 }
 
-int segfs_view_survey(SegfsView *view, bool recent, GPtrArray **ret_items)
+int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items)
 {
 	g_autoptr(GPtrArray) items =
 		g_ptr_array_new_with_free_func((GDestroyNotify)segfs_item_free);
 	g_auto(Judge) judge = {};
 
-	int r = judge_init(view, recent, &judge);
+	int r = judge_init(view, since, &judge);
 	if (r == 0)
 		r = add_segments(&judge, false, items);
 	if (r == 0)
@@ -437,13 +452,13 @@ int segfs_view_survey(SegfsView *view, bool recent, GPtrArray **ret_items)
 	return 0;
 }
 
-int segfs_view_unlinked(SegfsView *view, bool recent, GPtrArray **ret_items)
+int segfs_view_unlinked(SegfsView *view, int64_t since, GPtrArray **ret_items)
 {
 	g_autoptr(GPtrArray) items =
 		g_ptr_array_new_with_free_func((GDestroyNotify)segfs_item_free);
 	g_auto(Judge) judge = {};
 
-	int r = judge_init(view, recent, &judge);
+	int r = judge_init(view, since, &judge);
 	if (r == 0)
 		r = add_segments(&judge, true, items);
 	if (r < 0)
@@ -453,12 +468,12 @@ int segfs_view_unlinked(SegfsView *view, bool recent, GPtrArray **ret_items)
 	return 0;
 }
 
-int segfs_view_sysv(SegfsView *view, int shmid, bool recent, SegfsItem **ret_item)
+int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_item)
 {
 	g_auto(Judge) judge = {};
 	SegfsSysv segment;
 
-	int r = judge_init(view, recent, &judge);
+	int r = judge_init(view, since, &judge);
 	if (r == 0)
 		r = segfs_sysv_stat(view->options.ipc, shmid, &segment);
 	if (r == 0)
@@ -468,7 +483,7 @@ int segfs_view_sysv(SegfsView *view, int shmid, bool recent, SegfsItem **ret_ite
 	return r;
 }
 
-int segfs_view_object(SegfsView *view, guint folder, const char *path, bool recent,
+int segfs_view_object(SegfsView *view, guint folder, const char *path, int64_t since,
 		      SegfsItem **ret_item)
 {
 	const SegfsPosix *posix = folder_of(view, folder);
@@ -477,10 +492,10 @@ int segfs_view_object(SegfsView *view, guint folder, const char *path, bool rece
 
 	if (r == -ELOOP || r == -EXDEV || r == -ENOTDIR)
 		return -ENOENT;
-	return r < 0 ? r : segfs_view_file(view, folder, path, at, recent, ret_item);
+	return r < 0 ? r : segfs_view_file(view, folder, path, at, since, ret_item);
 }
 
-int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd, bool recent,
+int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd, int64_t since,
 		    SegfsItem **ret_item)
 {
 	g_auto(Judge) judge = {};
@@ -490,7 +505,7 @@ int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -ENOENT;
-	int r = judge_init(view, recent, &judge);
+	int r = judge_init(view, since, &judge);
 	if (r == 0)
 		*ret_item = item_of_object(&judge, folder, path, path_fd, &st);
 	return r;
@@ -501,8 +516,8 @@ static int look_again(SegfsView *view, const SegfsItem *item)
 {
 	g_autoptr(SegfsItem) now = NULL;
 	int r = item->id.kind == SEGFS_SYSV
-			? segfs_view_sysv(view, item->id.number, false, &now)
-			: segfs_view_object(view, item->folder, item->name, false, &now);
+			? segfs_view_sysv(view, item->id.number, SEGFS_SCAN_NEW, &now)
+			: segfs_view_object(view, item->folder, item->name, SEGFS_SCAN_NEW, &now);
 
 	if (r < 0)
 		return r;

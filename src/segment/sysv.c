@@ -194,6 +194,34 @@ int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments)
 	return 0;
 }
 
+int segfs_sysv_list_brief(SegfsIpc *ipc, GArray **ret_segments)
+{
+	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(SegfsSysv));
+	struct shm_info info;
+	struct shmid_ds ds;
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	const int last = shmctl(0, SHM_INFO, (struct shmid_ds *)&info);
+	if (last < 0)
+		return -errno;
+	g_mutex_lock(&ipc->lock);
+	for (int index = 0; index <= last; index++) {
+		SegfsSysv segment;
+		const int shmid = shmctl(index, SHM_STAT_ANY, &ds);
+		if (shmid < 0)
+			continue;
+		sysv_from_ds(shmid, &ds, &segment);
+		ipc_mask(ipc, &segment);
+		g_array_append_val(segments, segment);
+	}
+	g_mutex_unlock(&ipc->lock);
+	*ret_segments = g_steal_pointer(&segments);
+	return 0;
+}
+
 int sysv_stat_raw(int shmid, SegfsSysv *ret_segment)
 {
 	/* An id's index: its low bits, more of them on a kernel booted with ipcmni_extend. */

@@ -54,7 +54,7 @@ static int shmem_write(Space *space, GString *text)
 	g_autofree char *info = NULL;
 	uint64_t shown[2] = {}, shmem, huge;
 
-	int r = segfs_view_survey(space->view, false, &items);
+	int r = segfs_view_survey(space->view, SEGFS_SCAN_NEW, &items);
 	if (r < 0)
 		return r;
 	for (guint i = 0; i < items->len; i++) {

@@ -46,7 +46,7 @@ static int sysv_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_n
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GArray) segments = NULL;
 
-	int r = segfs_sysv_list(space->ipc, &segments);
+	int r = segfs_sysv_list_brief(space->ipc, &segments);
 	for (guint i = 0; r == 0 && i < segments->len; i++) {
 		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
 		if (!segment->dest)
@@ -85,7 +85,7 @@ static int sysv_find(Space *space, const SegfsCaller *caller, const char *name,
 	int shmid;
 	int r = sysv_number(name, &shmid);
 
-	return r < 0 ? r : segfs_view_sysv(space->view, shmid, false, ret_item);
+	return r < 0 ? r : segfs_view_sysv(space->view, shmid, SEGFS_SCAN_NEW, ret_item);
 }
 
 /* The flat name of a path: what orphans/ calls it, without its kind. */
@@ -146,14 +146,15 @@ static int posix_find_item(Space *space, const SegfsCaller *caller, const char *
 	g_autofree char *path = item_decode(name);
 	int r = posix_exists(space, caller, name);
 
-	return r < 0 ? r : segfs_view_object(space->view, 0, path, false, ret_item);
+	return r < 0 ? r : segfs_view_object(space->view, 0, path, SEGFS_SCAN_NEW, ret_item);
 }
 
 static int unlinked_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_names)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
-	int r = segfs_view_unlinked(space->view, false, &items);
+	int r = segfs_view_unlinked(space->view, space_list_since(space, caller, LIST_INFO),
+				    &items);
 	if (r < 0)
 		return r;
 	*ret_names = g_ptr_array_new_with_free_func(g_free);
@@ -166,13 +167,13 @@ static int unlinked_exists(Space *space, const SegfsCaller *caller, const char *
 {
 	g_autoptr(SegfsItem) item = NULL;
 
-	return item_find_unlinked(space, name, true, &item);
+	return item_find_unlinked(space, name, SEGFS_SCAN_RECENT, &item);
 }
 
 static int unlinked_find(Space *space, const SegfsCaller *caller, const char *name,
 			 SegfsItem **ret_item)
 {
-	return item_find_unlinked(space, name, false, ret_item);
+	return item_find_unlinked(space, name, SEGFS_SCAN_NEW, ret_item);
 }
 
 static const InfoKind sysv_kind = {sysv_names, sysv_exists, sysv_find};
@@ -182,14 +183,19 @@ static const InfoKind unlinked_kind = {unlinked_names, unlinked_exists, unlinked
 /* A file has no number of its own: it is known by its folder and name. */
 static NodeKey key_of(Space *space, const InfoKind *kind, const char *name)
 {
-	g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+	g_autoptr(GChecksum) sum = NULL;
 	const uint64_t inum = segfs_ipc_inum(space->ipc);
 	union {
 		guint8 digest[32];
 		NodeKey key;
 	} u;
 	gsize size = sizeof(u.digest);
+	int shmid;
 
+	if (kind == &sysv_kind && sysv_number(name, &shmid) == 0)
+		return (NodeKey){
+			.a = (uint32_t)inum * 2654435761U ^ (uint32_t)shmid, .b = inum, .c = 1};
+	sum = g_checksum_new(G_CHECKSUM_SHA256);
 	g_checksum_update(sum, (const guchar *)&inum, sizeof(inum));
 	g_checksum_update(sum, (const guchar *)&kind, sizeof(kind));
 	g_checksum_update(sum, (const guchar *)name, -1);
@@ -334,9 +340,17 @@ static const NodeOps folder_ops = {
 	.list = folder_list,
 };
 
+/* Segments are everybody's to see. */
+static const NodeOps sysv_folder_ops = {
+	.getattr = folder_getattr,
+	.lookup = folder_lookup,
+	.list = folder_list,
+};
+
 static Node *kind_folder_new(Space *space, const void *data)
 {
-	InfoFolder *folder = node_new_static(space, &folder_ops, sizeof(InfoFolder));
+	const NodeOps *ops = data == &sysv_kind ? &sysv_folder_ops : &folder_ops;
+	InfoFolder *folder = node_new_static(space, ops, sizeof(InfoFolder));
 
 	folder->kind = data;
 	return &folder->node;

@@ -128,7 +128,7 @@ static int find_by_name(Space *space, const char *name, SegfsItem **ret_item)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
-	int r = segfs_view_survey(space->view, true, &items);
+	int r = segfs_view_survey(space->view, SEGFS_SCAN_RECENT, &items);
 	for (guint i = 0; r == 0 && i < items->len; i++) {
 		SegfsItem *item = items->pdata[i];
 		if (item->unlinked || item->id.kind != SEGFS_POSIX)
@@ -142,7 +142,7 @@ static int find_by_name(Space *space, const char *name, SegfsItem **ret_item)
 	return r < 0 ? r : -ENOENT;
 }
 
-static int find_orphan(Space *space, const char *name, bool recent, SegfsItem **ret_item)
+static int find_orphan(Space *space, const char *name, int64_t since, SegfsItem **ret_item)
 {
 	enum { LONGEST_ESCAPE = 3 };
 	guint folder;
@@ -150,13 +150,13 @@ static int find_orphan(Space *space, const char *name, bool recent, SegfsItem **
 
 	if (g_str_has_prefix(name, "sysv-"))
 		return parse_shmid(name + strlen("sysv-"), &shmid)
-			       ? segfs_view_sysv(space->view, shmid, recent, ret_item)
+			       ? segfs_view_sysv(space->view, shmid, since, ret_item)
 			       : -ENOENT;
 	const char *flat = parse_folder(name, &folder);
 	if (!flat)
 		return -ENOENT;
 	g_autofree char *path = item_decode(flat);
-	int r = path && *path ? segfs_view_object(space->view, folder, path, recent, ret_item)
+	int r = path && *path ? segfs_view_object(space->view, folder, path, since, ret_item)
 			      : -ENOENT;
 	if (r == 0) {
 		g_autofree char *its = segfs_item_orphan_name(*ret_item);
@@ -172,12 +172,12 @@ static int find_orphan(Space *space, const char *name, bool recent, SegfsItem **
 
 int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item)
 {
-	int r = find_orphan(space, name, true, ret_item);
+	int r = find_orphan(space, name, SEGFS_SCAN_RECENT, ret_item);
 
 	/* Many are looked up after one listing; but who is said to hold it may just have ended. */
 	if (r == 0 && (*ret_item)->verdict != SEGFS_ORPHANED) {
 		g_clear_pointer(ret_item, segfs_item_free);
-		r = find_orphan(space, name, false, ret_item);
+		r = find_orphan(space, name, SEGFS_SCAN_NEW, ret_item);
 	}
 	return r;
 }
@@ -189,11 +189,11 @@ char *item_unlinked_name(const SegfsItem *item)
 	return g_path_get_basename(path);
 }
 
-static int find_unlinked(Space *space, const char *name, bool recent, SegfsItem **ret_item)
+static int find_unlinked(Space *space, const char *name, int64_t since, SegfsItem **ret_item)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
-	int r = segfs_view_unlinked(space->view, recent, &items);
+	int r = segfs_view_unlinked(space->view, since, &items);
 	for (guint i = 0; r == 0 && i < items->len; i++) {
 		g_autofree char *its = item_unlinked_name(items->pdata[i]);
 		if (!strcmp(its, name)) {
@@ -204,12 +204,12 @@ static int find_unlinked(Space *space, const char *name, bool recent, SegfsItem 
 	return r < 0 ? r : -ENOENT;
 }
 
-int item_find_unlinked(Space *space, const char *name, bool recent, SegfsItem **ret_item)
+int item_find_unlinked(Space *space, const char *name, int64_t since, SegfsItem **ret_item)
 {
-	int r = find_unlinked(space, name, recent, ret_item);
+	int r = find_unlinked(space, name, since, ret_item);
 
 	/* It may be newer than the scan. */
-	return r == -ENOENT && recent ? find_unlinked(space, name, false, ret_item) : r;
+	return r == -ENOENT && since != SEGFS_SCAN_NEW ? find_unlinked(space, name, SEGFS_SCAN_NEW, ret_item) : r;
 }
 
 bool item_has_xattr(const char *name)

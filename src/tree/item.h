@@ -25,7 +25,7 @@ char *item_decode(const char *flat);
 /* What orphans/ calls name, whatever the verdict. */
 int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item);
 /* What unlinked/ calls name. */
-int item_find_unlinked(Space *space, const char *name, bool recent, SegfsItem **ret_item);
+int item_find_unlinked(Space *space, const char *name, int64_t since, SegfsItem **ret_item);
 char *item_unlinked_name(const SegfsItem *item);
 
 /*

@@ -47,9 +47,9 @@ static int namespace_answer(Space *space, const SegfsCaller *caller, GString *te
 	if (r == 0 && processes->len == 0)
 		r = -ENOENT;
 	if (r == 0)
-		r = space_refresh_folders(space);
+		r = space_refresh_folders(space, SEGFS_SCAN_RECENT);
 	if (r == 0)
-		r = segfs_namespace_shm(space->ns, &shm);
+		r = segfs_namespace_shm(space->ns, SEGFS_SCAN_RECENT, &shm);
 	if (r < 0)
 		return r;
 	const SegfsProcess *oldest = &g_array_index(processes, SegfsProcess, 0);

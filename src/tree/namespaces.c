@@ -85,7 +85,7 @@ static int namespace_lookup(Node *base, const SegfsCaller *caller, const char *n
 	if (strcmp(canonical, name) != 0)
 		return -ENOENT;
 	if (!space_folder(base->space, index)) {
-		int r = space_refresh_folders(base->space);
+		int r = space_refresh_folders(base->space, SEGFS_SCAN_RECENT);
 		if (r < 0)
 			return r;
 	}
@@ -98,6 +98,8 @@ static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
 	Node *node = listing->nodes->pdata[index];
 	struct stat st;
 
+	/* What goes in the meantime is a folder. */
+	*ret_entry = (ListingEntry){.ino = UINT32_MAX, .type = S_IFDIR};
 	g_strlcpy(ret_entry->name, listing->names->pdata[index], sizeof(ret_entry->name));
 	if (node->ops->getattr(node, true, &st) == 0) {
 		ret_entry->ino = st.st_ino;
@@ -149,7 +151,8 @@ static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_l
 	NamespaceNode *node = (NamespaceNode *)base;
 	Node *posix;
 
-	int r = space_refresh_folders(base->space);
+	int r = space_refresh_folders(base->space,
+				      space_list_since(base->space, caller, LIST_FOLDERS));
 	if (r < 0)
 		return r;
 	NamespaceListing *listing = listing_make(base);
@@ -256,6 +259,7 @@ static int ns_list(Node *folder, const SegfsCaller *caller, Listing **ret_listin
 	g_autoptr(GArray) inums = NULL;
 	int r = may_enter(caller);
 
+	tree_walk_begins(folder->space->tree, caller);
 	if (r == 0)
 		r = segfs_namespaces_list(folder->space->tree->scanner, &inums);
 	if (r < 0)
@@ -275,6 +279,7 @@ static int ns_list(Node *folder, const SegfsCaller *caller, Listing **ret_listin
 
 static const NodeOps ns_ops = {
 	.looks_as_caller = true,
+	.looks_as_root = true,
 	.getattr = folder_getattr,
 	.access = folder_access,
 	.lookup = ns_lookup,
@@ -300,7 +305,7 @@ int namespaces_all(Space *space, const SegfsCaller *caller, GPtrArray **ret_spac
 	for (guint i = 0; i < inums->len; i++) {
 		g_autoptr(Node) node = NULL;
 		if (find(tree, g_array_index(inums, uint64_t, i), &node) < 0 ||
-		    space_refresh_folders(node->space) < 0)
+		    space_refresh_folders(node->space, SEGFS_SCAN_RECENT) < 0)
 			continue;
 		g_ptr_array_add(spaces, space_ref(node->space));
 	}

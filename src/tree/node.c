@@ -234,8 +234,13 @@ void listing_free(Listing *listing)
 void node_trim_memory(void)
 {
 	/* Free memory at the end of the heap that is worth a call. */
-	enum { WORTH = 4 * 1024 * 1024 };
+	enum { WORTH = 4 * 1024 * 1024, OFTEN = 100000 };
+	static _Atomic gint64 next; /* asking for it takes half a millisecond */
 
+	const gint64 now = g_get_monotonic_time();
+	if (now < next)
+		return;
+	next = now + OFTEN;
 	if (mallinfo2().fordblks > WORTH)
 		malloc_trim(0);
 }

@@ -79,6 +79,8 @@ struct NodeOps {
 	bool looks_as_caller;
 	bool lists_as_caller; /* the same; but a name that was listed may be remembered */
 	bool names_are_fixed; /* for as long as the mount lives */
+	bool looks_as_root; /* looks_as_caller, where a root's capabilities are all of the question
+			     */
 	/* Of folders. ENOTDIR */
 	int (*lookup)(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node);
 	int (*list)(Node *folder, const SegfsCaller *caller, Listing **ret_listing);

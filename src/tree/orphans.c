@@ -244,7 +244,8 @@ static int orphans_list(Node *folder, const SegfsCaller *caller, Listing **ret_l
 	Space *space = folder->space;
 	GPtrArray *items;
 
-	int r = segfs_view_survey(space->view, false, &items);
+	int r = segfs_view_survey(space->view, space_list_since(space, caller, LIST_ORPHANS),
+				  &items);
 	if (r < 0)
 		return r;
 	for (guint i = items->len; i-- > 0;) {

@@ -13,16 +13,16 @@
  * One space's items. The first asks for a new scan, which serves all; so many namespaces can
  * there be that the rest may be a little older than it would be by itself.
  */
-static int survey(Space *space, bool recent, GPtrArray **ret_items, guint *ret_unexamined)
+static int survey(Space *space, int64_t since, GPtrArray **ret_items, guint *ret_unexamined)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	g_autoptr(SegfsScan) scan = NULL;
 
-	int r = segfs_view_survey(space->view, recent, &items);
+	int r = segfs_view_survey(space->view, since, &items);
 	if (r == 0 && items->len > 0)
 		scan = segfs_scan_ref(((SegfsItem *)items->pdata[0])->scan);
 	else if (r == 0)
-		r = segfs_scanner_scan(space->tree->scanner, true, &scan);
+		r = segfs_scanner_scan(space->tree->scanner, SEGFS_SCAN_RECENT, &scan);
 	if (r < 0)
 		return r;
 	*ret_unexamined = segfs_scan_unexamined(scan);
@@ -76,12 +76,12 @@ typedef struct {
 } Numbers;
 
 /* told: a set of SegfsId, what an earlier namespace has counted. */
-static int numbers_get(Space *space, bool recent, GHashTable *told, Numbers *ret_numbers)
+static int numbers_get(Space *space, int64_t since, GHashTable *told, Numbers *ret_numbers)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	Numbers numbers = {.inum = segfs_ipc_inum(space->ipc)};
 
-	int r = survey(space, recent, &items, &numbers.unexamined);
+	int r = survey(space, since, &items, &numbers.unexamined);
 	if (r < 0)
 		return r;
 	for (guint i = 0; i < items->len; i++) {

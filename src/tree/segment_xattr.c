@@ -142,7 +142,7 @@ int segment_get_xattr(Node *node, const SegfsCaller *caller, const char *name, G
 		return r;
 	if (item_has_xattr(name)) {
 		g_autoptr(SegfsItem) item = NULL;
-		r = segfs_view_sysv(node->space->view, asked.segment.shmid, false, &item);
+		r = segfs_view_sysv(node->space->view, asked.segment.shmid, SEGFS_SCAN_NEW, &item);
 		if (r == 0)
 			*ret_value = item_xattr(node->space, caller, item, name);
 		return r;

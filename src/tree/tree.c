@@ -111,11 +111,33 @@ static bool has_folder(Space *space, dev_t dev)
 	return false;
 }
 
-int space_refresh_folders(Space *space)
+void tree_walk_begins(Tree *tree, const SegfsCaller *caller)
+{
+	g_mutex_lock(&tree->lock);
+	tree->walker = caller->pid;
+	tree->walk_from = g_get_monotonic_time();
+	g_mutex_unlock(&tree->lock);
+}
+
+int64_t space_list_since(Space *space, const SegfsCaller *caller, SpaceList list)
+{
+	Tree *tree = space->tree;
+	const gint64 now = g_get_monotonic_time();
+	gint64 since = now;
+
+	g_mutex_lock(&tree->lock);
+	if (space->ns && caller->pid > 0 && caller->pid == tree->walker)
+		since = MAX(now - G_USEC_PER_SEC, MAX(tree->walk_from, space->listed[list] + 1));
+	space->listed[list] = now;
+	g_mutex_unlock(&tree->lock);
+	return since;
+}
+
+int space_refresh_folders(Space *space, int64_t since)
 {
 	g_autoptr(GArray) all = NULL;
 
-	int r = segfs_namespace_shm(space->ns, &all);
+	int r = segfs_namespace_shm(space->ns, since, &all);
 	if (r < 0)
 		return r;
 	g_mutex_lock(&space->refreshing);

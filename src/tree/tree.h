@@ -25,11 +25,16 @@ struct Tree {
 	gint n_spaces;        /* that were made; gives each its index */
 	SegfsPosix *nameless; /* memory that is in no folder */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
+	pid_t walker;         /* who has listed ns/ last, */
+	gint64 walk_from;     /* and when, monotonic */
 	GHashTable *nodes;    /* a set of Node, by ops and key */
 	GHashTable *files;    /* a set of File, those that are open */
 	GHashTable *listings; /* a set of Listing, likewise */
 	GHashTable *known; /* a set of Node, those with lookups, also what is no longer in nodes */
 };
+
+/* What can be listed of a space that takes a look at processes. */
+typedef enum { LIST_ORPHANS, LIST_UNLINKED, LIST_INFO, LIST_FOLDERS, N_LISTS } SpaceList;
 
 /* What a node is of: an IPC namespace and its folders of POSIX objects. Counted references. */
 struct Space {
@@ -39,10 +44,11 @@ struct Space {
 	gint n_static; /* nodes that node_new_static() made */
 	SegfsIpc *ipc;
 	SegfsView *view;
-	SegfsNamespace *ns; /* NULL: our own */
-	GMutex refreshing;  /* held while folders are looked for, so that each is added once */
-	GMutex lock;        /* protects what follows */
-	GPtrArray *folders; /* SegfsPosix, those of view; only grows */
+	SegfsNamespace *ns;     /* NULL: our own */
+	GMutex refreshing;      /* held while folders are looked for, so that each is added once */
+	GMutex lock;            /* protects what follows */
+	GPtrArray *folders;     /* SegfsPosix, those of view; only grows */
+	gint64 listed[N_LISTS]; /* when last, monotonic; protected by the tree's lock */
 };
 
 /* -ENOSYS: no SysV IPC; other errors are those of opening shm_dir. */
@@ -58,7 +64,15 @@ int space_new_of(Tree *tree, uint64_t inum, Space **ret_space);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Space, space_unref)
 
 /* Has its namespace got folders of POSIX objects that the space does not know? Adds them. */
-int space_refresh_folders(Space *space);
+int space_refresh_folders(Space *space, int64_t since);
+
+/*
+ * How old a scan may be for a listing that caller has just asked for. It is of now, but who
+ * walks through all namespaces gets them all from one scan of the time of that walk: as of a
+ * moment after it has begun, after that listing was asked for last, and not a second old.
+ */
+int64_t space_list_since(Space *space, const SegfsCaller *caller, SpaceList list);
+void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 
 /* The folder of that number from 0, still the space's, or NULL. */
 const SegfsPosix *space_folder(Space *space, guint index);

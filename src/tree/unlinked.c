@@ -24,9 +24,9 @@ typedef struct {
 	char *name; /* in unlinked/ */
 } UnlinkedNode;
 
-static int find_item(const UnlinkedNode *node, bool recent, SegfsItem **ret_item)
+static int find_item(const UnlinkedNode *node, int64_t since, SegfsItem **ret_item)
 {
-	return item_find_unlinked(node->object.node.space, node->name, recent, ret_item);
+	return item_find_unlinked(node->object.node.space, node->name, since, ret_item);
 }
 
 /* An O_PATH descriptor, and whether that is of the same memory. */
@@ -46,7 +46,7 @@ static int reach(UnlinkedNode *node, int *ret_fd)
 	g_mutex_unlock(&node->object.lock);
 	if (*ret_fd >= 0)
 		return 0;
-	r = find_item(node, true, &item);
+	r = find_item(node, SEGFS_SCAN_RECENT, &item);
 	return r < 0 ? r : segfs_item_open_path(item, segfs_ipc_proc_root(space->ipc), ret_fd);
 }
 
@@ -65,7 +65,7 @@ static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
 		return 0;
 	}
 	/* We may not open it; what its holder shows of it is known all the same. */
-	if (r == -EACCES && (r = find_item(node, true, &item)) == 0)
+	if (r == -EACCES && (r = find_item(node, SEGFS_SCAN_RECENT, &item)) == 0)
 		item_stat(base->space, item, ret_stat);
 	return r == -ESTALE ? -ENOENT : r;
 }
@@ -73,7 +73,7 @@ static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
 static int open_as(UnlinkedNode *node, const SegfsCaller *caller, int flags, int *ret_fd)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int r = find_item(node, false, &item);
+	int r = find_item(node, SEGFS_SCAN_NEW, &item);
 
 	if (r < 0)
 		return r;
@@ -128,7 +128,7 @@ static int unlinked_get_xattr(Node *base, const SegfsCaller *caller, const char 
 
 	if (!item_has_xattr(name))
 		return g_str_has_prefix(name, "user.") ? -ENODATA : -EOPNOTSUPP;
-	int r = find_item((UnlinkedNode *)base, false, &item);
+	int r = find_item((UnlinkedNode *)base, SEGFS_SCAN_NEW, &item);
 	if (r == 0)
 		*ret_value = item_xattr(base->space, caller, item, name);
 	return r;
@@ -215,7 +215,7 @@ static int unlinked_lookup(Node *folder, const SegfsCaller *caller, const char *
 			   Node **ret_node)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int r = item_find_unlinked(folder->space, name, true, &item);
+	int r = item_find_unlinked(folder->space, name, SEGFS_SCAN_RECENT, &item);
 
 	if (r == 0)
 		*ret_node = unlinked_node(folder->space, item);
@@ -237,7 +237,8 @@ static int unlinked_list(Node *folder, const SegfsCaller *caller, Listing **ret_
 	static const ItemListingKind kind = {item_unlinked_name, listed_node};
 	GPtrArray *items;
 
-	int r = segfs_view_unlinked(folder->space->view, false, &items);
+	int r = segfs_view_unlinked(folder->space->view,
+				    space_list_since(folder->space, caller, LIST_UNLINKED), &items);
 	if (r == 0)
 		*ret_listing = item_listing_new(folder, &kind, items);
 	return r;

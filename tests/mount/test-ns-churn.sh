@@ -3,7 +3,7 @@
 # Namespaces come and go while ns/ is walked: no error but ENOENT, nothing kept of them.
 # NS_CHURN_SECONDS=60 in the environment for the long run.
 . "$(dirname "$0")/lib.sh"
-need find nsenter
+need find
 
 seconds=${NS_CHURN_SECONDS:-10}
 count=50
@@ -23,8 +23,9 @@ nothing_kept() {
 	local name=$1 own
 	own=$(readlink /proc/self/ns/ipc)
 	is "$(readlink "/proc/$SEGFS_PID"/task/*/ns/ipc | sort -u)" "$own" "$name: no thread of the daemon is in another namespace"
-	ok "$name: its descriptors are back where they were" until_true 10 few_descriptors
-	is "$(find "/proc/$SEGFS_PID/fd" -lname '*:\[*' -printf '%l\n' | grep -vxF "$own")" "" "$name: none is of a namespace but its own" ||
+	ok "$name: its descriptors are back where they were" until_true 10 few_descriptors ||
+		diag "$(ls -l "/proc/$SEGFS_PID/fd")"
+	is "$(find "/proc/$SEGFS_PID/fd" -printf '%l\n' | grep -E '^(ipc|mnt|pid|user):' | grep -vxF "$own")" "" "$name: none is of a namespace but its own" ||
 		diag "$(ls -l "/proc/$SEGFS_PID/fd")"
 	is "$(grep -c SYSV "/proc/$SEGFS_PID/maps")" 0 "$name: no segment is mapped"
 	le "$(threads)" 16 "$name: it has no more than its threads"
@@ -50,16 +51,14 @@ exec 7<>"$TESTDIR/end"
 before=$(shmem)
 for _ in $(seq $count); do namespace 1M sh -c 'read -r _' <&7 7>&- & done
 ok "all are there" until_true 120 there $count
-full() { [ "$(find "$MNT/ns" -name object | wc -l)" = $count ] && [ "$(cat "$MNT"/ns/*/sysv/0 2>/dev/null | tr -dc x | wc -c)" = $((count * mib * 1024)) ]; }
+full() { [ "$(cat "$MNT"/ns/*/posix/object 2>/dev/null | wc -c)" = $((count * mib * 1024)) ] && [ "$(cat "$MNT"/ns/*/sysv/0 2>/dev/null | tr -dc x | wc -c)" = $((count * mib * 1024)) ]; }
 ok "with their memory" until_true 120 full
 during=$(shmem)
 diag "Shmem: $before kB, with them $during kB"
 le $((count * 2 * mib * 9 / 10)) $((during - before)) "which shows in /proc/meminfo"
 ok "ls -lR" sh -c "ls -lR '$MNT/ns' >/dev/null"
-is "$(find "$MNT/ns" -type f -name object -size 1024k | wc -l)" $((count)) "find"
-is "$(find "$MNT/ns" -path '*/sysv/0' -size 1024k -path '*/sysv/*' ! -path '*/info/*' | wc -l)" $count "and again"
+is "$(find "$MNT/ns" -type f -size 1024k | sed 's/.*ns\/[0-9]*\///' | sort | uniq -c | xargs)" "$count key/0x00001234 $count posix/object $count sysv/0" "find"
 ok "cat of all files" sh -c "find '$MNT/ns' -type f -exec cat {} + >/dev/null"
-ok "cp of all to memory of ours, and away" sh -c "cp -r '$MNT'/ns/*/posix '$MNT/posix/' 2>/dev/null; rm -rf '$MNT/posix'/*; true"
 ok "writing to all" sh -c "for s in '$MNT'/ns/*/sysv/0; do echo x >\"\$s\" || exit 1; done"
 ok "metrics and segments.json" sh -c "cat '$MNT/metrics' '$MNT/segments.json' >/dev/null"
 diag "walked: $(descriptors) descriptors, $(threads) threads, VmRSS $(rss) kB"
@@ -94,8 +93,7 @@ walker() {
 	done
 	echo $n >"$TESTDIR/walked.$name"
 }
-# Within one walk of find a namespace may end; a file that is open goes on.
-read_all() { find "$MNT/ns" -type f -exec grep -c -a . {} +; }
+read_all() { find "$MNT/ns" -type f -exec cat {} + | tr -dc '\n'; }
 before=$(shmem)
 pids=()
 for i in $(seq $makers); do maker "$i" & pids+=($!); done
@@ -115,8 +113,11 @@ diag "VmRSS: half way $rss_half kB, in the end $(rss) kB"
 le "$seconds" "$made" "namespaces were made"
 is "$(sort "$TESTDIR/maker.err" | uniq -c | head -n 5)" "" "their makers had no trouble"
 le 2 "$(sort -n "$TESTDIR/lines.find" | tail -n 1)" "find found files in them"
+# GNU find asks for a folder's stat once more after opening it, and takes those that fail (which
+# it keeps as device 0, inode 0) for one and the same when it meets a second in one walk.
+loop='File system loop detected'
 for w in find list read report; do
-	is "$(grep -v 'No such file or directory$' "$TESTDIR/err.$w" | head -n 5)" "" "$w: no error but ENOENT"
+	is "$(grep -v -e 'No such file or directory$' -e "$loop" "$TESTDIR/err.$w" | head -n 5)" "" "$w: no error but ENOENT"
 done
 diag "ENOENT: $(for w in find list read report; do echo "$w $(grep -c . "$TESTDIR/err.$w"),"; done | xargs)"
 is "$(cat "$TESTDIR/err.report")" "" "the reports had none at all"
@@ -127,6 +128,11 @@ nothing_kept "in the end"
 # What the kernel remembers of names in ns/ the daemon must, too; the kernel forgets when it
 # needs memory.
 rss_end=$(rss)
+if sanitized; then
+	skip "at most 24 MiB resident" "built with a sanitizer"
+else
+	le "$rss_end" 24576 "at most 24 MiB resident"
+fi
 echo 2 >/proc/sys/vm/drop_caches
 ls "$MNT/ns" >/dev/null
 diag "VmRSS: $rss_end kB, after the kernel has forgotten $(rss) kB"

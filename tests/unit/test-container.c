@@ -32,7 +32,8 @@ static void docker(void)
 		{"/docker/" ID "/system.slice/cron.service", "docker " ID},
 		{"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-" ID ".scope",
 		 "docker " ID},
-		{"/../../system.slice/docker-" ID ".scope", "docker " ID}, /* from a cgroup namespace */
+		{"/../../system.slice/docker-" ID ".scope",
+		 "docker " ID}, /* from a cgroup namespace */
 		{"/system.slice/nerdctl-" ID ".scope", "containerd " ID},
 		{"/user.slice/user-1000.slice/user@1000.service/user.slice/nerdctl-" ID ".scope",
 		 "containerd " ID},
