@@ -44,6 +44,12 @@ int segfs_namespace_shm(SegfsNamespace *ns, int64_t since, GArray **ret_shm);
 /* A descriptor of the one on dev, the caller's to close. -ENOENT: no process sees it now. */
 int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd);
 
+/*
+ * A descriptor of one process's /dev/shm, the caller's to close. -ENOENT: it has none, or
+ * only a link or a folder of another file system, which could be anything.
+ */
+int segfs_process_open_shm(const char *proc_root, pid_t pid, int *ret_fd);
+
 /* The numbers (uint64_t) of all namespaces but our own, in order. The caller unrefs. */
 int segfs_namespaces_list(SegfsScanner *scanner, GArray **ret_inums);
 

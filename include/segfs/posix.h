@@ -2,6 +2,7 @@
 #pragma once
 
 #include <glib.h>
+#include <segfs/caller.h>
 #include <segfs/namespace.h>
 #include <stdbool.h>
 #include <sys/stat.h>
@@ -71,7 +72,15 @@ typedef struct {
 int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, guint *ret_unread);
 
 /*
- * An O_PATH descriptor of path below the folder, by no symbolic link and out of no mount; the
- * caller's to close. Errors of openat2(2).
+ * An O_PATH descriptor of path below the folder, by no symbolic link and out of no mount; whose
+ * it is to close is the calling function's. As caller, who has to be let to search the folders,
+ * or as ourselves (NULL). Errors of openat2(2).
  */
-int segfs_posix_open_path(const SegfsPosix *posix, const char *path, int *ret_fd);
+int segfs_posix_open_path(const SegfsPosix *posix, const SegfsCaller *caller, const char *path,
+			  int *ret_fd);
+
+/*
+ * Waits until no lease of ours is on any object: after an open that was refused with
+ * EWOULDBLOCK, which may have been because of one. See lease.h.
+ */
+void segfs_posix_settle(void);

@@ -13,8 +13,8 @@
 
 /*
  * May the caller know what the process holds? Where the kernel would let it read
- * /proc/PID/maps (proc(5)), which is asked as the caller. True for a caller of NULL; false
- * where the process has ended.
+ * what /proc/PID/maps and fd tell (proc(5)), which is asked as the caller. True for a caller of
+ * NULL; false where the process has ended.
  */
 bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 			     const SegfsProcess *process);

@@ -86,8 +86,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsScanner, segfs_scanner_free)
 void segfs_scanner_watch(SegfsScanner *scanner, dev_t device);
 
 /* How old a scan may be; any other number is microseconds of g_get_monotonic_time(). */
-#define SEGFS_SCAN_NEW 0 /* begun after the call: those who call while one goes on share the next  \
-			  */
+#define SEGFS_SCAN_NEW                                                                             \
+	0 /* begun after the call: those who call while one goes on share the next                 \
+	   */
 #define SEGFS_SCAN_RECENT 1 /* as old as four times what it took */
 
 /*

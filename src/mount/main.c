@@ -200,8 +200,17 @@ static gboolean enter_namespace(Options *options, GError **error)
 			"-o ipcns=%s: %s; name a process, or /proc/PID/ns/ipc of one, as "
 			"root",
 			options->ipcns, g_strerror(failed));
-	if (!options->tree.shm_dir && sscanf(path, "/proc/%lu/", &pid) == 1)
-		options->tree.shm_dir = g_strdup_printf("/proc/%lu/root/dev/shm", pid);
+	if (options->tree.shm_dir || sscanf(path, "/proc/%lu/", &pid) != 1)
+		return TRUE;
+	int shm_fd;
+	const int found = segfs_process_open_shm("/proc", (pid_t)pid, &shm_fd);
+	if (found < 0)
+		return segfs_error(
+			error,
+			"-o ipcns=%s: no /dev/shm of its own (%s); name the folder of POSIX "
+			"objects with -o shm_dir=DIR",
+			options->ipcns, g_strerror(-found));
+	options->tree.shm_dir = g_strdup_printf("/proc/self/fd/%d", shm_fd);
 	return TRUE;
 }
 

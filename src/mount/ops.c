@@ -63,7 +63,10 @@ void node_error_over(fuse_req_t req)
 void reply_name_result(fuse_req_t req, int r)
 {
 	/* Not the program that asks is out of descriptors, we are. */
-	fuse_reply_err(req, r == -EMFILE ? ENFILE : r == -ENOSYS ? EOPNOTSUPP : -r);
+	fuse_reply_err(req, r == -EMFILE      ? ENFILE
+			    : r == -ENOSYS    ? EOPNOTSUPP
+			    : r == -ESHUTDOWN ? ENOENT /* a second look finds it no more */
+					      : -r);
 }
 
 void reply_result(fuse_req_t req, int r)
@@ -286,7 +289,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	g_auto(SegfsCaller) caller = {};
 	int r;
 
-	if (folder->ops != to_folder->ops) {
+	if (folder->ops != to_folder->ops || folder->space != to_folder->space) {
 		r = -EXDEV; /* so that mv copies and removes */
 	} else if (!folder->ops->rename) {
 		r = -EPERM;

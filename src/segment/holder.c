@@ -19,12 +19,15 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "segment/autofd.h"
+#include "segment/errand.h"
 #include "segment/ipc.h"
 
 /* The device of the kernel's own tmpfs, which memfds are on as well. */
@@ -106,45 +109,83 @@ int holder_open_mapping(const char *proc_root, const char *pid, const SegfsSysv 
 	return r;
 }
 
-static int open_of(SegfsIpc *ipc, const char *pid, const SegfsSysv *segment, int *ret_fd)
+/* What is looked for, by itself: the search may outlive who wants it. */
+typedef struct {
+	char *proc_root;
+	uint64_t inum;
+	SegfsSysv segment;
+	int fd;
+} Search;
+
+static bool open_of(Search *search, const char *pid)
 {
-	g_autofree char *ns = g_strdup_printf("%s/%s/ns/ipc", ipc->proc_root, pid);
+	g_autofree char *ns = g_strdup_printf("%s/%s/ns/ipc", search->proc_root, pid);
+	const pid_t number = strtol(pid, NULL, 10);
 	struct stat st;
 
-	if (stat(ns, &st) < 0 || st.st_ino != ipc->inum)
-		return -ENOENT;
-	return holder_open_mapping(ipc->proc_root, pid, segment, NULL, ret_fd);
+	if (errand_is_stuck(number))
+		return false;
+	errand_at(number);
+	return stat(ns, &st) == 0 && st.st_ino == search->inum &&
+	       holder_open_mapping(search->proc_root, pid, &search->segment, NULL, &search->fd) ==
+		       0;
 }
 
-static int open_of_any(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
+static void open_of_any(Search *search)
 {
-	DIR *proc = opendir(ipc->proc_root);
+	DIR *proc = opendir(search->proc_root);
 	struct dirent *entry;
-	int r = -ENOENT;
 
-	if (!proc)
-		return -ENOENT;
-	while (r < 0 && (entry = readdir(proc))) {
+	while (proc && search->fd < 0 && (entry = readdir(proc)))
 		if (g_ascii_isdigit(entry->d_name[0]))
-			r = open_of(ipc, entry->d_name, segment, ret_fd);
-	}
-	closedir(proc);
-	return r;
+			open_of(search, entry->d_name);
+	if (proc)
+		closedir(proc);
 }
 
-int holder_open_memory(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
+static void search_run(gpointer data)
 {
-	const pid_t likely[] = {segment->lpid, segment->cpid};
+	Search *search = data;
+	const pid_t likely[] = {search->segment.lpid, search->segment.cpid};
 
-	if (!ipc->has_map_files || segment->nattch == 0)
-		return -ENOENT;
 	for (guint i = 0; i < G_N_ELEMENTS(likely); i++) {
 		char pid[16];
 		if (likely[i] <= 0)
 			continue;
 		g_snprintf(pid, sizeof(pid), "%d", likely[i]);
-		if (open_of(ipc, pid, segment, ret_fd) == 0)
-			return 0;
+		if (open_of(search, pid))
+			return;
 	}
-	return open_of_any(ipc, segment, ret_fd) == 0 ? 0 : -ENOENT;
+	open_of_any(search);
+}
+
+static void search_release(gpointer data)
+{
+	Search *search = data;
+
+	if (search->fd >= 0)
+		close(search->fd);
+	g_free(search->proc_root);
+	g_free(search);
+}
+
+int holder_open_memory(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
+{
+	enum { PATIENCE_MS = 500 };
+	int r = -ENOENT;
+
+	if (!ipc->has_map_files || segment->nattch == 0)
+		return -ENOENT;
+	Search *search = g_new0(Search, 1);
+	search->proc_root = g_strdup(ipc->proc_root);
+	search->inum = ipc->inum;
+	search->segment = *segment;
+	search->fd = -1;
+	Errand *errand = errand_send(search_run, search, search_release);
+	if (errand_wait(errand, PATIENCE_MS) && search->fd >= 0) {
+		*ret_fd = steal_fd(&search->fd);
+		r = 0;
+	}
+	errand_leave(errand);
+	return r;
 }

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "segment/autofd.h"
@@ -59,26 +60,41 @@ static int open_of(const SegfsNamespace *ns, pid_t pid, int *ret_fd)
 	return 0;
 }
 
-/* The /dev/shm of a process: only what is mounted there, not what a link leads to. */
-static int open_shm_of(const SegfsNamespace *ns, pid_t pid, dev_t dev, int *ret_fd)
+/*
+ * The /dev/shm of a process: only what is mounted there, not what a link leads to. It is
+ * told apart by what the kernel remembers of it before it is opened: a file system that
+ * hangs is asked nothing.
+ */
+static int open_shm_of(const char *proc_root, pid_t pid, dev_t dev, int *ret_fd)
 {
 	const struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
 	};
-	g_autofree char *path = g_strdup_printf("%s/%d/root", scanner_proc_root(ns->scanner), pid);
+	g_autofree char *path = g_strdup_printf("%s/%d/root", proc_root, pid);
 	autofd root = open(path, O_PATH | O_CLOEXEC);
-	struct stat st;
+	struct statx stat;
 
 	if (root < 0)
 		return -errno;
-	autofd fd = syscall(SYS_openat2, root, "dev/shm", &how, sizeof(how));
-	if (fd < 0 || fstat(fd, &st) < 0)
+	autofd at = syscall(SYS_openat2, root, "dev/shm", &how, sizeof(how));
+	if (at < 0 || statx(at, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0)
 		return -errno;
-	if (st.st_dev != dev)
+	if (makedev(stat.stx_dev_major, stat.stx_dev_minor) != dev)
 		return -ENOENT;
-	*ret_fd = steal_fd(&fd);
+	const int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
 	return 0;
+}
+
+int segfs_process_open_shm(const char *proc_root, pid_t pid, int *ret_fd)
+{
+	dev_t dev;
+
+	return process_shm(proc_root, pid, &dev) ? open_shm_of(proc_root, pid, dev, ret_fd)
+						 : -ENOENT;
 }
 
 /* Call with the lock held. */
@@ -226,7 +242,7 @@ static int open_shm(const SegfsNamespace *ns, dev_t dev, int *ret_fd)
 	for (guint i = 0; i < ns->shm->len; i++) {
 		const SegfsNamespaceShm *shm = &g_array_index(ns->shm, SegfsNamespaceShm, i);
 		if (shm->dev == dev)
-			return open_shm_of(ns, shm->pid, dev, ret_fd);
+			return open_shm_of(scanner_proc_root(ns->scanner), shm->pid, dev, ret_fd);
 	}
 	return -ENOENT;
 }

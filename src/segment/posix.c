@@ -7,10 +7,13 @@
 #include <segfs/posix.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "segment/autofd.h"
+#include "segment/lease.h"
 
 struct SegfsPosix {
 	int fd;             /* -1: it is opened each time */
@@ -141,7 +144,7 @@ int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *r
 	autofd folder = -1;
 	int r = segfs_posix_open(posix, &folder);
 	if (r < 0)
-		return r == -ENOENT ? -ESTALE : r;
+		return r == -ENOENT ? -ESHUTDOWN : r;
 	const int fd = open_by_handle_at(folder, &handle.header, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -154,6 +157,24 @@ static void file_clear(gpointer pointer)
 	g_free(((SegfsPosixFile *)pointer)->path);
 }
 
+static void stat_of(const struct statx *from, struct stat *ret_stat)
+{
+	*ret_stat = (struct stat){
+		.st_dev = makedev(from->stx_dev_major, from->stx_dev_minor),
+		.st_ino = from->stx_ino,
+		.st_mode = from->stx_mode,
+		.st_nlink = from->stx_nlink,
+		.st_uid = from->stx_uid,
+		.st_gid = from->stx_gid,
+		.st_size = from->stx_size,
+		.st_blksize = from->stx_blksize,
+		.st_blocks = from->stx_blocks,
+		.st_atime = from->stx_atime.tv_sec,
+		.st_mtime = from->stx_mtime.tv_sec,
+		.st_ctime = from->stx_ctime.tv_sec,
+	};
+}
+
 /* Levels of subfolders: each takes a descriptor while it is read. */
 #define DEEPEST 64
 
@@ -161,6 +182,10 @@ static void file_clear(gpointer pointer)
 static void list_folder(const SegfsPosix *posix, int folder_fd, const char *prefix, guint depth,
 			GArray *files, guint *unread)
 {
+	const struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
+	};
 	DIR *folder = depth <= DEEPEST ? fdopendir(folder_fd) : NULL;
 	struct dirent *entry;
 
@@ -170,26 +195,34 @@ static void list_folder(const SegfsPosix *posix, int folder_fd, const char *pref
 		return;
 	}
 	while ((entry = readdir(folder))) {
-		SegfsPosixFile file;
+		SegfsPosixFile file = {};
+		struct statx found;
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
 		if (entry->d_type != DT_REG && entry->d_type != DT_DIR &&
 		    entry->d_type != DT_UNKNOWN)
 			continue;
-		/* What went in the meantime is not there. */
-		if (fstatat(dirfd(folder), entry->d_name, &file.stat, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    file.stat.st_dev != posix->dev)
+		/*
+		 * What went in the meantime is not there. What is mounted here is another file
+		 * system, which is not to be asked anything: it may hang.
+		 */
+		if (statx(dirfd(folder), entry->d_name,
+			  AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+			  STATX_BASIC_STATS, &found) < 0)
+			continue;
+		stat_of(&found, &file.stat);
+		if (file.stat.st_dev != posix->dev)
 			continue;
 		if (S_ISREG(file.stat.st_mode)) {
 			file.path = g_strconcat(prefix, entry->d_name, NULL);
 			g_array_append_val(files, file);
 		} else if (S_ISDIR(file.stat.st_mode)) {
-			const int fd = openat(dirfd(folder), entry->d_name,
-					      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			const int fd = syscall(SYS_openat2, dirfd(folder), entry->d_name, &how,
+					       sizeof(how));
 			g_autofree char *below = g_strconcat(prefix, entry->d_name, "/", NULL);
 			if (fd >= 0)
 				list_folder(posix, fd, below, depth + 1, files, unread);
-			else if (errno != ENOENT)
+			else if (errno != ENOENT && errno != EXDEV)
 				(*unread)++;
 		}
 	}
@@ -215,7 +248,8 @@ int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, guint *ret_unr
 	return 0;
 }
 
-int segfs_posix_open_path(const SegfsPosix *posix, const char *path, int *ret_fd)
+int segfs_posix_open_path(const SegfsPosix *posix, const SegfsCaller *caller, const char *path,
+			  int *ret_fd)
 {
 	const struct open_how how = {
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
@@ -226,9 +260,19 @@ int segfs_posix_open_path(const SegfsPosix *posix, const char *path, int *ret_fd
 
 	if (r < 0)
 		return r;
-	const long fd = syscall(SYS_openat2, folder, path, &how, sizeof(how));
+	long fd;
+	if (caller)
+		fd = SEGFS_AS(caller, syscall(SYS_openat2, folder, path, &how, sizeof(how)));
+	else if ((fd = syscall(SYS_openat2, folder, path, &how, sizeof(how))) < 0)
+		fd = -errno;
 	if (fd < 0)
-		return -errno;
+		return fd;
 	*ret_fd = fd;
 	return 0;
+}
+
+void segfs_posix_settle(void)
+{
+	lease_lock();
+	lease_unlock();
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "segment/autofd.h"
+#include "segment/errand.h"
 
 #define MOUNT_COMMAND "segfs"
 
@@ -112,26 +113,70 @@ bool process_lives(const char *proc_root, GHashTable *table, pid_t pid, int64_t 
 	if (pid <= 0)
 		return false;
 	const Known *known = know(proc_root, table, pid);
-	/* A second's grace: both clocks are cut to seconds. */
-	if (!known->lives || (known->has_stat && process_started(known->stat.start) > at + 1))
+	/*
+	 * A second's grace: both clocks are cut to seconds. A time before the system was booted is
+	 * of a clock that was set since: it tells nothing.
+	 */
+	if (!known->lives || (known->has_stat && at >= process_started(0) &&
+			      process_started(known->stat.start) > at + 1))
 		return false;
 	g_strlcpy(ret_command, known->stat.command, sizeof(known->stat.command));
 	*ret_is_mount = known->is_mount;
 	return true;
 }
 
+typedef struct {
+	char *proc_root;
+	const char *name;
+	SegfsProcess process;
+	char *text;
+	gsize size;
+} Asking;
+
 /* Of the process itself, not of one that has its number now. */
-static char *ask(const char *proc_root, const SegfsProcess *process, const char *name,
-		 gsize *ret_size)
+static void asking_run(gpointer data)
 {
-	g_autofree char *path = g_strdup_printf("%s/%d/%s", proc_root, process->pid, name);
+	Asking *asking = data;
+	g_autofree char *path =
+		g_strdup_printf("%s/%d/%s", asking->proc_root, asking->process.pid, asking->name);
 	g_autofree char *text = NULL;
 	ProcessStat stat;
 
-	if (!g_file_get_contents(path, &text, ret_size, NULL) ||
-	    !process_stat(proc_root, process->pid, &stat) || stat.start != process->start)
+	errand_at(asking->process.pid);
+	if (g_file_get_contents(path, &text, &asking->size, NULL) &&
+	    process_stat(asking->proc_root, asking->process.pid, &stat) &&
+	    stat.start == asking->process.start)
+		asking->text = g_steal_pointer(&text);
+}
+
+static void asking_release(gpointer data)
+{
+	Asking *asking = data;
+
+	g_free(asking->proc_root);
+	g_free(asking->text);
+	g_free(asking);
+}
+
+static char *ask(const char *proc_root, const SegfsProcess *process, const char *name,
+		 gsize *ret_size)
+{
+	enum { PATIENCE_MS = 300 };
+	char *text = NULL;
+
+	if (errand_is_stuck(process->pid))
 		return NULL;
-	return g_steal_pointer(&text);
+	Asking *asking = g_new0(Asking, 1);
+	asking->proc_root = g_strdup(proc_root);
+	asking->name = name;
+	asking->process = *process;
+	Errand *errand = errand_send(asking_run, asking, asking_release);
+	if (errand_wait(errand, PATIENCE_MS)) {
+		text = g_steal_pointer(&asking->text);
+		*ret_size = asking->size;
+	}
+	errand_leave(errand);
+	return text;
 }
 
 int64_t segfs_process_started(const SegfsProcess *process)

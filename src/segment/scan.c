@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "segment/autofd.h"
+#include "segment/errand.h"
 
 #define DELETED " (deleted)"
 
@@ -68,7 +69,6 @@ static SegfsScan *scan_new(void)
 	scan->processes = g_ptr_array_new_with_free_func(g_free);
 	scan->held = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
 	scan->mounted = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
-	scan->shm = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	return scan;
 }
 
@@ -85,7 +85,6 @@ void segfs_scan_unref(SegfsScan *scan)
 	g_ptr_array_unref(scan->processes);
 	g_hash_table_unref(scan->held);
 	g_hash_table_unref(scan->mounted);
-	g_hash_table_unref(scan->shm);
 	g_free(scan);
 }
 
@@ -126,6 +125,13 @@ SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, con
 	return &g_array_index(held->holders, SegfsHolder, held->holders->len - 1);
 }
 
+bool walk_bears(Walk *walk, int error)
+{
+	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM)
+		walk->error = error;
+	return walk->error || error == 0 || error == -ENOENT || error == -ESRCH;
+}
+
 /* "ipc:[4026531839]"; 0 where it is not ours to know. */
 static uint64_t namespace_of(int process_fd, const char *name)
 {
@@ -150,6 +156,8 @@ static void find_namespaces(int process_fd, SegfsProcess *process)
 		return;
 	const int fd = openat(process_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *threads = fd < 0 ? NULL : fdopendir(fd);
+	if (fd >= 0 && !threads)
+		close(fd);
 	while (threads && !process->ipc_ns && (entry = readdir(threads))) {
 		char ipc[64], mnt[64];
 		g_snprintf(ipc, sizeof(ipc), "task/%.16s/ns/ipc", entry->d_name);
@@ -177,21 +185,24 @@ static int find_processes(Walk *walk, bool with_mounts)
 	char self[16] = "";
 	struct dirent *entry;
 
-	DIR *proc = fdopendir(fcntl(walk->proc_fd, F_DUPFD_CLOEXEC, 0));
+	const int dup_fd = fcntl(walk->proc_fd, F_DUPFD_CLOEXEC, 0);
+	DIR *proc = dup_fd < 0 ? NULL : fdopendir(dup_fd);
 	if (!proc)
 		return -errno;
 	const ssize_t n = readlinkat(walk->proc_fd, "self", self, sizeof(self) - 1);
 	self[MAX(n, 0)] = '\0';
 	bool is_first_seen = !strcmp(self, "1");
-	while ((entry = readdir(proc))) {
+	while (walk->error == 0 && (entry = readdir(proc))) {
 		if (!g_ascii_isdigit(entry->d_name[0]) || !strcmp(entry->d_name, self))
 			continue;
 		is_first_seen |= !strcmp(entry->d_name, "1");
 		autofd fd =
 			openat(walk->proc_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		struct stat st;
-		if (fd < 0 || fstat(fd, &st) < 0)
+		if (fd < 0 || fstat(fd, &st) < 0) {
+			walk->scan->unexamined += !walk_bears(walk, -errno);
 			continue;
+		}
 		SegfsProcess *process = g_new0(SegfsProcess, 1);
 		process->pid = strtol(entry->d_name, NULL, 10);
 		process->uid = st.st_uid;
@@ -199,7 +210,7 @@ static int find_processes(Walk *walk, bool with_mounts)
 		g_ptr_array_add(walk->scan->processes, process);
 		if (with_mounts && process->mnt_ns &&
 		    !g_hash_table_contains(seen, &process->mnt_ns)) {
-			walk_add_mounts(walk, fd, process->mnt_ns);
+			walk_add_mounts(walk, fd);
 			g_hash_table_add(seen, g_memdup2(&process->mnt_ns, sizeof(uint64_t)));
 		}
 	}
@@ -207,12 +218,22 @@ static int find_processes(Walk *walk, bool with_mounts)
 	/* Every pid namespace has a 1: where it is not shown, others may be hidden as well. */
 	if (!is_first_seen)
 		walk->scan->unexamined++;
-	return 0;
+	return walk->error;
 }
 
-static int scan_make(const char *proc_root, const GArray *watched, bool whole, SegfsScan **ret_scan)
+/* A scan on its way: it may outlive who wants it. */
+typedef struct {
+	char *proc_root;
+	GArray *watched; /* dev_t */
+	bool whole;
+	SegfsScan *scan;
+	int result;
+} Job;
+
+static int scan_make(Job *job, SegfsScan **ret_scan)
 {
 	g_autoptr(SegfsScan) scan = scan_new();
+	const char *proc_root = job->proc_root;
 	autofd proc_fd = open(proc_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (proc_fd < 0)
@@ -225,16 +246,22 @@ static int scan_make(const char *proc_root, const GArray *watched, bool whole, S
 		.mounts = g_hash_table_new_full(NULL, NULL, NULL, g_free),
 		.text = g_string_new(NULL),
 	};
-	if (whole)
+	if (job->whole)
 		walk_add_kernel_devices(&walk);
-	for (guint i = 0; i < watched->len; i++)
-		walk_add_device(&walk, g_array_index(watched, dev_t, i), DEVICE_SHM);
-	int r = find_processes(&walk, whole);
-	for (guint i = 0; whole && r == 0 && i < scan->processes->len; i++) {
+	for (guint i = 0; i < job->watched->len; i++)
+		walk_add_device(&walk, g_array_index(job->watched, dev_t, i), DEVICE_SHM);
+	int r = find_processes(&walk, job->whole);
+	for (guint i = 0; job->whole && r == 0 && i < scan->processes->len; i++) {
 		SegfsProcess *process = scan->processes->pdata[i];
-		autofd fd = process_open(&walk, process->pid);
-		if (fd >= 0 && !walk_process(&walk, fd, process))
+		if (errand_is_stuck(process->pid)) {
 			scan->unexamined++;
+			continue;
+		}
+		errand_at(process->pid);
+		autofd fd = process_open(&walk, process->pid);
+		scan->unexamined +=
+			fd < 0 ? !walk_bears(&walk, -errno) : !walk_process(&walk, fd, process);
+		r = walk.error;
 	}
 	g_array_unref(walk.devices);
 	g_hash_table_unref(walk.mounts);
@@ -242,6 +269,60 @@ static int scan_make(const char *proc_root, const GArray *watched, bool whole, S
 	if (r == 0)
 		*ret_scan = g_steal_pointer(&scan);
 	return r;
+}
+
+static void job_run(gpointer data)
+{
+	Job *job = data;
+
+	job->result = scan_make(job, &job->scan);
+}
+
+static void job_release(gpointer data)
+{
+	Job *job = data;
+
+	g_clear_pointer(&job->scan, segfs_scan_unref);
+	g_array_unref(job->watched);
+	g_free(job->proc_root);
+	g_free(job);
+}
+
+/* Waits as long as it goes on from process to process. True: it has ended. */
+static bool await(Errand *errand)
+{
+	enum { STALL_MS = 1000 };
+	guint before;
+
+	do {
+		before = errand_steps(errand);
+		if (errand_wait(errand, STALL_MS))
+			return true;
+	} while (errand_steps(errand) != before);
+	return false;
+}
+
+/* A scan, and where that hangs at a process another without it. */
+static int scan_patiently(const char *proc_root, const GArray *watched, bool whole,
+			  SegfsScan **ret_scan)
+{
+	enum { TRIES = 8 };
+
+	for (int i = 0; i < TRIES; i++) {
+		Job *job = g_new0(Job, 1);
+		job->proc_root = g_strdup(proc_root);
+		job->watched = g_array_copy((GArray *)watched);
+		job->whole = whole;
+		Errand *errand = errand_send(job_run, job, job_release);
+		const bool ended = await(errand);
+		const int r = ended ? job->result : -ETIMEDOUT;
+		if (ended)
+			*ret_scan = g_steal_pointer(&job->scan);
+		errand_leave(errand);
+		if (ended)
+			return r;
+	}
+	return -ETIMEDOUT;
 }
 
 SegfsScanner *segfs_scanner_new(const char *proc_root)
@@ -278,14 +359,14 @@ void segfs_scanner_watch(SegfsScanner *scanner, dev_t device)
 static void run(SegfsScanner *scanner, Shared *shared)
 {
 	g_autoptr(GArray) watched = g_array_copy(scanner->watched);
-	SegfsScan *scan = NULL;
 	const guint64 number = ++shared->begun;
-
 	const gint64 start = g_get_monotonic_time();
+	SegfsScan *scan = NULL;
+
 	shared->running = true;
 	shared->running_from = start;
 	g_mutex_unlock(&scanner->lock);
-	const int r = scan_make(scanner->proc_root, watched, shared->whole, &scan);
+	const int r = scan_patiently(scanner->proc_root, watched, shared->whole, &scan);
 	const gint64 end = g_get_monotonic_time();
 	g_mutex_lock(&scanner->lock);
 	g_clear_pointer(&shared->latest, segfs_scan_unref);

@@ -26,7 +26,6 @@ struct SegfsScan {
 	GPtrArray *processes; /* SegfsProcess */
 	GHashTable *held;     /* SegfsId -> SegfsHeld */
 	GHashTable *mounted;  /* the same, by the inode number on a segfs mount */
-	GHashTable *shm;      /* mount namespace -> dev_t of its /dev/shm */
 	guint unexamined;
 	guint n_mounts; /* of segfs */
 };
@@ -39,15 +38,23 @@ typedef struct {
 	GArray *devices;    /* Device */
 	GHashTable *mounts; /* mount id -> Device, those of DEVICE_SHM and DEVICE_SEGFS */
 	GString *text;      /* what was read last */
+	int error;          /* ours, that ends the walk */
 } Walk;
 
 /* scan_mounts.c: the kernel's own devices, and the mounts that process's namespace sees. */
 void walk_add_device(Walk *walk, dev_t dev, DeviceKind kind);
 void walk_add_kernel_devices(Walk *walk);
-void walk_add_mounts(Walk *walk, int process_fd, uint64_t mnt_ns);
+void walk_add_mounts(Walk *walk, int process_fd);
 const Device *walk_device(const Walk *walk, dev_t dev);
 
-/* scan_process.c: what it holds goes into the scan. False where we may not know. */
+/*
+ * scan.c: what an error with one process means. That we have no descriptors or no memory
+ * ends the walk, since then nothing is known of the rest; of a process that has ended
+ * there is nothing to know. False: of any other it is not known what it holds.
+ */
+bool walk_bears(Walk *walk, int error);
+
+/* scan_process.c: what it holds goes into the scan. False where we do not know it. */
 bool walk_process(Walk *walk, int process_fd, SegfsProcess *process);
 
 /*
@@ -57,7 +64,10 @@ bool walk_process(Walk *walk, int process_fd, SegfsProcess *process);
 int scanner_processes(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan);
 const char *scanner_proc_root(const SegfsScanner *scanner);
 
-/* scan_mounts.c: the device that a process has on its /dev/shm; false where none. */
+/*
+ * scan_mounts.c: the device that a process has on its /dev/shm; false where it has none, or
+ * one that is no folder of POSIX objects but some other of the host's.
+ */
 bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev);
 
 /* scan.c: one more mapping or descriptor of memory. */

@@ -72,6 +72,7 @@ void walk_add_kernel_devices(Walk *walk)
 typedef struct {
 	unsigned long id;
 	dev_t dev;
+	const char *root; /* what of the file system is mounted */
 	const char *point;
 	const char *type; /* and what stands behind it */
 } MountLine;
@@ -91,18 +92,21 @@ static bool line_parse(char *line, MountLine *ret)
 	*ret = (MountLine){
 		.id = strtoul(field[ID], NULL, 10),
 		.dev = makedev(major, minor),
+		.root = field[ROOT],
 		.point = field[POINT],
 		.type = type + strlen(" - "),
 	};
 	return true;
 }
 
+/* A whole tmpfs: a user can bind any folder there, in namespaces of their own. */
 static bool is_dev_shm(const MountLine *mount)
 {
-	return !strcmp(mount->point, "/dev/shm");
+	return !strcmp(mount->point, "/dev/shm") && !strcmp(mount->root, "/") &&
+	       g_str_has_prefix(mount->type, "tmpfs ");
 }
 
-static void add_line(Walk *walk, char *text, uint64_t mnt_ns)
+static void add_line(Walk *walk, char *text)
 {
 	MountLine line;
 
@@ -112,17 +116,15 @@ static void add_line(Walk *walk, char *text, uint64_t mnt_ns)
 	const dev_t dev = line.dev;
 	/* A mount of somebody else's is a program of theirs, which can say what it likes. */
 	g_autofree char *own = g_strdup_printf("user_id=%u,", geteuid());
-	const bool is_segfs = g_str_has_prefix(type, "fuse.segfs ") &&
-			      (strstr(type, "user_id=0,") || strstr(type, own));
+	const char *options = strrchr(type, ' '); /* what stands before it is anybody's to choose */
+	const bool is_segfs = g_str_has_prefix(type, "fuse.segfs ") && options &&
+			      (strstr(options, "user_id=0,") || strstr(options, own));
 	const Device *known = walk_device(walk, dev);
 	if (is_segfs) {
 		walk->scan->n_mounts += known == NULL;
 		walk_add_device(walk, dev, DEVICE_SEGFS);
 	} else if (is_dev_shm(&line)) {
 		walk_add_device(walk, dev, DEVICE_SHM);
-		/* A later line is mounted over an earlier one. */
-		g_hash_table_insert(walk->scan->shm, g_memdup2(&mnt_ns, sizeof(mnt_ns)),
-				    GSIZE_TO_POINTER(dev));
 	} else if (!known || known->kind != DEVICE_SHM) {
 		return;
 	}
@@ -131,14 +133,34 @@ static void add_line(Walk *walk, char *text, uint64_t mnt_ns)
 			    g_memdup2(known, sizeof(*known)));
 }
 
-void walk_add_mounts(Walk *walk, int process_fd, uint64_t mnt_ns)
+void walk_add_mounts(Walk *walk, int process_fd)
 {
 	if (process_read(process_fd, "mountinfo", walk->text) < 0)
 		return;
 	char *rest = walk->text->str, *line;
 	while ((line = strsep(&rest, "\n")))
 		if (*line)
-			add_line(walk, line, mnt_ns);
+			add_line(walk, line);
+}
+
+/*
+ * A whole tmpfs of the host itself, such as /run, can be bound as well. What container
+ * runtimes mount for their containers the host sees, if at all, as .../shm.
+ */
+static bool is_of_host(const char *proc_root, dev_t dev)
+{
+	g_autofree char *path = g_build_filename(proc_root, "self/mountinfo", NULL);
+	g_autofree char *text = NULL;
+	MountLine mount;
+
+	if (!g_file_get_contents(path, &text, NULL, NULL))
+		return true;
+	char *rest = text, *line;
+	while ((line = strsep(&rest, "\n")))
+		if (line_parse(line, &mount) && mount.dev == dev &&
+		    !g_str_has_suffix(mount.point, "/shm"))
+			return true;
+	return false;
 }
 
 bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev)
@@ -152,10 +174,11 @@ bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev)
 		return false;
 	char *rest = text, *line;
 	while ((line = strsep(&rest, "\n"))) {
-		if (!line_parse(line, &mount) || !is_dev_shm(&mount))
+		if (!line_parse(line, &mount) || strcmp(mount.point, "/dev/shm") != 0)
 			continue;
+		/* A later line is mounted over an earlier one. */
+		found = is_dev_shm(&mount);
 		*ret_dev = mount.dev;
-		found = true;
 	}
-	return found;
+	return found && !is_of_host(proc_root, *ret_dev);
 }

@@ -200,8 +200,16 @@ static int ask_maps(Walk *walk, int process_fd, const char *maps, SegfsProcess *
 		if (mapping.dev == dev)
 			take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
 	}
-	/* ENOENT: no more of them. ESRCH: it has no memory, or no more. */
-	return errno == ENOENT ? 1 : errno == ESRCH ? 0 : -errno;
+	switch (errno) {
+	case ENOENT: /* no more of them */
+		return 1;
+	case ESRCH: /* it has no memory, or no more */
+		return 0;
+	case ENAMETOOLONG: /* the text has it whole */
+		return -ENOTTY;
+	default:
+		return -errno;
+	}
 }
 
 /* Whether it has any memory, or -errno. */
@@ -247,7 +255,7 @@ static const Device *device_of_fd(Walk *walk, int process_fd, const char *folder
 	uint64_t mount;
 
 	g_snprintf(path, sizeof(path), "%sinfo/%s", folder, fd);
-	if (process_read(process_fd, path, walk->text) < 0 ||
+	if (!walk_bears(walk, process_read(process_fd, path, walk->text)) ||
 	    !info_number(walk->text, "mnt_id:", &mount) ||
 	    !info_number(walk->text, "ino:", ret_inode))
 		return NULL;
@@ -312,6 +320,12 @@ static int take_fds(Walk *walk, int process_fd, const char *folder, SegfsProcess
 	struct dirent *entry;
 	const int fd = openat(process_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *fds = fd < 0 ? NULL : fdopendir(fd);
+	if (fd >= 0 && !fds) {
+		/* It has ended since. */
+		const int error = errno;
+		close(fd);
+		errno = error;
+	}
 
 	if (!fds)
 		return -errno;
@@ -327,6 +341,10 @@ static void take_threads(Walk *walk, int process_fd, SegfsProcess *process, bool
 {
 	const int fd = openat(process_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *threads = fd < 0 ? NULL : fdopendir(fd);
+	if (!threads)
+		*ret_examined = walk_bears(walk, -errno);
+	if (fd >= 0 && !threads)
+		close(fd);
 	struct dirent *entry;
 	bool found = false;
 
@@ -344,25 +362,18 @@ static void take_threads(Walk *walk, int process_fd, SegfsProcess *process, bool
 		closedir(threads);
 }
 
-static bool is_denied(int r)
-{
-	return r == -EACCES || r == -EPERM;
-}
-
 bool walk_process(Walk *walk, int process_fd, SegfsProcess *process)
 {
 	bool examined = true;
 
 	int r = take_maps(walk, process_fd, "maps", process, &examined);
-	if (is_denied(r))
-		return false;
 	/* Threads of the kernel have no memory of their own, which is ESRCH, nor descriptors. */
 	if (r < 0)
-		return true;
+		return walk_bears(walk, r);
 	if (r == 0) {
 		take_threads(walk, process_fd, process, &examined);
 		return examined;
 	}
 	r = take_fds(walk, process_fd, "fd", process);
-	return examined && !is_denied(r);
+	return walk_bears(walk, r) && examined;
 }

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "segment/autofd.h"
+#include "segment/errand.h"
 #include "segment/ipc.h"
-#include "segment/lease.h"
 #include "segment/process.h"
 #include "segment/scan.h"
 
@@ -140,29 +140,12 @@ static SegfsItem *item_of_stat(const Judge *judge, SegfsKind kind, const char *n
 	return item;
 }
 
-/* Opens what an O_PATH descriptor stands for, to read. -1: we may not. */
-static int open_again(int at)
-{
-	g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", at);
-
-	/* It may be under somebody's lease: that is not to be waited for, see fcntl(2). */
-	return at < 0 ? -1 : open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-}
-
-int segfs_object_is_free(int path_fd)
-{
-	autofd fd = open_again(path_fd);
-
-	return fd < 0 ? -EACCES : lease_take(fd);
-}
-
-/* O_PATH, the object that st is of, and nothing that may have its name by now. -1: gone. */
-static int open_object(const SegfsPosix *posix, const char *path, const struct stat *st)
+int open_object(const SegfsPosix *posix, const char *path, const struct stat *st)
 {
 	struct stat now;
 	autofd at = -1;
 
-	if (segfs_posix_open_path(posix, path, &at) < 0 || fstat(at, &now) < 0 ||
+	if (segfs_posix_open_path(posix, NULL, path, &at) < 0 || fstat(at, &now) < 0 ||
 	    now.st_ino != st->st_ino || now.st_dev != st->st_dev || !S_ISREG(now.st_mode))
 		return -1;
 	return steal_fd(&at);
@@ -172,11 +155,10 @@ static SegfsItem *item_of_object(Judge *judge, guint folder, const char *path, i
 				 const struct stat *st)
 {
 	SegfsItem *item = item_of_stat(judge, SEGFS_POSIX, path, st);
-	autofd fd = open_again(at);
 
 	item->folder = folder;
 	item->posix = folder_of(judge->view, folder);
-	judge_object(judge, item, fd);
+	judge_object(judge, item, at);
 	return item;
 }
 
@@ -187,8 +169,6 @@ static char *name_of_held(const SegfsHeld *held)
 	case SEGFS_MEMFD:
 		return g_strdup(held->name + strlen("/memfd:"));
 	case SEGFS_POSIX:
-		if (g_str_has_prefix(held->name, "/dev/shm/"))
-			return g_strdup(held->name + strlen("/dev/shm/"));
 		return g_path_get_basename(held->name);
 	default:
 		return NULL;
@@ -226,14 +206,10 @@ static int open_held(const SegfsId *id, const GArray *holders, const char *proc_
 		const SegfsHolder *holder = &g_array_index(holders, SegfsHolder, i / 2);
 		if (!way_through(holder, proc_root, i % 2 == 0, path))
 			continue;
-		const int how = O_PATH | O_CLOEXEC;
-		long opened;
-		if (caller)
-			opened = SEGFS_AS(caller, open(path, how));
-		else
-			opened = (opened = open(path, how)) < 0 ? -errno : opened;
+		const int opened =
+			errand_open(holder->process->pid, path, O_PATH | O_CLOEXEC, caller);
 		autofd fd = opened;
-		if (opened == -EACCES || opened == -EPERM)
+		if (opened == -EACCES || opened == -EPERM || opened == -ETIMEDOUT)
 			r = -EACCES;
 		if (fd < 0 ||
 		    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0 ||
@@ -488,7 +464,7 @@ int segfs_view_object(SegfsView *view, guint folder, const char *path, int64_t s
 {
 	const SegfsPosix *posix = folder_of(view, folder);
 	autofd at = -1;
-	int r = posix ? segfs_posix_open_path(posix, path, &at) : -ENOENT;
+	int r = posix ? segfs_posix_open_path(posix, NULL, path, &at) : -ENOENT;
 
 	if (r == -ELOOP || r == -EXDEV || r == -ENOTDIR)
 		return -ENOENT;
@@ -509,77 +485,4 @@ int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd
 	if (r == 0)
 		*ret_item = item_of_object(&judge, folder, path, path_fd, &st);
 	return r;
-}
-
-/* The last question before it goes, where the kernel could not be asked: look once more. */
-static int look_again(SegfsView *view, const SegfsItem *item)
-{
-	g_autoptr(SegfsItem) now = NULL;
-	int r = item->id.kind == SEGFS_SYSV
-			? segfs_view_sysv(view, item->id.number, SEGFS_SCAN_NEW, &now)
-			: segfs_view_object(view, item->folder, item->name, SEGFS_SCAN_NEW, &now);
-
-	if (r < 0)
-		return r;
-	return now->verdict == SEGFS_ORPHANED ? 0 : -EBUSY;
-}
-
-static int remove_segment(SegfsView *view, const SegfsCaller *caller, const SegfsItem *item)
-{
-	SegfsIpc *ipc = view->options.ipc;
-	SegfsSysv now;
-
-	int r = segment_is_free(ipc, &item->sysv);
-	if (r < 0 && r != -EBUSY)
-		r = look_again(view, item);
-	if (r == 0)
-		r = segfs_sysv_stat(ipc, item->sysv.shmid, &now);
-	if (r < 0)
-		return r;
-	if (!segfs_sysv_same(&now, &item->sysv) || now.dest)
-		return -ENOENT;
-	if (now.nattch > 0 || now.atime != item->sysv.atime || now.dtime != item->sysv.dtime ||
-	    now.ctime != item->sysv.ctime)
-		return -EBUSY;
-	return segfs_sysv_remove(ipc, caller, now.shmid);
-}
-
-static int remove_object(SegfsView *view, const SegfsCaller *caller, const SegfsItem *item)
-{
-	const SegfsPosix *posix = item->posix;
-	g_autofree char *folder = g_path_get_dirname(item->name);
-	g_autofree char *base = g_path_get_basename(item->name);
-	struct stat st = {.st_dev = item->id.space, .st_ino = item->id.number}, now;
-	autofd folder_fd = -1;
-
-	/* The lease lasts until the name is gone: who opens it meanwhile waits. */
-	autofd at = open_object(posix, item->name, &st);
-	autofd fd = open_again(at);
-	int r = fd < 0 ? -EACCES : lease_take(fd);
-	if (r < 0 && r != -EBUSY)
-		r = look_again(view, item);
-	if (r == 0)
-		r = segfs_caller_enter(caller);
-	if (r < 0)
-		return r;
-	r = segfs_posix_open_path(posix, folder, &folder_fd);
-	if (r == 0 && fstatat(folder_fd, base, &now, AT_SYMLINK_NOFOLLOW) < 0)
-		r = -errno;
-	else if (r == 0 && (now.st_dev != item->id.space || now.st_ino != item->id.number))
-		r = -ENOENT;
-	else if (r == 0 && (now.st_mtime > item->mtime || now.st_atime > item->atime ||
-			    now.st_ctime > item->ctime))
-		r = -EBUSY;
-	if (r == 0 && unlinkat(folder_fd, base, 0) < 0)
-		r = -errno;
-	segfs_caller_leave();
-	return r;
-}
-
-int segfs_view_remove_orphan(SegfsView *view, const SegfsCaller *caller, const SegfsItem *item)
-{
-	if (item->verdict != SEGFS_ORPHANED)
-		return -EBUSY;
-	return item->id.kind == SEGFS_SYSV ? remove_segment(view, caller, item)
-					   : remove_object(view, caller, item);
 }

@@ -21,12 +21,15 @@ typedef struct {
 
 /* Sets holders, verdict, evidence and creator; the rest of item is there. */
 void judge_sysv(Judge *judge, SegfsItem *item);
-/* fd: of the object, to read, or -1 where we may not. */
-void judge_object(Judge *judge, SegfsItem *item, int fd);
+/* at: O_PATH, of the object, or -1 where it is gone. */
+void judge_object(Judge *judge, SegfsItem *item, int at);
 void judge_unlinked(Judge *judge, SegfsItem *item);
 
+/* O_PATH, the object that st is of, and nothing that may have its name by now. -1: gone. */
+int open_object(const SegfsPosix *posix, const char *path, const struct stat *st);
+
 /*
- * Nobody has a descriptor or a mapping of a segment that is not attached: 0 or -EBUSY; other
- * errors where the kernel cannot be asked. It is attached for a moment.
+ * remove.c: nobody has a descriptor or a mapping of a segment that is not attached: 0 or -EBUSY;
+ * other errors where the kernel cannot be asked. It is attached for a moment.
  */
 int segment_is_free(SegfsIpc *ipc, const SegfsSysv *segment);

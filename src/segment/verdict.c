@@ -13,11 +13,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <segfs/memory.h>
 #include <string.h>
 
 #include "segment/ipc.h"
-#include "segment/lease.h"
 #include "segment/process.h"
 #include "segment/survey.h"
 
@@ -115,7 +113,8 @@ static void find_holders(const Judge *judge, SegfsItem *item)
 /* Nobody holds it. Was it used lately? A time that has not come yet tells nothing. */
 static bool is_young(const Judge *judge, int64_t used, GString *evidence)
 {
-	const int64_t age = judge->now - used;
+	/* Nothing here is older than the boot, whatever a clock that was wrong has written. */
+	const int64_t age = judge->now - MAX(used, process_started(0));
 
 	if (age >= judge->view->options.orphan_age) {
 		g_string_append_printf(evidence, "; unused for %" PRId64 " s", age);
@@ -152,18 +151,6 @@ static void judge_held_segment(SegfsItem *item, GString *evidence)
 				       "that were not found",
 				       item->n_not_found, item->n_not_found == 1 ? "is" : "are");
 	conclude(item, SEGFS_IN_USE, evidence);
-}
-
-int segment_is_free(SegfsIpc *ipc, const SegfsSysv *segment)
-{
-	g_autoptr(SegfsMemory) memory = NULL;
-	g_auto(SegfsCaller) self = {};
-
-	segfs_caller_self(&self);
-	int r = segfs_memory_open(ipc, &self, segment, false, &memory);
-	if (r < 0)
-		return r == -EBUSY ? -ENODATA : r; /* EBUSY: it may not be attached */
-	return segfs_memory_fd(memory) < 0 ? -ENODATA : lease_take(segfs_memory_fd(memory));
 }
 
 void judge_sysv(Judge *judge, SegfsItem *item)
@@ -291,7 +278,7 @@ static bool remembered_lives(SegfsView *view, const SegfsItem *item, SegfsProces
 	return lives;
 }
 
-void judge_object(Judge *judge, SegfsItem *item, int fd)
+void judge_object(Judge *judge, SegfsItem *item, int at)
 {
 	GString *evidence = g_string_new(NULL);
 	SegfsProcess seen;
@@ -304,15 +291,18 @@ void judge_object(Judge *judge, SegfsItem *item, int fd)
 		conclude(item, SEGFS_IN_USE, evidence);
 		return;
 	}
-	const int leased = fd < 0 ? -EACCES : lease_take(fd);
+	const int leased = segfs_object_is_free(at);
 	if (leased == -EBUSY) {
 		g_string_append(evidence, "mapped or open, but by no process that could be found");
 		conclude(item, SEGFS_IN_USE, evidence);
 		return;
 	}
-	if (leased < 0 && segfs_scan_unexamined(judge->scan) > 0) {
+	/* That we may not ask is one thing, that we could not another. */
+	const bool may_not =
+		leased == -EACCES || leased == -EPERM || leased == -EINVAL || leased == -EOPNOTSUPP;
+	if (leased < 0 && (!may_not || segfs_scan_unexamined(judge->scan) > 0)) {
 		append_unexamined(evidence, judge->scan);
-		g_string_append(evidence, ", which may hold it");
+		g_string_append(evidence, ", and the kernel could not be asked whether it is held");
 		conclude(item, SEGFS_UNKNOWN, evidence);
 		return;
 	}

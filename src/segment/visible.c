@@ -17,18 +17,16 @@
 
 typedef enum { SEEN_NO, SEEN_YES, SEEN_NOTHING } Seen;
 
-/*
- * A byte of it says more than that it opens: a thread that has ended has no memory whose
- * owner could be asked, and the empty file is open to all.
- */
-static Seen look_as(const SegfsCaller *caller, const char *maps)
+/* Its namespaces are shown to whom its memory is (ptrace(2), PTRACE_MODE_READ_FSCREDS). */
+static Seen look_as(const SegfsCaller *caller, const char *process)
 {
-	autofd fd = SEGFS_AS(caller, open(maps, O_RDONLY | O_CLOEXEC));
-	char byte;
+	g_autofree char *path = g_strconcat(process, "/ns/ipc", NULL);
+	char link[64];
+	const long r = SEGFS_AS(caller, readlink(path, link, sizeof(link)));
 
-	if (fd < 0)
-		return fd == -ESRCH || fd == -ENOENT ? SEEN_NOTHING : SEEN_NO;
-	return read(fd, &byte, 1) == 1 ? SEEN_YES : SEEN_NOTHING;
+	if (r >= 0)
+		return SEEN_YES;
+	return r == -ESRCH || r == -ENOENT ? SEEN_NOTHING : SEEN_NO;
 }
 
 /* The first thread has ended; one that lives shows what it showed. */
@@ -40,8 +38,8 @@ static bool may_see_threads(const SegfsCaller *caller, const char *process)
 	const char *name;
 
 	while (threads && seen == SEEN_NOTHING && (name = g_dir_read_name(threads))) {
-		g_autofree char *maps = g_strconcat(folder, "/", name, "/maps", NULL);
-		seen = look_as(caller, maps);
+		g_autofree char *thread = g_strconcat(folder, "/", name, NULL);
+		seen = look_as(caller, thread);
 	}
 	return seen == SEEN_YES;
 }
@@ -54,8 +52,7 @@ bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 	if (!caller)
 		return true;
 	g_autofree char *folder = g_strdup_printf("%s/%d", proc_root, process->pid);
-	g_autofree char *maps = g_strconcat(folder, "/maps", NULL);
-	const Seen seen = look_as(caller, maps);
+	const Seen seen = look_as(caller, folder);
 	if (seen == SEEN_NO || (seen == SEEN_NOTHING && !may_see_threads(caller, folder)))
 		return false;
 	/* Afterwards, so that it was not asked of one that has its number by now. */
@@ -80,7 +77,9 @@ bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item)
 
 	if (!caller || item->id.kind != SEGFS_POSIX || item->unlinked || !strchr(item->name, '/'))
 		return true;
-	g_autofree char *folder = g_path_get_dirname(item->name);
+	/* "." in it is found only by who may search it. */
+	g_autofree char *parent = g_path_get_dirname(item->name);
+	g_autofree char *folder = g_strconcat(parent, "/.", NULL);
 	autofd at = -1;
 	if (segfs_posix_open(item->posix, &at) < 0)
 		return false;

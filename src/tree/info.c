@@ -134,7 +134,7 @@ static int posix_exists(Space *space, const SegfsCaller *caller, const char *nam
 	if (!posix || !path || !*path || strcmp(again, name) != 0 ||
 	    !is_visible(space, caller, path))
 		return -ENOENT;
-	return segfs_posix_open_path(posix, path, &fd) < 0 || fstat(fd, &st) < 0 ||
+	return segfs_posix_open_path(posix, NULL, path, &fd) < 0 || fstat(fd, &st) < 0 ||
 			       !S_ISREG(st.st_mode)
 		       ? -ENOENT
 		       : 0;
@@ -180,11 +180,11 @@ static const InfoKind sysv_kind = {sysv_names, sysv_exists, sysv_find};
 static const InfoKind posix_kind = {posix_names, posix_exists, posix_find_item};
 static const InfoKind unlinked_kind = {unlinked_names, unlinked_exists, unlinked_find};
 
-/* A file has no number of its own: it is known by its folder and name. */
+/* A file has no number of its own: but for segments' it is known by its folder and name. */
 static NodeKey key_of(Space *space, const InfoKind *kind, const char *name)
 {
+	const guint index = space->index; /* a namespace's number can be another's by now */
 	g_autoptr(GChecksum) sum = NULL;
-	const uint64_t inum = segfs_ipc_inum(space->ipc);
 	union {
 		guint8 digest[32];
 		NodeKey key;
@@ -193,19 +193,22 @@ static NodeKey key_of(Space *space, const InfoKind *kind, const char *name)
 	int shmid;
 
 	if (kind == &sysv_kind && sysv_number(name, &shmid) == 0)
-		return (NodeKey){
-			.a = (uint32_t)inum * 2654435761U ^ (uint32_t)shmid, .b = inum, .c = 1};
+		return (NodeKey){.a = (uint64_t)index << 32 | (uint32_t)shmid, .c = 1};
 	sum = g_checksum_new(G_CHECKSUM_SHA256);
-	g_checksum_update(sum, (const guchar *)&inum, sizeof(inum));
+	g_checksum_update(sum, (const guchar *)&index, sizeof(index));
 	g_checksum_update(sum, (const guchar *)&kind, sizeof(kind));
 	g_checksum_update(sum, (const guchar *)name, -1);
 	g_checksum_get_digest(sum, u.digest, &size);
 	return u.key;
 }
 
+/* Above those of POSIX objects, below those of segments. */
 static ino_t ino_of(const NodeKey *key)
 {
-	return (ino_t)(UINT32_MAX - 1) << 32 | (key->a & UINT32_MAX);
+	enum { OF_SEGMENT = 0xa, OF_NAME = 0xb, KIND_SHIFT = 60 };
+	const uint64_t kind = key->b == 0 ? OF_SEGMENT : OF_NAME;
+
+	return kind << KIND_SHIFT | (key->a & ((1ULL << KIND_SHIFT) - 1));
 }
 
 static int info_getattr(Node *node, bool brief, struct stat *ret_stat)

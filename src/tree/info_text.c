@@ -148,13 +148,36 @@ static void write_holder(Space *space, const SegfsHolder *holder, GString *text)
 	g_string_append_c(text, '\n');
 }
 
+/* For a shell, and on one line whatever is in it. */
+static char *quote(const char *path)
+{
+	const char *at = path;
+
+	while (*at && !g_ascii_iscntrl(*at))
+		at++;
+	if (!*at)
+		return g_shell_quote(path);
+	GString *quoted = g_string_new("$'");
+	for (at = path; *at; at++) {
+		if (g_ascii_iscntrl(*at))
+			g_string_append_printf(quoted, "\\%03o", (unsigned char)*at);
+		else if (*at == '\'' || *at == '\\')
+			g_string_append_printf(quoted, "\\%c", *at);
+		else
+			g_string_append_c(quoted, *at);
+	}
+	g_string_append_c(quoted, '\'');
+	return g_string_free(quoted, FALSE);
+}
+
 /* Commands for a shell in the root of the mount. */
 static void write_remove(Space *space, const SegfsItem *item, GString *text)
 {
 	g_autofree char *file = segfs_item_path(item);
-	g_autofree char *in_mount = g_shell_quote(file);
+	g_autofree char *in_mount = quote(file);
 
-	if (space->ns && !item->unlinked) {
+	const bool is_elsewhere = space->ns || g_str_has_prefix(space->tree->shm_dir, "/proc/");
+	if (is_elsewhere && !item->unlinked) {
 		line(text, "Remove", "rm %s", in_mount);
 	} else if (item->unlinked) {
 		line(text, "Remove", "it goes when its last holder ends%s",
@@ -163,7 +186,7 @@ static void write_remove(Space *space, const SegfsItem *item, GString *text)
 		line(text, "Remove", "rm %s   or: ipcrm -m %d", in_mount, item->sysv.shmid);
 	} else {
 		g_autofree char *path = g_build_filename(space->tree->shm_dir, item->name, NULL);
-		g_autofree char *direct = g_shell_quote(path);
+		g_autofree char *direct = quote(path);
 		line(text, "Remove", "rm %s   or: rm %s", in_mount, direct);
 	}
 }

@@ -209,7 +209,9 @@ int item_find_unlinked(Space *space, const char *name, int64_t since, SegfsItem 
 	int r = find_unlinked(space, name, since, ret_item);
 
 	/* It may be newer than the scan. */
-	return r == -ENOENT && since != SEGFS_SCAN_NEW ? find_unlinked(space, name, SEGFS_SCAN_NEW, ret_item) : r;
+	return r == -ENOENT && since != SEGFS_SCAN_NEW
+		       ? find_unlinked(space, name, SEGFS_SCAN_NEW, ret_item)
+		       : r;
 }
 
 bool item_has_xattr(const char *name)

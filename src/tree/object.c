@@ -30,7 +30,9 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 	struct stat st;
 
 	int r = segfs_object_open(posix, &node->object, ret_fd);
-	if (r != -EOPNOTSUPP)
+	/* What is open lives on when no process of its namespace leads to it any more. */
+	const bool is_lost = r == -ESHUTDOWN;
+	if (r != -EOPNOTSUPP && !is_lost)
 		return r;
 
 	g_mutex_lock(&node->lock);
@@ -42,12 +44,14 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 		*ret_fd = open_fd;
 		return 0;
 	}
+	if (is_lost)
+		return r;
 	if (!parent)
 		r = segfs_posix_open(posix, &parent_fd);
 	else
 		r = depth ? object_fd((ObjectNode *)parent, depth - 1, &parent_fd) : -ESTALE;
 	if (r < 0)
-		return r == -ENOENT ? -ESTALE : r;
+		return r == -ENOENT ? -ESHUTDOWN : r;
 	autofd fd = openat(parent_fd, name ? name : ".", O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESTALE : -errno;
@@ -185,6 +189,11 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 		if (fd == 0 && (fd = open(at.path, how)) < 0)
 			fd = -errno;
 	} else {
+		fd = SEGFS_AS(caller, open(at.path, how));
+	}
+	/* A lease that we had for an instant ourselves is not to be in anybody's way. */
+	if (fd == -EWOULDBLOCK) {
+		segfs_posix_settle();
 		fd = SEGFS_AS(caller, open(at.path, how));
 	}
 	if (fd < 0)

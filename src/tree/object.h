@@ -19,7 +19,7 @@ typedef struct {
 	Node *parent;
 	char *name;         /* in parent; NULL: there is a handle, or it is the folder itself */
 	guint n_open;       /* files */
-	int open_fd;        /* O_PATH, while n_open and there is no handle; else -1 */
+	int open_fd;        /* O_PATH, while n_open where a handle does not do; else -1 */
 	GHashTable *owners; /* of fcntl(2) locks, see object_lock.c */
 } ObjectNode;
 

@@ -81,7 +81,7 @@ File *object_file_new(ObjectNode *node, int fd, int flags)
 	/* Before a native write the kernel would ask to take the bits away, as if by chmod(2). */
 	file->file.through_us = fstat(fd, &st) == 0 && st.st_mode & (S_ISUID | S_ISGID);
 	g_mutex_lock(&node->lock);
-	if (node->n_open++ == 0 && node->object.handle_size == 0) {
+	if (node->n_open++ == 0 && (node->object.handle_size == 0 || node->node.space->ns)) {
 		fd_path(fd, path);
 		node->open_fd = open(path, O_PATH | O_CLOEXEC);
 	}

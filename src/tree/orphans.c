@@ -33,13 +33,8 @@ static int reach(const OrphanNode *node, const SegfsCaller *caller)
 
 	if (!node->path)
 		return 0;
-	int r = segfs_caller_enter(caller);
-	if (r == 0) {
-		r = segfs_posix_open_path(space_folder(node->node.space, node->folder), node->path,
-					  &fd);
-		segfs_caller_leave();
-	}
-	return r;
+	return segfs_posix_open_path(space_folder(node->node.space, node->folder), caller,
+				     node->path, &fd);
 }
 
 /* Is it open through us? Then it is not an orphan, but who has it open may go on. */

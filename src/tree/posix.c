@@ -221,7 +221,11 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 	if (r < 0)
 		return r;
 	const int how = object_open_flags(flags) | O_CREAT | O_NOFOLLOW;
-	const long fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
+	long fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
+	if (fd == -EWOULDBLOCK) { /* see object_reopen() */
+		segfs_posix_settle();
+		fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
+	}
 	return fd < 0 ? fd
 		      : opened((ObjectNode *)base, caller, name, fd, flags, ret_node, ret_file);
 }

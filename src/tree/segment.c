@@ -19,10 +19,13 @@ static Node *make(Space *space, const void *data)
 	return &node->node;
 }
 
-/* Shmid 0 is a segment, too: the namespace's number keeps the key from being all zero. */
+/*
+ * Shmid 0 is a segment, too: the third number keeps the key from being all zero. By the
+ * space, not by its namespace's number, which can be another's by now.
+ */
 static NodeKey key_of(const Space *space, int shmid)
 {
-	return (NodeKey){.a = segfs_ipc_inum(space->ipc), .b = shmid, .c = 1};
+	return (NodeKey){.a = space->index, .b = shmid, .c = 1};
 }
 
 Node *segment_node(Space *space, const SegfsSysv *segment)

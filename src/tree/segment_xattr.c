@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tree/item.h"
 #include "tree/segment.h"
@@ -87,16 +88,16 @@ static bool write_hugetlb(const Asked *asked, GString *value)
 
 static bool write_creator(const Asked *asked, GString *value)
 {
-	g_autofree char *command = NULL;
+	const char *proc_root = segfs_ipc_proc_root(asked->space->ipc);
+	g_autofree char *command = segfs_sysv_creator(asked->space->ipc, &asked->segment);
+	g_autofree char *process = g_strdup_printf("%s/%d/stat", proc_root, asked->segment.cpid);
 
-	/* As the caller, who may not be let to see other users' processes. */
-	if (segfs_caller_enter(asked->caller) == 0) {
-		command = segfs_sysv_creator(asked->space->ipc, &asked->segment);
-		segfs_caller_leave();
-	}
-	if (command)
-		g_string_append(value, command);
-	return command != NULL;
+	/* The caller may not be let to see other users' processes (proc(5), hidepid). */
+	if (!command ||
+	    (access(process, F_OK) == 0 && SEGFS_AS(asked->caller, access(process, R_OK)) < 0))
+		return false;
+	g_string_append(value, command);
+	return true;
 }
 
 static const Attribute attributes[] = {

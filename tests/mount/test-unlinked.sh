@@ -147,7 +147,7 @@ for how in '' map; do
 		hold A "$HOLDERS" unlinked "$shm/$name" 8K 8K $how
 		is "$(entry "$(held A 2)" | wc -l)" "$([ "${name#*$'\n'}" = "$name" ] && echo 1 || echo 2)" "an object of ${#name} bytes ${how:+, only mapped}"
 		is "$(tr -d m <"$(entry "$(held A 2)")" | wc -c)" 0 "is read"
-		[ "$name" != sub/file ] || is "$(entries)" "posix-sub%2Ffile-$(held A 2)" "with its folder's name"
+		[ "$name" != sub/file ] || is "$(entries)" "posix-file-$(held A 2)" "without its folder, which others may not be let to list"
 		drop A
 	done
 done

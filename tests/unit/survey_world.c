@@ -126,7 +126,9 @@ bool survey_need_certain(Survey *survey)
 
 void assert_verdict(const SegfsItem *item, SegfsVerdict verdict, const char *evidence)
 {
-	if (item->verdict != verdict || !strstr(item->evidence, evidence))
-		g_error("%s, not %s: \"%s\", not \"%s\"", segfs_verdict_name(item->verdict),
-			segfs_verdict_name(verdict), item->evidence, evidence);
+	if (item->verdict != verdict)
+		g_test_message("evidence: %s", item->evidence);
+	g_assert_cmpstr(segfs_verdict_name(item->verdict), ==, segfs_verdict_name(verdict));
+	if (!strstr(item->evidence, evidence))
+		g_assert_cmpstr(item->evidence, ==, evidence);
 }
