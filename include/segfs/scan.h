@@ -47,6 +47,7 @@ typedef struct {
 	guint attached;      /* times, by shmat(2) or a mapping of a segment's memory */
 	guint mapped;        /* mappings of anything else, through a segfs mount too */
 	guint open;          /* descriptors */
+	pid_t thread;        /* one of its, through which it is reached */
 	int fd;              /* one of those, or -1 */
 	uint64_t start, end; /* one of the mappings; 0, 0: none */
 

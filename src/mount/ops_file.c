@@ -149,13 +149,14 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	File *file = file_of(fi);
-	FileSpan span;
+	FileSpan span = {.fd = -1};
 	int r = file->ops->read ? file->ops->read(file, size, offset, &span) : -EBADF;
 
 	if (r < 0) {
 		reply_name_result(req, r);
 	} else if (span.fd < 0 || span.size == 0) {
 		fuse_reply_buf(req, span.bytes, span.size);
+		g_clear_pointer(&span.keep, g_bytes_unref);
 	} else {
 		struct fuse_bufvec data = FUSE_BUFVEC_INIT(span.size);
 		data.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;

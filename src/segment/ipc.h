@@ -95,7 +95,7 @@ static inline void ipc_leave_at(SegfsIpc **ipc)
 
 /* Enters until the end of the scope; result is 0 or an error, and then nothing was entered. */
 #define IPC_SCOPE(ipc, result)                                                                     \
-	__attribute__((cleanup(ipc_leave_at))) SegfsIpc *ipc_scope_ =                              \
+	__attribute__((cleanup(ipc_leave_at), unused)) SegfsIpc *ipc_scope_ =                      \
 		(((result) = ipc_enter(ipc)) == 0 ? (ipc) : NULL)
 
 /*

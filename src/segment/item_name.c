@@ -40,7 +40,8 @@ static char *flat_name(const char *kind, const char *name, uint64_t number)
 
 	g_string_append_c(flat, '-');
 	const size_t begin = flat->len;
-	if (!flatten(name, NAME_MAX, flat)) {
+	/* A name that is cut has at least NAME_MAX - 2 bytes, so that no other has it. */
+	if (!flatten(name, NAME_MAX - 3, flat)) {
 		g_string_truncate(flat, begin);
 		flatten(name, NAME_MAX - strlen(end), flat);
 		g_string_append(flat, end);
@@ -48,10 +49,18 @@ static char *flat_name(const char *kind, const char *name, uint64_t number)
 	return g_string_free(flat, FALSE);
 }
 
+/* "posix", "posix.2" and so on. */
+static char *folder_name(const SegfsItem *item)
+{
+	return item->folder ? g_strdup_printf("posix.%u", item->folder + 1) : g_strdup("posix");
+}
+
 static char *unlinked_name(const SegfsItem *item)
 {
 	g_autofree char *number = g_strdup_printf("-%" PRIu64, item->id.number);
-	GString *flat = g_string_new(segfs_kind_name(item->id.kind));
+	g_autofree char *folder = folder_name(item);
+	GString *flat = g_string_new(item->id.kind == SEGFS_POSIX ? folder
+								  : segfs_kind_name(item->id.kind));
 
 	if (item->name) {
 		g_string_append_c(flat, '-');
@@ -59,12 +68,6 @@ static char *unlinked_name(const SegfsItem *item)
 	}
 	g_string_append(flat, number);
 	return g_string_free(flat, FALSE);
-}
-
-/* "posix", "posix.2" and so on. */
-static char *folder_name(const SegfsItem *item)
-{
-	return item->folder ? g_strdup_printf("posix.%u", item->folder + 1) : g_strdup("posix");
 }
 
 char *segfs_item_orphan_name(const SegfsItem *item)

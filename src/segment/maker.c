@@ -54,11 +54,9 @@ bool ipc_recall(SegfsIpc *ipc, const SegfsSysv *segment, Maker *ret_maker)
 bool ipc_maker_lives(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment, Maker *ret_maker)
 {
 	const bool recalled = ipc_recall(ipc, segment, ret_maker);
-	ProcessStat stat;
 
 	if (recalled && ret_maker->through_us)
-		return process_stat(ipc->proc_root, ret_maker->pid, &stat) &&
-		       stat.start == ret_maker->start && stat.state != 'Z';
+		return process_is_alive(ipc->proc_root, ret_maker->pid, ret_maker->start);
 	if (!recalled)
 		*ret_maker = (Maker){.segment = *segment, .pid = segment->cpid};
 	char command[sizeof(ret_maker->command)];

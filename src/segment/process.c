@@ -61,6 +61,19 @@ bool process_stat(const char *proc_root, pid_t pid, ProcessStat *ret_stat)
 	return true;
 }
 
+/* One that is dead and not waited for is Z; so is one of which other threads live. */
+static bool stat_lives(const ProcessStat *stat)
+{
+	return stat->state != 'Z' || stat->n_threads > 1;
+}
+
+bool process_is_alive(const char *proc_root, pid_t pid, uint64_t start)
+{
+	ProcessStat stat;
+
+	return process_stat(proc_root, pid, &stat) && stat.start == start && stat_lives(&stat);
+}
+
 int64_t process_started(uint64_t ticks)
 {
 	struct timespec real, boot;
@@ -97,8 +110,8 @@ static const Known *know(const char *proc_root, GHashTable *table, pid_t pid)
 	known->has_stat = process_stat(proc_root, pid, &known->stat);
 	/* Of anybody's: who takes this name makes only what they did themselves look unused. */
 	known->is_mount = known->has_stat && !strcmp(known->stat.command, MOUNT_COMMAND);
-	if (known->has_stat) /* one that is dead but not waited for is Z */
-		known->lives = known->stat.state != 'Z' || known->stat.n_threads > 1;
+	if (known->has_stat)
+		known->lives = stat_lives(&known->stat);
 	else /* /proc can hide the processes of others (proc(5), hidepid) */
 		known->lives = kill(pid, 0) == 0 || errno == EPERM;
 	g_hash_table_insert(table, GINT_TO_POINTER(pid), known);
@@ -216,7 +229,9 @@ char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process)
 		if (!path)
 			continue;
 		path++;
-		if (!found || !strcmp(found, "/"))
+		const bool says_more = strcmp(path, "/") != 0;
+		if (!found ||
+		    (says_more && (!strcmp(found, "/") || g_str_has_prefix(*line, "0::"))))
 			found = path;
 	}
 	return g_strdup(found);

@@ -20,6 +20,9 @@ typedef struct {
 /* False where there is no such process, or it cannot be asked. */
 bool process_stat(const char *proc_root, pid_t pid, ProcessStat *ret_stat);
 
+/* Does the process that started then live? A thread of it will do. */
+bool process_is_alive(const char *proc_root, pid_t pid, uint64_t start);
+
 /* A start as seconds since 1970. */
 int64_t process_started(uint64_t ticks);
 

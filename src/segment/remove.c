@@ -55,7 +55,7 @@ static int remove_segment(SegfsView *view, const SegfsCaller *caller, const Segf
 	if (r < 0 && r != -EBUSY &&
 	    (r = segfs_view_sysv(view, item->sysv.shmid, SEGFS_SCAN_NEW, &again)) == 0 &&
 	    again->verdict != SEGFS_ORPHANED)
-		r = -EBUSY;
+		r = segfs_sysv_same(&again->sysv, &item->sysv) ? -EBUSY : -ENOENT;
 	if (r == 0)
 		r = segfs_sysv_stat(ipc, item->sysv.shmid, &now);
 	if (r < 0)

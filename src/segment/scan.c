@@ -88,15 +88,6 @@ void segfs_scan_unref(SegfsScan *scan)
 	g_free(scan);
 }
 
-/* In maps, a line for each mapping, a newline in a name is "\\012"; nothing else is changed. */
-static void unescape_newlines(char *name)
-{
-	for (char *found; (found = strstr(name, "\\012")); name = found + 1) {
-		*found = '\n';
-		memmove(found + 1, found + 4, strlen(found + 4) + 1);
-	}
-}
-
 SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, const char *name,
 		      size_t name_length, const SegfsProcess *process)
 {
@@ -109,7 +100,6 @@ SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, con
 		held->id = *id;
 		held->holders = g_array_new(FALSE, TRUE, sizeof(SegfsHolder));
 		held->name = g_strndup(name, deleted ? name_length - end : name_length);
-		unescape_newlines(held->name);
 		held->deleted = deleted;
 		g_hash_table_insert(table, &held->id, held);
 	}
@@ -192,6 +182,11 @@ static int find_processes(Walk *walk, bool with_mounts)
 	const ssize_t n = readlinkat(walk->proc_fd, "self", self, sizeof(self) - 1);
 	self[MAX(n, 0)] = '\0';
 	bool is_first_seen = !strcmp(self, "1");
+	/* Our own we can read in any case. */
+	autofd own = openat(walk->proc_fd, "self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const uint64_t own_mnt = own < 0 ? 0 : namespace_of(own, "ns/mnt");
+	if (with_mounts && own_mnt && walk_add_mounts(walk, own))
+		g_hash_table_add(seen, g_memdup2(&own_mnt, sizeof(own_mnt)));
 	while (walk->error == 0 && (entry = readdir(proc))) {
 		if (!g_ascii_isdigit(entry->d_name[0]) || !strcmp(entry->d_name, self))
 			continue;
@@ -210,8 +205,9 @@ static int find_processes(Walk *walk, bool with_mounts)
 		g_ptr_array_add(walk->scan->processes, process);
 		if (with_mounts && process->mnt_ns &&
 		    !g_hash_table_contains(seen, &process->mnt_ns)) {
-			walk_add_mounts(walk, fd);
-			g_hash_table_add(seen, g_memdup2(&process->mnt_ns, sizeof(uint64_t)));
+			if (walk_add_mounts(walk, fd))
+				g_hash_table_add(seen,
+						 g_memdup2(&process->mnt_ns, sizeof(uint64_t)));
 		}
 	}
 	closedir(proc);
@@ -243,7 +239,7 @@ static int scan_make(Job *job, SegfsScan **ret_scan)
 		.proc_fd = proc_fd,
 		.scan = scan,
 		.devices = g_array_new(FALSE, FALSE, sizeof(Device)),
-		.mounts = g_hash_table_new_full(NULL, NULL, NULL, g_free),
+		.mounts = g_hash_table_new(NULL, NULL),
 		.text = g_string_new(NULL),
 	};
 	if (job->whole)
@@ -476,5 +472,6 @@ uint64_t segfs_mount_ino(const SegfsId *id, dev_t plain)
 		return id->space << 32 | (uint32_t)id->number;
 	if (id->space == plain)
 		return id->number;
-	return id->number ^ id->space << 40;
+	/* Minor numbers have 20 bits; a tmpfs has major 0. Namespaces have the upper four bits. */
+	return id->number ^ (uint64_t)minor(id->space) << 40 ^ (uint64_t)major(id->space) << 28;
 }

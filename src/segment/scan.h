@@ -36,7 +36,8 @@ typedef struct {
 	int proc_fd;
 	SegfsScan *scan;
 	GArray *devices;    /* Device */
-	GHashTable *mounts; /* mount id -> Device, those of DEVICE_SHM and DEVICE_SEGFS */
+	GHashTable *mounts; /* mount id -> dev_t */
+	pid_t thread;       /* through which the process is looked at */
 	GString *text;      /* what was read last */
 	int error;          /* ours, that ends the walk */
 } Walk;
@@ -44,7 +45,7 @@ typedef struct {
 /* scan_mounts.c: the kernel's own devices, and the mounts that process's namespace sees. */
 void walk_add_device(Walk *walk, dev_t dev, DeviceKind kind);
 void walk_add_kernel_devices(Walk *walk);
-void walk_add_mounts(Walk *walk, int process_fd);
+bool walk_add_mounts(Walk *walk, int process_fd);
 const Device *walk_device(const Walk *walk, dev_t dev);
 
 /*

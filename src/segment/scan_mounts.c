@@ -125,22 +125,21 @@ static void add_line(Walk *walk, char *text)
 		walk_add_device(walk, dev, DEVICE_SEGFS);
 	} else if (is_dev_shm(&line)) {
 		walk_add_device(walk, dev, DEVICE_SHM);
-	} else if (!known || known->kind != DEVICE_SHM) {
-		return;
+	} else if (!known && !g_str_has_prefix(type, "tmpfs ")) {
+		return; /* a tmpfs may turn out to be somebody's /dev/shm */
 	}
-	known = walk_device(walk, dev);
-	g_hash_table_insert(walk->mounts, GUINT_TO_POINTER((guint)line.id),
-			    g_memdup2(known, sizeof(*known)));
+	g_hash_table_insert(walk->mounts, GUINT_TO_POINTER((guint)line.id), GSIZE_TO_POINTER(dev));
 }
 
-void walk_add_mounts(Walk *walk, int process_fd)
+bool walk_add_mounts(Walk *walk, int process_fd)
 {
 	if (process_read(process_fd, "mountinfo", walk->text) < 0)
-		return;
+		return false;
 	char *rest = walk->text->str, *line;
 	while ((line = strsep(&rest, "\n")))
 		if (*line)
 			add_line(walk, line);
+	return true;
 }
 
 /*

@@ -139,6 +139,7 @@ static void take_mapping(Walk *walk, int process_fd, SegfsProcess *process, cons
 		holder->attached++;
 	else
 		holder->mapped++;
+	holder->thread = walk->thread;
 	holder->start = mapping->start;
 	holder->end = mapping->end;
 	if (is_segment && seen) {
@@ -187,7 +188,13 @@ static int ask_maps(Walk *walk, int process_fd, const char *maps, SegfsProcess *
 		query.query_addr = query.start;
 		query.name_size = sizeof(name);
 		query.name_addr = (uintptr_t)name;
-		if (ioctl(fd, QUERY_MAP, &query) < 0)
+		int r = ioctl(fd, QUERY_MAP, &query);
+		if (r < 0 && errno == ENAMETOOLONG) { /* of no kind that is told by its name */
+			query.name_size = 0;
+			query.name_addr = 0;
+			r = ioctl(fd, QUERY_MAP, &query);
+		}
+		if (r < 0)
 			break;
 		const Mapping mapping = {
 			.start = query.start,
@@ -205,10 +212,17 @@ static int ask_maps(Walk *walk, int process_fd, const char *maps, SegfsProcess *
 		return 1;
 	case ESRCH: /* it has no memory, or no more */
 		return 0;
-	case ENAMETOOLONG: /* the text has it whole */
-		return -ENOTTY;
 	default:
 		return -errno;
+	}
+}
+
+/* In maps, a line for each mapping, a newline in a name is "\\012"; nothing else is changed. */
+static void unescape_newlines(char *name)
+{
+	for (char *found; (found = strstr(name, "\\012")); name = found + 1) {
+		*found = '\n';
+		memmove(found + 1, found + 4, strlen(found + 4) + 1);
 	}
 }
 
@@ -230,8 +244,13 @@ static int take_maps(Walk *walk, int process_fd, const char *maps, SegfsProcess 
 		const Device *device = NULL;
 		if (mapping_parse(line, end, &mapping))
 			device = walk_device(walk, mapping.dev);
-		if (device)
-			take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
+		if (!device)
+			continue;
+		g_autofree char *name = g_strndup(mapping.name, mapping.name_length);
+		unescape_newlines(name);
+		mapping.name = name;
+		mapping.name_length = strlen(name);
+		take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
 	}
 	return n_lines;
 }
@@ -259,7 +278,11 @@ static const Device *device_of_fd(Walk *walk, int process_fd, const char *folder
 	    !info_number(walk->text, "mnt_id:", &mount) ||
 	    !info_number(walk->text, "ino:", ret_inode))
 		return NULL;
-	return g_hash_table_lookup(walk->mounts, GUINT_TO_POINTER((guint)mount));
+	const Device *device =
+		walk_device(walk, GPOINTER_TO_SIZE(g_hash_table_lookup(
+					  walk->mounts, GUINT_TO_POINTER((guint)mount))));
+	return device && (device->kind == DEVICE_SHM || device->kind == DEVICE_SEGFS) ? device
+										      : NULL;
 }
 
 /* What nearly every process has open. */
@@ -312,6 +335,7 @@ static void take_fd(Walk *walk, int process_fd, const char *folder, int folder_f
 		return;
 	SegfsHolder *holder = scan_add(walk->scan, table, &id, link, length, process);
 	holder->open++;
+	holder->thread = walk->thread;
 	holder->fd = strtol(name, NULL, 10);
 }
 
@@ -352,6 +376,7 @@ static void take_threads(Walk *walk, int process_fd, SegfsProcess *process, bool
 		char maps[64], folder[64];
 		if (!g_ascii_isdigit(entry->d_name[0]))
 			continue;
+		walk->thread = strtol(entry->d_name, NULL, 10);
 		g_snprintf(maps, sizeof(maps), "task/%.16s/maps", entry->d_name);
 		g_snprintf(folder, sizeof(folder), "task/%.16s/fd", entry->d_name);
 		found = take_maps(walk, process_fd, maps, process, ret_examined) > 0;
@@ -366,6 +391,7 @@ bool walk_process(Walk *walk, int process_fd, SegfsProcess *process)
 {
 	bool examined = true;
 
+	walk->thread = process->pid;
 	int r = take_maps(walk, process_fd, "maps", process, &examined);
 	/* Threads of the kernel have no memory of their own, which is ESRCH, nor descriptors. */
 	if (r < 0)

@@ -180,11 +180,11 @@ static bool way_through(const SegfsHolder *holder, const char *proc_root, bool b
 			char ret_path[PATH_MAX])
 {
 	if (by_fd && holder->fd >= 0)
-		g_snprintf(ret_path, PATH_MAX, "%s/%d/fd/%d", proc_root, holder->process->pid,
+		g_snprintf(ret_path, PATH_MAX, "%s/%d/fd/%d", proc_root, holder->thread,
 			   holder->fd);
 	else if (!by_fd && holder->end > 0)
 		g_snprintf(ret_path, PATH_MAX, "%s/%d/map_files/%" PRIx64 "-%" PRIx64, proc_root,
-			   holder->process->pid, holder->start, holder->end);
+			   holder->thread, holder->start, holder->end);
 	else
 		return false;
 	return true;

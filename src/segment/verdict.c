@@ -265,14 +265,12 @@ static bool remembered_lives(SegfsView *view, const SegfsItem *item, SegfsProces
 {
 	const char *proc_root = segfs_ipc_proc_root(view->options.ipc);
 	bool lives = false;
-	ProcessStat stat;
 
 	g_mutex_lock(&view->lock);
 	GArray *seen = g_hash_table_lookup(view->seen, &item->id);
 	for (guint i = 0; seen && i < seen->len && !lives; i++) {
 		*ret_process = g_array_index(seen, SegfsProcess, i);
-		lives = process_stat(proc_root, ret_process->pid, &stat) &&
-			stat.start == ret_process->start && stat.state != 'Z';
+		lives = process_is_alive(proc_root, ret_process->pid, ret_process->start);
 	}
 	g_mutex_unlock(&view->lock);
 	return lives;

@@ -113,6 +113,7 @@ typedef struct {
 	off_t offset;
 	const void *bytes;
 	size_t size;
+	GBytes *keep; /* what bytes are in, to be given back after them; NULL: they stay anyway */
 } FileSpan;
 
 struct FileOps {

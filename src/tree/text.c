@@ -20,7 +20,7 @@ typedef struct {
 
 typedef struct {
 	File file;
-	GString *text;
+	GBytes *text;
 } TextFile;
 
 static int text_getattr(Node *base, bool brief, struct stat *ret_stat)
@@ -50,19 +50,23 @@ static int text_access(Node *node, const SegfsCaller *caller, int mask)
 
 static int text_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
 {
-	const GString *text = ((TextFile *)file)->text;
+	GBytes *text = ((TextFile *)file)->text;
+	gsize length;
+	const char *bytes = g_bytes_get_data(text, &length);
 
 	*ret_span = (FileSpan){.fd = -1};
-	if (offset >= 0 && (size_t)offset < text->len) {
-		ret_span->bytes = text->str + offset;
-		ret_span->size = MIN(size, text->len - offset);
+	if (offset >= 0 && (gsize)offset < length) {
+		ret_span->bytes = bytes + offset;
+		ret_span->size = MIN(size, length - offset);
+		/* Who reads may close it as soon as the answer is there. */
+		ret_span->keep = g_bytes_ref(text);
 	}
 	return 0;
 }
 
 static void text_file_free(File *file)
 {
-	g_string_free(((TextFile *)file)->text, TRUE);
+	g_bytes_unref(((TextFile *)file)->text);
 }
 
 static const FileOps text_file_ops = {.read = text_read, .free = text_file_free};
@@ -71,7 +75,7 @@ int text_file_new(Node *node, int flags, GString *text, File **ret_file)
 {
 	TextFile *file = file_new(node, &text_file_ops, sizeof(TextFile), flags);
 
-	file->text = text;
+	file->text = g_string_free_to_bytes(text);
 	*ret_file = &file->file;
 	return 0;
 }

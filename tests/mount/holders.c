@@ -230,7 +230,11 @@ static void do_leader(char **words)
 	static pthread_mutex_t go = PTHREAD_MUTEX_INITIALIZER;
 	pthread_t thread;
 
-	leader_words = words;
+	/* The stack of the first thread goes with it. */
+	static char *copies[8];
+	for (int i = 0; words[i] && i < 7; i++)
+		copies[i] = strdup(words[i]);
+	leader_words = copies;
 	pthread_mutex_lock(&go);
 	if (pthread_create(&thread, NULL, leader_thread, &go))
 		fail("thread");

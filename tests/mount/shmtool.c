@@ -502,6 +502,10 @@ static long long run(size_t n, char **w, const size_t *len)
 	if (IS("churn", 2))
 		return churn(SIZE(1), SIZE(2));
 	/* memory */
+	if ((IS("peek", 3) || IS("poke", 3)) && !slot(w[1])->mem) {
+		errno = EFAULT;
+		return -1;
+	}
 	if (IS("peek", 3)) {
 		say_bytes(slot(w[1])->mem + SIZE(2), SIZE(3));
 		return 0;

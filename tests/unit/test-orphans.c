@@ -43,7 +43,7 @@ static SegfsItem *orphan_segment(Survey *survey, int *ret_shmid)
 
 static SegfsItem *orphan_object(Survey *survey, const char *name)
 {
-	g_autofree char *path = object_make(survey, name);
+	g_autofree G_GNUC_UNUSED char *path = object_make(survey, name);
 	SegfsItem *item = survey_object(survey, name);
 
 	assert_verdict(item, SEGFS_ORPHANED, "nobody holds it");
@@ -104,7 +104,7 @@ static void what_is_no_orphan_is_busy(void)
 	g_auto(Survey) survey = {};
 	survey_start(&survey, 100000);
 	scoped_segment shmid = orphan_make();
-	g_autofree char *path = object_make(&survey, "x");
+	g_autofree G_GNUC_UNUSED char *path = object_make(&survey, "x");
 	g_autoptr(SegfsItem) segment = survey_sysv(&survey, shmid);
 	g_autoptr(SegfsItem) object = survey_object(&survey, "x");
 
