@@ -136,7 +136,7 @@ static void the_age_is_counted_from_the_last_use(void)
 	if (!survey_need_certain(&survey))
 		return;
 	scoped_segment shmid = orphan_make();
-	g_autofree char *path = object_make(&survey, "x");
+	g_autofree G_GNUC_UNUSED char *path = object_make(&survey, "x");
 
 	assert_sysv(&survey, shmid, SEGFS_IDLE, "less than orphan_age (2 s)");
 	assert_object(&survey, "x", SEGFS_IDLE, "less than orphan_age (2 s)");
@@ -253,7 +253,7 @@ static void who_held_one_object_did_not_hold_another(void)
 	g_auto(Hold) hold = {};
 	survey_start(&survey, 0);
 	g_autofree char *path = object_make(&survey, "x");
-	g_autofree char *other = object_make(&survey, "y");
+	g_autofree G_GNUC_UNUSED char *other = object_make(&survey, "y");
 
 	hold_start(&hold, take_file, path);
 	assert_object(&survey, "x", SEGFS_IN_USE, "mapped or open by");
@@ -309,7 +309,7 @@ static void a_lease_is_granted_to_the_only_one(void)
 	g_assert_cmpint(lease_take(first), ==, 0);
 	close(first);
 	first = open(path, O_RDONLY | O_CLOEXEC);
-	autofd second = open(path, O_RDONLY | O_CLOEXEC);
+	autofd G_GNUC_UNUSED second = open(path, O_RDONLY | O_CLOEXEC);
 	g_assert_cmpint(lease_take(first), ==, -EBUSY);
 	g_assert_cmpint(segfs_object_is_free(by_path), ==, -EBUSY);
 	g_assert_cmpint(lease_take(-1), ==, -EBADF);
@@ -355,7 +355,7 @@ static void those_who_look_together_are_no_holders(void)
 	GThread *threads[4];
 	g_auto(Survey) survey = {};
 	survey_start(&survey, 0);
-	g_autofree char *path = object_make(&survey, "x");
+	g_autofree G_GNUC_UNUSED char *path = object_make(&survey, "x");
 	Surveyor surveyors[G_N_ELEMENTS(threads)] = {};
 	guint wrong = 0;
 
