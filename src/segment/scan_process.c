@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "segment/autofd.h"
+#include "segment/errand.h"
 #include "segment/process.h"
 #include "segment/scan.h"
 
@@ -116,6 +117,7 @@ static void take_mapping(Walk *walk, int process_fd, SegfsProcess *process, cons
 	struct statx stat;
 
 	const bool is_segment = id.kind == SEGFS_SYSV;
+	errand_at(process->pid);
 	bool seen = false;
 	if (is_segment || device->kind == DEVICE_SEGFS) {
 		g_snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, mapping->start,
@@ -301,6 +303,7 @@ static void take_fd(Walk *walk, int process_fd, const char *folder, int folder_f
 	struct statx stat;
 	SegfsId id;
 
+	errand_at(process->pid);
 	const ssize_t length = readlinkat(folder_fd, name, link, sizeof(link) - 1);
 	if (length <= 0)
 		return;
