@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define MOST_THREADS 64
-#define OPEN_MS 500
+#define OPEN_MS 2000
 
 struct Errand {
 	gatomicrefcount refs;

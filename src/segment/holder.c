@@ -171,7 +171,7 @@ static void search_release(gpointer data)
 
 int holder_open_memory(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
 {
-	enum { PATIENCE_MS = 500 };
+	enum { PATIENCE_MS = 2000 };
 	int r = -ENOENT;
 
 	if (!ipc->has_map_files || segment->nattch == 0)

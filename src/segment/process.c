@@ -174,7 +174,7 @@ static void asking_release(gpointer data)
 static char *ask(const char *proc_root, const SegfsProcess *process, const char *name,
 		 gsize *ret_size)
 {
-	enum { PATIENCE_MS = 300 };
+	enum { PATIENCE_MS = 1000 };
 	char *text = NULL;
 
 	if (errand_is_stuck(process->pid))
