@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What a user may put on /dev/shm in namespaces of their own is not followed into the host; and a
+# lease on an object is a holder. (-o orphan_age=0)
+. "$(dirname "$0")/lib.sh"
+need setpriv
+
+chmod 755 "$(dirname "$TESTDIR")" "$TESTDIR"
+user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+"${user[@]}" unshare --user --map-root-user true 2>/dev/null || skip_all "users may not make namespaces"
+
+# A process of the user in an IPC and a mount namespace, where COMMAND has been run.
+hostile() {
+	"${user[@]}" unshare --user --map-root-user --ipc --mount sh -c "$1 && exec sleep 1000" &
+	hostile_pid=$!
+	until_true 20 test "$(readlink /proc/self/ns/ipc)" != "$(readlink "/proc/$hostile_pid/ns/ipc")"
+	until_true 20 grep -q sleep "/proc/$hostile_pid/comm"
+	ns=$MNT/ns/$(readlink "/proc/$hostile_pid/ns/ipc" | tr -dc 0-9)
+}
+
+end() {
+	kill "$hostile_pid"
+	wait "$hostile_pid" 2>/dev/null
+}
+
+mkdir "$TESTDIR/victim" "$TESTDIR/run"
+mount -t tmpfs -o mode=755 segfs-test-run "$TESTDIR/run"
+for victim in "$TESTDIR/victim" "$TESTDIR/run"; do
+	echo secret >"$victim/passwd"
+	chmod 600 "$victim/passwd"
+	hostile "mount --bind '$victim' /dev/shm"
+	ok "its namespace is there" test -d "$ns/sysv"
+	fails "a folder of the host is no posix/: ${victim##*/}" test -e "$ns/posix"
+	is "$(ls "$ns/orphans")" "" "nothing of it is an orphan"
+	rm -f "$ns"/orphans/* 2>/dev/null
+	ok "its file is there" test -s "$victim/passwd"
+	end
+done
+
+hostile "mount -t tmpfs none /dev/shm && echo own >/dev/shm/own"
+is "$(cat "$ns/posix/own")" own "a tmpfs of their own is"
+ok "orphaned: $(ls "$ns/orphans")" test -e "$ns/orphans/posix-own"
+end
+
+hostile "mount -t tmpfs none /dev && ln -s '$TESTDIR/victim' /dev/shm"
+fails "nor is what a link leads to" test -e "$ns/posix"
+is "$(cat "$TESTDIR/victim/passwd")" secret "which is untouched"
+mkdir "$TESTDIR/other"
+fails "-o ipcns of it" "$SEGFS" -o "ipcns=$hostile_pid" "$TESTDIR/other"
+end
+
+cat >"$TESTDIR/flying.py" <<'P'
+import array, errno, fcntl, os, socket, sys
+F_SETSIG, SIGURG = 10, 23
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+fd = os.open("/dev/shm/flying", os.O_RDWR | os.O_CREAT, 0o600)
+os.write(fd, b"live")
+fcntl.fcntl(fd, F_SETSIG, SIGURG)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+os.close(fd)
+print(*[name for name in os.listdir(sys.argv[1]) if "flying" in name])
+try:
+    os.unlink(sys.argv[1] + "/posix-flying")
+    print("removed")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+P
+like "$(/usr/bin/python3 "$TESTDIR/flying.py" "$MNT/orphans" | xargs)" "^(EBUSY|ENOENT)$" "an object in flight that is leased is no orphan"
+ok "and stays" test -s /dev/shm/flying
+umount "$TESTDIR/run"
+done_testing
