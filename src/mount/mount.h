@@ -21,7 +21,7 @@
 #define READ_MAX (512 * 1024)
 
 /* Threads that are told ESTALE at one time; where two fall together it is the later one's. */
-#define STALE_SLOTS 1024
+#define STALE_SLOTS 16384
 /* By then the kernel has come again, or the call is over. */
 #define STALE_MS 1000
 
