@@ -281,8 +281,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		if (options->max_threads)
 			fuse_loop_cfg_set_max_threads(config, options->max_threads);
 		const int r = fuse_session_loop_mt(session, config);
-		/* A signal's number, or 0 after an unmount, is a clean end; a lazy one can abort.
-		 */
+		/* A signal's number or 0 is a clean end; a lazy unmount can abort. */
 		done = r >= 0 || r == -ECONNABORTED ||
 		       segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
 		fuse_loop_cfg_destroy(config);

@@ -14,6 +14,7 @@
 
 #include "segment/autofd.h"
 #include "tree/item.h"
+#include "tree/segment.h"
 
 /* What one of the folders in info/ is of. */
 typedef struct {
@@ -57,22 +58,11 @@ static int sysv_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_n
 	return r;
 }
 
-static int sysv_number(const char *name, int *ret_shmid)
-{
-	guint64 shmid;
-
-	if (!g_ascii_string_to_unsigned(name, 10, 0, INT32_MAX, &shmid, NULL) ||
-	    (name[0] == '0' && name[1]))
-		return -ENOENT;
-	*ret_shmid = shmid;
-	return 0;
-}
-
 static int sysv_exists(Space *space, const SegfsCaller *caller, const char *name)
 {
 	SegfsSysv segment;
 	int shmid;
-	int r = sysv_number(name, &shmid);
+	int r = segment_parse_id(name, &shmid);
 
 	if (r == 0)
 		r = segfs_sysv_stat(space->ipc, shmid, &segment);
@@ -83,7 +73,7 @@ static int sysv_find(Space *space, const SegfsCaller *caller, const char *name,
 		     SegfsItem **ret_item)
 {
 	int shmid;
-	int r = sysv_number(name, &shmid);
+	int r = segment_parse_id(name, &shmid);
 
 	return r < 0 ? r : segfs_view_sysv(space->view, shmid, SEGFS_SCAN_NEW, ret_item);
 }
@@ -192,7 +182,7 @@ static NodeKey key_of(Space *space, const InfoKind *kind, const char *name)
 	gsize size = sizeof(u.digest);
 	int shmid;
 
-	if (kind == &sysv_kind && sysv_number(name, &shmid) == 0)
+	if (kind == &sysv_kind && segment_parse_id(name, &shmid) == 0)
 		return (NodeKey){.a = (uint64_t)index << 32 | (uint32_t)shmid, .c = 1};
 	sum = g_checksum_new(G_CHECKSUM_SHA256);
 	g_checksum_update(sum, (const guchar *)&index, sizeof(index));

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tree/segment.h"
+
 #define PREFIX "user.segfs."
 
 void item_stat(const Space *space, const SegfsItem *item, struct stat *ret_stat)
@@ -97,18 +99,6 @@ char *item_decode(const char *flat)
 	return g_string_free(g_steal_pointer(&path), FALSE);
 }
 
-/* A number as we write it: no sign, no leading zeros. */
-static bool parse_shmid(const char *text, int *ret_shmid)
-{
-	guint64 shmid;
-
-	if (!g_ascii_string_to_unsigned(text, 10, 0, INT32_MAX, &shmid, NULL) ||
-	    (text[0] == '0' && text[1]))
-		return false;
-	*ret_shmid = shmid;
-	return true;
-}
-
 /* What follows "posix-", "posix.2-" and so on; NULL: it does not begin so. */
 static const char *parse_folder(const char *name, guint *ret_folder)
 {
@@ -149,7 +139,7 @@ static int find_orphan(Space *space, const char *name, int64_t since, SegfsItem 
 	int shmid;
 
 	if (g_str_has_prefix(name, "sysv-"))
-		return parse_shmid(name + strlen("sysv-"), &shmid)
+		return segment_parse_id(name + strlen("sysv-"), &shmid) == 0
 			       ? segfs_view_sysv(space->view, shmid, since, ret_item)
 			       : -ENOENT;
 	const char *flat = parse_folder(name, &folder);

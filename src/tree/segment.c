@@ -67,6 +67,17 @@ void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory 
 	node_rekey(&node->node, &key);
 }
 
+int segment_parse_id(const char *name, int *ret_shmid)
+{
+	guint64 shmid;
+
+	if (!g_ascii_string_to_unsigned(name, 10, 0, INT32_MAX, &shmid, NULL) ||
+	    (name[0] == '0' && name[1]))
+		return -ENOENT;
+	*ret_shmid = shmid;
+	return 0;
+}
+
 void segment_stat(const Space *space, const SegfsSysv *segment, struct stat *ret_stat)
 {
 	*ret_stat = (struct stat){

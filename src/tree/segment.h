@@ -43,6 +43,9 @@ File *segment_file_new_pending(SegmentNode *node, int flags);
 /* The pending segment of node has been made: shmid, with this memory. Call with the lock held. */
 void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory);
 
+/* A segment's own name only: no sign, no leading zeros; else -ENOENT. */
+int segment_parse_id(const char *name, int *ret_shmid);
+
 /* As struct stat shows a segment (design 1.2). */
 void segment_stat(const Space *space, const SegfsSysv *segment, struct stat *ret_stat);
 

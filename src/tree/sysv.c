@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tree/pending.h"
@@ -87,21 +86,6 @@ static int folder_getattr(Node *folder, bool brief, struct stat *ret_stat)
 	return 0;
 }
 
-/* A segment's own name only: no sign, no leading zeros. */
-static int parse_shmid(const char *name, int *ret_shmid)
-{
-	char canonical[16];
-	const long long shmid = strtoll(name, NULL, 10);
-
-	if (shmid < 0 || shmid > INT32_MAX)
-		return -ENOENT;
-	g_snprintf(canonical, sizeof(canonical), "%lld", shmid);
-	if (strcmp(canonical, name) != 0)
-		return -ENOENT;
-	*ret_shmid = shmid;
-	return 0;
-}
-
 /* 0x1234, 0X1234 and 4660 are one key. */
 static int parse_key(const char *name, key_t *ret_key)
 {
@@ -118,7 +102,7 @@ static int parse_key(const char *name, key_t *ret_key)
 static int find_by_id(Space *space, const char *name, SegfsSysv *ret_segment)
 {
 	int shmid;
-	int r = parse_shmid(name, &shmid);
+	int r = segment_parse_id(name, &shmid);
 
 	if (r == 0)
 		r = segfs_sysv_stat(space->ipc, shmid, ret_segment);
