@@ -254,9 +254,11 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	if (!check_device(error) || !enter_namespace(options, error) ||
 	    !make_tree(options, &tree, error))
 		return FALSE;
+	g_autoptr(Stale) stale = stale_new();
 	Mount mount = {
 		.tree = tree,
 		.proc_root = segfs_ipc_proc_root(tree->space->ipc),
+		.stale = stale,
 		.want_passthrough = !start->why,
 		.started = on_started,
 		.started_data = start,

@@ -4,9 +4,9 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
 
 #include <fuse_lowlevel.h>
-#include <stdatomic.h>
 
 #include "mount/passthrough.h"
+#include "mount/stale.h"
 #include "tree/tree.h"
 
 /* Seconds for which the kernel may keep what a listing told it; all else it asks anew. */
@@ -20,11 +20,6 @@
  */
 #define READ_MAX (512 * 1024)
 
-/* Threads that are told ESTALE at one time; where two fall together it is the later one's. */
-#define STALE_SLOTS 16384
-/* By then the kernel has come again, or the call is over. */
-#define STALE_MS 1000
-
 typedef struct {
 	Tree *tree;
 	const char *proc_root;
@@ -33,7 +28,7 @@ typedef struct {
 	/* Says, once, that the kernel has agreed on how it talks to us. */
 	void (*started)(const char *way, void *data);
 	void *started_data;
-	_Atomic uint64_t stale[STALE_SLOTS]; /* by thread, see node_error() */
+	Stale *stale; /* see node_error() */
 } Mount;
 
 extern const struct fuse_lowlevel_ops mount_ops;

@@ -31,33 +31,19 @@ static bool root_of(fuse_req_t req, SegfsCaller *ret_caller)
 						       ctx->pid, ctx->gid, ctx->umask);
 }
 
-/* Who is told ESTALE, and when: a thread in the upper half, milliseconds in the lower. */
-static _Atomic uint64_t *stale_slot(fuse_req_t req)
-{
-	return &mount_of(req)->stale[(guint)fuse_req_ctx(req)->pid % STALE_SLOTS];
-}
-
 int node_error(fuse_req_t req, int r)
 {
-	const uint32_t tid = fuse_req_ctx(req)->pid;
-	const uint32_t ms = g_get_monotonic_time() / 1000;
+	const pid_t tid = fuse_req_ctx(req)->pid;
 
 	if (r != -ENOENT && r != -ESTALE)
 		return r;
 	/* A thread of another pid namespace has no number here. */
-	if (tid == 0)
-		return -ESTALE;
-	const uint64_t before = atomic_exchange(stale_slot(req), (uint64_t)tid << 32 | ms);
-	if (before >> 32 != tid || ms - (uint32_t)before > STALE_MS)
-		return -ESTALE;
-	*stale_slot(req) = 0;
-	return -ENOENT;
+	return tid > 0 && stale_again(mount_of(req)->stale, tid) ? -ENOENT : -ESTALE;
 }
 
 void node_error_over(fuse_req_t req)
 {
-	if (*stale_slot(req) >> 32 == (uint32_t)fuse_req_ctx(req)->pid)
-		*stale_slot(req) = 0;
+	stale_over(mount_of(req)->stale, fuse_req_ctx(req)->pid);
 }
 
 void reply_name_result(fuse_req_t req, int r)

@@ -13,6 +13,9 @@
 #include "tree/pending.h"
 #include "tree/segment.h"
 
+/* By then whoever removes it and makes it anew has won: it is taken for not there. */
+#define OPENS_BY_KEY 16
+
 typedef struct {
 	Listing listing;
 	GArray *segments; /* SegfsSysv */
@@ -173,10 +176,32 @@ static int key_remove(Node *folder, const SegfsCaller *caller, const char *name,
 	return remove_found(folder, caller, name, is_folder, find_by_key);
 }
 
+/*
+ * Somebody else has made it since the kernel looked. It can go again, and come again,
+ * before it is open; -ENOENT: nothing has the key.
+ */
+static int open_by_key(Node *folder, const SegfsCaller *caller, const char *name, int flags,
+		       Node **ret_node, File **ret_file)
+{
+	int r = -ESTALE;
+
+	for (int i = 0; i < OPENS_BY_KEY && (r == -ENOENT || r == -ESTALE); i++) {
+		g_autoptr(Node) node = NULL;
+		r = key_lookup(folder, caller, name, &node);
+		if (r < 0)
+			return r;
+		if (flags & O_EXCL)
+			return -EEXIST;
+		r = segment_open(node, caller, flags, ret_file);
+		if (r == 0)
+			*ret_node = g_steal_pointer(&node);
+	}
+	return r == -ESTALE ? -ENOENT : r;
+}
+
 static int key_create(Node *folder, const SegfsCaller *caller, const char *name, int flags,
 		      mode_t mode, Node **ret_node, File **ret_file)
 {
-	g_autoptr(Node) node = NULL;
 	Pending *pending;
 	key_t key;
 
@@ -184,16 +209,7 @@ static int key_create(Node *folder, const SegfsCaller *caller, const char *name,
 	if (r == 0 && key == IPC_PRIVATE)
 		return -EINVAL;
 	if (r == 0)
-		r = key_lookup(folder, caller, name, &node);
-	if (r == 0) {
-		/* Somebody else made it since the kernel looked. */
-		if (flags & O_EXCL)
-			return -EEXIST;
-		r = segment_open(node, caller, flags, ret_file);
-		if (r == 0)
-			*ret_node = g_steal_pointer(&node);
-		return r;
-	}
+		r = open_by_key(folder, caller, name, flags, ret_node, ret_file);
 	if (r != -ENOENT)
 		return r;
 	r = pending_new(folder->space, caller, key, mode, &pending);
