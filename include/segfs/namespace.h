@@ -26,6 +26,12 @@ uint64_t segfs_namespace_inum(const SegfsNamespace *ns);
 int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd);
 
 /*
+ * 0, or -ENOENT as above. A third of the cost of opening it: where the same process has
+ * moved on to another namespace that has got the same number, the next open tells.
+ */
+int segfs_namespace_lives(SegfsNamespace *ns);
+
+/*
  * The /dev/shm of its processes, which can be in several mount namespaces; those that show
  * one file system count once. They keep their order, and new ones come behind.
  */

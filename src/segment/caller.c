@@ -17,6 +17,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <segfs/caller.h>
@@ -27,6 +28,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "segment/process.h"
+
 static struct {
 	bool may_change; /* may we become somebody else? */
 	uid_t uid;
@@ -34,7 +37,7 @@ static struct {
 	int n_groups;
 	gid_t *groups;
 	uint64_t effective, permitted;
-	struct stat user_ns;
+	uint64_t user_ns;
 	bool proc_is_ours; /* /proc has our pid namespace's numbers */
 } self;
 
@@ -84,8 +87,7 @@ static void self_read(void)
 	/* The root of a user namespace may have no right to change groups. */
 	self.may_change = self.uid == 0 && (self.effective & needed) == needed &&
 			  syscall(SYS_setgroups, (size_t)self.n_groups, self.groups) == 0;
-	if (stat("/proc/self/ns/user", &self.user_ns) < 0)
-		self.user_ns.st_ino = 0;
+	self.user_ns = process_namespace(AT_FDCWD, "/proc/self/ns/user");
 	char target[16] = "";
 	self.proc_is_ours =
 		readlink("/proc/self", target, sizeof(target) - 1) > 0 && atoi(target) == getpid();
@@ -148,10 +150,8 @@ static void parse_groups(SegfsCaller *caller, const char *field)
 static bool in_our_user_ns(const char *proc_root, pid_t tid)
 {
 	g_autofree char *path = g_strdup_printf("%s/%d/ns/user", proc_root, tid);
-	struct stat st;
 
-	return stat(path, &st) == 0 && st.st_dev == self.user_ns.st_dev &&
-	       st.st_ino == self.user_ns.st_ino;
+	return self.user_ns && process_namespace(AT_FDCWD, path) == self.user_ns;
 }
 
 void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, uid_t uid,

@@ -44,11 +44,15 @@ static uint64_t id_of(int fd)
 	return ioctl(fd, NS_GET_ID, &id) == 0 ? id : 0;
 }
 
+static char *path_of(const SegfsNamespace *ns, pid_t pid)
+{
+	return g_strdup_printf("%s/%d/ns/ipc", scanner_proc_root(ns->scanner), pid);
+}
+
 /* Call with the lock held. */
 static int open_of(const SegfsNamespace *ns, pid_t pid, int *ret_fd)
 {
-	g_autofree char *path =
-		g_strdup_printf("%s/%d/ns/ipc", scanner_proc_root(ns->scanner), pid);
+	g_autofree char *path = path_of(ns, pid);
 	autofd fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
@@ -224,6 +228,17 @@ int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd)
 		r = open_of(ns, ns->pid, ret_fd);
 	g_mutex_unlock(&ns->lock);
 	return r;
+}
+
+int segfs_namespace_lives(SegfsNamespace *ns)
+{
+	autofd fd = -1;
+
+	g_mutex_lock(&ns->lock);
+	g_autofree char *path = path_of(ns, ns->pid);
+	const bool lives = ns->pid && process_namespace(AT_FDCWD, path) == ns->inum;
+	g_mutex_unlock(&ns->lock);
+	return lives ? 0 : segfs_namespace_open(ns, &fd);
 }
 
 int segfs_namespace_shm(SegfsNamespace *ns, int64_t since, GArray **ret_shm)

@@ -38,6 +38,19 @@ int process_read(int folder_fd, const char *name, GString *text)
 	}
 }
 
+/* "ipc:[4026531839]" */
+uint64_t process_namespace(int folder_fd, const char *name)
+{
+	char link[64];
+	const ssize_t n = readlinkat(folder_fd, name, link, sizeof(link) - 1);
+
+	if (n < 0)
+		return 0;
+	link[n] = '\0';
+	const char *number = strchr(link, '[');
+	return number ? g_ascii_strtoull(number + 1, NULL, 10) : 0;
+}
+
 bool process_stat(const char *proc_root, pid_t pid, ProcessStat *ret_stat)
 {
 	g_autofree char *path = g_strdup_printf("%s/%d/stat", proc_root, pid);

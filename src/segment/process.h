@@ -9,6 +9,9 @@
 /* A file of /proc below folder_fd, whole, instead of what text was. Or -errno. */
 int process_read(int folder_fd, const char *name, GString *text);
 
+/* The number that a link of /proc/PID/ns/ bears; 0, and errno, where it is not ours to know. */
+uint64_t process_namespace(int folder_fd, const char *name);
+
 /* What /proc/PID/stat says. */
 typedef struct {
 	char command[16];

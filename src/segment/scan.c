@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "segment/scan.h"
+#include "segment/process.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -122,26 +123,13 @@ bool walk_bears(Walk *walk, int error)
 	return walk->error || error == 0 || error == -ENOENT || error == -ESRCH;
 }
 
-/* "ipc:[4026531839]"; 0 where it is not ours to know. */
-static uint64_t namespace_of(int process_fd, const char *name)
-{
-	char link[64];
-	const ssize_t n = readlinkat(process_fd, name, link, sizeof(link) - 1);
-
-	if (n < 0)
-		return 0;
-	link[n] = '\0';
-	const char *number = strchr(link, '[');
-	return number ? g_ascii_strtoull(number + 1, NULL, 10) : 0;
-}
-
 /* Of a process; where its first thread has ended, of one that lives. */
 static void find_namespaces(int process_fd, SegfsProcess *process)
 {
 	struct dirent *entry;
 
-	process->mnt_ns = namespace_of(process_fd, "ns/mnt");
-	process->ipc_ns = namespace_of(process_fd, "ns/ipc");
+	process->mnt_ns = process_namespace(process_fd, "ns/mnt");
+	process->ipc_ns = process_namespace(process_fd, "ns/ipc");
 	if (process->ipc_ns || errno != ENOENT)
 		return;
 	const int fd = openat(process_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -152,8 +140,8 @@ static void find_namespaces(int process_fd, SegfsProcess *process)
 		char ipc[64], mnt[64];
 		g_snprintf(ipc, sizeof(ipc), "task/%.16s/ns/ipc", entry->d_name);
 		g_snprintf(mnt, sizeof(mnt), "task/%.16s/ns/mnt", entry->d_name);
-		process->ipc_ns = namespace_of(process_fd, ipc);
-		process->mnt_ns = namespace_of(process_fd, mnt);
+		process->ipc_ns = process_namespace(process_fd, ipc);
+		process->mnt_ns = process_namespace(process_fd, mnt);
 	}
 	if (threads)
 		closedir(threads);
@@ -184,7 +172,7 @@ static int find_processes(Walk *walk, bool with_mounts)
 	bool is_first_seen = !strcmp(self, "1");
 	/* Our own we can read in any case. */
 	autofd own = openat(walk->proc_fd, "self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	const uint64_t own_mnt = own < 0 ? 0 : namespace_of(own, "ns/mnt");
+	const uint64_t own_mnt = own < 0 ? 0 : process_namespace(own, "ns/mnt");
 	if (with_mounts && own_mnt && walk_add_mounts(walk, own))
 		g_hash_table_add(seen, g_memdup2(&own_mnt, sizeof(own_mnt)));
 	while (walk->error == 0 && (entry = readdir(proc))) {

@@ -213,12 +213,10 @@ static int find(Tree *tree, uint64_t inum, Node **ret_node)
 	g_autoptr(Node) known = node_find(tree, &namespace_ops, &key);
 	Node *children[G_N_ELEMENTS(entries)];
 	g_autoptr(Space) space = NULL;
-	int fd;
 
 	if (known) {
-		int r = segfs_namespace_open(known->space->ns, &fd);
+		int r = segfs_namespace_lives(known->space->ns);
 		if (r == 0) {
-			close(fd);
 			*ret_node = g_steal_pointer(&known);
 			return 0;
 		}
