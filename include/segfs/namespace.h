@@ -38,7 +38,8 @@ int segfs_namespace_lives(SegfsNamespace *ns);
 typedef struct {
 	dev_t dev;
 	uint64_t mnt_ns; /* of one of the processes that see it */
-	pid_t pid;       /* that process */
+	pid_t pid;       /* that process, */
+	pid_t thread;    /* and a thread of it that lives */
 } SegfsNamespaceShm;
 
 /*

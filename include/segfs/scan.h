@@ -35,6 +35,7 @@ gboolean segfs_id_equal(gconstpointer a, gconstpointer b);
 /* Lives as long as its scan. */
 typedef struct {
 	pid_t pid;
+	pid_t thread;    /* one that lives, through which its namespaces are reached: pid, mostly */
 	uid_t uid;       /* effective, as the owner of /proc/PID */
 	uint64_t start;  /* clock ticks since boot; with pid it names a process for good */
 	uint64_t ipc_ns; /* numbers of its namespaces; 0: not known to us */

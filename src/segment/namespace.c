@@ -32,7 +32,7 @@ struct SegfsNamespace {
 
 	GMutex lock;         /* protects what follows */
 	uint64_t id;         /* 0: not known */
-	pid_t pid;           /* one that lived in it when it was looked at last */
+	pid_t thread;        /* one that lived in it when it was looked at last */
 	GHashTable *members; /* pid, all those; NULL: it has not been looked at */
 	GArray *shm;         /* SegfsNamespaceShm */
 };
@@ -44,15 +44,15 @@ static uint64_t id_of(int fd)
 	return ioctl(fd, NS_GET_ID, &id) == 0 ? id : 0;
 }
 
-static char *path_of(const SegfsNamespace *ns, pid_t pid)
+static char *path_of(const SegfsNamespace *ns, pid_t thread)
 {
-	return g_strdup_printf("%s/%d/ns/ipc", scanner_proc_root(ns->scanner), pid);
+	return g_strdup_printf("%s/%d/ns/ipc", scanner_proc_root(ns->scanner), thread);
 }
 
 /* Call with the lock held. */
-static int open_of(const SegfsNamespace *ns, pid_t pid, int *ret_fd)
+static int open_of(const SegfsNamespace *ns, pid_t thread, int *ret_fd)
 {
-	g_autofree char *path = path_of(ns, pid);
+	g_autofree char *path = path_of(ns, thread);
 	autofd fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
@@ -104,7 +104,7 @@ int segfs_process_open_shm(const char *proc_root, pid_t pid, int *ret_fd)
 /* Call with the lock held. */
 static void saw_shm(SegfsNamespace *ns, const SegfsProcess *process, dev_t dev)
 {
-	const SegfsNamespaceShm seen = {dev, process->mnt_ns, process->pid};
+	const SegfsNamespaceShm seen = {dev, process->mnt_ns, process->pid, process->thread};
 
 	for (guint i = 0; i < ns->shm->len; i++) {
 		SegfsNamespaceShm *shm = &g_array_index(ns->shm, SegfsNamespaceShm, i);
@@ -123,11 +123,11 @@ static bool is_shown(const SegfsNamespaceShm *shm, GHashTable *shown)
 	return g_hash_table_contains(shown, &dev);
 }
 
-/* Does pid live in it? That it may not be asked is no reason to say no. */
-static bool is_member(SegfsNamespace *ns, pid_t pid)
+/* Does thread live in it? That it may not be asked is no reason to say no. */
+static bool is_member(SegfsNamespace *ns, pid_t thread)
 {
 	autofd fd = -1;
-	int r = open_of(ns, pid, &fd);
+	int r = open_of(ns, thread, &fd);
 
 	if (r == 0 && !ns->id)
 		ns->id = id_of(fd);
@@ -147,19 +147,20 @@ static int refresh(SegfsNamespace *ns, int64_t since)
 	if (r < 0)
 		return r;
 	bool same = !ns->members || ns->id;
-	ns->pid = 0;
+	ns->thread = 0;
 	for (guint i = 0; i < scan->processes->len; i++) {
 		const SegfsProcess *process = scan->processes->pdata[i];
 		const gpointer pid = GINT_TO_POINTER(process->pid);
-		if (process->ipc_ns != ns->inum || (ns->pid == 0 && !is_member(ns, process->pid)))
+		if (process->ipc_ns != ns->inum ||
+		    (ns->thread == 0 && !is_member(ns, process->thread)))
 			continue;
-		if (ns->pid == 0)
-			ns->pid = process->pid;
+		if (ns->thread == 0)
+			ns->thread = process->thread;
 		g_hash_table_add(members, pid);
 		same = same || g_hash_table_contains(ns->members, pid);
 	}
-	if (ns->pid == 0 || !same) {
-		ns->pid = 0;
+	if (ns->thread == 0 || !same) {
+		ns->thread = 0;
 		return -ENOENT;
 	}
 	g_clear_pointer(&ns->members, g_hash_table_unref);
@@ -169,7 +170,7 @@ static int refresh(SegfsNamespace *ns, int64_t since)
 		dev_t dev;
 		if (!g_hash_table_contains(ns->members, GINT_TO_POINTER(process->pid)) ||
 		    !g_hash_table_add(seen, (gpointer)&process->mnt_ns) ||
-		    !process_shm(scanner_proc_root(ns->scanner), process->pid, &dev))
+		    !process_shm(scanner_proc_root(ns->scanner), process->thread, &dev))
 			continue;
 		const guint64 key = dev;
 		g_hash_table_add(shown, g_memdup2(&key, sizeof(key)));
@@ -223,9 +224,9 @@ uint64_t segfs_namespace_inum(const SegfsNamespace *ns)
 int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd)
 {
 	g_mutex_lock(&ns->lock);
-	int r = open_of(ns, ns->pid, ret_fd);
+	int r = open_of(ns, ns->thread, ret_fd);
 	if (r == -ENOENT && (r = refresh(ns, SEGFS_SCAN_NEW)) == 0)
-		r = open_of(ns, ns->pid, ret_fd);
+		r = open_of(ns, ns->thread, ret_fd);
 	g_mutex_unlock(&ns->lock);
 	return r;
 }
@@ -235,8 +236,8 @@ int segfs_namespace_lives(SegfsNamespace *ns)
 	autofd fd = -1;
 
 	g_mutex_lock(&ns->lock);
-	g_autofree char *path = path_of(ns, ns->pid);
-	const bool lives = ns->pid && process_namespace(AT_FDCWD, path) == ns->inum;
+	g_autofree char *path = path_of(ns, ns->thread);
+	const bool lives = ns->thread && process_namespace(AT_FDCWD, path) == ns->inum;
 	g_mutex_unlock(&ns->lock);
 	return lives ? 0 : segfs_namespace_open(ns, &fd);
 }
@@ -257,7 +258,8 @@ static int open_shm(const SegfsNamespace *ns, dev_t dev, int *ret_fd)
 	for (guint i = 0; i < ns->shm->len; i++) {
 		const SegfsNamespaceShm *shm = &g_array_index(ns->shm, SegfsNamespaceShm, i);
 		if (shm->dev == dev)
-			return open_shm_of(scanner_proc_root(ns->scanner), shm->pid, dev, ret_fd);
+			return open_shm_of(scanner_proc_root(ns->scanner), shm->thread, dev,
+					   ret_fd);
 	}
 	return -ENOENT;
 }

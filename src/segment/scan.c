@@ -128,6 +128,7 @@ static void find_namespaces(int process_fd, SegfsProcess *process)
 {
 	struct dirent *entry;
 
+	process->thread = process->pid;
 	process->mnt_ns = process_namespace(process_fd, "ns/mnt");
 	process->ipc_ns = process_namespace(process_fd, "ns/ipc");
 	if (process->ipc_ns || errno != ENOENT)
@@ -142,6 +143,8 @@ static void find_namespaces(int process_fd, SegfsProcess *process)
 		g_snprintf(mnt, sizeof(mnt), "task/%.16s/ns/mnt", entry->d_name);
 		process->ipc_ns = process_namespace(process_fd, ipc);
 		process->mnt_ns = process_namespace(process_fd, mnt);
+		if (process->ipc_ns)
+			process->thread = atoi(entry->d_name);
 	}
 	if (threads)
 		closedir(threads);

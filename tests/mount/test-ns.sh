@@ -237,6 +237,16 @@ hold S unshare --ipc "$HOLDERS" wait
 dead=$(ipc_inum "$(held S)")
 ok "a fifth namespace" test -d "$MNT/ns/$dead/sysv"
 drop S
+
+diag "--- a namespace whose only process has lost its first thread"
+hold S unshare --ipc "$HOLDERS" leader make 4096
+for thread in /proc/"$(held S)"/task/*; do number=$(ipc_inum "${thread##*/}") && [ -n "$number" ] && break; done
+is "$(ls "$MNT/ns/$number/sysv")" "$(held S 2)" "is there"
+is "$(head -c 1 "$MNT/ns/$number/sysv/$(held S 2)" | wc -c)" 1 "and can be read"
+like "$(cat "$MNT/ns/$number/info/namespace")" "^Posix:.*seen by process $(held S)" "its /dev/shm is known"
+drop S
+is "$("$SHMTOOL" run "look $MNT/ns/$number")" ENOENT "it ends with the last"
+
 for name in 0 "$own" "$dead" 0123 "0${inum[A]}" "+${inum[A]}" " ${inum[A]}" "${inum[A]} " "0x$(printf %x "${inum[A]}")" x 1 -1 "ipc:[${inum[A]}]" 4294967296 99999999999999999999; do
 	is "$("$SHMTOOL" run "look $MNT/ns/${name// /\\x20}")" ENOENT "ns/$name: there is none"
 done
