@@ -63,6 +63,9 @@ char *segfs_item_path(const SegfsItem *item);
 /* Its name in orphans/: sysv-5, posix-a%2Fb. The caller's to free. */
 char *segfs_item_orphan_name(const SegfsItem *item);
 
+/* "posix", "posix.2" and so on, by index from 0; the caller's to free. */
+char *segfs_posix_folder_name(guint index);
+
 typedef enum {
 	SEGFS_NEVER_OPENED,
 	SEGFS_WAS_OPENED, /* one whom we may not examine may still have it mapped */

@@ -49,16 +49,15 @@ static char *flat_name(const char *kind, const char *name, uint64_t number)
 	return g_string_free(flat, FALSE);
 }
 
-/* "posix", "posix.2" and so on. */
-static char *folder_name(const SegfsItem *item)
+char *segfs_posix_folder_name(guint index)
 {
-	return item->folder ? g_strdup_printf("posix.%u", item->folder + 1) : g_strdup("posix");
+	return index ? g_strdup_printf("posix.%u", index + 1) : g_strdup("posix");
 }
 
 static char *unlinked_name(const SegfsItem *item)
 {
 	g_autofree char *number = g_strdup_printf("-%" PRIu64, item->id.number);
-	g_autofree char *folder = folder_name(item);
+	g_autofree char *folder = segfs_posix_folder_name(item->folder);
 	GString *flat = g_string_new(item->id.kind == SEGFS_POSIX ? folder
 								  : segfs_kind_name(item->id.kind));
 
@@ -74,7 +73,7 @@ char *segfs_item_orphan_name(const SegfsItem *item)
 {
 	if (item->id.kind == SEGFS_SYSV)
 		return g_strdup_printf("sysv-%" PRIu64, item->id.number);
-	g_autofree char *folder = folder_name(item);
+	g_autofree char *folder = segfs_posix_folder_name(item->folder);
 	return flat_name(folder, item->name, item->id.number);
 }
 
@@ -86,7 +85,7 @@ static char *path_in_namespace(const SegfsItem *item)
 	}
 	if (item->id.kind == SEGFS_SYSV)
 		return g_strdup_printf("sysv/%" PRIu64, item->id.number);
-	g_autofree char *folder = folder_name(item);
+	g_autofree char *folder = segfs_posix_folder_name(item->folder);
 	return g_strconcat(folder, "/", item->name, NULL);
 }
 

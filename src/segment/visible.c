@@ -15,45 +15,18 @@
 #include "segment/autofd.h"
 #include "segment/process.h"
 
-typedef enum { SEEN_NO, SEEN_YES, SEEN_NOTHING } Seen;
-
 /* Its namespaces are shown to whom its memory is (ptrace(2), PTRACE_MODE_READ_FSCREDS). */
-static Seen look_as(const SegfsCaller *caller, const char *process)
-{
-	g_autofree char *path = g_strconcat(process, "/ns/ipc", NULL);
-	char link[64];
-	const long r = SEGFS_AS(caller, readlink(path, link, sizeof(link)));
-
-	if (r >= 0)
-		return SEEN_YES;
-	return r == -ESRCH || r == -ENOENT ? SEEN_NOTHING : SEEN_NO;
-}
-
-/* The first thread has ended; one that lives shows what it showed. */
-static bool may_see_threads(const SegfsCaller *caller, const char *process)
-{
-	g_autofree char *folder = g_strconcat(process, "/task", NULL);
-	g_autoptr(GDir) threads = g_dir_open(folder, 0, NULL);
-	Seen seen = SEEN_NOTHING;
-	const char *name;
-
-	while (threads && seen == SEEN_NOTHING && (name = g_dir_read_name(threads))) {
-		g_autofree char *thread = g_strconcat(folder, "/", name, NULL);
-		seen = look_as(caller, thread);
-	}
-	return seen == SEEN_YES;
-}
-
 bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 			     const SegfsProcess *process)
 {
 	ProcessStat stat;
+	char link[64];
 
 	if (!caller)
 		return true;
-	g_autofree char *folder = g_strdup_printf("%s/%d", proc_root, process->pid);
-	const Seen seen = look_as(caller, folder);
-	if (seen == SEEN_NO || (seen == SEEN_NOTHING && !may_see_threads(caller, folder)))
+	g_autofree char *path =
+		g_strdup_printf("%s/%d/task/%d/ns/ipc", proc_root, process->pid, process->thread);
+	if (SEGFS_AS(caller, readlink(path, link, sizeof(link))) < 0)
 		return false;
 	/* Afterwards, so that it was not asked of one that has its number by now. */
 	return process_stat(proc_root, process->pid, &stat) && stat.start == process->start;

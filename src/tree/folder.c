@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Folders whose entries are fixed when the mount is made. */
+/* Folders whose entries are fixed when the mount is made, but for one per folder of POSIX objects.
+ */
 
 #include <errno.h>
 #include <string.h>
@@ -13,6 +14,10 @@ typedef struct {
 	guint n_entries;
 	const FolderEntry *entries;
 	Node **children;
+
+	FolderOfPosix of_posix; /* NULL: has none of those */
+	GMutex lock;            /* protects posix */
+	GPtrArray *posix;       /* Node, by number of its folder; only grows */
 } Folder;
 
 static int folder_getattr(Node *node, bool brief, struct stat *ret_stat)
@@ -26,9 +31,21 @@ static int folder_access(Node *node, const SegfsCaller *caller, int mask)
 	return mask & W_OK ? -EACCES : 0;
 }
 
+static Node *posix_child(Folder *folder, guint index)
+{
+	g_mutex_lock(&folder->lock);
+	while (folder->posix->len <= index)
+		g_ptr_array_add(folder->posix,
+				folder->of_posix(folder->node.space, folder->posix->len));
+	Node *node = node_ref(folder->posix->pdata[index]);
+	g_mutex_unlock(&folder->lock);
+	return node;
+}
+
 static int folder_lookup(Node *node, const SegfsCaller *caller, const char *name, Node **ret_node)
 {
 	Folder *folder = (Folder *)node;
+	guint index;
 
 	for (guint i = 0; i < folder->n_entries; i++) {
 		if (!strcmp(folder->entries[i].name, name)) {
@@ -36,39 +53,93 @@ static int folder_lookup(Node *node, const SegfsCaller *caller, const char *name
 			return 0;
 		}
 	}
-	return -ENOENT;
+	if (!folder->of_posix || space_find_folder(node->space, name, &index) < 0)
+		return -ENOENT;
+	*ret_node = posix_child(folder, index);
+	return 0;
 }
 
-static void listing_entry(Listing *listing, guint index, ListingEntry *ret_entry)
+typedef struct {
+	Listing listing;
+	GPtrArray *names;
+	GPtrArray *nodes; /* Node */
+} NodeListing;
+
+static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
 {
-	Folder *folder = (Folder *)listing->folder;
+	NodeListing *listing = (NodeListing *)base;
+	Node *node = listing->nodes->pdata[index];
 	struct stat st;
 
-	g_strlcpy(ret_entry->name, folder->entries[index].name, sizeof(ret_entry->name));
-	if (folder->children[index]->ops->getattr(folder->children[index], true, &st) == 0) {
+	/* What goes in the meantime is a folder. */
+	*ret_entry = (ListingEntry){.ino = UINT32_MAX, .type = S_IFDIR};
+	g_strlcpy(ret_entry->name, listing->names->pdata[index], sizeof(ret_entry->name));
+	if (node->ops->getattr(node, true, &st) == 0) {
 		ret_entry->ino = st.st_ino;
 		ret_entry->type = st.st_mode & S_IFMT;
 	}
 }
 
-static int listing_look(Listing *listing, guint index, Node **ret_node, struct stat *ret_stat)
+static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
 {
-	Node *child = ((Folder *)listing->folder)->children[index];
-	int r = child->ops->getattr(child, false, ret_stat);
+	Node *node = ((NodeListing *)base)->nodes->pdata[index];
+	int r = node->ops->getattr(node, false, ret_stat);
 
 	if (r == 0)
-		*ret_node = node_ref(child);
+		*ret_node = node_ref(node);
 	return r;
 }
 
-static const ListingOps listing_ops = {.entry = listing_entry, .look = listing_look};
+static void listing_close(Listing *base)
+{
+	g_ptr_array_unref(((NodeListing *)base)->names);
+	g_ptr_array_unref(((NodeListing *)base)->nodes);
+}
+
+static const ListingOps listing_ops = {
+	.entry = listing_entry,
+	.look = listing_look,
+	.free = listing_close,
+};
+
+Listing *node_listing_new(Node *folder)
+{
+	NodeListing *listing = listing_new(folder, &listing_ops, sizeof(NodeListing));
+
+	listing->names = g_ptr_array_new_with_free_func(g_free);
+	listing->nodes = g_ptr_array_new_with_free_func((GDestroyNotify)node_unref);
+	return &listing->listing;
+}
+
+void node_listing_add(Listing *base, const char *name, Node *node)
+{
+	NodeListing *listing = (NodeListing *)base;
+
+	g_ptr_array_add(listing->names, g_strdup(name));
+	g_ptr_array_add(listing->nodes, node);
+	base->n_entries++;
+}
 
 static int folder_list(Node *node, const SegfsCaller *caller, Listing **ret_listing)
 {
-	Listing *listing = listing_new(node, &listing_ops, sizeof(Listing));
+	Folder *folder = (Folder *)node;
+	Space *space = node->space;
+	int r = 0;
 
-	listing->n_entries = ((Folder *)node)->n_entries;
-	*ret_listing = listing;
+	if (folder->of_posix)
+		r = space_refresh_folders(space,
+					  space_list_since(space, caller, LIST_INFO_FOLDERS));
+	if (r < 0)
+		return r;
+	*ret_listing = node_listing_new(node);
+	for (guint i = 0; i < folder->n_entries; i++)
+		node_listing_add(*ret_listing, folder->entries[i].name,
+				 node_ref(folder->children[i]));
+	for (guint i = 0; folder->of_posix && space_folder(space, i); i++) {
+		g_autofree char *name = segfs_posix_folder_name(i);
+		if (space_folder_is_seen(space, i))
+			node_listing_add(*ret_listing, name, posix_child(folder, i));
+	}
 	return 0;
 }
 
@@ -79,6 +150,8 @@ static void folder_free(Node *node)
 	for (guint i = 0; i < folder->n_entries; i++)
 		node_unref(folder->children[i]);
 	g_free(folder->children);
+	g_ptr_array_unref(folder->posix);
+	g_mutex_clear(&folder->lock);
 }
 
 static const NodeOps folder_ops = {
@@ -90,12 +163,15 @@ static const NodeOps folder_ops = {
 	.free = folder_free,
 };
 
-Node *folder_new(Space *space, const FolderEntry *entries, guint n_entries)
+Node *folder_new(Space *space, const FolderEntry *entries, guint n_entries, FolderOfPosix of_posix)
 {
 	Folder *folder = node_new_static(space, &folder_ops, sizeof(Folder));
 
 	folder->entries = entries;
 	folder->n_entries = n_entries;
+	folder->of_posix = of_posix;
+	g_mutex_init(&folder->lock);
+	folder->posix = g_ptr_array_new_with_free_func((GDestroyNotify)node_unref);
 	folder->children = g_new(Node *, n_entries);
 	for (guint i = 0; i < n_entries; i++)
 		folder->children[i] = entries[i].make(space, entries[i].data);

@@ -2,7 +2,8 @@
 
 /*
  * The folder info/: for each file of sysv/, posix/ and unlinked/ one of text. Listing them
- * examines no process; opening one does, and its text is of that moment.
+ * examines no process; opening one does, and its text is of that moment. In a namespace
+ * there is one for each of its folders of POSIX objects.
  */
 
 #include <errno.h>
@@ -16,24 +17,26 @@
 #include "tree/item.h"
 #include "tree/segment.h"
 
-/* What one of the folders in info/ is of. */
+/* What one of the folders in info/ is of; of POSIX objects those of folder index. */
 typedef struct {
 	/* The names of its files, to be freed. */
-	int (*names)(Space *space, const SegfsCaller *caller, GPtrArray **ret_names);
+	int (*names)(Space *space, guint index, const SegfsCaller *caller, GPtrArray **ret_names);
 	/* Is there a file of this name? */
-	int (*exists)(Space *space, const SegfsCaller *caller, const char *name);
-	int (*find)(Space *space, const SegfsCaller *caller, const char *name,
+	int (*exists)(Space *space, guint index, const SegfsCaller *caller, const char *name);
+	int (*find)(Space *space, guint index, const SegfsCaller *caller, const char *name,
 		    SegfsItem **ret_item);
 } InfoKind;
 
 typedef struct {
 	Node node;
 	const InfoKind *kind;
+	guint index;
 } InfoFolder;
 
 typedef struct {
 	Node node;
 	const InfoKind *kind;
+	guint index;
 	char *name;
 } InfoNode;
 
@@ -42,7 +45,7 @@ typedef struct {
 	GPtrArray *names;
 } InfoListing;
 
-static int sysv_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_names)
+static int sysv_names(Space *space, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GArray) segments = NULL;
@@ -58,7 +61,7 @@ static int sysv_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_n
 	return r;
 }
 
-static int sysv_exists(Space *space, const SegfsCaller *caller, const char *name)
+static int sysv_exists(Space *space, guint index, const SegfsCaller *caller, const char *name)
 {
 	SegfsSysv segment;
 	int shmid;
@@ -69,7 +72,7 @@ static int sysv_exists(Space *space, const SegfsCaller *caller, const char *name
 	return r == 0 && segment.dest ? -ENOENT : r;
 }
 
-static int sysv_find(Space *space, const SegfsCaller *caller, const char *name,
+static int sysv_find(Space *space, guint index, const SegfsCaller *caller, const char *name,
 		     SegfsItem **ret_item)
 {
 	int shmid;
@@ -87,25 +90,25 @@ static char *flat(const char *path)
 	return g_strdup(name + strlen("posix-"));
 }
 
-static bool is_visible(Space *space, const SegfsCaller *caller, const char *path)
+static bool is_visible(Space *space, guint index, const SegfsCaller *caller, const char *path)
 {
 	const SegfsItem item = {
-		.id.kind = SEGFS_POSIX, .posix = space_folder(space, 0), .name = (char *)path};
+		.id.kind = SEGFS_POSIX, .posix = space_folder(space, index), .name = (char *)path};
 
 	return segfs_item_is_visible(caller, &item);
 }
 
-static int posix_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_names)
+static int posix_names(Space *space, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GArray) files = NULL;
 	guint unread;
 
-	const SegfsPosix *posix = space_folder(space, 0);
+	const SegfsPosix *posix = space_folder(space, index);
 	int r = posix ? segfs_posix_list(posix, &files, &unread) : 0;
 	for (guint i = 0; r == 0 && files && i < files->len; i++) {
 		const char *path = g_array_index(files, SegfsPosixFile, i).path;
-		if (is_visible(space, caller, path))
+		if (is_visible(space, index, caller, path))
 			g_ptr_array_add(names, flat(path));
 	}
 	if (r == 0)
@@ -113,16 +116,16 @@ static int posix_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_
 	return r;
 }
 
-static int posix_exists(Space *space, const SegfsCaller *caller, const char *name)
+static int posix_exists(Space *space, guint index, const SegfsCaller *caller, const char *name)
 {
 	g_autofree char *path = item_decode(name);
 	g_autofree char *again = path ? flat(path) : NULL;
 	autofd fd = -1;
 	struct stat st;
 
-	const SegfsPosix *posix = space_folder(space, 0);
+	const SegfsPosix *posix = space_folder(space, index);
 	if (!posix || !path || !*path || strcmp(again, name) != 0 ||
-	    !is_visible(space, caller, path))
+	    !is_visible(space, index, caller, path))
 		return -ENOENT;
 	return segfs_posix_open_path(posix, NULL, path, &fd) < 0 || fstat(fd, &st) < 0 ||
 			       !S_ISREG(st.st_mode)
@@ -130,16 +133,17 @@ static int posix_exists(Space *space, const SegfsCaller *caller, const char *nam
 		       : 0;
 }
 
-static int posix_find_item(Space *space, const SegfsCaller *caller, const char *name,
+static int posix_find_item(Space *space, guint index, const SegfsCaller *caller, const char *name,
 			   SegfsItem **ret_item)
 {
 	g_autofree char *path = item_decode(name);
-	int r = posix_exists(space, caller, name);
+	int r = posix_exists(space, index, caller, name);
 
-	return r < 0 ? r : segfs_view_object(space->view, 0, path, SEGFS_SCAN_NEW, ret_item);
+	return r < 0 ? r : segfs_view_object(space->view, index, path, SEGFS_SCAN_NEW, ret_item);
 }
 
-static int unlinked_names(Space *space, const SegfsCaller *caller, GPtrArray **ret_names)
+static int unlinked_names(Space *space, guint index, const SegfsCaller *caller,
+			  GPtrArray **ret_names)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
@@ -153,14 +157,14 @@ static int unlinked_names(Space *space, const SegfsCaller *caller, GPtrArray **r
 	return 0;
 }
 
-static int unlinked_exists(Space *space, const SegfsCaller *caller, const char *name)
+static int unlinked_exists(Space *space, guint index, const SegfsCaller *caller, const char *name)
 {
 	g_autoptr(SegfsItem) item = NULL;
 
 	return item_find_unlinked(space, name, SEGFS_SCAN_RECENT, &item);
 }
 
-static int unlinked_find(Space *space, const SegfsCaller *caller, const char *name,
+static int unlinked_find(Space *space, guint index, const SegfsCaller *caller, const char *name,
 			 SegfsItem **ret_item)
 {
 	return item_find_unlinked(space, name, SEGFS_SCAN_NEW, ret_item);
@@ -171,9 +175,11 @@ static const InfoKind posix_kind = {posix_names, posix_exists, posix_find_item};
 static const InfoKind unlinked_kind = {unlinked_names, unlinked_exists, unlinked_find};
 
 /* A file has no number of its own: but for segments' it is known by its folder and name. */
-static NodeKey key_of(Space *space, const InfoKind *kind, const char *name)
+static NodeKey key_of(const InfoFolder *folder, const char *name)
 {
-	const guint index = space->index; /* a namespace's number can be another's by now */
+	const InfoKind *kind = folder->kind;
+	/* Not its number, which can be another's by now. */
+	const guint space = folder->node.space->index;
 	g_autoptr(GChecksum) sum = NULL;
 	union {
 		guint8 digest[32];
@@ -183,10 +189,11 @@ static NodeKey key_of(Space *space, const InfoKind *kind, const char *name)
 	int shmid;
 
 	if (kind == &sysv_kind && segment_parse_id(name, &shmid) == 0)
-		return (NodeKey){.a = (uint64_t)index << 32 | (uint32_t)shmid, .c = 1};
+		return (NodeKey){.a = (uint64_t)space << 32 | (uint32_t)shmid, .c = 1};
 	sum = g_checksum_new(G_CHECKSUM_SHA256);
-	g_checksum_update(sum, (const guchar *)&index, sizeof(index));
+	g_checksum_update(sum, (const guchar *)&space, sizeof(space));
 	g_checksum_update(sum, (const guchar *)&kind, sizeof(kind));
+	g_checksum_update(sum, (const guchar *)&folder->index, sizeof(folder->index));
 	g_checksum_update(sum, (const guchar *)name, -1);
 	g_checksum_get_digest(sum, u.digest, &size);
 	return u.key;
@@ -226,7 +233,7 @@ static int info_open(Node *base, const SegfsCaller *caller, int flags, File **re
 
 	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
 		return -EACCES;
-	int r = node->kind->find(base->space, caller, node->name, &item);
+	int r = node->kind->find(base->space, node->index, caller, node->name, &item);
 	if (r < 0)
 		return r;
 	GString *text = g_string_new(NULL);
@@ -247,7 +254,7 @@ static const NodeOps info_ops = {
 };
 
 typedef struct {
-	const InfoKind *kind;
+	const InfoFolder *folder;
 	const char *name;
 } Made;
 
@@ -256,7 +263,8 @@ static Node *make(Space *space, const void *data)
 	InfoNode *node = node_new(space, &info_ops, sizeof(InfoNode));
 	const Made *made = data;
 
-	node->kind = made->kind;
+	node->kind = made->folder->kind;
+	node->index = made->folder->index;
 	node->name = g_strdup(made->name);
 	return &node->node;
 }
@@ -270,10 +278,10 @@ static int folder_getattr(Node *folder, bool brief, struct stat *ret_stat)
 static int folder_lookup(Node *base, const SegfsCaller *caller, const char *name, Node **ret_node)
 {
 	const InfoFolder *folder = (InfoFolder *)base;
-	const Made made = {folder->kind, name};
-	const NodeKey key = key_of(base->space, folder->kind, name);
+	const Made made = {folder, name};
+	const NodeKey key = key_of(folder, name);
 
-	int r = folder->kind->exists(base->space, caller, name);
+	int r = folder->kind->exists(base->space, folder->index, caller, name);
 	if (r == 0)
 		*ret_node = node_intern(base->space, &info_ops, &key, make, &made);
 	return r;
@@ -283,7 +291,7 @@ static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
 {
 	const char *name = ((InfoListing *)base)->names->pdata[index];
 	const InfoFolder *folder = (InfoFolder *)base->folder;
-	const NodeKey key = key_of(base->folder->space, folder->kind, name);
+	const NodeKey key = key_of(folder, name);
 
 	g_strlcpy(ret_entry->name, name, sizeof(ret_entry->name));
 	ret_entry->ino = ino_of(&key);
@@ -293,8 +301,8 @@ static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
 static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
 {
 	const InfoFolder *folder = (InfoFolder *)base->folder;
-	const Made made = {folder->kind, ((InfoListing *)base)->names->pdata[index]};
-	const NodeKey key = key_of(base->folder->space, folder->kind, made.name);
+	const Made made = {folder, ((InfoListing *)base)->names->pdata[index]};
+	const NodeKey key = key_of(folder, made.name);
 
 	*ret_node = node_intern(base->folder->space, &info_ops, &key, make, &made);
 	return info_getattr(*ret_node, true, ret_stat);
@@ -314,7 +322,8 @@ static const ListingOps listing_ops = {
 static int folder_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 {
 	GPtrArray *names;
-	int r = ((InfoFolder *)base)->kind->names(base->space, caller, &names);
+	const InfoFolder *folder = (InfoFolder *)base;
+	int r = folder->kind->names(base->space, folder->index, caller, &names);
 
 	if (r < 0)
 		return r;
@@ -351,12 +360,21 @@ static Node *kind_folder_new(Space *space, const void *data)
 
 static const FolderEntry entries[] = {
 	{"sysv", kind_folder_new, &sysv_kind},
-	{"posix", kind_folder_new, &posix_kind},
 	{"unlinked", kind_folder_new, &unlinked_kind},
 	{"namespace", namespace_info_new, NULL}, /* the last: of our own there is none */
 };
 
+static Node *posix_info_new(Space *space, guint index)
+{
+	Node *node = kind_folder_new(space, &posix_kind);
+
+	((InfoFolder *)node)->index = index;
+	return node;
+}
+
 Node *info_folder_new(Space *space, const void *data)
 {
-	return folder_new(space, entries, G_N_ELEMENTS(entries) - (space->ns ? 0 : 1));
+	const bool own = !space->ns;
+
+	return folder_new(space, entries, G_N_ELEMENTS(entries) - (own ? 1 : 0), posix_info_new);
 }

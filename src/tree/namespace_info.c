@@ -66,13 +66,11 @@ static int namespace_answer(Space *space, const SegfsCaller *caller, GString *te
 			const SegfsNamespaceShm *seen = &g_array_index(shm, SegfsNamespaceShm, j);
 			if (seen->dev != segfs_posix_dev(posix))
 				continue;
-			g_string_append_printf(text, "Posix:\tposix%s", i ? "." : "");
-			if (i)
-				g_string_append_printf(text, "%u", i + 1);
+			g_autofree char *name = segfs_posix_folder_name(i);
 			g_string_append_printf(text,
-					       " is /dev/shm of mount namespace %" PRIu64
+					       "Posix:\t%s is /dev/shm of mount namespace %" PRIu64
 					       ", seen by process %d\n",
-					       seen->mnt_ns, seen->pid);
+					       name, seen->mnt_ns, seen->pid);
 		}
 	}
 	return 0;

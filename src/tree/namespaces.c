@@ -18,8 +18,6 @@
 #include "tree/item.h"
 #include "tree/object.h"
 
-#define POSIX "posix"
-
 static const FolderEntry entries[] = {
 	{"sysv", sysv_folder_new, NULL},         {"key", key_folder_new, NULL},
 	{"orphans", orphans_folder_new, NULL},   {"info", info_folder_new, NULL},
@@ -30,12 +28,6 @@ typedef struct {
 	Node node; /* its space is the namespace's */
 	Node *children[G_N_ELEMENTS(entries)];
 } NamespaceNode;
-
-typedef struct {
-	Listing listing;
-	GPtrArray *names;
-	GPtrArray *nodes; /* Node */
-} NamespaceListing;
 
 static int folder_getattr(Node *node, bool brief, struct stat *ret_stat)
 {
@@ -57,19 +49,11 @@ static int folder_access(Node *node, const SegfsCaller *caller, int mask)
 	return mask & W_OK ? -EACCES : may_enter(caller);
 }
 
-static void posix_name(guint index, char ret_name[32])
-{
-	if (index == 0)
-		g_strlcpy(ret_name, POSIX, 32);
-	else
-		g_snprintf(ret_name, 32, POSIX ".%u", index + 1);
-}
-
 static int namespace_lookup(Node *base, const SegfsCaller *caller, const char *name,
 			    Node **ret_node)
 {
 	NamespaceNode *node = (NamespaceNode *)base;
-	char canonical[32];
+	guint index;
 
 	for (guint i = 0; i < G_N_ELEMENTS(entries); i++) {
 		if (!strcmp(entries[i].name, name)) {
@@ -77,73 +61,8 @@ static int namespace_lookup(Node *base, const SegfsCaller *caller, const char *n
 			return 0;
 		}
 	}
-	if (!g_str_has_prefix(name, POSIX))
-		return -ENOENT;
-	const char *number = strchr(name, '.');
-	const guint index = number ? strtoul(number + 1, NULL, 10) - 1 : 0;
-	posix_name(index, canonical);
-	if (strcmp(canonical, name) != 0)
-		return -ENOENT;
-	if (!space_folder(base->space, index)) {
-		int r = space_refresh_folders(base->space, SEGFS_SCAN_RECENT);
-		if (r < 0)
-			return r;
-	}
-	return posix_node(base->space, index, ret_node);
-}
-
-static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
-{
-	NamespaceListing *listing = (NamespaceListing *)base;
-	Node *node = listing->nodes->pdata[index];
-	struct stat st;
-
-	/* What goes in the meantime is a folder. */
-	*ret_entry = (ListingEntry){.ino = UINT32_MAX, .type = S_IFDIR};
-	g_strlcpy(ret_entry->name, listing->names->pdata[index], sizeof(ret_entry->name));
-	if (node->ops->getattr(node, true, &st) == 0) {
-		ret_entry->ino = st.st_ino;
-		ret_entry->type = st.st_mode & S_IFMT;
-	}
-}
-
-static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
-{
-	Node *node = ((NamespaceListing *)base)->nodes->pdata[index];
-	int r = node->ops->getattr(node, false, ret_stat);
-
-	if (r == 0)
-		*ret_node = node_ref(node);
-	return r;
-}
-
-static void listing_close(Listing *base)
-{
-	g_ptr_array_unref(((NamespaceListing *)base)->names);
-	g_ptr_array_unref(((NamespaceListing *)base)->nodes);
-}
-
-static const ListingOps listing_ops = {
-	.entry = listing_entry,
-	.look = listing_look,
-	.free = listing_close,
-};
-
-static NamespaceListing *listing_make(Node *folder)
-{
-	NamespaceListing *listing = listing_new(folder, &listing_ops, sizeof(NamespaceListing));
-
-	listing->names = g_ptr_array_new_with_free_func(g_free);
-	listing->nodes = g_ptr_array_new_with_free_func((GDestroyNotify)node_unref);
-	return listing;
-}
-
-/* Takes node. */
-static void listing_add(NamespaceListing *listing, const char *name, Node *node)
-{
-	g_ptr_array_add(listing->names, g_strdup(name));
-	g_ptr_array_add(listing->nodes, node);
-	listing->listing.n_entries++;
+	int r = space_find_folder(base->space, name, &index);
+	return r < 0 ? r : posix_node(base->space, index, ret_node);
 }
 
 static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
@@ -155,17 +74,16 @@ static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_l
 				      space_list_since(base->space, caller, LIST_FOLDERS));
 	if (r < 0)
 		return r;
-	NamespaceListing *listing = listing_make(base);
+	Listing *listing = node_listing_new(base);
 	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
-		listing_add(listing, entries[i].name, node_ref(node->children[i]));
+		node_listing_add(listing, entries[i].name, node_ref(node->children[i]));
 	for (guint i = 0; space_folder(base->space, i); i++) {
-		char name[32];
-		posix_name(i, name);
+		g_autofree char *name = segfs_posix_folder_name(i);
 		/* One that no process of the namespace sees any more is left out. */
 		if (posix_node(base->space, i, &posix) == 0)
-			listing_add(listing, name, posix);
+			node_listing_add(listing, name, posix);
 	}
-	*ret_listing = &listing->listing;
+	*ret_listing = listing;
 	return 0;
 }
 
@@ -262,16 +180,16 @@ static int ns_list(Node *folder, const SegfsCaller *caller, Listing **ret_listin
 		r = segfs_namespaces_list(folder->space->tree->scanner, &inums);
 	if (r < 0)
 		return r;
-	NamespaceListing *listing = listing_make(folder);
+	Listing *listing = node_listing_new(folder);
 	for (guint i = 0; i < inums->len; i++) {
 		const uint64_t inum = g_array_index(inums, uint64_t, i);
 		g_autofree char *name = g_strdup_printf("%" PRIu64, inum);
 		Node *node;
 		/* One that has gone meanwhile, or that we may not enter. */
 		if (find(folder->space->tree, inum, &node) == 0)
-			listing_add(listing, name, node);
+			node_listing_add(listing, name, node);
 	}
-	*ret_listing = &listing->listing;
+	*ret_listing = listing;
 	return 0;
 }
 

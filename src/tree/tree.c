@@ -3,8 +3,11 @@
 #include "tree/tree.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "segment/autofd.h"
 #include "tree/segment.h"
 
 static const FolderEntry root_entries[] = {
@@ -137,6 +140,8 @@ int space_refresh_folders(Space *space, int64_t since)
 {
 	g_autoptr(GArray) all = NULL;
 
+	if (!space->ns)
+		return 0;
 	int r = segfs_namespace_shm(space->ns, since, &all);
 	if (r < 0)
 		return r;
@@ -148,6 +153,32 @@ int space_refresh_folders(Space *space, int64_t since)
 			space_add_folder(space, posix);
 	}
 	g_mutex_unlock(&space->refreshing);
+	return 0;
+}
+
+bool space_folder_is_seen(Space *space, guint index)
+{
+	autofd fd = -1;
+
+	return segfs_posix_open(space_folder(space, index), &fd) == 0;
+}
+
+int space_find_folder(Space *space, const char *name, guint *ret_index)
+{
+	const char *number = strchr(name, '.');
+	const guint index = number ? strtoul(number + 1, NULL, 10) - 1 : 0;
+	g_autofree char *canonical = segfs_posix_folder_name(index);
+	int r = 0;
+
+	if (strcmp(canonical, name) != 0)
+		return -ENOENT;
+	if (!space_folder(space, index))
+		r = space_refresh_folders(space, SEGFS_SCAN_RECENT);
+	if (r < 0)
+		return r;
+	if (!space_folder(space, index))
+		return -ENOENT;
+	*ret_index = index;
 	return 0;
 }
 
@@ -182,8 +213,9 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	r = segfs_posix_new_nameless(&tree->nameless);
 	if (r < 0)
 		return r;
-	tree->root = folder_new(tree->space, root_entries,
-				G_N_ELEMENTS(root_entries) - (options->no_namespaces ? 1 : 0));
+	tree->root =
+		folder_new(tree->space, root_entries,
+			   G_N_ELEMENTS(root_entries) - (options->no_namespaces ? 1 : 0), NULL);
 	*ret_tree = g_steal_pointer(&tree);
 	return 0;
 }

@@ -34,7 +34,14 @@ struct Tree {
 };
 
 /* What can be listed of a space that takes a look at processes. */
-typedef enum { LIST_ORPHANS, LIST_UNLINKED, LIST_INFO, LIST_FOLDERS, N_LISTS } SpaceList;
+typedef enum {
+	LIST_ORPHANS,
+	LIST_UNLINKED,
+	LIST_INFO,
+	LIST_FOLDERS,
+	LIST_INFO_FOLDERS,
+	N_LISTS
+} SpaceList;
 
 /* What a node is of: an IPC namespace and its folders of POSIX objects. Counted references. */
 struct Space {
@@ -63,7 +70,8 @@ void space_unref(Space *space);
 int space_new_of(Tree *tree, uint64_t inum, Space **ret_space);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Space, space_unref)
 
-/* Has its namespace got folders of POSIX objects that the space does not know? Adds them. */
+/* Has its namespace got folders of POSIX objects that the space does not know? Adds them; our
+ * own has the one. */
 int space_refresh_folders(Space *space, int64_t since);
 
 /*
@@ -74,8 +82,12 @@ int space_refresh_folders(Space *space, int64_t since);
 int64_t space_list_since(Space *space, const SegfsCaller *caller, SpaceList list);
 void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 
+/* The number of the one that is called posix, posix.2, …; looks for it where it is not known. */
+int space_find_folder(Space *space, const char *name, guint *ret_index);
 /* The folder of that number from 0, still the space's, or NULL. */
 const SegfsPosix *space_folder(Space *space, guint index);
+/* Does a process of its namespace still see that folder? */
+bool space_folder_is_seen(Space *space, guint index);
 /* One more, which it takes. */
 void space_add_folder(Space *space, SegfsPosix *posix);
 
@@ -92,7 +104,13 @@ typedef struct {
 	const void *data;
 } FolderEntry;
 
-Node *folder_new(Space *space, const FolderEntry *entries, guint n_entries);
+/* of_posix: makes what the folder has for each of the space's of POSIX objects; NULL: nothing. */
+typedef Node *(*FolderOfPosix)(Space *space, guint index);
+Node *folder_new(Space *space, const FolderEntry *entries, guint n_entries, FolderOfPosix of_posix);
+
+/* A listing of nodes, each of which it takes. */
+Listing *node_listing_new(Node *folder);
+void node_listing_add(Listing *listing, const char *name, Node *node);
 
 /* A file of text, made anew at each open; what stat shows as size is its length now. */
 typedef void (*TextWrite)(Space *space, GString *text);

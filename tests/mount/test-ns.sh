@@ -199,12 +199,24 @@ is "$(cat "${ns[A]}/posix/name" "${ns[A]}/posix.2/name" | xargs)" "first second"
 is "$(sed -n 's/^Posix:[[:blank:]]*\(posix[.2]*\) is.*namespace \([0-9]*\),.*/\1 \2/p' "${ns[A]}/info/namespace" | xargs)" \
 	"posix $(readlink "/proc/${pid[A]}/ns/mnt" | tr -dc 0-9) posix.2 $(readlink "/proc/$(held S)/ns/mnt" | tr -dc 0-9)" "info/namespace names their mount namespaces"
 is "$(ls "${ns[A]}/orphans" | grep posix | wc -l)" 2 "orphans/ has those of both"
+is "$(ls "${ns[A]}/info" | xargs)" "namespace posix posix.2 sysv unlinked" "info/ has a folder for each"
+in_shm A sh -c 'echo other >only' && nsenter -t "$(held S)" --mount sh -c 'mkdir /dev/shm/sub && echo x >/dev/shm/sub/deep'
+is "$(ls "${ns[A]}/info/posix" | xargs), $(ls "${ns[A]}/info/posix.2" | xargs)" "name only, name sub%2Fdeep" "with the names of that one"
+is "$(sed -n 's/^File:[[:blank:]]*//p' "${ns[A]}/info/posix.2/name" "${ns[A]}/info/posix.2/sub%2Fdeep" "${ns[A]}/info/posix/name" | sed 's|.*/posix|posix|' | xargs)" "posix.2/name posix.2/sub/deep posix/name" "what is told is of the file there"
+is "$(do_ops "look ${ns[A]}/info/posix.2/only" "look ${ns[A]}/info/posix/sub%2Fdeep" "look ${ns[A]}/info/posix.3" "look ${ns[A]}/info/posix.1" "look ${ns[A]}/info/posix.0" "look ${ns[A]}/info/posix.4294967296" | sort -u)" ENOENT "and of none other"
+ok "they are other files" test "$(stat -c %i "${ns[A]}/info/posix/name")" != "$(stat -c %i "${ns[A]}/info/posix.2/name")"
+hold H3 nsenter -t "$(held S)" --ipc --mount "$HOLDERS" open /dev/shm/name
+like "$(cat "${ns[A]}/info/posix.2/name")" "^Holder:.*$(held H3) " "its holders are"
+unlike "$(cat "${ns[A]}/info/posix/name")" "^Holder:" "that of the same name has none"
+drop H3
+rm "${ns[A]}/posix/only" "${ns[A]}/posix.2/sub/deep" && rmdir "${ns[A]}/posix.2/sub"
 ok "rm in posix.2/" rm "${ns[A]}/posix.2/name"
 is "$(in_shm A cat name)$(nsenter -t "$(held S)" --mount ls -A /dev/shm)" first "is done in that one"
 is "$(do_ops "look ${ns[A]}/posix.1" "look ${ns[A]}/posix.02" "look ${ns[A]}/posix.3" "look ${ns[A]}/posix." "look ${ns[A]}/posix2" "look ${ns[A]}/posix.2x" | sort -u)" ENOENT "no other name like it"
 drop S
 is "$(names "${ns[A]}")" "info key limits orphans posix sysv unlinked" "its last process gone, posix.2/ is"
 fails_with ENOENT "and not to be found" ls "${ns[A]}/posix.2/"
+is "$(ls "${ns[A]}/info" | xargs)" "namespace posix sysv unlinked" "nor in info/"
 is "$(grep -c '^Posix:' "${ns[A]}/info/namespace")" 1 "nor in info/namespace"
 in_shm A rm name
 

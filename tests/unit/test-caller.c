@@ -27,12 +27,21 @@
 #define USER_1000 "1000\t1000\t1000\t1000"
 #define CAPS_NONE "0000000000000000"
 
+/* As /proc/PID/ns has it. */
+static void link_user_ns(const char *tree, const char *path)
+{
+	g_autofree char *own = g_file_read_link("/proc/self/ns/user", NULL);
+
+	g_assert_nonnull(own);
+	tree_link(tree, path, own);
+}
+
 static char *status_tree(const char *status)
 {
 	char *tree = tree_make(NULL);
 
 	tree_write(tree, "4712/status", status);
-	tree_link(tree, "4712/ns/user", "/proc/self/ns/user");
+	link_user_ns(tree, "4712/ns/user");
 	return tree;
 }
 
@@ -159,7 +168,7 @@ static void read_without_a_thread_gives_the_request_alone(void)
 	/* FUSE says 0 of a caller in a pid namespace that we do not see. */
 	tree_write(tree, "0/status",
 		   STATUS("0\t0\t0\t0", "0 ", "000001ffffffffff", "000001ffffffffff"));
-	tree_link(tree, "0/ns/user", "/proc/self/ns/user");
+	link_user_ns(tree, "0/ns/user");
 	assert_nothing_but_the_request(tree, 0);
 	assert_nothing_but_the_request(tree, -1);
 }
@@ -189,7 +198,7 @@ static void caps_of_another_user_namespace_do_not_count(void)
 	scoped_tree unknown = tree_make(NULL);
 
 	tree_write(foreign, "4712/status", status);
-	tree_write(foreign, "4712/ns/user", "");
+	tree_link(foreign, "4712/ns/user", "user:[1]");
 	tree_write(unknown, "4712/status", status);
 	for (int i = 0; i < 2; i++) {
 		g_auto(SegfsCaller) caller = {};
