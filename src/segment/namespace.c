@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "segment/autofd.h"
+#include "segment/errand.h"
 #include "segment/process.h"
 #include "segment/scan.h"
 
@@ -57,26 +58,43 @@ static int open_of(const SegfsNamespace *ns, pid_t thread, int *ret_fd)
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return errno == EACCES || errno == EPERM ? -EACCES : -ENOENT;
+		return errno == ENOENT || errno == ESRCH ? -ENOENT
+		       : errno == EPERM                  ? -EACCES
+							 : -errno;
 	if (st.st_ino != ns->inum || (ns->id && id_of(fd) != ns->id))
 		return -ENOENT;
 	*ret_fd = steal_fd(&fd);
 	return 0;
 }
 
+/* What the kernel's own says of a folder without asking its file system: tmpfs, and no other. */
+static bool is_tmpfs(int folder_fd)
+{
+	enum { TYPE = 1, SIZE = 12 }; /* shmem_encode_fh(), mm/shmem.c */
+	union {
+		struct file_handle handle;
+		char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} u = {.handle.handle_bytes = MAX_HANDLE_SZ};
+	int mount_id;
+
+	return name_to_handle_at(folder_fd, "", &u.handle, &mount_id, AT_EMPTY_PATH) == 0 &&
+	       u.handle.handle_type == TYPE && u.handle.handle_bytes == SIZE;
+}
+
 /*
- * The /dev/shm of a process: only what is mounted there, not what a link leads to. It is
- * told apart by what the kernel remembers of it before it is opened: a file system that
- * hangs is asked nothing.
+ * The /dev/shm of a process: only what is mounted there, not what a link leads to. How its
+ * root is built is up to its user, who can put a file system in the way that never answers,
+ * and an overlay over that, which root may ask: so nothing is asked. What another thing is
+ * mounted on the kernel has in its cache, where resolve says RESOLVE_CACHED; and what is
+ * there is told apart by what the kernel knows of it before it is opened.
  */
-static int open_shm_of(const char *proc_root, pid_t pid, dev_t dev, int *ret_fd)
+static int look_for_shm(const char *root_path, dev_t dev, uint64_t resolve)
 {
 	const struct open_how how = {
 		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
+		.resolve = resolve | RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
 	};
-	g_autofree char *path = g_strdup_printf("%s/%d/root", proc_root, pid);
-	autofd root = open(path, O_PATH | O_CLOEXEC);
+	autofd root = open(root_path, O_PATH | O_CLOEXEC);
 	struct statx stat;
 
 	if (root < 0)
@@ -84,11 +102,66 @@ static int open_shm_of(const char *proc_root, pid_t pid, dev_t dev, int *ret_fd)
 	autofd at = syscall(SYS_openat2, root, "dev/shm", &how, sizeof(how));
 	if (at < 0 || statx(at, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0)
 		return -errno;
-	if (makedev(stat.stx_dev_major, stat.stx_dev_minor) != dev)
+	if (makedev(stat.stx_dev_major, stat.stx_dev_minor) != dev || !is_tmpfs(at))
 		return -ENOENT;
 	const int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+typedef struct {
+	char *root_path;
+	pid_t pid;
+	dev_t dev;
+	int fd; /* or -errno */
+} Looking;
+
+static void looking_run(gpointer data)
+{
+	Looking *looking = data;
+
+	errand_at(looking->pid);
+	looking->fd = look_for_shm(looking->root_path, looking->dev, 0);
+}
+
+static void looking_release(gpointer data)
+{
+	Looking *looking = data;
+
+	if (looking->fd >= 0)
+		close(looking->fd);
+	g_free(looking->root_path);
+	g_free(looking);
+}
+
+/* Where the way is not in the cache, somebody else goes it. */
+static int send_for_shm(const char *root_path, pid_t pid, dev_t dev)
+{
+	enum { PATIENCE_MS = 1000 };
+	int fd = -ETIMEDOUT;
+
+	if (errand_is_stuck(pid))
+		return fd;
+	Looking *looking = g_new0(Looking, 1);
+	*looking = (Looking){g_strdup(root_path), pid, dev, -ETIMEDOUT};
+	Errand *errand = errand_send(looking_run, looking, looking_release);
+	if (errand_wait(errand, PATIENCE_MS))
+		fd = steal_fd(&looking->fd);
+	errand_leave(errand);
+	return fd;
+}
+
+static int open_shm_of(const char *proc_root, pid_t pid, dev_t dev, int *ret_fd)
+{
+	enum { TRIES = 4 }; /* a rename anywhere makes it fail, too */
+	g_autofree char *path = g_strdup_printf("%s/%d/root", proc_root, pid);
+	int fd = -EAGAIN;
+
+	for (int i = 0; i < TRIES && fd == -EAGAIN; i++)
+		fd = look_for_shm(path, dev, RESOLVE_CACHED);
+	if (fd == -EAGAIN)
+		fd = send_for_shm(path, pid, dev);
 	if (fd < 0)
-		return -errno;
+		return fd == -ETIMEDOUT ? -ENOENT : fd;
 	*ret_fd = fd;
 	return 0;
 }
@@ -252,26 +325,31 @@ int segfs_namespace_shm(SegfsNamespace *ns, int64_t since, GArray **ret_shm)
 	return r;
 }
 
-/* Call with the lock held. */
-static int open_shm(const SegfsNamespace *ns, dev_t dev, int *ret_fd)
+/* Opens it without the lock: it can take its time. */
+static int open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 {
+	pid_t thread = 0;
+
+	g_mutex_lock(&ns->lock);
 	for (guint i = 0; i < ns->shm->len; i++) {
 		const SegfsNamespaceShm *shm = &g_array_index(ns->shm, SegfsNamespaceShm, i);
 		if (shm->dev == dev)
-			return open_shm_of(scanner_proc_root(ns->scanner), shm->thread, dev,
-					   ret_fd);
+			thread = shm->thread;
 	}
-	return -ENOENT;
+	g_mutex_unlock(&ns->lock);
+	return thread ? open_shm_of(scanner_proc_root(ns->scanner), thread, dev, ret_fd) : -ENOENT;
 }
 
 int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 {
-	g_mutex_lock(&ns->lock);
 	int r = open_shm(ns, dev, ret_fd);
-	if (r < 0 && (r = refresh(ns, SEGFS_SCAN_NEW)) == 0)
-		r = open_shm(ns, dev, ret_fd);
+
+	if (r == 0)
+		return 0;
+	g_mutex_lock(&ns->lock);
+	r = refresh(ns, SEGFS_SCAN_NEW);
 	g_mutex_unlock(&ns->lock);
-	return r;
+	return r < 0 ? r : open_shm(ns, dev, ret_fd);
 }
 
 static gint inum_compare(gconstpointer a, gconstpointer b)
