@@ -21,6 +21,9 @@
 #define NS_GET_ID _IOR(0xb7, 13, uint64_t)
 #endif
 
+/* The way to a /dev/shm that has hung is not tried again for so long. */
+#define HUNG_FOR (10 * G_TIME_SPAN_SECOND)
+
 /*
  * The number of a namespace is soon that of another: the kernel gives out the lowest that
  * is free. Where it does not tell an id besides, a namespace in which none lives of those
@@ -36,6 +39,7 @@ struct SegfsNamespace {
 	pid_t thread;        /* one that lived in it when it was looked at last */
 	GHashTable *members; /* pid, all those; NULL: it has not been looked at */
 	GArray *shm;         /* SegfsNamespaceShm */
+	gint64 hung;         /* monotonic time when the way to one of them hung; 0: it did not */
 };
 
 static uint64_t id_of(int fd)
@@ -136,7 +140,7 @@ static void looking_release(gpointer data)
 /* Where the way is not in the cache, somebody else goes it. */
 static int send_for_shm(const char *root_path, pid_t pid, dev_t dev)
 {
-	enum { PATIENCE_MS = 1000 };
+	enum { PATIENCE_MS = 250 };
 	int fd = -ETIMEDOUT;
 
 	if (errand_is_stuck(pid))
@@ -161,7 +165,7 @@ static int open_shm_of(const char *proc_root, pid_t pid, dev_t dev, int *ret_fd)
 	if (fd == -EAGAIN)
 		fd = send_for_shm(path, pid, dev);
 	if (fd < 0)
-		return fd == -ETIMEDOUT ? -ENOENT : fd;
+		return fd;
 	*ret_fd = fd;
 	return 0;
 }
@@ -331,13 +335,22 @@ static int open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 	pid_t thread = 0;
 
 	g_mutex_lock(&ns->lock);
+	const bool hangs = ns->hung && g_get_monotonic_time() - ns->hung < HUNG_FOR;
 	for (guint i = 0; i < ns->shm->len; i++) {
 		const SegfsNamespaceShm *shm = &g_array_index(ns->shm, SegfsNamespaceShm, i);
 		if (shm->dev == dev)
 			thread = shm->thread;
 	}
 	g_mutex_unlock(&ns->lock);
-	return thread ? open_shm_of(scanner_proc_root(ns->scanner), thread, dev, ret_fd) : -ENOENT;
+	if (!thread || hangs)
+		return -ENOENT;
+	int r = open_shm_of(scanner_proc_root(ns->scanner), thread, dev, ret_fd);
+	if (r != -ETIMEDOUT)
+		return r;
+	g_mutex_lock(&ns->lock);
+	ns->hung = g_get_monotonic_time();
+	g_mutex_unlock(&ns->lock);
+	return -ENOENT;
 }
 
 int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)

@@ -13,7 +13,6 @@ user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 hostile() {
 	"${user[@]}" unshare --user --map-root-user --ipc --mount sh -c "$1 && exec sleep 1000" &
 	hostile_pid=$!
-	until_true 20 test "$(readlink /proc/self/ns/ipc)" != "$(readlink "/proc/$hostile_pid/ns/ipc")"
 	until_true 20 grep -q sleep "/proc/$hostile_pid/comm"
 	ns=$MNT/ns/$(readlink "/proc/$hostile_pid/ns/ipc" | tr -dc 0-9)
 }
@@ -69,4 +68,34 @@ P
 like "$(/usr/bin/python3 "$TESTDIR/flying.py" "$MNT/orphans" | xargs)" "^(EBUSY|ENOENT)$" "an object in flight that is leased is no orphan"
 ok "and stays" test -s /dev/shm/flying
 umount "$TESTDIR/run"
+
+diag "--- a root of their own that leads through the mount itself"
+trapped=$TESTDIR/trapped
+mkdir "$trapped"
+segfs_start "$trapped" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}max_threads=1"
+mkdir -m 777 -p "$trapped/posix/dev/shm"
+cat >"$TESTDIR/chroot.py" <<'P'
+import os, sys
+os.chroot(sys.argv[1])
+os.chdir("/")
+open("/dev/shm/ready", "w").close()
+os.read(0, 1)
+P
+mkfifo "$TESTDIR/trap.in"
+"${user[@]}" unshare --user --map-root-user --ipc --mount sh -c 'mount -t tmpfs none "$1/dev/shm" && exec /usr/bin/python3 "$2" "$1"' \
+	sh "$trapped/posix" "$TESTDIR/chroot.py" <>"$TESTDIR/trap.in" &
+trap_pid=$!
+ready() { [ -e "/proc/$trap_pid/root/dev/shm/ready" ]; }
+until_true 20 ready
+number=$(readlink "/proc/$trap_pid/ns/ipc" | tr -dc 0-9)
+ok "its namespace is there: $number" test -d "$trapped/ns/$number/sysv"
+for what in metrics segments.json "ns/$number/info/namespace" limits; do
+	ok "$what comes all the same" timeout 5 cat "$trapped/$what"
+done
+ok "so does a listing" timeout 5 ls -lR "$trapped/ns/$number"
+ok "and anything else" timeout 5 ls "$trapped/sysv"
+kill "$trap_pid"
+wait "$trap_pid" 2>/dev/null
+segfs_stop_ok "$trapped" "and it ends"
+rm -rf /dev/shm/dev
 done_testing
