@@ -30,21 +30,6 @@
 #include "segment/errand.h"
 #include "segment/ipc.h"
 
-/* The device of the kernel's own tmpfs, which memfds are on as well. */
-static dev_t kernel_tmpfs(void)
-{
-	static gsize device;
-
-	if (g_once_init_enter(&device)) {
-		struct stat st = {};
-		autofd fd = memfd_create("segfs", MFD_CLOEXEC);
-		if (fd < 0 || fstat(fd, &st) < 0)
-			st.st_dev = (dev_t)-1;
-		g_once_init_leave(&device, (gsize)st.st_dev);
-	}
-	return device;
-}
-
 /* Is it the memory file of this segment, and not something that looks like it? */
 static bool is_memory_of(int fd, const SegfsSysv *segment)
 {
@@ -59,7 +44,7 @@ static bool is_memory_of(int fd, const SegfsSysv *segment)
 	if (fs.f_type == HUGETLBFS_MAGIC)
 		return (uint64_t)st.st_size >= segment->size &&
 		       (uint64_t)st.st_size - segment->size < (uint64_t)fs.f_bsize;
-	return st.st_dev == kernel_tmpfs() && (uint64_t)st.st_size == segment->size;
+	return st.st_dev == ipc_kernel_tmpfs() && (uint64_t)st.st_size == segment->size;
 }
 
 /* What is mapped there, if it is the segment's memory, to read and write. */
@@ -89,7 +74,7 @@ int holder_open_mapping(const char *proc_root, const char *pid, const SegfsSysv 
 	int r = -ENOENT;
 
 	if (!maps)
-		return -ENOENT;
+		return errno == ESRCH ? -ENOENT : -errno;
 	while (r == -ENOENT && getline(&line, &line_size, maps) > 0) {
 		uint64_t start, end, inode;
 		int name = 0;

@@ -17,29 +17,68 @@
 /* At least SHMLBA on every architecture, so that shmat(2) takes the address. */
 #define OCCUPIED_SIZE (64 * 1024)
 
+/*
+ * What is true of this process for good. Learnt before anything is asked of it: later there
+ * may be no descriptor left to learn it with, and what was taken for no would stay so.
+ */
+static struct {
+	GMutex lock; /* held while it is learnt */
+	bool learnt;
+	bool has_map_files;
+	dev_t kernel_tmpfs;
+	int home;
+} process;
+
 /* What the kernel refuses without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, tried on ourselves. */
-static bool map_files_work(void)
+static int learn_map_files(void)
 {
 	DIR *dir = opendir("/proc/self/map_files");
 	struct dirent *entry;
-	bool works = false;
+	int error = dir ? 0 : errno;
 
-	if (!dir)
-		return false;
-	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
+	while (dir && (entry = readdir(dir)) && entry->d_name[0] == '.')
+		;
+	if (dir && entry) {
 		autofd fd = openat(dirfd(dir), entry->d_name, O_PATH | O_CLOEXEC);
-		works = fd >= 0;
-		break;
+		error = fd < 0 ? errno : 0;
+		process.has_map_files = fd >= 0;
 	}
-	closedir(dir);
-	return works;
+	if (dir)
+		closedir(dir);
+	return error == EMFILE || error == ENFILE || error == ENOMEM ? -error : 0;
+}
+
+static int learn(void)
+{
+	autofd memory = memfd_create("segfs", MFD_CLOEXEC);
+	struct stat st;
+
+	if (memory < 0 || fstat(memory, &st) < 0)
+		return -errno;
+	int r = learn_map_files();
+	if (r < 0)
+		return r;
+	process.home = open("/proc/thread-self/ns/ipc", O_RDONLY | O_CLOEXEC);
+	if (process.home < 0)
+		return -errno;
+	process.kernel_tmpfs = st.st_dev;
+	process.learnt = true;
+	return 0;
+}
+
+dev_t ipc_kernel_tmpfs(void)
+{
+	return process.kernel_tmpfs;
 }
 
 /* What does not depend on the namespace. */
-static SegfsIpc *ipc_alloc(const SegfsIpcOptions *options)
+static int ipc_alloc(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 {
+	g_mutex_lock(&process.lock);
+	int r = process.learnt ? 0 : learn();
+	g_mutex_unlock(&process.lock);
+	if (r < 0)
+		return r;
 	SegfsIpc *ipc = g_new0(SegfsIpc, 1);
 
 	ipc->proc_root = g_strdup(options->proc_root ? options->proc_root : "/proc");
@@ -50,8 +89,9 @@ static SegfsIpc *ipc_alloc(const SegfsIpcOptions *options)
 	g_mutex_init(&ipc->resident_lock);
 	ipc->makers = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 	ipc->traces = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
-	ipc->has_map_files = map_files_work();
-	return ipc;
+	ipc->has_map_files = process.has_map_files;
+	*ret_ipc = ipc;
+	return 0;
 }
 
 void *ipc_occupied(void)
@@ -71,9 +111,13 @@ void *ipc_occupied(void)
 
 int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 {
-	g_autoptr(SegfsIpc) ipc = ipc_alloc(options);
+	g_autoptr(SegfsIpc) ipc = NULL;
 	struct shm_info info;
 	struct stat st;
+
+	int r = ipc_alloc(options, &ipc);
+	if (r < 0)
+		return r;
 
 	g_autofree char *table = g_build_filename(ipc->proc_root, "sysvipc/shm", NULL);
 	if (shmctl(0, SHM_INFO, (struct shmid_ds *)&info) < 0 || access(table, R_OK) < 0)
@@ -87,11 +131,14 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 
 int segfs_ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIpc **ret_ipc)
 {
-	g_autoptr(SegfsIpc) ipc = ipc_alloc(options);
+	g_autoptr(SegfsIpc) ipc = NULL;
 
+	int r = ipc_alloc(options, &ipc);
+	if (r < 0)
+		return r;
 	ipc->ns = segfs_namespace_ref(ns);
 	ipc->inum = segfs_namespace_inum(ns);
-	int r = ipc_enter(ipc);
+	r = ipc_enter(ipc);
 	if (r < 0)
 		return r;
 	ipc_leave(ipc);
@@ -102,20 +149,6 @@ int segfs_ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIp
 /* Where the calling thread is, if not at home. */
 static __thread SegfsIpc *entered;
 static __thread guint entered_depth;
-
-/* The namespace of the process, to come back to. */
-static int home(void)
-{
-	static gsize fd_plus_1;
-
-	if (g_once_init_enter(&fd_plus_1)) {
-		const int fd = open("/proc/thread-self/ns/ipc", O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			g_error("/proc/thread-self/ns/ipc: %s", g_strerror(errno));
-		g_once_init_leave(&fd_plus_1, (gsize)fd + 1);
-	}
-	return (int)fd_plus_1 - 1;
-}
 
 int ipc_enter(SegfsIpc *ipc)
 {
@@ -128,7 +161,6 @@ int ipc_enter(SegfsIpc *ipc)
 		entered_depth++;
 		return 0;
 	}
-	home();
 	int r = segfs_namespace_open(ipc->ns, &fd);
 	if (r < 0)
 		return r;
@@ -146,7 +178,7 @@ void ipc_leave(SegfsIpc *ipc)
 	if (!ipc->ns || --entered_depth > 0)
 		return;
 	entered = NULL;
-	if (setns(home(), CLONE_NEWIPC) < 0)
+	if (setns(process.home, CLONE_NEWIPC) < 0)
 		g_error("cannot leave an IPC namespace: %s", g_strerror(errno));
 	errno = error;
 }

@@ -75,6 +75,9 @@ void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);
 /* IPC_STAT or SHM_STAT_ANY, unmasked. */
 int sysv_stat_raw(int shmid, SegfsSysv *ret_segment);
 
+/* The device of the kernel's own tmpfs, on which segments' memory is, and memfds. */
+dev_t ipc_kernel_tmpfs(void);
+
 /* An address at which nothing can be attached: it is taken. */
 void *ipc_occupied(void);
 

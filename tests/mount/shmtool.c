@@ -588,6 +588,8 @@ static long long run(size_t n, char **w, const size_t *len)
 	}
 	if (IS("openmany", 3))
 		return open_many(w[1], SIZE(2), INT(3));
+	if (IS("closeone", 0))
+		return n_many ? close(many[--n_many]) : 0;
 	if (IS("closemany", 0)) {
 		while (n_many)
 			close(many[--n_many]);

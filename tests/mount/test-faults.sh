@@ -73,6 +73,16 @@ mkdir /dev/shm/many
 ids=()
 for _ in $(seq 150); do ids+=("$(mkseg 4096 0600)"); done
 ok "start with 64 descriptors" start prlimit --nofile=64:64
+agent A
+tell A shmat a "${ids[0]}" >/dev/null
+for left in 0 1 2; do # that the first segment that is opened has
+	tell A openmany "$MNT/posix/many/f%" 300 O_RDONLY >/dev/null
+	for _ in $(seq $left); do tell A closeone >/dev/null; done
+	unlike "$(cat "$MNT/sysv/${ids[0]}" 2>&1 >/dev/null)" "No such" "the first segment that is opened, with $left descriptors left: it does not say that it is gone"
+	tell A closemany >/dev/null
+done
+ok "when there are some again it opens" cat "$MNT/sysv/${ids[0]}"
+quit A
 count_fds() { ls "/proc/${segfs_pid[$MNT]}/fd" | wc -l; }
 is "$(ls -l "$MNT/posix/many" | grep -c '^-')" 300 "300 objects are listed with 64 descriptors"
 is "$(ls -l "$MNT/sysv" | grep -c '^-')" $((${#ids[@]} + 2)) "so are the segments"
