@@ -192,9 +192,11 @@ static int find_processes(Walk *walk, bool with_mounts)
 		SegfsProcess *process = g_new0(SegfsProcess, 1);
 		process->pid = strtol(entry->d_name, NULL, 10);
 		process->uid = st.st_uid;
+		/* A user's table of mounts can be long: it goes on, process by process. */
+		errand_at(process->pid);
 		find_namespaces(fd, process);
 		g_ptr_array_add(walk->scan->processes, process);
-		if (with_mounts && process->mnt_ns &&
+		if (with_mounts && process->mnt_ns && !errand_is_stuck(process->pid) &&
 		    !g_hash_table_contains(seen, &process->mnt_ns)) {
 			if (walk_add_mounts(walk, fd))
 				g_hash_table_add(seen,
