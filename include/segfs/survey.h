@@ -97,8 +97,22 @@ SegfsView *segfs_view_new(const SegfsViewOptions *options);
 void segfs_view_free(SegfsView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsView, segfs_view_free)
 
-/* One more folder of POSIX objects: the first is posix/, the second posix.2/ and so on. */
+/*
+ * One more folder of POSIX objects: the first is posix/, the second posix.2/ and so on. It is
+ * the caller's and must outlive the view.
+ */
 void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix);
+
+/*
+ * Of another namespace: the folders that its processes see now, which each look at it begins
+ * with. since: see segfs_scanner_scan(). -ENOENT: no process lives in it. Of our own: nothing.
+ */
+int segfs_view_refresh(SegfsView *view, int64_t since);
+
+/* The folder of that number from 0, the view's; NULL: there are not so many. */
+const SegfsPosix *segfs_view_posix(SegfsView *view, guint index);
+/* Did a process of its namespace see it when that was looked at last? */
+bool segfs_view_posix_is_seen(SegfsView *view, guint index);
 
 /*
  * Everything, as SegfsItem: segments by shmid, then objects by name, then what has no name.

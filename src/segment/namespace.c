@@ -38,6 +38,7 @@ struct SegfsNamespace {
 	uint64_t id;         /* 0: not known */
 	pid_t thread;        /* one that lived in it when it was looked at last */
 	GHashTable *members; /* pid, all those; NULL: it has not been looked at */
+	guint64 looked_at;   /* the number of the scan in which those were found */
 	GArray *shm;         /* SegfsNamespaceShm */
 	gint64 hung;         /* monotonic time when the way to one of them hung; 0: it did not */
 };
@@ -223,6 +224,8 @@ static int refresh(SegfsNamespace *ns, int64_t since)
 	int r = scanner_processes(ns->scanner, since, &scan);
 	if (r < 0)
 		return r;
+	if (ns->thread && ns->looked_at == scan->number)
+		return 0;
 	bool same = !ns->members || ns->id;
 	ns->thread = 0;
 	for (guint i = 0; i < scan->processes->len; i++) {
@@ -256,6 +259,7 @@ static int refresh(SegfsNamespace *ns, int64_t since)
 	for (guint i = ns->shm->len; i-- > 0;)
 		if (!is_shown(&g_array_index(ns->shm, SegfsNamespaceShm, i), shown))
 			g_array_remove_index(ns->shm, i);
+	ns->looked_at = scan->number;
 	return 0;
 }
 

@@ -140,6 +140,8 @@ int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *r
 
 	if (object->handle_size == 0)
 		return -EOPNOTSUPP;
+	if (object->dev != posix->dev)
+		return -ESTALE;
 	memcpy(handle.header.f_handle, object->handle, object->handle_size);
 	autofd folder = -1;
 	int r = segfs_posix_open(posix, &folder);

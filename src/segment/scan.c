@@ -64,9 +64,11 @@ static void held_free(gpointer pointer)
 
 static SegfsScan *scan_new(void)
 {
+	static _Atomic guint64 n_made;
 	SegfsScan *scan = g_new0(SegfsScan, 1);
 
 	g_atomic_ref_count_init(&scan->refs);
+	scan->number = ++n_made;
 	scan->processes = g_ptr_array_new_with_free_func(g_free);
 	scan->held = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
 	scan->mounted = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);

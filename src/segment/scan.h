@@ -23,6 +23,7 @@ typedef struct {
 
 struct SegfsScan {
 	gatomicrefcount refs;
+	guint64 number;       /* no other has it */
 	GPtrArray *processes; /* SegfsProcess */
 	GHashTable *held;     /* SegfsId -> SegfsHeld */
 	GHashTable *mounted;  /* the same, by the inode number on a segfs mount */

@@ -17,42 +17,6 @@
 #include "segment/process.h"
 #include "segment/scan.h"
 
-SegfsView *segfs_view_new(const SegfsViewOptions *options)
-{
-	SegfsView *view = g_new0(SegfsView, 1);
-
-	view->options = *options;
-	g_mutex_init(&view->lock);
-	view->seen = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free,
-					   (GDestroyNotify)g_array_unref);
-	view->folders = g_ptr_array_new();
-	return view;
-}
-
-void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix)
-{
-	g_mutex_lock(&view->lock);
-	g_ptr_array_add(view->folders, (gpointer)posix);
-	g_mutex_unlock(&view->lock);
-}
-
-/* NULL: there are not so many. */
-static const SegfsPosix *folder_of(SegfsView *view, guint index)
-{
-	g_mutex_lock(&view->lock);
-	const SegfsPosix *posix = index < view->folders->len ? view->folders->pdata[index] : NULL;
-	g_mutex_unlock(&view->lock);
-	return posix;
-}
-
-void segfs_view_free(SegfsView *view)
-{
-	g_hash_table_unref(view->seen);
-	g_ptr_array_unref(view->folders);
-	g_mutex_clear(&view->lock);
-	g_free(view);
-}
-
 SegfsItem *segfs_item_new(void)
 {
 	SegfsItem *item = g_new0(SegfsItem, 1);
@@ -75,7 +39,9 @@ static int judge_init(SegfsView *view, int64_t since, Judge *ret_judge)
 {
 	Judge judge = {.view = view};
 
-	int r = segfs_scanner_scan(view->options.scanner, since, &judge.scan);
+	int r = segfs_view_refresh(view, since);
+	if (r == 0)
+		r = segfs_scanner_scan(view->options.scanner, since, &judge.scan);
 	if (r < 0)
 		return r;
 	judge.processes = process_table_new();
@@ -157,7 +123,7 @@ static SegfsItem *item_of_object(Judge *judge, guint folder, const char *path, i
 	SegfsItem *item = item_of_stat(judge, SEGFS_POSIX, path, st);
 
 	item->folder = folder;
-	item->posix = folder_of(judge->view, folder);
+	item->posix = segfs_view_posix(judge->view, folder);
 	judge_object(judge, item, at);
 	return item;
 }
@@ -286,7 +252,7 @@ static bool is_ours(SegfsView *view, const SegfsHeld *held, guint *ret_folder)
 	case SEGFS_SYSV:
 		return false; /* the kernel lists them */
 	case SEGFS_POSIX:
-		for (guint i = 0; held->deleted && (posix = folder_of(view, i)); i++) {
+		for (guint i = 0; held->deleted && (posix = segfs_view_posix(view, i)); i++) {
 			*ret_folder = i;
 			if (segfs_posix_dev(posix) == held->id.space)
 				return true;
@@ -321,7 +287,7 @@ static void add_nameless(Judge *judge, GPtrArray *items)
 			continue;
 		item->folder = folder;
 		if (held->id.kind == SEGFS_POSIX)
-			item->posix = folder_of(judge->view, folder);
+			item->posix = segfs_view_posix(judge->view, folder);
 		g_ptr_array_add(items, item);
 	}
 }
@@ -398,9 +364,10 @@ static int add_all_objects(Judge *judge, GPtrArray *items)
 	g_autoptr(GHashTable) there = g_hash_table_new(segfs_id_hash, segfs_id_equal);
 	const SegfsPosix *posix;
 
-	for (guint i = 0; (posix = folder_of(judge->view, i)); i++) {
-		int r = add_objects(judge, i, posix, there, items);
-		/* One that no process of its namespace sees any more. */
+	for (guint i = 0; (posix = segfs_view_posix(judge->view, i)); i++) {
+		int r = segfs_view_posix_is_seen(judge->view, i)
+				? add_objects(judge, i, posix, there, items)
+				: 0;
 		if (r < 0 && r != -ENOENT)
 			return r;
 	}
@@ -462,7 +429,7 @@ int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_i
 int segfs_view_object(SegfsView *view, guint folder, const char *path, int64_t since,
 		      SegfsItem **ret_item)
 {
-	const SegfsPosix *posix = folder_of(view, folder);
+	const SegfsPosix *posix = segfs_view_posix(view, folder);
 	autofd at = -1;
 	int r = posix ? segfs_posix_open_path(posix, NULL, path, &at) : -ENOENT;
 

@@ -6,9 +6,11 @@
 /* The inside of a survey: survey.c finds the items, verdict.c judges them. */
 struct SegfsView {
 	SegfsViewOptions options;
-	GMutex lock;        /* protects what follows */
-	GPtrArray *folders; /* SegfsPosix; only grows */
-	GHashTable *seen;   /* SegfsId -> GArray of SegfsProcess: who held a POSIX object */
+	GMutex refreshing; /* held while new folders are looked for, so that each is added once */
+	GMutex lock;       /* protects what follows */
+	GArray *folders;   /* see view.c */
+	GPtrArray *own;    /* SegfsPosix that it has made; only grows */
+	GHashTable *seen;  /* SegfsId -> GArray of SegfsProcess: who held a POSIX object */
 };
 
 /* One round of judging. */

@@ -97,15 +97,20 @@ static int limits_write(Space *space, const SegfsCaller *caller, GString *text)
 				       " bytes in all segments, %" PRIu64 " used\n",
 				       limits.shmall, limits.page_size, limits.pages_used);
 	}
-	const SegfsPosix *posix = space_folder(space, 0);
-	autofd fd = -1;
-	if (posix && segfs_posix_open(posix, &fd) == 0 && fstatvfs(fd, &shm) == 0) {
-		g_string_append_printf(text, "posix: %" PRIu64 " bytes, %" PRIu64 " used\n",
+	segfs_view_refresh(space->view, SEGFS_SCAN_NEW);
+	const SegfsPosix *posix;
+	for (guint i = 0; (posix = space_folder(space, i)); i++) {
+		g_autofree char *name = segfs_posix_folder_name(i);
+		autofd fd = -1;
+		if (!segfs_view_posix_is_seen(space->view, i) || segfs_posix_open(posix, &fd) < 0 ||
+		    fstatvfs(fd, &shm) < 0)
+			continue;
+		g_string_append_printf(text, "%s: %" PRIu64 " bytes, %" PRIu64 " used\n", name,
 				       (uint64_t)shm.f_blocks * shm.f_frsize,
 				       (uint64_t)(shm.f_blocks - shm.f_bfree) * shm.f_frsize);
-		g_string_append_printf(
-			text, "posix-objects: %" PRIu64 " inodes, %" PRIu64 " used\n",
-			(uint64_t)shm.f_files, (uint64_t)(shm.f_files - shm.f_ffree));
+		g_string_append_printf(text, "%s-objects: %" PRIu64 " inodes, %" PRIu64 " used\n",
+				       name, (uint64_t)shm.f_files,
+				       (uint64_t)(shm.f_files - shm.f_ffree));
 	}
 	return shmem_write(space, text);
 }

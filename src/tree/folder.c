@@ -127,8 +127,8 @@ static int folder_list(Node *node, const SegfsCaller *caller, Listing **ret_list
 	int r = 0;
 
 	if (folder->of_posix)
-		r = space_refresh_folders(space,
-					  space_list_since(space, caller, LIST_INFO_FOLDERS));
+		r = segfs_view_refresh(space->view,
+				       space_list_since(space, caller, LIST_INFO_FOLDERS));
 	if (r < 0)
 		return r;
 	*ret_listing = node_listing_new(node);
@@ -137,7 +137,7 @@ static int folder_list(Node *node, const SegfsCaller *caller, Listing **ret_list
 				 node_ref(folder->children[i]));
 	for (guint i = 0; folder->of_posix && space_folder(space, i); i++) {
 		g_autofree char *name = segfs_posix_folder_name(i);
-		if (space_folder_is_seen(space, i))
+		if (segfs_view_posix_is_seen(space->view, i))
 			node_listing_add(*ret_listing, name, posix_child(folder, i));
 	}
 	return 0;

@@ -47,7 +47,7 @@ static int namespace_answer(Space *space, const SegfsCaller *caller, GString *te
 	if (r == 0 && processes->len == 0)
 		r = -ENOENT;
 	if (r == 0)
-		r = space_refresh_folders(space, SEGFS_SCAN_RECENT);
+		r = segfs_view_refresh(space->view, SEGFS_SCAN_RECENT);
 	if (r == 0)
 		r = segfs_namespace_shm(space->ns, SEGFS_SCAN_RECENT, &shm);
 	if (r < 0)

@@ -70,8 +70,8 @@ static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_l
 	NamespaceNode *node = (NamespaceNode *)base;
 	Node *posix;
 
-	int r = space_refresh_folders(base->space,
-				      space_list_since(base->space, caller, LIST_FOLDERS));
+	int r = segfs_view_refresh(base->space->view,
+				   space_list_since(base->space, caller, LIST_FOLDERS));
 	if (r < 0)
 		return r;
 	Listing *listing = node_listing_new(base);
@@ -221,7 +221,7 @@ int namespaces_all(Space *space, const SegfsCaller *caller, GPtrArray **ret_spac
 	for (guint i = 0; i < inums->len; i++) {
 		g_autoptr(Node) node = NULL;
 		if (find(tree, g_array_index(inums, uint64_t, i), &node) < 0 ||
-		    space_refresh_folders(node->space, SEGFS_SCAN_RECENT) < 0)
+		    segfs_view_refresh(node->space->view, SEGFS_SCAN_RECENT) < 0)
 			continue;
 		g_ptr_array_add(spaces, space_ref(node->space));
 	}

@@ -31,7 +31,7 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 
 	int r = segfs_object_open(posix, &node->object, ret_fd);
 	/* What is open lives on when no process of its namespace leads to it any more. */
-	const bool is_lost = r == -ESHUTDOWN;
+	const bool is_lost = r == -ESHUTDOWN || r == -ESTALE;
 	if (r != -EOPNOTSUPP && !is_lost)
 		return r;
 

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "segment/autofd.h"
 #include "tree/segment.h"
 
 static const FolderEntry root_entries[] = {
@@ -30,11 +29,8 @@ void space_unref(Space *space)
 	if (!g_atomic_ref_count_dec(&space->refs))
 		return;
 	g_clear_pointer(&space->view, segfs_view_free);
-	g_ptr_array_unref(space->folders);
 	g_clear_pointer(&space->ipc, segfs_ipc_free);
 	g_clear_pointer(&space->ns, segfs_namespace_unref);
-	g_mutex_clear(&space->refreshing);
-	g_mutex_clear(&space->lock);
 	g_free(space);
 }
 
@@ -43,27 +39,13 @@ static Space *space_new(Tree *tree)
 	Space *space = g_new0(Space, 1);
 
 	g_atomic_ref_count_init(&space->refs);
-	g_mutex_init(&space->refreshing);
-	g_mutex_init(&space->lock);
 	space->tree = tree;
-	space->folders = g_ptr_array_new_with_free_func((GDestroyNotify)segfs_posix_free);
 	return space;
 }
 
 const SegfsPosix *space_folder(Space *space, guint index)
 {
-	g_mutex_lock(&space->lock);
-	const SegfsPosix *posix = index < space->folders->len ? space->folders->pdata[index] : NULL;
-	g_mutex_unlock(&space->lock);
-	return posix;
-}
-
-void space_add_folder(Space *space, SegfsPosix *posix)
-{
-	g_mutex_lock(&space->lock);
-	g_ptr_array_add(space->folders, posix);
-	g_mutex_unlock(&space->lock);
-	segfs_view_add_posix(space->view, posix);
+	return segfs_view_posix(space->view, index);
 }
 
 static SegfsOpened opened(int shmid, gpointer space)
@@ -104,16 +86,6 @@ int space_new_of(Tree *tree, uint64_t inum, Space **ret_space)
 	return 0;
 }
 
-static bool has_folder(Space *space, dev_t dev)
-{
-	const SegfsPosix *posix;
-
-	for (guint i = 0; (posix = space_folder(space, i)); i++)
-		if (segfs_posix_dev(posix) == dev)
-			return true;
-	return false;
-}
-
 void tree_walk_begins(Tree *tree, const SegfsCaller *caller)
 {
 	g_mutex_lock(&tree->lock);
@@ -136,33 +108,6 @@ int64_t space_list_since(Space *space, const SegfsCaller *caller, SpaceList list
 	return since;
 }
 
-int space_refresh_folders(Space *space, int64_t since)
-{
-	g_autoptr(GArray) all = NULL;
-
-	if (!space->ns)
-		return 0;
-	int r = segfs_namespace_shm(space->ns, since, &all);
-	if (r < 0)
-		return r;
-	g_mutex_lock(&space->refreshing);
-	for (guint i = 0; i < all->len; i++) {
-		const dev_t dev = g_array_index(all, SegfsNamespaceShm, i).dev;
-		SegfsPosix *posix;
-		if (!has_folder(space, dev) && segfs_posix_new_of(space->ns, dev, &posix) == 0)
-			space_add_folder(space, posix);
-	}
-	g_mutex_unlock(&space->refreshing);
-	return 0;
-}
-
-bool space_folder_is_seen(Space *space, guint index)
-{
-	autofd fd = -1;
-
-	return segfs_posix_open(space_folder(space, index), &fd) == 0;
-}
-
 int space_find_folder(Space *space, const char *name, guint *ret_index)
 {
 	const char *number = strchr(name, '.');
@@ -173,7 +118,7 @@ int space_find_folder(Space *space, const char *name, guint *ret_index)
 	if (strcmp(canonical, name) != 0)
 		return -ENOENT;
 	if (!space_folder(space, index))
-		r = space_refresh_folders(space, SEGFS_SCAN_RECENT);
+		r = segfs_view_refresh(space->view, SEGFS_SCAN_RECENT);
 	if (r < 0)
 		return r;
 	if (!space_folder(space, index))
@@ -185,8 +130,6 @@ int space_find_folder(Space *space, const char *name, guint *ret_index)
 int tree_new(const TreeOptions *options, Tree **ret_tree)
 {
 	g_autoptr(Tree) tree = g_new0(Tree, 1);
-	SegfsPosix *posix;
-
 	g_mutex_init(&tree->lock);
 	tree->nodes = node_table_new();
 	tree->known = g_hash_table_new(NULL, NULL);
@@ -202,14 +145,14 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	if (r < 0)
 		return r;
 	tree->shm_dir = g_strdup(options->shm_dir ? options->shm_dir : "/dev/shm");
-	r = segfs_posix_new(tree->shm_dir, &posix);
+	r = segfs_posix_new(tree->shm_dir, &tree->posix);
 	if (r < 0)
 		return r;
-	tree->plain = segfs_posix_dev(posix);
+	tree->plain = segfs_posix_dev(tree->posix);
 	tree->scanner = segfs_scanner_new(options->ipc.proc_root);
 	segfs_scanner_watch(tree->scanner, tree->plain);
 	tree->space->view = view_new(tree->space, options->no_namespaces);
-	space_add_folder(tree->space, posix);
+	segfs_view_add_posix(tree->space->view, tree->posix);
 	r = segfs_posix_new_nameless(&tree->nameless);
 	if (r < 0)
 		return r;
@@ -239,6 +182,7 @@ void tree_free(Tree *tree)
 	g_clear_pointer(&tree->space, space_unref);
 	g_clear_pointer(&tree->scanner, segfs_scanner_free);
 	g_clear_pointer(&tree->nameless, segfs_posix_free);
+	g_clear_pointer(&tree->posix, segfs_posix_free);
 	g_free(tree->shm_dir);
 	g_hash_table_unref(tree->nodes);
 	g_hash_table_unref(tree->known);

@@ -23,6 +23,7 @@ struct Tree {
 	int64_t orphan_age; /* seconds */
 	bool no_namespaces, for_others;
 	gint n_spaces;        /* that were made; gives each its index */
+	SegfsPosix *posix;    /* its own folder of them */
 	SegfsPosix *nameless; /* memory that is in no folder */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
 	pid_t walker;         /* who has listed ns/ last, */
@@ -52,9 +53,6 @@ struct Space {
 	SegfsIpc *ipc;
 	SegfsView *view;
 	SegfsNamespace *ns;     /* NULL: our own */
-	GMutex refreshing;      /* held while folders are looked for, so that each is added once */
-	GMutex lock;            /* protects what follows */
-	GPtrArray *folders;     /* SegfsPosix, those of view; only grows */
 	gint64 listed[N_LISTS]; /* when last, monotonic; protected by the tree's lock */
 };
 
@@ -70,10 +68,6 @@ void space_unref(Space *space);
 int space_new_of(Tree *tree, uint64_t inum, Space **ret_space);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Space, space_unref)
 
-/* Has its namespace got folders of POSIX objects that the space does not know? Adds them; our
- * own has the one. */
-int space_refresh_folders(Space *space, int64_t since);
-
 /*
  * How old a scan may be for a listing that caller has just asked for. It is of now, but who
  * walks through all namespaces gets them all from one scan of the time of that walk: as of a
@@ -84,13 +78,8 @@ void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 
 /* The number of the one that is called posix, posix.2, …; looks for it where it is not known. */
 int space_find_folder(Space *space, const char *name, guint *ret_index);
-/* The folder of that number from 0, still the space's, or NULL. */
+/* That of its view. */
 const SegfsPosix *space_folder(Space *space, guint index);
-/* Does a process of its namespace still see that folder? */
-bool space_folder_is_seen(Space *space, guint index);
-/* One more, which it takes. */
-void space_add_folder(Space *space, SegfsPosix *posix);
-
 /* For node.c's table; here because the tree owns it. */
 GHashTable *node_table_new(void);
 

@@ -217,8 +217,43 @@ drop S
 is "$(names "${ns[A]}")" "info key limits orphans posix sysv unlinked" "its last process gone, posix.2/ is"
 fails_with ENOENT "and not to be found" ls "${ns[A]}/posix.2/"
 is "$(ls "${ns[A]}/info" | xargs)" "namespace posix sysv unlinked" "nor in info/"
+for i in 1 2 3; do
+	hold S in_shm A unshare --mount sh -c "mount -t tmpfs none /dev/shm && echo $i >/dev/shm/name && exec $HOLDERS wait"
+	is "$(cd "${ns[A]}" && echo posix*) $(cat "${ns[A]}/posix.2/name")" "posix posix.2 $i" "the next that comes, the ${i}th, gets the free place"
+	drop S
+done
+hold S unshare --ipc --mount sh -c "mount -t tmpfs none /dev/shm && echo old >/dev/shm/name && exec $HOLDERS wait"
+inner=$MNT/ns/$(ipc_inum "$(held S)")
+agent H4
+tell H4 open f "$inner/posix/name" O_RDWR >/dev/null
+is "$(cat "$inner/posix/name")" old "a process with one"
+nsenter -t "$(held S)" --mount sh -c 'umount -l /dev/shm && mount -t tmpfs none /dev/shm && echo new >/dev/shm/name'
+is "$(cd "$inner" && echo posix*) $(cat "$inner/posix/name") $(ls "$inner/info/posix")" "posix new name" "replaced by another: that is posix/"
+is "$(tell H4 pread f 0 3) $(tell H4 fstat f | cut -d' ' -f5)" "3:old size=4" "what was open is what it was"
+quit H4
+drop S
 is "$(grep -c '^Posix:' "${ns[A]}/info/namespace")" 1 "nor in info/namespace"
 in_shm A rm name
+
+diag "--- the first look of all"
+fresh=$TESTDIR/fresh
+mkdir "$fresh"
+in_shm A sh -c 'echo object >first'
+for what in orphans unlinked info/posix/first limits metrics "posix/first" info; do
+	segfs_start "$fresh" "${options}orphan_age=0"
+	first=$(cat "$fresh/ns/${inum[A]}/$what" 2>/dev/null || ls "$fresh/ns/${inum[A]}/$what" 2>/dev/null || cat "$fresh/$what")
+	case $what in
+	orphans) like "$first" "^posix-first$" "at the first look into a namespace its objects are in orphans/" ;;
+	unlinked) is "$first" "" "unlinked/" ;;
+	limits) like "$first" "^posix: .*used" "limits" ;;
+	metrics) like "$first" "namespace=\"${inum[A]}\",kind=\"posix\",verdict=\"orphaned\",unlinked=\"false\"} 1$" "metrics" ;;
+	info) like "$first" "^posix$" "info/" ;;
+	*) like "$first" "object|^File:.*posix/first" "$what" ;;
+	esac
+	umount "$fresh"
+	segfs_wait "$fresh"
+done
+in_shm A rm first
 
 diag "--- segments.json and metrics"
 in_shm A sh -c 'head -c 5000 /dev/zero >object'

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * A view and its folders of POSIX objects. Our own has one for good. Those of another
+ * namespace come and go with the mounts that its processes see: each keeps its place, and
+ * with it its name, while one of them sees it; then the next new one gets that place.
+ */
+
+#include <errno.h>
+
+#include "segment/ipc.h"
+#include "segment/survey.h"
+
+typedef struct {
+	const SegfsPosix *posix;
+	bool is_seen;
+} Folder;
+
+SegfsView *segfs_view_new(const SegfsViewOptions *options)
+{
+	SegfsView *view = g_new0(SegfsView, 1);
+
+	view->options = *options;
+	g_mutex_init(&view->refreshing);
+	g_mutex_init(&view->lock);
+	view->seen = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free,
+					   (GDestroyNotify)g_array_unref);
+	view->folders = g_array_new(FALSE, FALSE, sizeof(Folder));
+	view->own = g_ptr_array_new_with_free_func((GDestroyNotify)segfs_posix_free);
+	return view;
+}
+
+void segfs_view_free(SegfsView *view)
+{
+	g_hash_table_unref(view->seen);
+	g_array_unref(view->folders);
+	g_ptr_array_unref(view->own);
+	g_mutex_clear(&view->lock);
+	g_mutex_clear(&view->refreshing);
+	g_free(view);
+}
+
+void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix)
+{
+	const Folder folder = {posix, true};
+
+	g_mutex_lock(&view->lock);
+	g_array_append_val(view->folders, folder);
+	g_mutex_unlock(&view->lock);
+}
+
+const SegfsPosix *segfs_view_posix(SegfsView *view, guint index)
+{
+	g_mutex_lock(&view->lock);
+	const SegfsPosix *posix = index < view->folders->len
+					  ? g_array_index(view->folders, Folder, index).posix
+					  : NULL;
+	g_mutex_unlock(&view->lock);
+	return posix;
+}
+
+bool segfs_view_posix_is_seen(SegfsView *view, guint index)
+{
+	g_mutex_lock(&view->lock);
+	const bool is_seen =
+		index < view->folders->len && g_array_index(view->folders, Folder, index).is_seen;
+	g_mutex_unlock(&view->lock);
+	return is_seen;
+}
+
+/* Call with the lock held. */
+static Folder *find(SegfsView *view, dev_t dev)
+{
+	for (guint i = 0; i < view->folders->len; i++) {
+		Folder *folder = &g_array_index(view->folders, Folder, i);
+		if (segfs_posix_dev(folder->posix) == dev)
+			return folder;
+	}
+	return NULL;
+}
+
+/* Which of those that there are, are seen. Call with the lock held. */
+static void mark(SegfsView *view, const GArray *shm)
+{
+	for (guint i = 0; i < view->folders->len; i++)
+		g_array_index(view->folders, Folder, i).is_seen = false;
+	for (guint i = 0; i < shm->len; i++) {
+		Folder *folder = find(view, g_array_index(shm, SegfsNamespaceShm, i).dev);
+		if (folder)
+			folder->is_seen = true;
+	}
+}
+
+/* Call with the lock held. */
+static void put(SegfsView *view, const Folder *new)
+{
+	for (guint i = 0; i < view->folders->len; i++) {
+		Folder *folder = &g_array_index(view->folders, Folder, i);
+		if (!folder->is_seen) {
+			*folder = *new;
+			return;
+		}
+	}
+	g_array_append_val(view->folders, *new);
+}
+
+int segfs_view_refresh(SegfsView *view, int64_t since)
+{
+	SegfsNamespace *ns = view->options.ipc->ns;
+	g_autoptr(GArray) shm = NULL;
+
+	if (!ns)
+		return 0;
+	int r = segfs_namespace_shm(ns, since, &shm);
+	if (r < 0)
+		return r;
+	g_mutex_lock(&view->refreshing);
+	g_mutex_lock(&view->lock);
+	mark(view, shm);
+	for (guint i = 0; i < shm->len; i++) {
+		const dev_t dev = g_array_index(shm, SegfsNamespaceShm, i).dev;
+		SegfsPosix *posix;
+		if (find(view, dev))
+			continue;
+		g_mutex_unlock(&view->lock);
+		r = segfs_posix_new_of(ns, dev, &posix);
+		g_mutex_lock(&view->lock);
+		if (r < 0)
+			continue;
+		/* Whoever has one that is replaced may go on with it. */
+		g_ptr_array_add(view->own, posix);
+		put(view, &(Folder){posix, true});
+	}
+	g_mutex_unlock(&view->lock);
+	g_mutex_unlock(&view->refreshing);
+	return 0;
+}
