@@ -59,6 +59,12 @@ static inline File *file_of(const struct fuse_file_info *fi)
 
 /* The caller with its groups and capabilities, or with its ids alone. */
 void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller);
+/*
+ * The same where something is asked of node by its name. -EACCES: it is in a namespace that
+ * the caller may not enter. To have come there with an open folder, or as the heir of root's
+ * working directory, does not help: the kernel would ask at each step, too.
+ */
+int caller_at(fuse_req_t req, const Node *node, bool whole, SegfsCaller *ret_caller);
 
 /* r is 0 or -errno of something done to a node, not to a name. */
 void reply_result(fuse_req_t req, int r);

@@ -31,6 +31,16 @@ static bool root_of(fuse_req_t req, SegfsCaller *ret_caller)
 						       ctx->pid, ctx->gid, ctx->umask);
 }
 
+int caller_at(fuse_req_t req, const Node *node, bool whole, SegfsCaller *ret_caller)
+{
+	const bool enters = space_is_foreign(node->space);
+
+	if (enters && !whole && root_of(req, ret_caller))
+		return 0;
+	caller_of(req, whole || enters, ret_caller);
+	return enters && !caller_may_enter(ret_caller) ? -EACCES : 0;
+}
+
 int node_error(fuse_req_t req, int r)
 {
 	const pid_t tid = fuse_req_ctx(req)->pid;
@@ -102,14 +112,15 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	Node *folder = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
-	int r = -ENOTDIR;
+	int r = -ENOTDIR, may = 0;
 
 	/* Programs that walk give whole paths: each file's name goes through its namespace's. */
 	if (!folder->ops->looks_as_root || !root_of(req, &caller))
-		caller_of(req, folder->ops->looks_as_caller || folder->ops->lists_as_caller,
-			  &caller);
+		may = caller_at(req, folder,
+				folder->ops->looks_as_caller || folder->ops->lists_as_caller,
+				&caller);
 	if (folder->ops->lookup)
-		r = folder->ops->lookup(folder, &caller, name, &node);
+		r = may < 0 ? may : folder->ops->lookup(folder, &caller, name, &node);
 	reply_entry(req, r, folder, node);
 }
 
@@ -175,22 +186,26 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 				  attr->st_mtim)},
 	};
 
-	caller_of(req, true, &caller);
-	reply_attr(req, node,
-		   node->ops->setattr ? node->ops->setattr(node, &caller, file_of(fi), &change)
-				      : -EPERM);
+	/* Through what is open already it needs no way in. */
+	int r = 0;
+	if (fi)
+		caller_of(req, true, &caller);
+	else
+		r = caller_at(req, node, true, &caller);
+	if (r == 0)
+		r = node->ops->setattr ? node->ops->setattr(node, &caller, file_of(fi), &change)
+				       : -EPERM;
+	reply_attr(req, node, r);
 }
 
 static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
 	Node *node = node_of(req, ino);
 	g_auto(SegfsCaller) caller = {};
-	int r = 0;
+	int r = caller_at(req, node, true, &caller);
 
-	if (node->ops->access) {
-		caller_of(req, true, &caller);
+	if (r == 0 && node->ops->access)
 		r = node->ops->access(node, &caller, mask);
-	}
 	reply_result(req, r);
 }
 
@@ -211,11 +226,12 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 {
 	Node *folder = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
-	int r = -EPERM;
+	int r = caller_at(req, folder, true, &caller);
 
-	caller_of(req, true, &caller);
-	if (folder->ops->make)
-		r = folder->ops->make(folder, &caller, name, mode, device, target, &node);
+	if (r == 0)
+		r = !folder->ops->make
+			    ? -EPERM
+			    : folder->ops->make(folder, &caller, name, mode, device, target, &node);
 	reply_entry(req, r, folder, node);
 }
 
@@ -238,11 +254,10 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 {
 	Node *folder = node_of(req, parent), *node = node_of(req, ino);
 	g_auto(SegfsCaller) caller = {};
-	int r = -EPERM;
+	int r = caller_at(req, folder, true, &caller);
 
-	caller_of(req, true, &caller);
-	if (folder->ops->link)
-		r = folder->ops->link(folder, &caller, name, node);
+	if (r == 0)
+		r = !folder->ops->link ? -EPERM : folder->ops->link(folder, &caller, name, node);
 	reply_entry(req, r, folder, r == 0 ? node_ref(node) : NULL);
 }
 
@@ -250,11 +265,11 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, boo
 {
 	Node *folder = node_of(req, parent);
 	g_auto(SegfsCaller) caller = {};
-	int r = -EPERM;
+	int r = caller_at(req, folder, true, &caller);
 
-	caller_of(req, true, &caller);
-	if (folder->ops->remove)
-		r = folder->ops->remove(folder, &caller, name, is_folder);
+	if (r == 0)
+		r = !folder->ops->remove ? -EPERM
+					 : folder->ops->remove(folder, &caller, name, is_folder);
 	reply_name_result(req, r);
 }
 
@@ -279,8 +294,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 		r = -EXDEV; /* so that mv copies and removes */
 	} else if (!folder->ops->rename) {
 		r = -EPERM;
-	} else {
-		caller_of(req, true, &caller);
+	} else if ((r = caller_at(req, folder, true, &caller)) == 0) {
 		r = folder->ops->rename(folder, &caller, name, to_folder, to_name, flags);
 	}
 	reply_name_result(req, r);
@@ -323,10 +337,8 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 	g_auto(SegfsCaller) caller = {};
 	int r = -EOPNOTSUPP;
 
-	if (node->ops->get_xattr) {
-		caller_of(req, true, &caller);
+	if (node->ops->get_xattr && (r = caller_at(req, node, true, &caller)) == 0)
 		r = node->ops->get_xattr(node, &caller, name, &value);
-	}
 	reply_bytes(req, r, value, size);
 }
 
@@ -337,10 +349,8 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	g_auto(SegfsCaller) caller = {};
 	int r = -EOPNOTSUPP;
 
-	if (node->ops->list_xattr) {
-		caller_of(req, true, &caller);
+	if (node->ops->list_xattr && (r = caller_at(req, node, true, &caller)) == 0)
 		r = node->ops->list_xattr(node, &caller, &names);
-	}
 	reply_bytes(req, r, names, size);
 }
 
@@ -351,10 +361,8 @@ static void set_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, const ch
 	g_auto(SegfsCaller) caller = {};
 	int r = -EOPNOTSUPP;
 
-	if (node->ops->set_xattr) {
-		caller_of(req, true, &caller);
+	if (node->ops->set_xattr && (r = caller_at(req, node, true, &caller)) == 0)
 		r = node->ops->set_xattr(node, &caller, name, bytes, size, flags);
-	}
 	reply_result(req, r);
 }
 

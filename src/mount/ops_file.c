@@ -90,11 +90,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	Node *node = node_of(req, ino);
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
-	int r = -EACCES;
+	int r = caller_at(req, node, true, &caller);
 
-	caller_of(req, true, &caller);
-	if (node->ops->open)
-		r = node->ops->open(node, &caller, fi->flags, &file);
+	if (r == 0)
+		r = !node->ops->open ? -EACCES : node->ops->open(node, &caller, fi->flags, &file);
 	reply_opened(req, r, file, fi, NULL);
 }
 
@@ -104,11 +103,12 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	Node *folder = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
-	int r = -EPERM;
+	int r = caller_at(req, folder, true, &caller);
 
-	caller_of(req, true, &caller);
-	if (folder->ops->create)
-		r = folder->ops->create(folder, &caller, name, fi->flags, mode, &node, &file);
+	if (r == 0)
+		r = !folder->ops->create ? -EPERM
+					 : folder->ops->create(folder, &caller, name, fi->flags,
+							       mode, &node, &file);
 	reply_opened(req, r, file, fi, node);
 }
 
@@ -117,11 +117,13 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 	Node *folder = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
-	int r = -EOPNOTSUPP;
+	int r = caller_at(req, folder, true, &caller);
 
-	caller_of(req, true, &caller);
-	if (folder->ops->make_nameless)
-		r = folder->ops->make_nameless(folder, &caller, fi->flags, mode, &node, &file);
+	if (r == 0)
+		r = !folder->ops->make_nameless
+			    ? -EOPNOTSUPP
+			    : folder->ops->make_nameless(folder, &caller, fi->flags, mode, &node,
+							 &file);
 	reply_opened(req, r, file, fi, node);
 }
 

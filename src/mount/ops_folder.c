@@ -22,11 +22,11 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	Node *folder = node_of(req, ino);
 	g_auto(SegfsCaller) caller = {};
 	Listing *listing = NULL;
-	int r = -ENOTDIR;
+	int r = caller_at(req, folder, folder->ops->looks_as_caller || folder->ops->lists_as_caller,
+			  &caller);
 
-	caller_of(req, folder->ops->looks_as_caller || folder->ops->lists_as_caller, &caller);
-	if (folder->ops->list)
-		r = folder->ops->list(folder, &caller, &listing);
+	if (r == 0)
+		r = !folder->ops->list ? -ENOTDIR : folder->ops->list(folder, &caller, &listing);
 	if (r < 0) {
 		reply_result(req, r);
 		return;

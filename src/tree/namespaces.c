@@ -39,14 +39,14 @@ static int folder_getattr(Node *node, bool brief, struct stat *ret_stat)
  * Others have no business in the containers of the host; nor has a root whose rights end at
  * a user namespace, or that has given up the one that setns(2) asks for.
  */
-static int may_enter(const SegfsCaller *caller)
+bool caller_may_enter(const SegfsCaller *caller)
 {
-	return caller->uid == 0 && caller->caps & 1ULL << CAP_SYS_ADMIN ? 0 : -EACCES;
+	return caller->uid == 0 && caller->caps & 1ULL << CAP_SYS_ADMIN;
 }
 
 static int folder_access(Node *node, const SegfsCaller *caller, int mask)
 {
-	return mask & W_OK ? -EACCES : may_enter(caller);
+	return mask & W_OK || !caller_may_enter(caller) ? -EACCES : 0;
 }
 
 static int namespace_lookup(Node *base, const SegfsCaller *caller, const char *name,
@@ -160,7 +160,7 @@ static int ns_lookup(Node *folder, const SegfsCaller *caller, const char *name, 
 {
 	g_autofree char *canonical = NULL;
 	guint64 inum;
-	int r = may_enter(caller);
+	int r = caller_may_enter(caller) ? 0 : -EACCES;
 
 	if (r < 0)
 		return r;
@@ -173,7 +173,7 @@ static int ns_lookup(Node *folder, const SegfsCaller *caller, const char *name, 
 static int ns_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
 {
 	g_autoptr(GArray) inums = NULL;
-	int r = may_enter(caller);
+	int r = caller_may_enter(caller) ? 0 : -EACCES;
 
 	tree_walk_begins(folder->space->tree, caller);
 	if (r == 0)
@@ -215,7 +215,7 @@ int namespaces_all(Space *space, const SegfsCaller *caller, GPtrArray **ret_spac
 	GPtrArray *spaces = g_ptr_array_new_with_free_func((GDestroyNotify)space_unref);
 	g_ptr_array_add(spaces, space_ref(space));
 	*ret_spaces = spaces;
-	if (tree->no_namespaces || may_enter(caller) < 0 ||
+	if (tree->no_namespaces || !caller_may_enter(caller) ||
 	    segfs_namespaces_list(tree->scanner, &inums) < 0)
 		return 0;
 	for (guint i = 0; i < inums->len; i++) {

@@ -120,6 +120,13 @@ Node *unlinked_folder_new(Space *space, const void *data);
 Node *info_folder_new(Space *space, const void *data);
 Node *namespaces_folder_new(Space *space, const void *data);
 
+/* In ns/? There only callers who may enter other namespaces have any business. */
+static inline bool space_is_foreign(const Space *space)
+{
+	return space->ns;
+}
+bool caller_may_enter(const SegfsCaller *caller);
+
 /*
  * The mount's own space and, for a caller who may enter them, those of all other IPC
  * namespaces, as an array of Space with references that the caller unrefs.

@@ -316,6 +316,19 @@ denied "the user of a namespace" "${as[@]}" --reuid 20001 --regid 20001 unshare 
 denied "root of another user namespace" unshare --user --map-root-user
 denied "root without capabilities" setpriv --bounding-set=-all --inh-caps=-all
 is "$(as_user 20001 stat -c '%F %a %U' "$MNT/ns")" "directory 500 root" "ns itself can be seen"
+# Who is in there already: a shell of root's that becomes somebody else, or what it has open.
+echo secret >"${ns[B]}/posix/anyones"
+chmod 666 "${ns[B]}/posix/anyones"
+for what in "ls ." "cat posix/anyones" "cat limits" "cat info/namespace" "cat info/posix/anyones" "touch posix/x" "rm posix/anyones" "truncate -s 4096 key/0x4242" "getfattr -n user.segfs.verdict posix/anyones" "chmod 600 posix/anyones" "mv posix/anyones posix/other" "ln posix/anyones posix/other" "ls posix" "ls orphans" "stat sysv/99"; do
+	walk
+	# shellcheck disable=SC2086
+	(cd "${ns[B]}" && as_user 20001 $what) 2>"$TESTDIR/err" >"$TESTDIR/out"
+	like "$? $(cat "$TESTDIR/err")" "^[12] .*(Permission denied|No such file)" "a plain user who was put there: $what"
+	is "$(cat "$TESTDIR/out")" "" "and is told nothing"
+done
+is "$(cat "${ns[B]}/posix/anyones")" secret "nothing has changed"
+is "$(cd "${ns[B]}" && exec 9<posix/anyones && cd / && as_user 20001 cat <&9)" secret "what root has opened for them they read"
+rm "${ns[B]}/posix/anyones"
 
 diag "--- a namespace ends"
 container X --
