@@ -47,6 +47,12 @@ typedef struct {
 	guint8 handle[16];
 } SegfsObject;
 
+/*
+ * An O_PATH descriptor of what has that name in a folder of objects, or -1 and errno, as of
+ * openat2(2). EXDEV: a file system is mounted there that is no tmpfs, and might not answer.
+ */
+int segfs_object_open_at(int folder_fd, const char *name);
+
 /* Of an open descriptor, O_PATH ones included; also its attributes. Errors of fstat(2). */
 int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
 		      struct stat *ret_stat);

@@ -13,6 +13,7 @@
 
 #include "segment/autofd.h"
 #include "segment/errand.h"
+#include "segment/posix.h"
 #include "segment/process.h"
 #include "segment/scan.h"
 
@@ -72,20 +73,6 @@ static int open_of(const SegfsNamespace *ns, pid_t thread, int *ret_fd)
 	return 0;
 }
 
-/* What the kernel's own says of a folder without asking its file system: tmpfs, and no other. */
-static bool is_tmpfs(int folder_fd)
-{
-	enum { TYPE = 1, SIZE = 12 }; /* shmem_encode_fh(), mm/shmem.c */
-	union {
-		struct file_handle handle;
-		char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-	} u = {.handle.handle_bytes = MAX_HANDLE_SZ};
-	int mount_id;
-
-	return name_to_handle_at(folder_fd, "", &u.handle, &mount_id, AT_EMPTY_PATH) == 0 &&
-	       u.handle.handle_type == TYPE && u.handle.handle_bytes == SIZE;
-}
-
 /*
  * The /dev/shm of a process: only what is mounted there, not what a link leads to. How its
  * root is built is up to its user, who can put a file system in the way that never answers,
@@ -107,7 +94,7 @@ static int look_for_shm(const char *root_path, dev_t dev, uint64_t resolve)
 	autofd at = syscall(SYS_openat2, root, "dev/shm", &how, sizeof(how));
 	if (at < 0 || statx(at, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0)
 		return -errno;
-	if (makedev(stat.stx_dev_major, stat.stx_dev_minor) != dev || !is_tmpfs(at))
+	if (makedev(stat.stx_dev_major, stat.stx_dev_minor) != dev || !posix_is_tmpfs(at))
 		return -ENOENT;
 	const int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;

@@ -14,6 +14,7 @@
 
 #include "segment/autofd.h"
 #include "segment/lease.h"
+#include "segment/posix.h"
 
 struct SegfsPosix {
 	int fd;             /* -1: it is opened each time */
@@ -26,6 +27,19 @@ typedef struct {
 	struct file_handle header;
 	guint8 bytes[sizeof(((SegfsObject *)NULL)->handle)];
 } Handle;
+
+bool posix_is_tmpfs(int fd)
+{
+	enum { TYPE = 1, SIZE = 12 }; /* shmem_encode_fh(), mm/shmem.c */
+	union {
+		struct file_handle handle;
+		char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} u = {.handle.handle_bytes = MAX_HANDLE_SZ};
+	int mount_id;
+
+	return name_to_handle_at(fd, "", &u.handle, &mount_id, AT_EMPTY_PATH) == 0 &&
+	       u.handle.handle_type == TYPE && u.handle.handle_bytes == SIZE;
+}
 
 /* Takes posix. What can be learnt of the folder now stays so. */
 static int posix_init(SegfsPosix *made, SegfsPosix **ret_posix)
@@ -129,6 +143,25 @@ int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
 	ret_object->handle_size = handle.header.handle_bytes;
 	memcpy(ret_object->handle, handle.header.f_handle, handle.header.handle_bytes);
 	return 0;
+}
+
+int segfs_object_open_at(int folder_fd, const char *name)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_XDEV,
+	};
+	long fd = syscall(SYS_openat2, folder_fd, name, &how, sizeof(how));
+
+	if (fd >= 0 || errno != EXDEV)
+		return fd;
+	fd = openat(folder_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && !posix_is_tmpfs(fd)) {
+		close(fd);
+		errno = EXDEV;
+		return -1;
+	}
+	return fd;
 }
 
 int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *ret_fd)

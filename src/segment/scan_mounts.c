@@ -7,9 +7,11 @@
  */
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -143,8 +145,9 @@ bool walk_add_mounts(Walk *walk, int process_fd)
 }
 
 /*
- * A whole tmpfs of the host itself, such as /run, can be bound as well. What container
- * runtimes mount for their containers the host sees, if at all, as .../shm.
+ * A whole tmpfs of the host itself, such as /run, can be bound as well, in a mount namespace of
+ * a user's. What container runtimes mount for their containers the host sees, if at all, as
+ * .../shm.
  */
 static bool is_of_host(const char *proc_root, dev_t dev)
 {
@@ -160,6 +163,23 @@ static bool is_of_host(const char *proc_root, dev_t dev)
 		    !g_str_has_suffix(mount.point, "/shm"))
 			return true;
 	return false;
+}
+
+/*
+ * Does the process's mount namespace belong to our own user namespace? Then none but root can
+ * have mounted anything in it, and it is what it looks like: a volume of Kubernetes's, which
+ * the host sees by its own name.
+ */
+static bool is_roots(const char *proc_root, pid_t pid)
+{
+	g_autofree char *own_path = g_build_filename(proc_root, "self/ns/user", NULL);
+	g_autofree char *path = g_strdup_printf("%s/%d/ns/mnt", proc_root, pid);
+	autofd mnt = open(path, O_RDONLY | O_CLOEXEC);
+	autofd user = mnt < 0 ? -1 : ioctl(mnt, NS_GET_USERNS);
+	struct stat st;
+
+	return user >= 0 && fstat(user, &st) == 0 &&
+	       st.st_ino == process_namespace(AT_FDCWD, own_path);
 }
 
 bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev)
@@ -179,5 +199,5 @@ bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev)
 		found = is_dev_shm(&mount);
 		*ret_dev = mount.dev;
 	}
-	return found && !is_of_host(proc_root, *ret_dev);
+	return found && (!is_of_host(proc_root, *ret_dev) || is_roots(proc_root, pid));
 }

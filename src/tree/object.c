@@ -52,7 +52,7 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 		r = depth ? object_fd((ObjectNode *)parent, depth - 1, &parent_fd) : -ESTALE;
 	if (r < 0)
 		return r == -ENOENT ? -ESHUTDOWN : r;
-	autofd fd = openat(parent_fd, name ? name : ".", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	autofd fd = segfs_object_open_at(parent_fd, name ? name : ".");
 	if (fd < 0)
 		return errno == ENOENT ? -ESTALE : -errno;
 	if (fstat(fd, &st) < 0)
@@ -256,7 +256,7 @@ int posix_find(Space *space, guint folder, const char *path, Node **ret_node)
 		r = object_reach(node, &at);
 		if (r < 0)
 			return r;
-		autofd fd = openat(at.fd, *name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		autofd fd = segfs_object_open_at(at.fd, *name);
 		if (fd < 0)
 			return -errno;
 		r = object_node((ObjectNode *)node, NULL, *name, fd, &found, &st);

@@ -42,7 +42,7 @@ static int listing_look(Listing *base, guint index, Node **ret_node, struct stat
 
 	if (!listing->may_look)
 		return -EACCES;
-	autofd fd = openat(listing->fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	autofd fd = segfs_object_open_at(listing->fd, entry->name);
 	if (fd < 0)
 		return -errno;
 	return object_node((ObjectNode *)base->folder, NULL, entry->name, fd, ret_node, ret_stat);

@@ -176,8 +176,7 @@ static int find(ObjectNode *folder, const SegfsCaller *caller, int folder_fd, co
 		Node **ret_node)
 {
 	struct stat st;
-	const long found =
-		SEGFS_AS(caller, openat(folder_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+	const long found = SEGFS_AS(caller, segfs_object_open_at(folder_fd, name));
 	autofd fd = found;
 
 	if (found < 0)

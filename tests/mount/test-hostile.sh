@@ -37,6 +37,41 @@ ok "a lease does not stop the mount" alive
 kill $lease
 wait
 
+# A file system that never answers, mounted among the objects.
+mkdir "$shm/hung" "$shm/inside"
+/usr/bin/python3 - "$shm/hung" >"$TESTDIR/hung" <<-'END' &
+	import ctypes, os, sys, time
+	fd = os.open("/dev/fuse", os.O_RDWR)
+	how = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other"
+	libc = ctypes.CDLL(None, use_errno=True)
+	if libc.mount(b"hung", sys.argv[1].encode(), b"fuse", 0, how.encode()):
+	    sys.exit(os.strerror(ctypes.get_errno()))
+	print("mounted", flush=True)
+	time.sleep(100)
+END
+hung=$!
+until_true 10 grep -q mounted "$TESTDIR/hung"
+mount -t tmpfs none "$shm/inside"
+echo inside >"$shm/inside/file"
+fails_with EXDEV "a file system of another kind mounted among the objects" do_ops "look $posix/hung"
+waiting=()
+for i in $(seq 24); do
+	timeout 20 stat "$posix/hung/n$i" >/dev/null 2>&1 &
+	waiting+=($!)
+	timeout 20 getfattr -d "$posix/hung" >/dev/null 2>&1 &
+	waiting+=($!)
+done
+ok "one that hangs does not stop the mount" alive
+like "$(timeout 5 ls "$posix" | xargs)" "hung.*inside" "its name is listed"
+for what in segments.json metrics limits; do ok "$what" timeout 5 cat "$MNT/$what"; done
+ok "orphans/ and info/" timeout 5 ls "$MNT/orphans" "$MNT/info/posix"
+is "$(cat "$posix/inside/file")" inside "a tmpfs is walked through"
+umount "$shm/inside"
+kill $hung
+wait $hung "${waiting[@]}" 2>/dev/null
+umount "$shm/hung" 2>/dev/null
+rmdir "$shm/hung" "$shm/inside"
+
 # Who may run a file, here and there.
 cp /bin/true "$shm/program"
 runs() { as_user 20002 "$1" 2>/dev/null && echo yes || echo no; }

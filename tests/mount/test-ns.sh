@@ -235,6 +235,16 @@ drop S
 is "$(grep -c '^Posix:' "${ns[A]}/info/namespace")" 1 "nor in info/namespace"
 in_shm A rm name
 
+diag "--- a volume that the host has under its own name"
+mkdir -p "$TESTDIR/volumes/dshm"
+mount -t tmpfs -o mode=1777 volume "$TESTDIR/volumes/dshm"
+hold S unshare --ipc --mount sh -c "mount --bind '$TESTDIR/volumes/dshm' /dev/shm && echo torch >/dev/shm/torch && exec $HOLDERS wait"
+inner=$MNT/ns/$(ipc_inum "$(held S)")
+is "$(cat "$inner/posix/torch")" torch "bound on /dev/shm by root it is posix/"
+like "$(cat "$inner/info/namespace")" "^Posix:.*posix is /dev/shm of mount namespace $(readlink "/proc/$(held S)/ns/mnt" | tr -dc 0-9)" "info/namespace says so"
+drop S
+umount "$TESTDIR/volumes/dshm"
+
 diag "--- the first look of all"
 fresh=$TESTDIR/fresh
 mkdir "$fresh"
