@@ -275,6 +275,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	fuse_opt_free_args(&args);
 	if (!session)
 		return segfs_error(error, "cannot start a FUSE session");
+	mount.later = later_new();
 	gboolean done = FALSE;
 	if (fuse_set_signal_handlers(session) < 0) {
 		segfs_error(error, "cannot handle signals");
@@ -287,6 +288,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		done = r >= 0 || r == -ECONNABORTED ||
 		       segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
 		fuse_loop_cfg_destroy(config);
+		g_clear_pointer(&mount.later, later_free);
 		fuse_session_unmount(session);
 		/* A thread that waits in a lock uses the session and the tree: it ends with us. */
 		if (lock_is_waiting())
@@ -294,6 +296,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	}
 	fuse_remove_signal_handlers(session);
 	fuse_session_destroy(session);
+	g_clear_pointer(&mount.later, later_free);
 	g_clear_pointer(&mount.passthrough, passthrough_free);
 	return done;
 }

@@ -5,6 +5,7 @@
 
 #include <fuse_lowlevel.h>
 
+#include "mount/later.h"
 #include "mount/passthrough.h"
 #include "mount/stale.h"
 #include "tree/tree.h"
@@ -29,6 +30,7 @@ typedef struct {
 	void (*started)(const char *way, void *data);
 	void *started_data;
 	Stale *stale; /* see node_error() */
+	Later *later;
 } Mount;
 
 extern const struct fuse_lowlevel_ops mount_ops;

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "mount/mount.h"
+#include "tree/item.h"
 
 void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller)
 {
@@ -108,7 +109,8 @@ static void reply_entry(fuse_req_t req, int r, const Node *folder, Node *found)
 		node_forget(node, 1);
 }
 
-static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void lookup_now(fuse_req_t req, fuse_ino_t parent, const char *name, size_t size,
+		       struct fuse_file_info *fi)
 {
 	Node *folder = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
@@ -122,6 +124,14 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (folder->ops->lookup)
 		r = may < 0 ? may : folder->ops->lookup(folder, &caller, name, &node);
 	reply_entry(req, r, folder, node);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	if (node_of(req, parent)->ops->is_dear)
+		later_do(mount_of(req)->later, lookup_now, req, parent, name, 0, NULL);
+	else
+		lookup_now(req, parent, name, 0, NULL);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -273,9 +283,18 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, boo
 	reply_name_result(req, r);
 }
 
-static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void unlink_now(fuse_req_t req, fuse_ino_t parent, const char *name, size_t size,
+		       struct fuse_file_info *fi)
 {
 	remove_name(req, parent, name, false);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	if (node_of(req, parent)->ops->is_dear)
+		later_do(mount_of(req)->later, unlink_now, req, parent, name, 0, NULL);
+	else
+		unlink_now(req, parent, name, 0, NULL);
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -330,7 +349,8 @@ static void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size)
 		fuse_reply_buf(req, data, length);
 }
 
-static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+static void getxattr_now(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size,
+			 struct fuse_file_info *fi)
 {
 	Node *node = node_of(req, ino);
 	g_autoptr(GBytes) value = NULL;
@@ -340,6 +360,14 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 	if (node->ops->get_xattr && (r = caller_at(req, node, true, &caller)) == 0)
 		r = node->ops->get_xattr(node, &caller, name, &value);
 	reply_bytes(req, r, value, size);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	if (item_has_xattr(name))
+		later_do(mount_of(req)->later, getxattr_now, req, ino, name, size, NULL);
+	else
+		getxattr_now(req, ino, name, size, NULL);
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)

@@ -85,7 +85,8 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 	file_free(file_of(fi));
 }
 
-void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void open_now(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size,
+		     struct fuse_file_info *fi)
 {
 	Node *node = node_of(req, ino);
 	g_auto(SegfsCaller) caller = {};
@@ -95,6 +96,14 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (r == 0)
 		r = !node->ops->open ? -EACCES : node->ops->open(node, &caller, fi->flags, &file);
 	reply_opened(req, r, file, fi, NULL);
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if (node_of(req, ino)->ops->is_dear)
+		later_do(mount_of(req)->later, open_now, req, ino, NULL, 0, fi);
+	else
+		open_now(req, ino, NULL, 0, fi);
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,

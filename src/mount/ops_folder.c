@@ -17,7 +17,8 @@ static Listing *listing_of(const struct fuse_file_info *fi)
 	return (Listing *)(uintptr_t)fi->fh;
 }
 
-void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void opendir_now(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size,
+			struct fuse_file_info *fi)
 {
 	Node *folder = node_of(req, ino);
 	g_auto(SegfsCaller) caller = {};
@@ -34,6 +35,14 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)listing;
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		listing_free(listing);
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if (node_of(req, ino)->ops->is_dear)
+		later_do(mount_of(req)->later, opendir_now, req, ino, NULL, 0, fi);
+	else
+		opendir_now(req, ino, NULL, 0, fi);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -247,6 +247,7 @@ static void info_free(Node *base)
 }
 
 static const NodeOps info_ops = {
+	.is_dear = true,
 	.getattr = info_getattr,
 	.access = info_access,
 	.open = info_open,
@@ -349,9 +350,20 @@ static const NodeOps sysv_folder_ops = {
 	.list = folder_list,
 };
 
+/* There is no list of them but what a look at all processes finds. */
+static const NodeOps unlinked_folder_ops = {
+	.is_dear = true,
+	.looks_as_caller = true,
+	.getattr = folder_getattr,
+	.lookup = folder_lookup,
+	.list = folder_list,
+};
+
 static Node *kind_folder_new(Space *space, const void *data)
 {
-	const NodeOps *ops = data == &sysv_kind ? &sysv_folder_ops : &folder_ops;
+	const NodeOps *ops = data == &sysv_kind       ? &sysv_folder_ops
+			     : data == &unlinked_kind ? &unlinked_folder_ops
+						      : &folder_ops;
 	InfoFolder *folder = node_new_static(space, ops, sizeof(InfoFolder));
 
 	folder->kind = data;

@@ -270,6 +270,7 @@ static int orphans_remove(Node *folder, const SegfsCaller *caller, const char *n
 }
 
 static const NodeOps orphans_ops = {
+	.is_dear = true,
 	.lists_as_caller = true,
 	.getattr = orphans_getattr,
 	.lookup = orphans_lookup,

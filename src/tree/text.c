@@ -106,6 +106,13 @@ static const NodeOps text_ops = {
 	.open = text_open,
 };
 
+static const NodeOps text_dear_ops = {
+	.is_dear = true,
+	.getattr = text_getattr,
+	.access = text_access,
+	.open = text_open,
+};
+
 Node *text_new(Space *space, TextWrite write)
 {
 	Text *text = node_new_static(space, &text_ops, sizeof(Text));
@@ -116,7 +123,7 @@ Node *text_new(Space *space, TextWrite write)
 
 Node *text_new_dear(Space *space, TextAnswer answer)
 {
-	Text *text = node_new_static(space, &text_ops, sizeof(Text));
+	Text *text = node_new_static(space, &text_dear_ops, sizeof(Text));
 
 	text->answer = answer;
 	return &text->node;

@@ -245,6 +245,7 @@ static int unlinked_list(Node *folder, const SegfsCaller *caller, Listing **ret_
 }
 
 static const NodeOps unlinked_folder_ops = {
+	.is_dear = true,
 	.getattr = unlinked_folder_getattr,
 	.lookup = unlinked_lookup,
 	.list = unlinked_list,

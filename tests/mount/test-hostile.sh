@@ -80,6 +80,46 @@ for mode in 0700 0744 0711 0755 0644 0601; do
 	is "$(runs "$posix/program")" "$(runs "$shm/program")" "mode $mode: who may run it may run it here"
 done
 
+# Looks that take long, as many as there are threads, keep nobody else waiting.
+cat >"$TESTDIR/maps.py" <<'END'
+import mmap, os, sys
+kept = []
+for i in range(60000):
+    kept.append(mmap.mmap(-1, 4096, prot=mmap.PROT_READ if i % 2 else mmap.PROT_READ | mmap.PROT_WRITE))
+print("mapped", flush=True)
+sys.stdin.read()
+END
+mkfifo "$TESTDIR/maps.in"
+exec {hold}<>"$TESTDIR/maps.in"
+mappers=()
+for i in 1 2; do
+	as_user 20001 /usr/bin/python3 "$TESTDIR/maps.py" <"$TESTDIR/maps.in" >"$TESTDIR/mapped.$i" &
+	mappers+=($!)
+done
+all_mapped() { [ "$(cat "$TESTDIR"/mapped.* | wc -l)" = 2 ]; }
+until_true 60 all_mapped
+for what in "cat $MNT/limits" "ls $MNT/orphans" "getfattr -n user.segfs.verdict $posix/program" "cat $MNT/info/posix/program"; do
+	first=
+	for _ in 1 2 3 4; do
+		[ "$first" = stat ] && break
+		rm -f "$TESTDIR/order"
+		users=()
+		for i in $(seq 12); do
+			# shellcheck disable=SC2086
+			(as_user 20001 $what >/dev/null 2>&1; echo look >>"$TESTDIR/order") &
+			users+=($!)
+		done
+		sleep 0.05
+		stat "$MNT/sysv" >/dev/null && echo stat >>"$TESTDIR/order"
+		wait "${users[@]}"
+		first=$(head -n 1 "$TESTDIR/order")
+	done
+	is "$first" stat "twelve at a time: ${what//$MNT/mnt}: a stat need not wait for them"
+done
+kill "${mappers[@]}"
+wait "${mappers[@]}" 2>/dev/null
+exec {hold}>&-
+
 # Set-user-id goes when somebody else changes the bytes.
 change() {
 	rm -f "$shm/sid"
