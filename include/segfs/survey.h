@@ -45,6 +45,7 @@ typedef struct {
 	char *evidence; /* for it, in words */
 	char *creator;  /* command of who made a SysV segment; NULL: not known */
 	bool creator_lives;
+	bool creator_unknown; /* whether it lives: it cannot be seen, or another mount knows it */
 } SegfsItem;
 
 SegfsItem *segfs_item_new(void);

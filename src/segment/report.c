@@ -227,7 +227,10 @@ static void put_sysv(JsonBuilder *builder, const SegfsItem *item)
 	put_time(builder, "dtime", segment->dtime);
 	put_time(builder, "ctime", segment->ctime);
 	put_text(builder, "creator", item->creator);
-	put_bool(builder, "creator_lives", item->creator_lives);
+	if (item->creator_unknown)
+		put_null(builder, "creator_lives");
+	else
+		put_bool(builder, "creator_lives", item->creator_lives);
 }
 
 static void put_file(JsonBuilder *builder, const SegfsItem *item)
