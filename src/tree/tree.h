@@ -55,6 +55,7 @@ struct Space {
 	GMutex refreshing;      /* held while folders are looked for, so that each is added once */
 	GMutex lock;            /* protects what follows */
 	GPtrArray *folders;     /* SegfsPosix, those of view; only grows */
+	uint64_t pages_pending; /* of what is kept for segments to be made, see pending.c */
 	gint64 listed[N_LISTS]; /* when last, monotonic; protected by the tree's lock */
 };
 
