@@ -192,6 +192,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->known = g_hash_table_new(NULL, NULL);
 	tree->files = g_hash_table_new(NULL, NULL);
 	tree->listings = g_hash_table_new(NULL, NULL);
+	tree->texts = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
 	tree->ipc_options = options->ipc;
 	tree->orphan_age = options->orphan_age;
@@ -244,6 +245,7 @@ void tree_free(Tree *tree)
 	g_hash_table_unref(tree->known);
 	g_hash_table_unref(tree->files);
 	g_hash_table_unref(tree->listings);
+	g_hash_table_unref(tree->texts);
 	g_mutex_clear(&tree->lock);
 	g_free(tree);
 }

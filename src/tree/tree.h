@@ -31,6 +31,7 @@ struct Tree {
 	GHashTable *files;    /* a set of File, those that are open */
 	GHashTable *listings; /* a set of Listing, likewise */
 	GHashTable *known; /* a set of Node, those with lookups, also what is no longer in nodes */
+	GHashTable *texts; /* uid -> bytes of text that the files it has open hold, see text.c */
 };
 
 /* What can be listed of a space that takes a look at processes. */
@@ -121,8 +122,8 @@ Node *text_new(Space *space, TextWrite write);
 typedef int (*TextAnswer)(Space *space, const SegfsCaller *caller, GString *text);
 Node *text_new_dear(Space *space, TextAnswer answer);
 
-/* One open of node that shows text, which it takes. */
-int text_file_new(Node *node, int flags, GString *text, File **ret_file);
+/* One open of node by caller that shows text, which it takes. -ENOMEM: caller has too much open. */
+int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *text, File **ret_file);
 
 Node *sysv_folder_new(Space *space, const void *data);
 Node *key_folder_new(Space *space, const void *data);
