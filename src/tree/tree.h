@@ -145,8 +145,9 @@ Node *readme_new(Space *space, const void *data);
 
 /*
  * Inode numbers. A SysV segment's is the number of its IPC namespace and its shmid, a
- * POSIX object's the one it has in /dev/shm. What is only ours has a number above both,
- * in the order of its making: node_new_static() counts.
+ * POSIX object's the one it has in /dev/shm. What is only ours has a number between, of a kind
+ * in the upper four bits (see also info.c), or one of the last that no namespace has. Of
+ * node_new_static() it is the number of the space and, in the order of making, its own.
  */
 gpointer node_new_static(Space *space, const NodeOps *ops, size_t size);
 ino_t node_static_ino(const Node *node);
