@@ -108,6 +108,12 @@ void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix);
  */
 int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items);
 
+/*
+ * How many subfolders of POSIX objects the last survey could not read: we may not, or they are
+ * too deep (64). What is in them is missing there.
+ */
+guint segfs_view_unread(SegfsView *view);
+
 /* One segment. -ENOENT: there is none with this id. */
 int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_item);
 

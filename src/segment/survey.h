@@ -9,6 +9,7 @@ struct SegfsView {
 	GMutex lock;        /* protects what follows */
 	GPtrArray *folders; /* SegfsPosix; only grows */
 	GHashTable *seen;   /* SegfsId -> GArray of SegfsProcess: who held a POSIX object */
+	guint n_unread;     /* see segfs_view_unread() */
 };
 
 /* One round of judging. */
