@@ -176,7 +176,7 @@ static gboolean list(const Options *options, GString *text, GError **error)
 		return FALSE;
 	if (options->json) {
 		g_autoptr(SegfsReport) report = segfs_report_new(NULL, source.unexamined);
-		segfs_report_add(report, source.ipc, source.items);
+		segfs_report_add(report, source.ipc, source.items, segfs_view_unread(source.view));
 		segfs_report_write(report, text);
 	} else {
 		table_write(&table, shown, source.items, options->raw ? TABLE_RAW : TABLE_ALIGNED,

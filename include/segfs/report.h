@@ -47,10 +47,11 @@ void segfs_report_free(SegfsReport *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsReport, segfs_report_free)
 
 /*
- * One namespace: the limits of ipc, and items of SegfsItem, as from segfs_view_survey(). What
- * an earlier one has told of already, such as a /dev/shm that both see, is left out.
+ * One namespace: the limits of ipc, and items of SegfsItem, as from segfs_view_survey(), which
+ * could not read so many folders. What an earlier one has told of already, such as a /dev/shm
+ * that both see, is left out.
  */
-void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items);
+void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items, guint n_unread);
 
 /* Appends the JSON of all that was added, UTF-8, one line for each segment. */
 void segfs_report_write(const SegfsReport *report, GString *text);

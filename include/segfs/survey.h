@@ -45,6 +45,7 @@ typedef struct {
 	char *evidence; /* for it, in words */
 	char *creator;  /* command of who made a SysV segment; NULL: not known */
 	bool creator_lives;
+	bool creator_unknown; /* whether it lives: it cannot be seen, or another mount knows it */
 } SegfsItem;
 
 SegfsItem *segfs_item_new(void);
@@ -120,6 +121,12 @@ bool segfs_view_posix_is_seen(SegfsView *view, guint index);
  * the folder.
  */
 int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items);
+
+/*
+ * How many subfolders of POSIX objects the last survey could not read: we may not, or they are
+ * too deep (64). What is in them is missing there.
+ */
+guint segfs_view_unread(SegfsView *view);
 
 /* One segment. -ENOENT: there is none with this id. */
 int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_item);

@@ -54,8 +54,8 @@ typedef struct {
 typedef struct {
 	SegfsSysv segment;
 	bool through_us; /* to the kernel we have made it; this is who has asked for it */
-	pid_t pid;
-	uint64_t start; /* of one that has made it through us; 0: not known */
+	pid_t pid;       /* 0: of a pid namespace that cannot be seen from here */
+	uint64_t start;  /* of one that has made it through us; 0: not known */
 	char command[16];
 } Maker;
 
@@ -63,11 +63,18 @@ typedef struct {
 void ipc_remember(SegfsIpc *ipc, const Maker *maker);
 bool ipc_recall(SegfsIpc *ipc, const SegfsSysv *segment, Maker *ret_maker);
 
+typedef enum {
+	MAKER_ENDED,
+	MAKER_LIVES,
+	MAKER_UNKNOWN, /* cannot be seen from here, or another mount has made it for somebody */
+} MakerState;
+
 /*
  * Does who made it live? ret_maker is set where that is known or remembered. known: see
  * process_lives().
  */
-bool ipc_maker_lives(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment, Maker *ret_maker);
+MakerState ipc_maker_state(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment,
+			   Maker *ret_maker);
 
 /* Call with the lock held, since before the kernel was asked. */
 void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);

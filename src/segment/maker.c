@@ -51,29 +51,37 @@ bool ipc_recall(SegfsIpc *ipc, const SegfsSysv *segment, Maker *ret_maker)
 	return known;
 }
 
-bool ipc_maker_lives(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment, Maker *ret_maker)
+MakerState ipc_maker_state(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment,
+			   Maker *ret_maker)
 {
 	const bool recalled = ipc_recall(ipc, segment, ret_maker);
 
+	/* Who asked from a pid namespace that is not seen here has no number. */
+	if (recalled && ret_maker->through_us && ret_maker->pid <= 0)
+		return MAKER_UNKNOWN;
 	if (recalled && ret_maker->through_us)
-		return process_is_alive(ipc->proc_root, ret_maker->pid, ret_maker->start);
+		return process_is_alive(ipc->proc_root, ret_maker->pid, ret_maker->start)
+			       ? MAKER_LIVES
+			       : MAKER_ENDED;
 	if (!recalled)
 		*ret_maker = (Maker){.segment = *segment, .pid = segment->cpid};
 	char command[sizeof(ret_maker->command)];
 	bool is_mount;
+	if (segment->cpid <= 0)
+		return MAKER_UNKNOWN;
 	if (!process_lives(ipc->proc_root, known, segment->cpid, segment->ctime, command,
 			   &is_mount))
-		return false;
+		return MAKER_ENDED;
 	/* Made through the key/ of another mount: who asked for it only that one knows. */
 	if (is_mount) {
 		memcpy(ret_maker->command, command, sizeof(command));
-		return false;
+		return MAKER_UNKNOWN;
 	}
 	if (!recalled && command[0]) {
 		memcpy(ret_maker->command, command, sizeof(command));
 		ipc_remember(ipc, ret_maker);
 	}
-	return true;
+	return MAKER_LIVES;
 }
 
 char *segfs_sysv_creator(SegfsIpc *ipc, const SegfsSysv *segment)
@@ -81,6 +89,6 @@ char *segfs_sysv_creator(SegfsIpc *ipc, const SegfsSysv *segment)
 	g_autoptr(GHashTable) known = process_table_new();
 	Maker maker;
 
-	ipc_maker_lives(ipc, known, segment, &maker);
+	ipc_maker_state(ipc, known, segment, &maker);
 	return maker.command[0] ? g_strdup(maker.command) : NULL;
 }

@@ -227,7 +227,10 @@ static void put_sysv(JsonBuilder *builder, const SegfsItem *item)
 	put_time(builder, "dtime", segment->dtime);
 	put_time(builder, "ctime", segment->ctime);
 	put_text(builder, "creator", item->creator);
-	put_bool(builder, "creator_lives", item->creator_lives);
+	if (item->creator_unknown)
+		put_null(builder, "creator_lives");
+	else
+		put_bool(builder, "creator_lives", item->creator_lives);
 }
 
 static void put_file(JsonBuilder *builder, const SegfsItem *item)
@@ -279,7 +282,7 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 	append(report, report->segments, builder);
 }
 
-static void add_namespace(SegfsReport *report, SegfsIpc *ipc)
+static void add_namespace(SegfsReport *report, SegfsIpc *ipc, guint n_unread)
 {
 	g_autoptr(JsonBuilder) builder = json_builder_new();
 	SegfsLimits limits;
@@ -299,12 +302,13 @@ static void add_namespace(SegfsReport *report, SegfsIpc *ipc)
 		put_size(builder, "pages_used", limits.pages_used);
 		json_builder_end_object(builder);
 	}
+	put_number(builder, "folders_unread", n_unread);
 	append(report, report->namespaces, builder);
 }
 
-void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items)
+void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items, guint n_unread)
 {
-	add_namespace(report, ipc);
+	add_namespace(report, ipc, n_unread);
 	for (guint i = 0; i < items->len; i++) {
 		const SegfsItem *item = items->pdata[i];
 		if (!g_hash_table_add(report->told, g_memdup2(&item->id, sizeof(item->id))))

@@ -340,7 +340,7 @@ static gboolean is_of_no_file(gpointer key, gpointer value, gpointer data)
 
 /* Of one folder. there: a set of their ids, to which they are added. */
 static int add_objects(Judge *judge, guint folder, const SegfsPosix *posix, GHashTable *there,
-		       GPtrArray *items)
+		       GPtrArray *items, guint *n_unread)
 {
 	g_autoptr(GArray) files = NULL;
 	guint unread;
@@ -348,6 +348,7 @@ static int add_objects(Judge *judge, guint folder, const SegfsPosix *posix, GHas
 	int r = segfs_posix_list(posix, &files, &unread);
 	if (r < 0)
 		return r;
+	*n_unread += unread;
 	g_array_sort(files, path_compare);
 	for (guint i = 0; i < files->len; i++) {
 		const SegfsPosixFile *file = &g_array_index(files, SegfsPosixFile, i);
@@ -363,16 +364,18 @@ static int add_all_objects(Judge *judge, GPtrArray *items)
 {
 	g_autoptr(GHashTable) there = g_hash_table_new(segfs_id_hash, segfs_id_equal);
 	const SegfsPosix *posix;
+	guint n_unread = 0;
 
 	for (guint i = 0; (posix = segfs_view_posix(judge->view, i)); i++) {
 		int r = segfs_view_posix_is_seen(judge->view, i)
-				? add_objects(judge, i, posix, there, items)
+				? add_objects(judge, i, posix, there, items, &n_unread)
 				: 0;
 		if (r < 0 && r != -ENOENT)
 			return r;
 	}
 	g_mutex_lock(&judge->view->lock);
 	g_hash_table_foreach_remove(judge->view->seen, is_of_no_file, there);
+	judge->view->n_unread = n_unread;
 	g_mutex_unlock(&judge->view->lock);
 	return 0;
 }
@@ -393,6 +396,14 @@ int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items)
 	add_nameless(&judge, items);
 	*ret_items = g_steal_pointer(&items);
 	return 0;
+}
+
+guint segfs_view_unread(SegfsView *view)
+{
+	g_mutex_lock(&view->lock);
+	const guint n_unread = view->n_unread;
+	g_mutex_unlock(&view->lock);
+	return n_unread;
 }
 
 int segfs_view_unlinked(SegfsView *view, int64_t since, GPtrArray **ret_items)

@@ -11,6 +11,7 @@ struct SegfsView {
 	GArray *folders;   /* see view.c */
 	GPtrArray *own;    /* SegfsPosix that it has made; only grows */
 	GHashTable *seen;  /* SegfsId -> GArray of SegfsProcess: who held a POSIX object */
+	guint n_unread;    /* see segfs_view_unread() */
 };
 
 /* One round of judging. */

@@ -163,7 +163,9 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 	Maker maker;
 
 	find_holders(judge, item);
-	item->creator_lives = ipc_maker_lives(ipc, judge->processes, segment, &maker);
+	const MakerState state = ipc_maker_state(ipc, judge->processes, segment, &maker);
+	item->creator_lives = state == MAKER_LIVES;
+	item->creator_unknown = state == MAKER_UNKNOWN;
 	if (maker.command[0])
 		item->creator = g_strdup(maker.command);
 	if (segment->nattch > 0 || item->holders->len > 0) {
@@ -209,6 +211,13 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 		g_string_append_printf(
 			evidence, "; its %s is in a pid namespace that cannot be seen from here",
 			segment->cpid <= 0 ? "creator" : "last user");
+		conclude(item, SEGFS_UNKNOWN, evidence);
+		return;
+	}
+	if (item->creator_unknown) {
+		g_string_append(evidence, "; its creator ");
+		append_process(evidence, segment->cpid, maker.command);
+		g_string_append(evidence, " made it for somebody who is not known here");
 		conclude(item, SEGFS_UNKNOWN, evidence);
 		return;
 	}

@@ -238,7 +238,7 @@ static int info_open(Node *base, const SegfsCaller *caller, int flags, File **re
 		return r;
 	GString *text = g_string_new(NULL);
 	info_write(base->space, caller, item, text);
-	return text_file_new(base, flags, text, ret_file);
+	return text_file_new(base, caller, flags, text, ret_file);
 }
 
 static void info_free(Node *base)

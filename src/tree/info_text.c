@@ -91,7 +91,9 @@ static void write_segment(Space *space, const SegfsCaller *caller, const SegfsIt
 	line(text, "Attaches", "%" PRIu64, segment->nattch);
 	if (segment->cpid > 0)
 		line(text, "CreatorPid", "%d%s", segment->cpid,
-		     item->creator_lives ? "" : " (ended)");
+		     item->creator_lives     ? ""
+		     : item->creator_unknown ? " (for somebody who is not known here)"
+					     : " (ended)");
 	else
 		line(text, "CreatorPid", "not visible from here");
 	if (item->creator)

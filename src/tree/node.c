@@ -53,7 +53,10 @@ gpointer node_new_static(Space *space, const NodeOps *ops, size_t size)
 
 ino_t node_static_ino(const Node *node)
 {
-	return (ino_t)UINT32_MAX << 32 | (uint32_t)(node->space->index << 8 | node->key.a);
+	/* A kind that info/ leaves free, and more bits for each than a user can use up. */
+	enum { STATIC = 0xc, KIND_SHIFT = 60, SPACE_SHIFT = 28 };
+
+	return (ino_t)STATIC << KIND_SHIFT | (ino_t)node->space->index << SPACE_SHIFT | node->key.a;
 }
 
 void node_static_folder_stat(const Node *node, mode_t mode, struct stat *ret_stat)

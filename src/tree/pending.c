@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 struct Pending {
+	Space *space; /* its node's */
 	key_t key;
 	SegfsCaller maker; /* its pid tells whose close counts */
 	mode_t mode;
@@ -17,6 +18,8 @@ struct Pending {
 	time_t started;
 	int kept_fd; /* memfd of what is written */
 	uint64_t kept;
+	uint64_t pages; /* its share of the space's pages_pending */
+	bool is_cut;    /* the last write found no room: what is kept is not all there should be */
 	uint64_t shmmax;
 };
 
@@ -33,6 +36,7 @@ int pending_new(Space *space, const SegfsCaller *caller, key_t key, mode_t mode,
 		return -errno;
 	Pending *pending = g_new(Pending, 1);
 	*pending = (Pending){
+		.space = space,
 		.key = key,
 		.maker = *caller,
 		.mode = mode & ~caller->umask & 0777,
@@ -47,8 +51,60 @@ int pending_new(Space *space, const SegfsCaller *caller, key_t key, mode_t mode,
 	return 0;
 }
 
+/* Pages of the range that hold nothing yet. */
+static uint64_t pages_missing(const Pending *pending, uint64_t offset, uint64_t size)
+{
+	const uint64_t page = sysconf(_SC_PAGESIZE);
+	const uint64_t end = (offset + size + page - 1) / page;
+	uint64_t at = offset / page, missing = 0;
+
+	while (at < end) {
+		const off_t data = lseek(pending->kept_fd, at * page, SEEK_DATA);
+		if (data < 0 || data / page >= end)
+			return missing + end - at;
+		missing += data / page - at;
+		const off_t hole = lseek(pending->kept_fd, data, SEEK_HOLE);
+		at = (hole + page - 1) / page;
+	}
+	return missing;
+}
+
+/*
+ * So many more pages are about to be kept: shmget would refuse them past shmall, and until
+ * then they are ours, whom no limit of the caller's binds.
+ */
+static int take_pages(Pending *pending, uint64_t pages)
+{
+	SegfsLimits limits;
+	int r = segfs_limits_read(pending->space->ipc, &limits);
+
+	if (r < 0)
+		return r;
+	const uint64_t left = limits.shmall - MIN(limits.shmall, limits.pages_used);
+	g_mutex_lock(&pending->space->lock);
+	const uint64_t taken = pending->space->pages_pending;
+	if (taken > left || pages > left - taken) {
+		r = -ENOSPC;
+	} else {
+		pending->space->pages_pending += pages;
+		pending->pages += pages;
+	}
+	g_mutex_unlock(&pending->space->lock);
+	return r;
+}
+
+/* Without asking: fewer than there were, or as many as before. */
+static void count_pages(Pending *pending, uint64_t pages)
+{
+	g_mutex_lock(&pending->space->lock);
+	pending->space->pages_pending += pages - pending->pages;
+	pending->pages = pages;
+	g_mutex_unlock(&pending->space->lock);
+}
+
 void pending_free(Pending *pending)
 {
+	count_pages(pending, 0);
 	close(pending->kept_fd);
 	segfs_caller_clear(&pending->maker);
 	g_free(pending);
@@ -151,13 +207,20 @@ static int pending_make(SegmentNode *node, uint64_t size)
 	Pending *pending = node->pending;
 	SegfsIpc *ipc = node->node.space->ipc;
 	const SegfsCaller maker = pending->maker;
+	const uint64_t pages = pending->pages;
 	int shmid;
 
+	/* From here on the kernel counts the segment's: not both, or others would find no room. */
+	count_pages(pending, 0);
 	/* Without a descriptor the maker attaches it to write, whatever its mode is to be. */
 	int r = segfs_sysv_create(ipc, &maker, pending->key, size, pending->mode | 0600, &shmid);
-	if (r < 0)
+	if (r < 0) {
+		count_pages(pending, pages);
 		return r;
+	}
 	r = fill(node, shmid, size);
+	if (r < 0)
+		count_pages(pending, pages);
 	/* Somebody has removed it since: there is nothing to take back, the id may be another's. */
 	if (r == -ENOENT || r == -ESTALE)
 		r = -EIDRM;
@@ -171,7 +234,9 @@ static int forget_kept(Pending *pending)
 {
 	if (ftruncate(pending->kept_fd, 0) < 0)
 		return -errno;
+	count_pages(pending, 0);
 	pending->kept = 0;
+	pending->is_cut = false;
 	return 0;
 }
 
@@ -198,9 +263,18 @@ int pending_setattr(SegmentNode *node, const SegfsCaller *caller, const NodeChan
 
 int pending_read(Pending *pending, size_t size, off_t offset, FileSpan *ret_span)
 {
-	*ret_span = (FileSpan){.fd = pending->kept_fd, .offset = offset};
-	if ((uint64_t)offset < pending->kept)
-		ret_span->size = MIN(size, pending->kept - offset);
+	*ret_span = (FileSpan){.fd = -1};
+	if ((uint64_t)offset >= pending->kept)
+		return 0;
+	size = MIN(size, pending->kept - offset);
+	/* A copy: the memfd goes as soon as the segment is made, while this is on its way. */
+	g_autofree char *bytes = g_malloc(size);
+	const ssize_t n = pread(pending->kept_fd, bytes, size, offset);
+	if (n < 0)
+		return -errno;
+	ret_span->bytes = bytes;
+	ret_span->size = n;
+	ret_span->keep = g_bytes_new_take(g_steal_pointer(&bytes), n);
 	return 0;
 }
 
@@ -211,9 +285,16 @@ ssize_t pending_write(Pending *pending, const void *bytes, size_t size, off_t of
 	if ((uint64_t)offset >= pending->shmmax)
 		return -EFBIG;
 	size = MIN(size, pending->shmmax - offset);
+	int r = take_pages(pending, pages_missing(pending, offset, size));
+	pending->is_cut = r == -ENOSPC;
+	if (r < 0)
+		return r;
 	const ssize_t n = pwrite(pending->kept_fd, bytes, size, offset);
-	if (n < 0)
-		return -errno;
+	r = n < 0 ? -errno : 0;
+	if (n < (ssize_t)size)
+		count_pages(pending, pending->pages - pages_missing(pending, offset, size));
+	if (r < 0)
+		return r;
 	pending->kept = MAX(pending->kept, (uint64_t)offset + n);
 	return n;
 }
@@ -243,7 +324,7 @@ int pending_close(SegmentNode *node, const SegfsCaller *caller)
 		return 0;
 	if (pending->kept == 0)
 		return -EINVAL;
-	int r = pending_make(node, pending->kept);
+	int r = pending->is_cut ? -ENOSPC : pending_make(node, pending->kept);
 	/* The program knows now: the release need not try again. */
 	if (r < 0)
 		forget_kept(node->pending);
@@ -255,7 +336,7 @@ void pending_release(SegmentNode *node)
 	if (node->pending->kept == 0)
 		return;
 	const key_t key = node->pending->key;
-	int r = pending_make(node, node->pending->kept);
+	int r = node->pending->is_cut ? -ENOSPC : pending_make(node, node->pending->kept);
 	if (r < 0)
 		g_warning("key 0x%08x: no segment could be made of what was written: %s",
 			  (unsigned int)key, g_strerror(-r));

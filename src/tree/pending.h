@@ -7,7 +7,7 @@
  * A segment that is being made through key/ (design 1.3). A file there can be created
  * before it has a size, a segment cannot: until the size is known, by ftruncate(2),
  * fallocate(2) or the close of what was written, there is only this. What is written
- * meanwhile is kept in a memfd.
+ * meanwhile is kept in a memfd, as much in all as the namespace has left of shmall.
  *
  * Which close is the last one? The kernel tells of each (flush) and waits for the answer,
  * so that an error reaches the program; of the last it tells too late (release). A shell's

@@ -48,7 +48,7 @@ static int segments_json_answer(Space *own, const SegfsCaller *caller, GString *
 		}
 		if (!report)
 			report = segfs_report_new(caller, unexamined);
-		segfs_report_add(report, space->ipc, items);
+		segfs_report_add(report, space->ipc, items, segfs_view_unread(space->view));
 	}
 	if (r == 0)
 		segfs_report_write(report, text);

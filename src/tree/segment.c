@@ -60,7 +60,7 @@ void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory 
 {
 	const NodeKey key = key_of(node->node.space, segment->shmid);
 
-	node->was_pending = g_steal_pointer(&node->pending);
+	g_clear_pointer(&node->pending, pending_free);
 	node->shmid = segment->shmid;
 	node->memory = segfs_memory_ref(memory);
 	node->last = g_memdup2(segment, sizeof(*segment));
@@ -277,7 +277,6 @@ static void segment_node_free(Node *base)
 	SegmentNode *node = (SegmentNode *)base;
 
 	g_clear_pointer(&node->pending, pending_free);
-	g_clear_pointer(&node->was_pending, pending_free);
 	g_clear_pointer(&node->memory, segfs_memory_unref);
 	g_free(node->last);
 	g_mutex_clear(&node->lock);

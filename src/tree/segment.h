@@ -11,14 +11,13 @@ typedef struct Pending Pending;
 
 typedef struct {
 	Node node;
-	int shmid;            /* -1: it was pending and never made */
-	bool was_opened;      /* protected by lock */
-	guint n_open;         /* files; protected by lock, as is what follows */
-	GMutex lock;          /* not held while another node's is */
-	SegfsMemory *memory;  /* of its files; NULL: not open, or pending */
-	SegfsSysv *last;      /* what it was when it was last seen, while open */
-	Pending *pending;     /* not NULL: no segment yet, see pending.h */
-	Pending *was_pending; /* kept while a read may be on its way out of it: while open */
+	int shmid;           /* -1: it was pending and never made */
+	bool was_opened;     /* protected by lock */
+	guint n_open;        /* files; protected by lock, as is what follows */
+	GMutex lock;         /* not held while another node's is */
+	SegfsMemory *memory; /* of its files; NULL: not open, or pending */
+	SegfsSysv *last;     /* what it was when it was last seen, while open */
+	Pending *pending;    /* not NULL: no segment yet, see pending.h */
 } SegmentNode;
 
 typedef struct {
@@ -40,7 +39,8 @@ void segment_node_new_pending(Space *space, Pending *pending, int flags, Node **
 /* One more file of a pending segment. Call with the lock held. */
 File *segment_file_new_pending(SegmentNode *node, int flags);
 
-/* The pending segment of node has been made: shmid, with this memory. Call with the lock held. */
+/* The pending segment of node, which goes, has been made: shmid, with this memory. Call with the
+ * lock held. */
 void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory);
 
 /* A segment's own name only: no sign, no leading zeros; else -ENOENT. */

@@ -214,7 +214,6 @@ static void segment_file_free(File *file)
 			g_clear_pointer(&node->pending, pending_free);
 			node->shmid = -1;
 		}
-		g_clear_pointer(&node->was_pending, pending_free);
 		g_clear_pointer(&node->memory, segfs_memory_unref);
 		g_clear_pointer(&node->last, g_free);
 	}

@@ -19,6 +19,7 @@ typedef struct {
 	Space *space;
 	const SegfsCaller *caller;
 	SegfsSysv segment;
+	bool by_name; /* else for the list */
 } Asked;
 
 typedef struct {
@@ -80,6 +81,9 @@ static bool write_hugetlb(const Asked *asked, GString *value)
 {
 	bool huge;
 
+	/* Where nobody has it attached it would have to be, which is a trace that others see. */
+	if (!asked->by_name && asked->segment.nattch == 0)
+		return false;
 	if (!segment_is_huge(asked->space, asked->caller, &asked->segment, &huge))
 		return false;
 	g_string_append_printf(value, "%d", huge);
@@ -149,6 +153,7 @@ int segment_get_xattr(Node *node, const SegfsCaller *caller, const char *name, G
 		return r;
 	}
 	GString *value = g_string_new(NULL);
+	asked.by_name = true;
 	if (!attribute->write(&asked, value)) {
 		g_string_free(value, TRUE);
 		return -ENODATA;

@@ -20,8 +20,15 @@ typedef struct {
 
 typedef struct {
 	File file;
+	uid_t uid; /* who has opened it */
 	GBytes *text;
 } TextFile;
+
+/*
+ * The text that all open files of one user hold together: it is our memory, which no limit
+ * of the user's binds. One file there can always be, however long; and root may have any.
+ */
+#define TEXT_MOST (64 * 1024 * 1024)
 
 static int text_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
@@ -64,18 +71,54 @@ static int text_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
 	return 0;
 }
 
-static void text_file_free(File *file)
+static bool take_bytes(Tree *tree, uid_t uid, gsize size)
 {
-	g_bytes_unref(((TextFile *)file)->text);
+	const gpointer key = GUINT_TO_POINTER(uid);
+
+	g_mutex_lock(&tree->lock);
+	const gsize held = GPOINTER_TO_SIZE(g_hash_table_lookup(tree->texts, key));
+	const bool fits = uid == 0 || held == 0 || size + held <= TEXT_MOST;
+	if (fits)
+		g_hash_table_insert(tree->texts, key, GSIZE_TO_POINTER(held + size));
+	g_mutex_unlock(&tree->lock);
+	return fits;
+}
+
+static void give_bytes_back(Tree *tree, uid_t uid, gsize size)
+{
+	const gpointer key = GUINT_TO_POINTER(uid);
+
+	g_mutex_lock(&tree->lock);
+	const gsize held = GPOINTER_TO_SIZE(g_hash_table_lookup(tree->texts, key)) - size;
+	if (held > 0)
+		g_hash_table_insert(tree->texts, key, GSIZE_TO_POINTER(held));
+	else
+		g_hash_table_remove(tree->texts, key);
+	g_mutex_unlock(&tree->lock);
+}
+
+static void text_file_free(File *base)
+{
+	TextFile *file = (TextFile *)base;
+
+	give_bytes_back(base->node->space->tree, file->uid, g_bytes_get_size(file->text));
+	g_bytes_unref(file->text);
 }
 
 static const FileOps text_file_ops = {.read = text_read, .free = text_file_free};
 
-int text_file_new(Node *node, int flags, GString *text, File **ret_file)
+int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *text, File **ret_file)
 {
-	TextFile *file = file_new(node, &text_file_ops, sizeof(TextFile), flags);
+	const gsize size = text->len;
 
-	file->text = g_string_free_to_bytes(text);
+	if (!take_bytes(node->space->tree, caller->uid, size)) {
+		g_string_free(text, TRUE);
+		return -ENOMEM;
+	}
+	TextFile *file = file_new(node, &text_file_ops, sizeof(TextFile), flags);
+	file->uid = caller->uid;
+	/* It has grown by doubling. */
+	file->text = g_bytes_new_take(g_realloc(g_string_free(text, FALSE), MAX(size, 1)), size);
 	*ret_file = &file->file;
 	return 0;
 }
@@ -95,7 +138,7 @@ static int text_open(Node *base, const SegfsCaller *caller, int flags, File **re
 	if (node->answer)
 		node_trim_memory();
 	if (r == 0)
-		return text_file_new(base, flags, text, ret_file);
+		return text_file_new(base, caller, flags, text, ret_file);
 	g_string_free(text, TRUE);
 	return r;
 }

@@ -31,6 +31,7 @@ void space_unref(Space *space)
 	g_clear_pointer(&space->view, segfs_view_free);
 	g_clear_pointer(&space->ipc, segfs_ipc_free);
 	g_clear_pointer(&space->ns, segfs_namespace_unref);
+	g_mutex_clear(&space->lock);
 	g_free(space);
 }
 
@@ -39,6 +40,7 @@ static Space *space_new(Tree *tree)
 	Space *space = g_new0(Space, 1);
 
 	g_atomic_ref_count_init(&space->refs);
+	g_mutex_init(&space->lock);
 	space->tree = tree;
 	return space;
 }
@@ -135,6 +137,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->known = g_hash_table_new(NULL, NULL);
 	tree->files = g_hash_table_new(NULL, NULL);
 	tree->listings = g_hash_table_new(NULL, NULL);
+	tree->texts = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
 	tree->ipc_options = options->ipc;
 	tree->orphan_age = options->orphan_age;
@@ -188,6 +191,7 @@ void tree_free(Tree *tree)
 	g_hash_table_unref(tree->known);
 	g_hash_table_unref(tree->files);
 	g_hash_table_unref(tree->listings);
+	g_hash_table_unref(tree->texts);
 	g_mutex_clear(&tree->lock);
 	g_free(tree);
 }

@@ -32,6 +32,7 @@ struct Tree {
 	GHashTable *files;    /* a set of File, those that are open */
 	GHashTable *listings; /* a set of Listing, likewise */
 	GHashTable *known; /* a set of Node, those with lookups, also what is no longer in nodes */
+	GHashTable *texts; /* uid -> bytes of text that the files it has open hold, see text.c */
 };
 
 /* What can be listed of a space that takes a look at processes. */
@@ -53,6 +54,8 @@ struct Space {
 	SegfsIpc *ipc;
 	SegfsView *view;
 	SegfsNamespace *ns;     /* NULL: our own */
+	GMutex lock;            /* protects what follows */
+	uint64_t pages_pending; /* of what is kept for segments to be made, see pending.c */
 	gint64 listed[N_LISTS]; /* when last, monotonic; protected by the tree's lock */
 };
 
@@ -109,8 +112,8 @@ Node *text_new(Space *space, TextWrite write);
 typedef int (*TextAnswer)(Space *space, const SegfsCaller *caller, GString *text);
 Node *text_new_dear(Space *space, TextAnswer answer);
 
-/* One open of node that shows text, which it takes. */
-int text_file_new(Node *node, int flags, GString *text, File **ret_file);
+/* One open of node by caller that shows text, which it takes. -ENOMEM: caller has too much open. */
+int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *text, File **ret_file);
 
 Node *sysv_folder_new(Space *space, const void *data);
 Node *key_folder_new(Space *space, const void *data);
@@ -139,8 +142,9 @@ Node *readme_new(Space *space, const void *data);
 
 /*
  * Inode numbers. A SysV segment's is the number of its IPC namespace and its shmid, a
- * POSIX object's the one it has in /dev/shm. What is only ours has a number above both,
- * in the order of its making: node_new_static() counts.
+ * POSIX object's the one it has in /dev/shm. What is only ours has a number between, of a kind
+ * in the upper four bits (see also info.c), or one of the last that no namespace has. Of
+ * node_new_static() it is the number of the space and, in the order of making, its own.
  */
 gpointer node_new_static(Space *space, const NodeOps *ops, size_t size);
 ino_t node_static_ino(const Node *node);

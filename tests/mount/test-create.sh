@@ -231,7 +231,67 @@ echo 1 >/proc/sys/kernel/shmall
 fails_with ENOSPC "truncate -s past shmall" truncate -s 1M "$key/0x405"
 fails_with ENOSPC "cp past shmall" cp "$TESTDIR/image" "$key/0x405"
 gone 0x405 "past shmall"
+# What is kept until close is bounded by what is left of it, for all together.
+tail -n +2 /proc/sysvipc/shm | while read -r _ id _; do ipcrm -m "$id"; done
+echo 256 >/proc/sys/kernel/shmall
+head -c 1M /dev/urandom >"$TESTDIR/most"
+head -c 2M /dev/urandom >"$TESTDIR/more"
+cp "$TESTDIR/most" "$TESTDIR/0x0000aa02"
+tar -C "$TESTDIR" -cf "$TESTDIR/most.tar" 0x0000aa02
+agent A
+agent B as_user 20001
+tell A open a "$key/0x410" 'O_RDWR|O_CREAT' 0600 >/dev/null
+tell B open b "$key/0x411" 'O_RDWR|O_CREAT' 0600 >/dev/null
+is "$(tell A pwritefill a 0 600K x)" 614400 "600 KiB of 1 MiB are kept"
+is "$(tell B pwritefill b 0 600K x)" ENOSPC "as much again, by another, is not"
+is "$(tell B pwritefill b 0 424K x)" 434176 "what is left is"
+is "$(tell B pwrite b 434176 x) $(tell A pwrite a 614400 x)" "ENOSPC ENOSPC" "and then not a byte"
+is "$(tell A pwrite a 5000 abc) $(tell B pwrite b 0 x)" "3 1" "but those that are there can be written anew"
+is "$(tell A ftruncate a 0) $(tell B pwrite b 434176 x)" "0 1" "one truncated gives back its share"
+is "$(tell A pwritefill a 1G 4096 x) $(tell A pwrite a 1000000 abc)" "4096 3" "what counts is what is kept, not where"
+is "$(tell A close a)" ENOSPC "(of that size shmget makes none)"
+gone 0x410 "past shmall by its size"
+is "$(tell B pwrite b 438272 y) $(tell B close b)" "1 0" "what was refused in between is no matter"
+is "$(by_key 0x411 | cut -d' ' -f1)" 438273 "where it was written in the end"
+rm "$key/0x411"
+tell A open a "$key/0x412" 'O_RDWR|O_CREAT' 0600 >/dev/null
+is "$(tell A pwritefill a 0 1M x)" 1048576 "all of it"
+is "$(tell A ftruncate a 4096)" 0 "a smaller segment of it"
+is "$(tell B open b "$key/0x413" 'O_RDWR|O_CREAT' 0600) $(tell B pwritefill b 0 1020K x) $(tell B close b)" "0 1044480 0" "gives back all but its own, before it is closed"
+tell A close a >/dev/null
+rm "$key/0x412" "$key/0x413"
+tell A open a "$key/0x414" 'O_RDWR|O_CREAT' 0600 >/dev/null
+tell A pwritefill a 0 1M x >/dev/null
+mkseg 4096 0600 0x414 >/dev/null
+is "$(tell A close a)" EEXIST "one that cannot be made"
+rm "$key/0x414"
+is "$(tell A open a "$key/0x414" 'O_RDWR|O_CREAT' 0600) $(tell A pwritefill a 0 1M x)" "0 1048576" "gives it back"
+kill -KILL "$(agent_pid A)"
+quit A
+quit B
+until_true 10 rm "$key/0x414"
+for _ in 1 2 3; do
+	ok "cp of as much as is left" cp "$TESTDIR/most" "$key/0xaa02"
+	ok "the bytes" cmp "$TESTDIR/most" "$key/0xaa02"
+	rm "$key/0xaa02"
+	ok "head -c" sh -c "head -c 1M '$TESTDIR/most' >'$key/0xaa02'"
+	rm "$key/0xaa02"
+	ok "dd of=, in pieces that fit in no page" dd if="$TESTDIR/most" of="$key/0xaa02" bs=10000 status=none
+	ok "the bytes" cmp "$TESTDIR/most" "$key/0xaa02"
+	rm "$key/0xaa02"
+	ok "tar -x" tar -C "$key" -xf "$TESTDIR/most.tar"
+	rm "$key/0xaa02"
+	ok "half of it" cp "$TESTDIR/image" "$key/0x415"
+	ok "and more" sh -c "head -c 900K '$TESTDIR/most' >'$key/0x416'"
+	rm "$key/0x415" "$key/0x416"
+	fails_with ENOSPC "cp of more" cp "$TESTDIR/more" "$key/0x417"
+	gone 0x417 "cp of more"
+	fails_with ENOSPC "head -c of more" sh -c "head -c 2M '$TESTDIR/more' >'$key/0x417'"
+	gone 0x417 "head -c of more"
+done
+is "$(count)" 0 "nothing is left"
 echo 18446744073692774399 >/proc/sys/kernel/shmall
+ok "and now there is room" cp "$TESTDIR/image" "$key/0x404"
 # More than the machine has: whatever shmget itself says.
 native=$(do_ops "shmget 0x406 1125899906842624 IPC_CREAT|0600")
 is "$(do_ops "open a $key/0x407 O_RDWR|O_CREAT 0600" "ftruncate a 1125899906842624" | tail -n 1 | sed 's/^0$/made/')" \

@@ -3,11 +3,12 @@
 # Who holds what, and the verdict: real processes in every state there is. (-o orphan_age=0)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
-need getfattr
+need getfattr jq
 
 shm=/dev/shm
 chmod 1777 "$shm"
 as=(setpriv --clear-groups)
+by_key() { awk -v k=$(($1)) 'NR > 1 && $1 == k { print $2 }' /proc/sysvipc/shm; }
 object() { head -c 4096 /dev/zero >"$shm/$1" && chmod 666 "$shm/$1"; }
 
 # A second mount: what is orphaned in the first has not been idle for long enough there. And
@@ -219,8 +220,12 @@ inside_is_up
 where=/proc/$inside/root$inner
 row "its creator cannot be seen" "sysv/$live" unknown
 row "nor can that of one that is dead" "sysv/$id" unknown
+is "$(tell A open a "$where/key/0x1003" 'O_RDWR|O_CREAT' 0600) $(tell A ftruncate a 4096) $(tell A close a)" "0 0 0" "one is made through it"
+made=$(by_key 0x1003)
+row "by a process that it does not see" "sysv/$made" unknown
 quit A
 row "and is dead: that is not known" "sysv/$live" unknown
+row "nor of what was made through it" "sysv/$made" unknown
 hold A "$HOLDERS" attach "$id"
 is "$(verdict "sysv/$id"), $(holders "sysv/$id"), $(orphan "sysv/$id")" "in use, , no" "attached by a process that cannot be seen" ||
 	false_verdicts=$((false_verdicts + 1))
@@ -232,8 +237,10 @@ is "$(verdict posix/inner), $(holders posix/inner), $(orphan posix/inner)" "in u
 	false_verdicts=$((false_verdicts + 1))
 drop A
 where=$MNT
+row "made through a mount that lives, says another" "sysv/$made" unknown
 kill -TERM "$inside"
 wait $outer
+row "and has ended" "sysv/$made" orphaned
 diag "$(cat "$TESTDIR/inner.log")"
 
 diag "--- POSIX objects"
@@ -452,8 +459,22 @@ wait $waits $waits2
 drop U V W
 row "it goes on, and the file is closed" "sysv/$id" orphaned
 
+# What a mount has made for somebody only that one knows.
+agent A
+is "$(tell A open a "$second/key/0x1004" 'O_RDWR|O_CREAT' 0600) $(tell A ftruncate a 4096) $(tell A close a)" "0 0 0" "made through the second mount"
+made=$(by_key 0x1004)
+where=$second row "there its maker is known, and lives" "sysv/$made" idle
+row "here it is not" "sysv/$made" unknown
+like "$(info "sysv/$made" Evidence)" "; its creator ${segfs_pid[$second]} \(segfs\) made it for somebody who is not known here\$" "with the reason"
+like "$(info "sysv/$made" CreatorPid)" "^${segfs_pid[$second]} \(for somebody who is not known here\)\$" "and who has made it"
+is "$(jq -r ".segments[] | select(.shmid == $made) | .creator_lives" "$MNT/segments.json")" null "segments.json knows neither that it lives nor that it has ended"
+fails_with "ENOENT|EBUSY" "it is not removed from orphans/" rm "$MNT/orphans/sysv-$made"
+quit A
+row "its maker has ended: here that is not known" "sysv/$made" unknown
+
 is "$(grep -c . <(info "sysv/$id" Unexamined))" 0 "root has examined all: there is no line that says otherwise"
 segfs_stop_ok "$second" "the second mount ends cleanly"
+row "nobody is left who would know" "sysv/$made" orphaned
 
 # All at once: what is in orphans/ has nobody.
 live=$(tail -n +2 /proc/sysvipc/shm | awk '$7 > 0 { print "sysv-" $2 }')

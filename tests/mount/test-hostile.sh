@@ -182,4 +182,39 @@ quit V
 exec 9>&-
 wait $forger
 ok "the daemon lives on" alive
+
+# Files of text that are kept open are the daemon's memory: names of bytes that make much text.
+/usr/bin/python3 - "$shm" <<-'END'
+	import os, sys
+	folder = os.fsencode(sys.argv[1]) + (b"/" + 250 * b"\xff") * 14
+	os.makedirs(folder)
+	for i in range(600):
+	    open(folder + b"/%d" % i, "w").close()
+END
+agent U as_user 20001
+agent V as_user 20002
+agent R
+size=$(as_user 20001 cat "$MNT/segments.json" | wc -c)
+diag "$size bytes"
+like "$((size >> 20))" '^(2[2-9]|3[01])$' "(a text of which two fit in 64 MiB)"
+is "$(for slot in a b c; do tell U open $slot "$MNT/segments.json" O_RDONLY; done | xargs)" "0 0 ENOMEM" "a user has two open, and not three"
+is "$(tell V open a "$MNT/segments.json" O_RDONLY)" 0 "another user has not to pay for it"
+is "$(for slot in a b c; do tell R open $slot "$MNT/segments.json" O_RDONLY; done | xargs)" "0 0 0" "root may"
+tell U close a >/dev/null
+opened() { [ "$(tell U open "$1" "$MNT/$2" O_RDONLY)" = 0 ]; }
+ok "one closed gives it back" until_true 20 opened c segments.json
+for slot in b c; do tell U close $slot >/dev/null; done
+for slot in a b c; do tell R close $slot >/dev/null; done
+/usr/bin/python3 - "$shm" <<-'END'
+	import os, sys
+	folder = os.fsencode(sys.argv[1]) + (b"/" + 250 * b"\xff") * 14
+	for i in range(600, 1700):
+	    open(folder + b"/%d" % i, "w").close()
+END
+ok "a text larger than that is there, by itself" until_true 20 opened a segments.json
+like "$(tell U open b "$MNT/segments.json" O_RDONLY) $(tell U open b "$MNT/README" O_RDONLY)" "ENOMEM ENOMEM" "and then none"
+tell U close a >/dev/null
+ok "it is closed, and another is open" until_true 20 opened b README
+for name in U V R; do quit $name; done
+rm -rf "${shm:?}"/$'\xff'*
 done_testing

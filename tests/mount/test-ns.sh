@@ -234,6 +234,18 @@ quit H4
 drop S
 is "$(grep -c '^Posix:' "${ns[A]}/info/namespace")" 1 "nor in info/namespace"
 in_shm A rm name
+# As many as somebody likes: a namespace once had numbers for 256 files that are only ours.
+container D --
+nsenter --target "${pid[D]}" --all sh -c 'for i in $(seq 260); do
+	unshare --mount sh -c "mount -t tmpfs none /dev/shm && exec sleep 1000" &
+done' >/dev/null 2>&1
+shown() { ls "${ns[D]}/info" | grep -c posix; }
+all_shown() { [ "$(shown)" -eq 261 ]; }
+until_true 60 all_shown
+is "$(shown)" 261 "a namespace shows 261"
+is "$(find "${ns[D]}" -maxdepth 2 ! -path '*/posix*/*' -printf '%i\n' | sort | uniq -d)" "" "no two of its folders and files have one inode number"
+quit D
+unset "inum[D]" "ns[D]" "pid[D]"
 
 diag "--- a volume that the host has under its own name"
 mkdir -p "$TESTDIR/volumes/dshm"

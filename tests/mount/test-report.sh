@@ -205,4 +205,14 @@ until_true 10 test "$(ipc "$attached" nattch)" = 0
 is "$(of "$attached" '"\(.verdict) \(.holders) \(.creator) \(.creator_lives)"')" "idle [] shmtool false" "none; its creator's command is remembered"
 is "$(of "$removed" .file)" "" "what was held is gone"
 quit C
+
+# What is too deep to be looked for is not told of: that is told.
+deep=$(printf 'd/%.0s' $(seq 64))
+mkdir -p "/dev/shm/$deep"
+echo x >"/dev/shm/${deep}x"
+is "$(file "posix/${deep}x" .size) $(report '.namespaces[0].folders_unread')" "2 0" "64 folders deep"
+mkdir "/dev/shm/${deep}e" "/dev/shm/${deep}f"
+echo x >"/dev/shm/${deep}e/x"
+is "$(file "posix/${deep}e/x" .size) $(report '.namespaces[0].folders_unread')" " 2" "below that it is not: two folders are counted"
+is "$(cat "$MNT/posix/${deep}e/x")" x "(it is there)"
 done_testing

@@ -40,6 +40,12 @@ is "$(xattr "$id" swap)" "$(column "$id" swap)" "swap in bytes"
 is "$(xattr "$id" hugetlb) $(xattr "$id" dest) $(xattr "$id" locked)" "0 0 0" "hugetlb, dest and locked are 0"
 is "$(xattr "$fresh" key)" 0x00000000 "a private segment has key 0"
 is "$(xattr "$fresh" nattch) $(xattr "$fresh" lpid)" "0 0" "never attached: nattch and lpid are 0"
+raw=$(ipcstat "$fresh")
+listed=$(getfattr --absolute-names -d "$MNT/sysv/$fresh" | sed -n 's/^user\.segfs\.\([a-z]*\)=.*/\1/p')
+like "$listed" "^rss\$" "what nobody has attached has names"
+unlike "$listed" "^hugetlb\$" "but not hugetlb: to know it takes an attach"
+is "$(ipcstat "$fresh")" "$raw" "getfattr -d has left no trace that others see"
+is "$(xattr "$fresh" hugetlb)" 0 "hugetlb can be asked for by name"
 for name in key nattch cpid creator; do
 	is "$(as_user 20003 getfattr --absolute-names --only-values -n "user.segfs.$name" "$MNT/sysv/$id" 2>&1)" "$(xattr "$id" $name)" "what /proc/sysvipc/shm shows all, all may read: $name"
 done

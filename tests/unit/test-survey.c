@@ -183,6 +183,46 @@ static void creators_are_remembered_after_their_death(void)
 	g_assert_null(unknown->creator);
 }
 
+static void folders_that_are_too_deep_are_counted(void)
+{
+	g_auto(Survey) survey = {};
+	g_autoptr(GPtrArray) items = NULL, more = NULL;
+	survey_start(&survey, 0);
+	g_autoptr(GString) path = g_string_new(survey.shm);
+
+	for (guint i = 0; i < 64; i++) {
+		g_string_append(path, "/d");
+		g_assert_no_errno(mkdir(path->str, 0700));
+	}
+	g_assert_cmpint(segfs_view_survey(survey.view, SEGFS_SCAN_NEW, &items), ==, 0);
+	g_assert_cmpuint(segfs_view_unread(survey.view), ==, 0);
+	g_string_append(path, "/d");
+	g_assert_no_errno(mkdir(path->str, 0700));
+	g_assert_cmpint(segfs_view_survey(survey.view, SEGFS_SCAN_NEW, &more), ==, 0);
+	g_assert_cmpuint(segfs_view_unread(survey.view), ==, 1);
+}
+
+/* Who asks a mount from a pid namespace that it does not see has no number. */
+static void a_maker_that_cannot_be_seen_has_not_ended(void)
+{
+	g_auto(Survey) survey = {};
+	g_auto(SegfsCaller) caller = {};
+	int shmid;
+	survey_start(&survey, 0);
+	if (!survey_need_certain(&survey))
+		return;
+	segfs_caller_self(&caller);
+	caller.pid = 0;
+	g_assert_cmpint(
+		segfs_sysv_create(survey.ipc, &caller, g_random_int() | 1, 5000, 0600, &shmid), ==,
+		0);
+	scoped_segment made = segment_adopt(shmid);
+	assert_sysv(&survey, made, SEGFS_UNKNOWN, "made it for somebody who is not known here");
+	g_autoptr(SegfsItem) item = survey_sysv(&survey, made);
+	g_assert_true(item->creator_unknown);
+	g_assert_false(item->creator_lives);
+}
+
 static SegfsOpened is_open(int shmid, gpointer data)
 {
 	return shmid == *(int *)data ? SEGFS_IS_OPEN : SEGFS_NEVER_OPENED;
@@ -380,6 +420,8 @@ int main(int argc, char **argv)
 	TEST("segment/last-user-lives", a_segment_is_idle_while_its_last_user_lives);
 	TEST("segment/orphaned", an_orphan_says_why);
 	TEST("segment/creators-are-remembered", creators_are_remembered_after_their_death);
+	TEST("object/too-deep", folders_that_are_too_deep_are_counted);
+	TEST("segment/maker-not-seen", a_maker_that_cannot_be_seen_has_not_ended);
 	TEST("segment/open-through-the-mount", what_the_mount_has_open_is_in_use);
 	TEST("age/used-lately", what_was_used_lately_is_no_orphan);
 	TEST("age/from-the-last-use", the_age_is_counted_from_the_last_use);

@@ -200,14 +200,15 @@ static void a_command_stays_inside_its_brackets(void)
 	}
 }
 
-/* A mount makes, attaches and detaches for others; that it lives says nothing. */
+/* A mount makes, attaches and detaches for others; that it lives says nothing of them. */
 static void a_mount_is_no_creator_and_no_user(void)
 {
 	g_auto(World) world = {};
 	world_start(&world);
 	world_process(&world, 4711, "segfs", "");
 	assert_judged(&world, &(Row){.cpid = 4711, .lpid = 4711, .was_attached = true},
-		      SEGFS_ORPHANED, "its creator 4711 (segfs) has ended");
+		      SEGFS_UNKNOWN,
+		      "its creator 4711 (segfs) made it for somebody who is not known here");
 	assert_judged(&world, &(Row){.cpid = 4000000, .lpid = 4711, .was_attached = true},
 		      SEGFS_ORPHANED, "its creator 4000000 and its last user 4711 have ended");
 }
