@@ -13,6 +13,7 @@
 
 #include "segment/autofd.h"
 #include "segment/errand.h"
+#include "segment/escape.h"
 
 #define MOUNT_COMMAND "segfs"
 
@@ -219,14 +220,10 @@ char *segfs_process_command_line(const char *proc_root, const SegfsProcess *proc
 		size--;
 	if (!line || size == 0)
 		return NULL;
-	/* A line of its own: what would end it, or move the cursor, becomes a question mark. */
-	for (gsize i = 0; i < size; i++) {
+	for (gsize i = 0; i < size; i++)
 		if (line[i] == '\0')
 			line[i] = ' ';
-		else if (g_ascii_iscntrl(line[i]))
-			line[i] = '?';
-	}
-	return g_strndup(line, size);
+	return escape_text(line, size);
 }
 
 char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process)
@@ -247,5 +244,5 @@ char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process)
 		    (says_more && (!strcmp(found, "/") || g_str_has_prefix(*line, "0::"))))
 			found = path;
 	}
-	return g_strdup(found);
+	return found ? escape_text(found, -1) : NULL;
 }

@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "segment/escape.h"
 #include "segment/ipc.h"
 #include "segment/process.h"
 #include "segment/survey.h"
@@ -44,7 +45,7 @@ static void append_process(GString *text, pid_t pid, const char *command)
 {
 	g_string_append_printf(text, "%d", pid);
 	if (command[0]) {
-		g_autofree char *escaped = g_strescape(command, NULL);
+		g_autofree char *escaped = escape_text(command, -1);
 		g_string_append_printf(text, " (%s)", escaped);
 	}
 }
