@@ -20,10 +20,23 @@ bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 			     const SegfsProcess *process);
 
 /*
- * The evidence for the item's verdict, as told to one to whom so many of its holders are not
- * visible: it names them. The caller's to free.
+ * May the caller know what the process is called? Where the kernel would let it read
+ * /proc/PID/comm (proc(5), hidepid), which is asked as the caller. Of a process that has ended,
+ * or whose start is 0: where the caller is its user, or could see another's. True for a caller
+ * of NULL.
  */
-char *segfs_item_evidence(const SegfsItem *item, guint n_hidden);
+bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
+			      const SegfsProcess *process);
+
+/* segfs_sysv_creator(), as told to the caller; NULL, too, where it may not know. */
+char *segfs_sysv_creator_told(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment);
+
+/*
+ * The evidence for the item's verdict, as told to the caller, to whom so many of its holders are
+ * not visible: it names them, or another process. The caller's to free.
+ */
+char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, const SegfsItem *item,
+			  guint n_hidden);
 
 /*
  * May the caller list the folder in which the object is? True for what is in no subfolder,

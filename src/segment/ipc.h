@@ -55,7 +55,7 @@ typedef struct {
 	SegfsSysv segment;
 	bool through_us; /* to the kernel we have made it; this is who has asked for it */
 	pid_t pid;
-	uint64_t start; /* of one that has made it through us; 0: not known */
+	uint64_t start; /* 0: not known, or it has ended; of one that made it through us it stays */
 	char command[16];
 } Maker;
 
@@ -68,6 +68,7 @@ bool ipc_recall(SegfsIpc *ipc, const SegfsSysv *segment, Maker *ret_maker);
  * process_lives().
  */
 bool ipc_maker_lives(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment, Maker *ret_maker);
+SegfsProcess maker_process(const Maker *maker);
 
 /* Call with the lock held, since before the kernel was asked. */
 void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);

@@ -133,9 +133,9 @@ static const Known *know(const char *proc_root, GHashTable *table, pid_t pid)
 }
 
 bool process_lives(const char *proc_root, GHashTable *table, pid_t pid, int64_t at,
-		   char ret_command[16], bool *ret_is_mount)
+		   ProcessStat *ret_stat, bool *ret_is_mount)
 {
-	ret_command[0] = '\0';
+	*ret_stat = (ProcessStat){};
 	*ret_is_mount = false;
 	if (pid <= 0)
 		return false;
@@ -147,7 +147,7 @@ bool process_lives(const char *proc_root, GHashTable *table, pid_t pid, int64_t 
 	if (!known->lives || (known->has_stat && at >= process_started(0) &&
 			      process_started(known->stat.start) > at + 1))
 		return false;
-	g_strlcpy(ret_command, known->stat.command, sizeof(known->stat.command));
+	*ret_stat = known->stat;
 	*ret_is_mount = known->is_mount;
 	return true;
 }

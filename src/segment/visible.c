@@ -9,10 +9,12 @@
 #include <pwd.h>
 #include <segfs/report.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "segment/autofd.h"
+#include "segment/ipc.h"
 #include "segment/process.h"
 
 /* Its namespaces are shown to whom its memory is (ptrace(2), PTRACE_MODE_READ_FSCREDS). */
@@ -32,13 +34,70 @@ bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 	return process_stat(proc_root, process->pid, &stat) && stat.start == process->start;
 }
 
-char *segfs_item_evidence(const SegfsItem *item, guint n_hidden)
+/* faccessat(2), not access(2): acting as the caller, the real user is still ours. */
+static bool may_read_command(const char *proc_root, const SegfsCaller *caller, pid_t pid)
 {
-	if (n_hidden == 0)
-		return g_strdup(item->evidence);
-	return g_strdup_printf("held by %u %s, %u of which you may not look into",
-			       item->holders->len,
-			       item->holders->len == 1 ? "process" : "processes", n_hidden);
+	g_autofree char *path = g_strdup_printf("%s/%d/comm", proc_root, pid);
+
+	return SEGFS_AS(caller, faccessat(AT_FDCWD, path, R_OK, AT_EACCESS)) == 0;
+}
+
+/* Asked of the first process, which is hidden where any other user's is. */
+static bool may_see_others(const char *proc_root, const SegfsCaller *caller)
+{
+	g_autofree char *path = g_build_filename(proc_root, "1", NULL);
+	struct stat st;
+
+	if (stat(path, &st) < 0 || (caller->uid != 0 && caller->uid == st.st_uid))
+		return false;
+	return may_read_command(proc_root, caller, 1);
+}
+
+bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
+			      const SegfsProcess *process)
+{
+	ProcessStat stat;
+
+	if (!caller)
+		return true;
+	const bool may = may_read_command(proc_root, caller, process->pid);
+	/* Afterwards, so that it was not asked of one that has its number by now. */
+	if (process->start && process_stat(proc_root, process->pid, &stat) &&
+	    stat.start == process->start)
+		return may;
+	return caller->uid == process->uid || may_see_others(proc_root, caller);
+}
+
+char *segfs_sysv_creator_told(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment)
+{
+	g_autoptr(GHashTable) known = process_table_new();
+	Maker maker;
+
+	ipc_maker_lives(ipc, known, segment, &maker);
+	const SegfsProcess process = maker_process(&maker);
+	if (!maker.command[0] || !segfs_command_is_visible(ipc->proc_root, caller, &process))
+		return NULL;
+	return g_strdup(maker.command);
+}
+
+static bool witness_is_visible(const char *proc_root, const SegfsCaller *caller,
+			       const SegfsItem *item)
+{
+	return item->witness_has_held ? segfs_holder_is_visible(proc_root, caller, &item->witness)
+				      : segfs_command_is_visible(proc_root, caller, &item->witness);
+}
+
+char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, const SegfsItem *item,
+			  guint n_hidden)
+{
+	if (n_hidden > 0)
+		return g_strdup_printf("held by %u %s, %u of which you may not look into",
+				       item->holders->len,
+				       item->holders->len == 1 ? "process" : "processes", n_hidden);
+	GString *evidence = g_string_new(item->evidence);
+	if (item->named_length > 0 && !witness_is_visible(proc_root, caller, item))
+		g_string_erase(evidence, item->named_at, item->named_length);
+	return g_string_free(evidence, FALSE);
 }
 
 bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item)

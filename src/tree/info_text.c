@@ -95,7 +95,8 @@ static void write_segment(Space *space, const SegfsCaller *caller, const SegfsIt
 		     item->creator_lives ? "" : " (ended)");
 	else
 		line(text, "CreatorPid", "not visible from here");
-	if (item->creator)
+	if (item->creator &&
+	    segfs_command_is_visible(segfs_ipc_proc_root(space->ipc), caller, &item->maker))
 		line_escaped(text, "Creator", item->creator);
 	line(text, "LastUserPid", segment->lpid > 0 ? "%d" : "none", segment->lpid);
 	line_time(text, "Attached", segment->atime);
@@ -204,7 +205,7 @@ void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, 
 	for (guint i = 0; i < item->holders->len; i++)
 		hidden += !segfs_holder_is_visible(
 			proc_root, caller, g_array_index(item->holders, SegfsHolder, i).process);
-	g_autofree char *evidence = segfs_item_evidence(item, hidden);
+	g_autofree char *evidence = segfs_item_evidence(proc_root, caller, item, hidden);
 	line(text, "Verdict", "%s", segfs_verdict_name(item->verdict));
 	line(text, "Evidence", "%s", evidence);
 	for (guint i = 0; i < item->holders->len; i++) {

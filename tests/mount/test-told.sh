@@ -41,6 +41,73 @@ is "$(LC_ALL=C.UTF-8 grep -acP '\p{Cc}(?<!\t)' "$TESTDIR/text")" 0 "names of fil
 like "$(info "posix/$name" Name)" 'odd\\302\\23331m\\377\\033.\\é$' "what is text stays readable"
 drop A
 (cd "$MNT" && eval "$(sed -n 's/^Remove:\t\(.*\)   or: .*/\1/p' "$TESTDIR/text")")
-is "$(ls /dev/shm | wc -l)" 0 "what it says would remove it does"
+is "$(find /dev/shm -type f | wc -l)" 0 "what it says would remove it does"
+
+diag "--- past holders"
+stranger=65534
+told() { as_user $stranger jq -r ".segments[] | select($1) | $2" "$MNT/segments.json"; }
+object=/dev/shm/object
+head -c 100 /dev/zero >"$object"
+agent A
+tell A open f "$object" O_RDONLY >/dev/null
+who=$(agent_pid A)
+is "$(verdict posix/object)" "in use" "held"
+tell A close f >/dev/null
+like "$(info posix/object Evidence)" "a process that has held it lives: $who \(shmtool\)" "root is told who has held it"
+fails_with EACCES "(whom the kernel does not show to others)" as_user $stranger ls "/proc/$who/fd"
+is "$(as_user $stranger sed -n 's/^Evidence:\t//p' "$MNT/info/posix/object")" "nobody holds it; a process that has held it lives" "to others info/ does not name it"
+is "$(told '.name == "object"' .evidence)" "nobody holds it; a process that has held it lives" "nor does segments.json"
+quit A
+agent A as_user $stranger
+tell A open f "$object" O_RDONLY >/dev/null
+who=$(agent_pid A)
+is "$(verdict posix/object)" "in use" "held by another"
+tell A close f >/dev/null
+like "$(told '.name == "object"' .evidence)" "a process that has held it lives: $who \(shmtool\)" "whom it is shown to, it is named to"
+quit A
+rm "$object"
+
+diag "--- a /proc that hides the processes of others"
+cp "$SHMTOOL" "$TESTDIR/topsecretjob"
+# secrets UID FILE: where the mount names it to that user
+secrets() {
+	local as=(as_user "$1")
+	"${as[@]}" grep -l topsecretjob "$MNT/info/$2" "$MNT/segments.json" | sed "s|$MNT/||"
+	"${as[@]}" getfattr --absolute-names -d "$MNT/$2" | grep topsecretjob
+}
+all() { echo "info/$1"; echo segments.json; echo 'user.segfs.creator="topsecretjob"'; }
+if mount -o remount,hidepid=2 /proc; then
+	for hide in 2 1 4 0; do
+		mount -o "remount,hidepid=$hide" /proc || continue
+		diag "hidepid=$hide"
+		SHMTOOL=$TESTDIR/topsecretjob agent J setpriv --reuid 20001 --regid 20001 --clear-groups
+		SHMTOOL=$TESTDIR/topsecretjob agent R
+		who=$(agent_pid J)
+		id=$(tell J shmget 0 4096 'IPC_CREAT|0666')
+		roots=$(tell R shmget 0 4096 'IPC_CREAT|0600')
+		used=$(mkseg 4096 0666)
+		tell J shmat a "$used" >/dev/null
+		tell J shmdt a >/dev/null
+		like "$(info "sysv/$used" Evidence)" "its last user lives: $who \(topsecretjob\)" "root is told who used it last"
+		for life in lives "has ended"; do
+			is "$(secrets 0 "sysv/$id")" "$(all "sysv/$id")" "root is told who made it, who $life"
+			is "$(secrets 20001 "sysv/$id")" "$(all "sysv/$id")" "so is who made it, who $life"
+			if [ $hide = 0 ]; then
+				is "$(secrets $stranger "sysv/$id")" "$(all "sysv/$id")" "so is a stranger where nothing is hidden"
+			else
+				is "$(secrets $stranger "sysv/$id") $(secrets $stranger "sysv/$roots") $(secrets $stranger "sysv/$used")" "  " "a stranger is not"
+				like "$(told ".shmid == $id" .evidence)" "its creator (lives: $who|$who has ended)" "but what IPC_STAT tells"
+				is "$(secrets 20001 "sysv/$roots")" "segments.json" "nor is another, of root's"
+				unlike "$(as_user 20001 cat "$MNT/info/sysv/$roots")" topsecretjob "(the file has it of their own)"
+			fi
+			quit J
+			quit R
+		done
+		rm "$MNT/sysv/"*
+	done
+	mount -o remount,hidepid=0 /proc
+else
+	skip "a /proc that hides" "it cannot be mounted so"
+fi
 
 done_testing
