@@ -39,10 +39,15 @@ char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, cons
 			  guint n_hidden);
 
 /*
- * May the caller list the folder in which the object is? True for what is in no subfolder,
- * and for a caller of NULL.
+ * May the caller list the folder in which the object is? True for what is in none, and for a
+ * caller of NULL. What is learnt of folders goes into known, a new table of
+ * segfs_folders_known_new(), so that each is asked once for that caller.
  */
-bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item);
+bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known);
+GHashTable *segfs_folders_known_new(void);
+
+/* May the caller find the object by its name, for which no folder has to be listed? */
+bool segfs_item_is_found(const SegfsCaller *caller, const SegfsItem *item);
 
 /* getpwuid_r(3), getgrgid_r(3). NULL where it has no name; the caller's to free. */
 char *segfs_user_name(uid_t uid);

@@ -34,6 +34,7 @@ struct SegfsReport {
 	JsonGenerator *generator;
 	GHashTable *users, *groups; /* number -> name, as asking takes long */
 	GHashTable *told;           /* a set of SegfsId */
+	GHashTable *folders;        /* see segfs_item_is_visible(); of one segfs_report_add() */
 	GHashTable *processes;      /* SegfsProcess -> Known; of one segfs_report_add() */
 	Asked asked;                /* last, of who made a segment: mostly the next one's, too */
 };
@@ -66,6 +67,7 @@ SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined)
 	report->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	report->groups = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	report->told = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
+	report->folders = segfs_folders_known_new();
 	report->processes = g_hash_table_new_full(NULL, NULL, NULL, known_free);
 	return report;
 }
@@ -76,6 +78,7 @@ void segfs_report_free(SegfsReport *report)
 	g_string_free(report->segments, TRUE);
 	g_object_unref(report->generator);
 	g_hash_table_unref(report->told);
+	g_hash_table_unref(report->folders);
 	g_hash_table_unref(report->users);
 	g_hash_table_unref(report->groups);
 	g_hash_table_unref(report->processes);
@@ -337,13 +340,14 @@ void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items
 		const SegfsItem *item = items->pdata[i];
 		if (!g_hash_table_add(report->told, g_memdup2(&item->id, sizeof(item->id))))
 			continue;
-		if (segfs_item_is_visible(report->caller, item))
+		if (segfs_item_is_visible(report->caller, item, report->folders))
 			add_item(report, ipc, item);
 		else
 			report->n_hidden++;
 	}
 	/* They are the items', which may go now. */
 	g_hash_table_remove_all(report->processes);
+	g_hash_table_remove_all(report->folders);
 }
 
 void segfs_report_write(const SegfsReport *report, GString *text)

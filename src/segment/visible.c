@@ -100,23 +100,56 @@ char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, cons
 	return g_string_free(evidence, FALSE);
 }
 
-bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item)
+/* Does it have a name that lies in a folder? */
+static bool is_in_folder(const SegfsItem *item)
+{
+	return item->id.kind == SEGFS_POSIX && !item->unlinked;
+}
+
+bool segfs_item_is_found(const SegfsCaller *caller, const SegfsItem *item)
+{
+	autofd fd = -1;
+
+	return !caller || !is_in_folder(item) ||
+	       segfs_posix_open_path(item->posix, caller, item->name, &fd) == 0;
+}
+
+/* Below posix; "." is the whole of it. */
+static bool may_list(const SegfsCaller *caller, const SegfsPosix *posix, const char *folder)
 {
 	const struct open_how how = {
 		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
 	};
-
-	if (!caller || item->id.kind != SEGFS_POSIX || item->unlinked || !strchr(item->name, '/'))
-		return true;
 	/* "." in it is found only by who may search it. */
-	g_autofree char *parent = g_path_get_dirname(item->name);
-	g_autofree char *folder = g_strconcat(parent, "/.", NULL);
+	g_autofree char *path = g_strconcat(folder, "/.", NULL);
 	autofd at = -1;
-	if (segfs_posix_open(item->posix, &at) < 0)
+
+	if (segfs_posix_open(posix, &at) < 0)
 		return false;
-	autofd fd = SEGFS_AS(caller, syscall(SYS_openat2, at, folder, &how, sizeof(how)));
+	autofd fd = SEGFS_AS(caller, syscall(SYS_openat2, at, path, &how, sizeof(how)));
 	return fd >= 0;
+}
+
+/* A folder's path by which of the folders of POSIX objects it is in. */
+GHashTable *segfs_folders_known_new(void)
+{
+	return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known)
+{
+	gpointer may;
+
+	if (!caller || !is_in_folder(item))
+		return true;
+	g_autofree char *folder = g_path_get_dirname(item->name);
+	g_autofree char *key = g_strdup_printf("%p %s", (const void *)item->posix, folder);
+	if (!g_hash_table_lookup_extended(known, key, NULL, &may)) {
+		may = GINT_TO_POINTER(may_list(caller, item->posix, folder));
+		g_hash_table_insert(known, g_steal_pointer(&key), may);
+	}
+	return GPOINTER_TO_INT(may);
 }
 
 /* getpwuid_r(3) and getgrgid_r(3) as one. */

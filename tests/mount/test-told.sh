@@ -110,4 +110,43 @@ else
 	skip "a /proc that hides" "it cannot be mounted so"
 fi
 
+diag "--- names in a folder that is not everybody's"
+mkdir /dev/shm/sub && chmod 755 /dev/shm/sub
+head -c 100 /dev/zero >/dev/shm/secretname
+head -c 100 /dev/zero >/dev/shm/sub/secretname
+until_true 10 test -e "$MNT/orphans/posix-secretname"
+# names UID [GROUP]: where that user reads the names, and how many
+names() {
+	local as=(as_user "$1" ${2:+-G "$2"})
+	echo "$("${as[@]}" ls "$MNT/info/posix" | grep -c secretname)" \
+		"$("${as[@]}" ls "$MNT/orphans" | grep -c secretname)" \
+		"$("${as[@]}" jq -r '.segments[].file' "$MNT/segments.json" | grep -c secretname)"
+}
+# finds UID: those that it may stat
+finds() { as_user "$1" stat -c %n "$MNT"/{info/posix,orphans}/{,posix-}{secretname,sub%2Fsecretname} 2>/dev/null | wc -l; }
+settled() { [ "$(finds "$stranger")" = "${stranger_finds% *}" ]; }
+opens() { as_user "$1" cat "$MNT/info/posix/secretname" "$MNT/info/posix/sub%2Fsecretname" 2>/dev/null | grep -c ^Name:; }
+chgrp 30001 /dev/shm
+while read -r mode stranger_names stranger_finds; do
+	stranger_names=${stranger_names//_/ } stranger_finds=${stranger_finds//_/ }
+	chmod "$mode" /dev/shm
+	# What a listing told before keeps for a second.
+	until_true 10 settled
+	is "$(names 0)" "2 2 2" "$mode: root is told all the names"
+	is "$(finds 0) $(opens 0)" "4 2" "$mode: and finds them"
+	# Just after root, of whose listing and looks the kernel may remember something.
+	is "$(finds $stranger) $(opens $stranger)" "$stranger_finds" "$mode: others find what they may search"
+	is "$(names $stranger)" "$stranger_names" "$mode: and are told what they may list"
+	is "$(as_user $stranger jq .segments_hidden "$MNT/segments.json")" "$((2 - ${stranger_names##* }))" "$mode: the rest is counted"
+	is "$(names $stranger 30001)" "$(case $mode in *7?) echo 2 2 2 ;; *) echo "$stranger_names" ;; esac)" "$mode: a group counts"
+done <<'END'
+1777 2_2_2 4_2
+0700 0_0_0 0_0
+0770 0_0_0 0_0
+0711 1_1_1 4_2
+0744 0_0_0 0_0
+END
+chmod 1777 /dev/shm
+rm -r /dev/shm/sub /dev/shm/secretname
+
 done_testing
