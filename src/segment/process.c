@@ -2,6 +2,7 @@
 
 #include "segment/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <segfs/scan.h>
@@ -97,9 +98,46 @@ int64_t process_started(uint64_t ticks)
 	return real.tv_sec - boot.tv_sec + (int64_t)(ticks / sysconf(_SC_CLK_TCK));
 }
 
-bool process_is_mount(const char *command, uid_t uid)
+/* Is what it runs a file of that name, as "/usr/bin/segfs" or, replaced since, "… (deleted)"? */
+static bool runs_mount(int folder_fd)
 {
-	return !strcmp(command, MOUNT_COMMAND) && (uid == 0 || uid == geteuid());
+	char link[PATH_MAX];
+	const ssize_t n = readlinkat(folder_fd, "exe", link, sizeof(link) - 1);
+
+	link[MAX(n, 0)] = '\0';
+	const char *name = strrchr(link, '/');
+	return name && g_str_has_prefix(name + 1, MOUNT_COMMAND);
+}
+
+static bool has_fuse(int folder_fd)
+{
+	const int fd = openat(folder_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *fds = fd < 0 ? NULL : fdopendir(fd);
+	if (fd >= 0 && !fds)
+		close(fd);
+	struct dirent *entry;
+	bool found = false;
+
+	while (fds && !found && (entry = readdir(fds))) {
+		char link[PATH_MAX];
+		const ssize_t n = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+		link[MAX(n, 0)] = '\0';
+		found = g_str_has_suffix(link, "/fuse"); /* /dev is another's, perhaps */
+	}
+	if (fds)
+		closedir(fds);
+	return found;
+}
+
+/*
+ * The name alone is anybody's: a symbolic link that is called so to a set-user-id program runs
+ * as root, and has what descriptors it was left, /dev/fuse as well. But a file of that name
+ * nobody can give root's rights to who is not root.
+ */
+bool process_is_mount(int folder_fd, const char *command, uid_t uid)
+{
+	return !strcmp(command, MOUNT_COMMAND) && (uid == 0 || uid == geteuid()) &&
+	       runs_mount(folder_fd) && has_fuse(folder_fd);
 }
 
 typedef struct {

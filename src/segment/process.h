@@ -31,9 +31,9 @@ int64_t process_started(uint64_t ticks);
 
 /*
  * Is it a segfs mount, of root or ours? What such a one has open and attaches is for others,
- * who are seen themselves.
+ * who are seen themselves. folder_fd: of /proc/PID, or of a thread's.
  */
-bool process_is_mount(const char *command, uid_t uid);
+bool process_is_mount(int folder_fd, const char *command, uid_t uid);
 
 /*
  * Can the process that had this number at that time, in seconds since 1970, still live?

@@ -149,4 +149,38 @@ END
 chmod 1777 /dev/shm
 rm -r /dev/shm/sub /dev/shm/secretname
 
+diag "--- a set-user-id program that is started as segfs"
+cp "$HOLDERS" "$TESTDIR/program"
+chmod 4755 "$TESTDIR/program"
+ln -s program "$TESTDIR/segfs"
+# With what a user may leave it: /dev/fuse, which anybody can open.
+# shellcheck disable=SC2016
+fake=(setpriv --reuid "$stranger" --regid "$stranger" --clear-groups sh -c 'exec 9<>/dev/fuse; exec "$@"' sh "$TESTDIR/segfs")
+hold A "${fake[@]}" memfd kept 8K 8K
+is "$(cat "/proc/$(held A)/comm") $(stat -c %u "/proc/$(held A)") $(readlink "/proc/$(held A)/fd/9")" "segfs 0 /dev/fuse" "(it is root's, and called so)"
+file=unlinked/memfd-kept-$(held A 2)
+is "$(ls "$MNT/unlinked")" "${file#*/}" "what it holds is in unlinked/"
+is "$(jq -r ".segments[] | select(.file == \"$file\") | .holders[].pid" "$MNT/segments.json")" "$(held A)" "and in segments.json, with its holder"
+drop A
+head -c 100 /dev/zero >/dev/shm/object
+hold A "${fake[@]}" open /dev/shm/object
+row "an object that it has open" posix/object "in use" "$(held A)"
+drop A
+rm /dev/shm/object
+other=$TESTDIR/other
+mkdir "$other" "$TESTDIR/elsewhere"
+cp "$SEGFS" "$TESTDIR/elsewhere/segfs-9"
+ln -s segfs-9 "$TESTDIR/elsewhere/segfs"
+unshare --mount --propagation private "$TESTDIR/elsewhere/segfs" -f "$other" >"$TESTDIR/log" 2>&1 &
+daemon=$!
+there=(nsenter --target "$daemon" --mount)
+until_true 30 "${there[@]}" test -e "$other/README" || diag "$(cat "$TESTDIR/log")"
+head -c 100 /dev/zero >/dev/shm/object
+hold A "${there[@]}" "$HOLDERS" open "$other/posix/object"
+like "$(readlink /proc/$daemon/fd/*)" "/dev/shm/object" "(a mount of another path and mount namespace has it open, too)"
+row "what a mount holds others hold, wherever that is" posix/object "in use" "$(held A)"
+drop A
+"${there[@]}" umount "$other"
+ok "it ends" wait $daemon
+
 done_testing
