@@ -20,16 +20,34 @@ bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 			     const SegfsProcess *process);
 
 /*
- * The evidence for the item's verdict, as told to one to whom so many of its holders are not
- * visible: it names them. The caller's to free.
+ * May the caller know what the process is called? Where the kernel would let it read
+ * /proc/PID/comm (proc(5), hidepid), which is asked as the caller. Of a process that has ended,
+ * or whose start is 0: where the caller is its user, or could see another's. True for a caller
+ * of NULL.
  */
-char *segfs_item_evidence(const SegfsItem *item, guint n_hidden);
+bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
+			      const SegfsProcess *process);
+
+/* segfs_sysv_creator(), as told to the caller; NULL, too, where it may not know. */
+char *segfs_sysv_creator_told(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment);
 
 /*
- * May the caller list the folder in which the object is? True for what is in no subfolder,
- * and for a caller of NULL.
+ * The evidence for the item's verdict, as told to the caller, to whom so many of its holders are
+ * not visible: it names them, or another process. The caller's to free.
  */
-bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item);
+char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, const SegfsItem *item,
+			  guint n_hidden);
+
+/*
+ * May the caller list the folder in which the object is? True for what is in none, and for a
+ * caller of NULL. What is learnt of folders goes into known, a new table of
+ * segfs_folders_known_new(), so that each is asked once for that caller.
+ */
+bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known);
+GHashTable *segfs_folders_known_new(void);
+
+/* May the caller find the object by its name, for which no folder has to be listed? */
+bool segfs_item_is_found(const SegfsCaller *caller, const SegfsItem *item);
 
 /* getpwuid_r(3), getgrgid_r(3). NULL where it has no name; the caller's to free. */
 char *segfs_user_name(uid_t uid);

@@ -128,8 +128,9 @@ int64_t segfs_process_started(const SegfsProcess *process);
 
 /*
  * The process's command line, with blanks between its arguments, and its cgroup
- * (cgroups(7), the path of version 2); the caller's to free. NULL where it has none, has
- * ended, or cannot be asked.
+ * (cgroups(7), the path of version 2); the caller's to free. Both are for a terminal: control
+ * characters and what is no UTF-8 are written as in C, "\n" or "\033". NULL where it has none,
+ * has ended, or cannot be asked.
  */
 char *segfs_process_command_line(const char *proc_root, const SegfsProcess *process);
 char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process);

@@ -42,10 +42,16 @@ typedef struct {
 	GArray *holders;      /* SegfsHolder */
 	uint64_t n_not_found; /* attaches of processes that are not among the holders */
 	SegfsVerdict verdict;
-	char *evidence; /* for it, in words */
+	char *evidence; /* for it, in words; not for everybody: see segfs_item_evidence() */
 	char *creator;  /* command of who made a SysV segment; NULL: not known */
 	bool creator_lives;
 	bool creator_unknown; /* whether it lives: it cannot be seen, or another mount knows it */
+	SegfsProcess maker;   /* who that is; start is 0 where it has ended */
+
+	/* Whom the evidence names that is no holder, and where; named_length is 0: nobody. */
+	SegfsProcess witness;
+	bool witness_has_held; /* and so is shown to whom holders are */
+	guint named_at, named_length;
 } SegfsItem;
 
 SegfsItem *segfs_item_new(void);

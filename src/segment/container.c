@@ -9,6 +9,8 @@
 #include <segfs/namespace.h>
 #include <string.h>
 
+#include "segment/escape.h"
+
 typedef struct {
 	const char *before, *after; /* of the name, within one component of the path */
 	const char *runtime;        /* NULL: a helper of it, outside */
@@ -56,8 +58,8 @@ static char *unescape(const char *name, size_t length)
 		    g_ascii_isxdigit(name[i + 2]) && g_ascii_isxdigit(name[i + 3])) {
 			const int byte = g_ascii_xdigit_value(name[i + 2]) << 4 |
 					 g_ascii_xdigit_value(name[i + 3]);
-			/* Its text is to stay a line. */
-			g_string_append_c(text, g_ascii_iscntrl(byte) ? '?' : byte);
+			/* Of a NUL there can be no name. */
+			g_string_append_c(text, byte ? byte : '?');
 			i += 3;
 		} else {
 			g_string_append_c(text, name[i]);
@@ -66,11 +68,14 @@ static char *unescape(const char *name, size_t length)
 	return g_string_free(text, FALSE);
 }
 
+/* A cgroup's name is of whoever may make one. */
 static char *named(const char *runtime, const char *pod, const char *name)
 {
-	if (pod)
-		return g_strdup_printf("kubernetes pod %s, %s %s", pod, runtime, name);
-	return g_strdup_printf("%s %s", runtime, name);
+	g_autofree char *text =
+		pod ? g_strdup_printf("kubernetes pod %s, %s %s", pod, runtime, name)
+		    : g_strdup_printf("%s %s", runtime, name);
+
+	return escape_text(text, -1);
 }
 
 /* "pod<uid>", "kubepods-burstable-pod<uid>.slice" with "_" for "-": the uid. */

@@ -55,7 +55,7 @@ typedef struct {
 	SegfsSysv segment;
 	bool through_us; /* to the kernel we have made it; this is who has asked for it */
 	pid_t pid;       /* 0: of a pid namespace that cannot be seen from here */
-	uint64_t start;  /* of one that has made it through us; 0: not known */
+	uint64_t start; /* 0: not known, or it has ended; of one that made it through us it stays */
 	char command[16];
 } Maker;
 
@@ -75,6 +75,7 @@ typedef enum {
  */
 MakerState ipc_maker_state(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment,
 			   Maker *ret_maker);
+SegfsProcess maker_process(const Maker *maker);
 
 /* Call with the lock held, since before the kernel was asked. */
 void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);

@@ -5,6 +5,7 @@
  * is known while it lives, and remembered from then on if somebody asked while it did.
  */
 
+#include <segfs/report.h>
 #include <string.h>
 
 #include "segment/ipc.h"
@@ -65,30 +66,39 @@ MakerState ipc_maker_state(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *se
 			       : MAKER_ENDED;
 	if (!recalled)
 		*ret_maker = (Maker){.segment = *segment, .pid = segment->cpid};
-	char command[sizeof(ret_maker->command)];
+	ProcessStat stat;
 	bool is_mount;
 	if (segment->cpid <= 0)
 		return MAKER_UNKNOWN;
-	if (!process_lives(ipc->proc_root, known, segment->cpid, segment->ctime, command,
-			   &is_mount))
+	if (!process_lives(ipc->proc_root, known, segment->cpid, segment->ctime, &stat, &is_mount))
 		return MAKER_ENDED;
 	/* Made through the key/ of another mount: who asked for it only that one knows. */
 	if (is_mount) {
-		memcpy(ret_maker->command, command, sizeof(command));
+		memcpy(ret_maker->command, stat.command, sizeof(stat.command));
 		return MAKER_UNKNOWN;
 	}
-	if (!recalled && command[0]) {
-		memcpy(ret_maker->command, command, sizeof(command));
+	if (!recalled && stat.command[0]) {
+		memcpy(ret_maker->command, stat.command, sizeof(stat.command));
 		ipc_remember(ipc, ret_maker);
 	}
+	ret_maker->start = stat.start;
 	return MAKER_LIVES;
+}
+
+SegfsProcess maker_process(const Maker *maker)
+{
+	SegfsProcess process = {
+		.pid = maker->pid,
+		.thread = maker->pid,
+		.uid = maker->segment.cuid,
+		.start = maker->start,
+	};
+
+	memcpy(process.command, maker->command, sizeof(process.command));
+	return process;
 }
 
 char *segfs_sysv_creator(SegfsIpc *ipc, const SegfsSysv *segment)
 {
-	g_autoptr(GHashTable) known = process_table_new();
-	Maker maker;
-
-	ipc_maker_state(ipc, known, segment, &maker);
-	return maker.command[0] ? g_strdup(maker.command) : NULL;
+	return segfs_sysv_creator_told(ipc, NULL, segment);
 }

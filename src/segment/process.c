@@ -2,6 +2,7 @@
 
 #include "segment/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <segfs/scan.h>
@@ -13,6 +14,7 @@
 
 #include "segment/autofd.h"
 #include "segment/errand.h"
+#include "segment/escape.h"
 
 #define MOUNT_COMMAND "segfs"
 
@@ -96,9 +98,46 @@ int64_t process_started(uint64_t ticks)
 	return real.tv_sec - boot.tv_sec + (int64_t)(ticks / sysconf(_SC_CLK_TCK));
 }
 
-bool process_is_mount(const char *command, uid_t uid)
+/* Is what it runs a file of that name, as "/usr/bin/segfs" or, replaced since, "… (deleted)"? */
+static bool runs_mount(int folder_fd)
 {
-	return !strcmp(command, MOUNT_COMMAND) && (uid == 0 || uid == geteuid());
+	char link[PATH_MAX];
+	const ssize_t n = readlinkat(folder_fd, "exe", link, sizeof(link) - 1);
+
+	link[MAX(n, 0)] = '\0';
+	const char *name = strrchr(link, '/');
+	return name && g_str_has_prefix(name + 1, MOUNT_COMMAND);
+}
+
+static bool has_fuse(int folder_fd)
+{
+	const int fd = openat(folder_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *fds = fd < 0 ? NULL : fdopendir(fd);
+	if (fd >= 0 && !fds)
+		close(fd);
+	struct dirent *entry;
+	bool found = false;
+
+	while (fds && !found && (entry = readdir(fds))) {
+		char link[PATH_MAX];
+		const ssize_t n = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+		link[MAX(n, 0)] = '\0';
+		found = g_str_has_suffix(link, "/fuse"); /* /dev is another's, perhaps */
+	}
+	if (fds)
+		closedir(fds);
+	return found;
+}
+
+/*
+ * The name alone is anybody's: a symbolic link that is called so to a set-user-id program runs
+ * as root, and has what descriptors it was left, /dev/fuse as well. But a file of that name
+ * nobody can give root's rights to who is not root.
+ */
+bool process_is_mount(int folder_fd, const char *command, uid_t uid)
+{
+	return !strcmp(command, MOUNT_COMMAND) && (uid == 0 || uid == geteuid()) &&
+	       runs_mount(folder_fd) && has_fuse(folder_fd);
 }
 
 typedef struct {
@@ -132,9 +171,9 @@ static const Known *know(const char *proc_root, GHashTable *table, pid_t pid)
 }
 
 bool process_lives(const char *proc_root, GHashTable *table, pid_t pid, int64_t at,
-		   char ret_command[16], bool *ret_is_mount)
+		   ProcessStat *ret_stat, bool *ret_is_mount)
 {
-	ret_command[0] = '\0';
+	*ret_stat = (ProcessStat){};
 	*ret_is_mount = false;
 	if (pid <= 0)
 		return false;
@@ -146,7 +185,7 @@ bool process_lives(const char *proc_root, GHashTable *table, pid_t pid, int64_t 
 	if (!known->lives || (known->has_stat && at >= process_started(0) &&
 			      process_started(known->stat.start) > at + 1))
 		return false;
-	g_strlcpy(ret_command, known->stat.command, sizeof(known->stat.command));
+	*ret_stat = known->stat;
 	*ret_is_mount = known->is_mount;
 	return true;
 }
@@ -219,14 +258,10 @@ char *segfs_process_command_line(const char *proc_root, const SegfsProcess *proc
 		size--;
 	if (!line || size == 0)
 		return NULL;
-	/* A line of its own: what would end it, or move the cursor, becomes a question mark. */
-	for (gsize i = 0; i < size; i++) {
+	for (gsize i = 0; i < size; i++)
 		if (line[i] == '\0')
 			line[i] = ' ';
-		else if (g_ascii_iscntrl(line[i]))
-			line[i] = '?';
-	}
-	return g_strndup(line, size);
+	return escape_text(line, size);
 }
 
 char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process)
@@ -247,5 +282,5 @@ char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process)
 		    (says_more && (!strcmp(found, "/") || g_str_has_prefix(*line, "0::"))))
 			found = path;
 	}
-	return g_strdup(found);
+	return found ? escape_text(found, -1) : NULL;
 }

@@ -31,15 +31,15 @@ int64_t process_started(uint64_t ticks);
 
 /*
  * Is it a segfs mount, of root or ours? What such a one has open and attaches is for others,
- * who are seen themselves.
+ * who are seen themselves. folder_fd: of /proc/PID, or of a thread's.
  */
-bool process_is_mount(const char *command, uid_t uid);
+bool process_is_mount(int folder_fd, const char *command, uid_t uid);
 
 /*
  * Can the process that had this number at that time, in seconds since 1970, still live?
- * ret_command is set where it does and where that is known, else is "". What is learnt of
+ * ret_stat is set where it does and where that is known, else is all 0. What is learnt of
  * processes goes into known, a new table of process_table_new(), so that each is asked once.
  */
 bool process_lives(const char *proc_root, GHashTable *known, pid_t pid, int64_t at,
-		   char ret_command[16], bool *ret_is_mount);
+		   ProcessStat *ret_stat, bool *ret_is_mount);
 GHashTable *process_table_new(void);

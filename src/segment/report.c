@@ -17,6 +17,14 @@
 
 #define VERSION 1 /* of the format; doc/segments.json.md says what changes it */
 
+/* May the caller know what this process is called? */
+typedef struct {
+	pid_t pid;
+	uid_t uid;
+	uint64_t start;
+	bool visible;
+} Asked;
+
 struct SegfsReport {
 	const SegfsCaller *caller;
 	guint unexamined;
@@ -26,7 +34,9 @@ struct SegfsReport {
 	JsonGenerator *generator;
 	GHashTable *users, *groups; /* number -> name, as asking takes long */
 	GHashTable *told;           /* a set of SegfsId */
+	GHashTable *folders;        /* see segfs_item_is_visible(); of one segfs_report_add() */
 	GHashTable *processes;      /* SegfsProcess -> Known; of one segfs_report_add() */
+	Asked asked;                /* last, of who made a segment: mostly the next one's, too */
 };
 
 /* What each segment that a process holds would have to ask of it again. */
@@ -57,6 +67,7 @@ SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined)
 	report->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	report->groups = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	report->told = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
+	report->folders = segfs_folders_known_new();
 	report->processes = g_hash_table_new_full(NULL, NULL, NULL, known_free);
 	return report;
 }
@@ -67,6 +78,7 @@ void segfs_report_free(SegfsReport *report)
 	g_string_free(report->segments, TRUE);
 	g_object_unref(report->generator);
 	g_hash_table_unref(report->told);
+	g_hash_table_unref(report->folders);
 	g_hash_table_unref(report->users);
 	g_hash_table_unref(report->groups);
 	g_hash_table_unref(report->processes);
@@ -203,7 +215,23 @@ static guint put_holders(SegfsReport *report, const char *proc_root, JsonBuilder
 	return n_hidden;
 }
 
-static void put_sysv(JsonBuilder *builder, const SegfsItem *item)
+static bool maker_is_visible(SegfsReport *report, const char *proc_root, const SegfsProcess *maker)
+{
+	Asked *asked = &report->asked;
+
+	if (asked->pid == 0 || asked->pid != maker->pid || asked->uid != maker->uid ||
+	    asked->start != maker->start)
+		*asked = (Asked){
+			.pid = maker->pid,
+			.uid = maker->uid,
+			.start = maker->start,
+			.visible = segfs_command_is_visible(proc_root, report->caller, maker),
+		};
+	return asked->visible;
+}
+
+/* creator: NULL: not known, or not to the caller. */
+static void put_sysv(JsonBuilder *builder, const SegfsItem *item, const char *creator)
 {
 	const SegfsSysv *segment = &item->sysv;
 	char key[16];
@@ -226,7 +254,7 @@ static void put_sysv(JsonBuilder *builder, const SegfsItem *item)
 	put_time(builder, "atime", segment->atime);
 	put_time(builder, "dtime", segment->dtime);
 	put_time(builder, "ctime", segment->ctime);
-	put_text(builder, "creator", item->creator);
+	put_text(builder, "creator", creator);
 	if (item->creator_unknown)
 		put_null(builder, "creator_lives");
 	else
@@ -249,6 +277,7 @@ static void put_file(JsonBuilder *builder, const SegfsItem *item)
 static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 {
 	g_autoptr(JsonBuilder) builder = json_builder_new();
+	const char *proc_root = segfs_ipc_proc_root(ipc);
 	g_autofree char *path = segfs_item_path(item);
 	char mode[16];
 
@@ -269,13 +298,15 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 	put_owner(builder, "group", report->groups, segfs_group_name, item->gid);
 	put_text(builder, "mode", mode);
 	if (item->id.kind == SEGFS_SYSV)
-		put_sysv(builder, item);
+		put_sysv(builder, item,
+			 item->creator && maker_is_visible(report, proc_root, &item->maker)
+				 ? item->creator
+				 : NULL);
 	else
 		put_file(builder, item);
 	put_text(builder, "verdict", segfs_verdict_name(item->verdict));
-	const guint n_hidden =
-		put_holders(report, segfs_ipc_proc_root(ipc), builder, item->holders);
-	g_autofree char *evidence = segfs_item_evidence(item, n_hidden);
+	const guint n_hidden = put_holders(report, proc_root, builder, item->holders);
+	g_autofree char *evidence = segfs_item_evidence(proc_root, report->caller, item, n_hidden);
 	put_text(builder, "evidence", evidence);
 	put_number(builder, "holders_hidden", n_hidden);
 	put_size(builder, "attaches_not_found", item->n_not_found);
@@ -313,13 +344,14 @@ void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items
 		const SegfsItem *item = items->pdata[i];
 		if (!g_hash_table_add(report->told, g_memdup2(&item->id, sizeof(item->id))))
 			continue;
-		if (segfs_item_is_visible(report->caller, item))
+		if (segfs_item_is_visible(report->caller, item, report->folders))
 			add_item(report, ipc, item);
 		else
 			report->n_hidden++;
 	}
 	/* They are the items', which may go now. */
 	g_hash_table_remove_all(report->processes);
+	g_hash_table_remove_all(report->folders);
 }
 
 void segfs_report_write(const SegfsReport *report, GString *text)

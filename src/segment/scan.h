@@ -39,6 +39,8 @@ typedef struct {
 	GArray *devices;    /* Device */
 	GHashTable *mounts; /* mount id -> dev_t */
 	pid_t thread;       /* through which the process is looked at */
+	pid_t judged;       /* the last of which was asked whether it is a segfs mount */
+	bool is_mount;      /* and whether it is */
 	GString *text;      /* what was read last */
 	int error;          /* ours, that ends the walk */
 } Walk;

@@ -52,7 +52,7 @@ static bool look(int folder_fd, const char *name, struct statx *ret_stat)
 }
 
 /* Who it is, once it holds something; false: somebody who holds it for others. */
-static bool name_process(const Walk *walk, SegfsProcess *process)
+static bool name_process(Walk *walk, int process_fd, SegfsProcess *process)
 {
 	ProcessStat stat;
 
@@ -60,7 +60,18 @@ static bool name_process(const Walk *walk, SegfsProcess *process)
 		process->start = stat.start;
 		memcpy(process->command, stat.command, sizeof(process->command));
 	}
-	return !process_is_mount(process->command, process->uid);
+	if (walk->judged != process->pid) {
+		char thread[32];
+		g_snprintf(thread, sizeof(thread), "task/%d", walk->thread);
+		autofd thread_fd =
+			walk->thread == process->pid
+				? -1
+				: openat(process_fd, thread, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		walk->judged = process->pid;
+		walk->is_mount = process_is_mount(thread_fd < 0 ? process_fd : thread_fd,
+						  process->command, process->uid);
+	}
+	return !walk->is_mount;
 }
 
 typedef struct {
@@ -133,7 +144,7 @@ static void take_mapping(Walk *walk, int process_fd, SegfsProcess *process, cons
 		id = (SegfsId){.number = stat.stx_ino};
 		table = walk->scan->mounted;
 	}
-	if (!name_process(walk, process))
+	if (!name_process(walk, process_fd, process))
 		return;
 	SegfsHolder *holder =
 		scan_add(walk->scan, table, &id, mapping->name, mapping->name_length, process);
@@ -334,7 +345,7 @@ static void take_fd(Walk *walk, int process_fd, const char *folder, int folder_f
 			table = walk->scan->mounted;
 		}
 	}
-	if (!name_process(walk, process))
+	if (!name_process(walk, process_fd, process))
 		return;
 	SegfsHolder *holder = scan_add(walk->scan, table, &id, link, length, process);
 	holder->open++;

@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "segment/escape.h"
 #include "segment/ipc.h"
 #include "segment/process.h"
 #include "segment/survey.h"
@@ -44,9 +45,27 @@ static void append_process(GString *text, pid_t pid, const char *command)
 {
 	g_string_append_printf(text, "%d", pid);
 	if (command[0]) {
-		g_autofree char *escaped = g_strescape(command, NULL);
+		g_autofree char *escaped = escape_text(command, -1);
 		g_string_append_printf(text, " (%s)", escaped);
 	}
+}
+
+/*
+ * One that is no holder, who may be none of the reader's business. The number that the kernel
+ * tells of the segment (told) is everybody's, the rest is left out for others.
+ */
+static void append_witness(SegfsItem *item, GString *text, const char *before,
+			   const SegfsProcess *witness, pid_t told)
+{
+	const gsize from = text->len;
+
+	g_string_append(text, before);
+	append_process(text, witness->pid, witness->command);
+	g_autofree char *number = g_strdup_printf("%d", witness->pid);
+	const gsize kept = witness->pid == told ? strlen(before) + strlen(number) : 0;
+	item->witness = *witness;
+	item->named_at = from + kept;
+	item->named_length = text->len - item->named_at;
 }
 
 static void append_holders(GString *text, const GArray *holders)
@@ -159,7 +178,7 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 	const SegfsSysv *segment = &item->sysv;
 	GString *evidence = g_string_new(NULL);
 	bool is_mount;
-	char user[16];
+	ProcessStat user;
 	Maker maker;
 
 	find_holders(judge, item);
@@ -168,6 +187,7 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 	item->creator_unknown = state == MAKER_UNKNOWN;
 	if (maker.command[0])
 		item->creator = g_strdup(maker.command);
+	item->maker = maker_process(&maker);
 	if (segment->nattch > 0 || item->holders->len > 0) {
 		judge_held_segment(item, evidence);
 		return;
@@ -187,18 +207,20 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 			       (opened == SEGFS_WAS_OPENED || (gint)other_mounts > 0);
 	g_string_append(evidence, uncertain ? "nobody has it attached" : "nobody holds it");
 	if (item->creator_lives) {
-		g_string_append(evidence, "; its creator lives: ");
-		append_process(evidence, maker.pid, maker.command);
+		g_string_append(evidence, "; its creator lives");
+		append_witness(item, evidence, ": ", &item->maker, segment->cpid);
 		conclude(item, SEGFS_IDLE, evidence);
 		return;
 	}
 	const int64_t attached = MAX(segment->atime, segment->dtime);
 	if (segment->lpid != ipc->pid &&
-	    process_lives(ipc->proc_root, judge->processes, segment->lpid, attached, user,
+	    process_lives(ipc->proc_root, judge->processes, segment->lpid, attached, &user,
 			  &is_mount) &&
 	    !is_mount) {
-		g_string_append(evidence, "; its last user lives: ");
-		append_process(evidence, segment->lpid, user);
+		SegfsProcess last = {.pid = segment->lpid, .uid = -1, .start = user.start};
+		memcpy(last.command, user.command, sizeof(last.command));
+		g_string_append(evidence, "; its last user lives");
+		append_witness(item, evidence, ": ", &last, segment->lpid);
 		conclude(item, SEGFS_IDLE, evidence);
 		return;
 	}
@@ -234,8 +256,8 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 		conclude(item, SEGFS_UNKNOWN, evidence);
 		return;
 	}
-	g_string_append(evidence, "; its creator ");
-	append_process(evidence, maker.pid, maker.command);
+	g_string_append(evidence, "; its creator");
+	append_witness(item, evidence, " ", &item->maker, segment->cpid);
 	if (segment->lpid > 0 && segment->lpid != segment->cpid)
 		g_string_append_printf(evidence, " and its last user %d have ended", segment->lpid);
 	else
@@ -315,8 +337,9 @@ void judge_object(Judge *judge, SegfsItem *item, int at)
 	}
 	g_string_append(evidence, "nobody holds it");
 	if (remembered_lives(judge->view, item, &seen)) {
-		g_string_append(evidence, "; a process that has held it lives: ");
-		append_process(evidence, seen.pid, seen.command);
+		g_string_append(evidence, "; a process that has held it lives");
+		append_witness(item, evidence, ": ", &seen, 0);
+		item->witness_has_held = true;
 		conclude(item, SEGFS_IDLE, evidence);
 	} else if (is_young(judge, latest(judge, item->atime, item->mtime, item->ctime),
 			    evidence)) {

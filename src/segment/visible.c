@@ -9,10 +9,12 @@
 #include <pwd.h>
 #include <segfs/report.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "segment/autofd.h"
+#include "segment/ipc.h"
 #include "segment/process.h"
 
 /* Its namespaces are shown to whom its memory is (ptrace(2), PTRACE_MODE_READ_FSCREDS). */
@@ -32,32 +34,122 @@ bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 	return process_stat(proc_root, process->pid, &stat) && stat.start == process->start;
 }
 
-char *segfs_item_evidence(const SegfsItem *item, guint n_hidden)
+/* faccessat(2), not access(2): acting as the caller, the real user is still ours. */
+static bool may_read_command(const char *proc_root, const SegfsCaller *caller, pid_t pid)
 {
-	if (n_hidden == 0)
-		return g_strdup(item->evidence);
-	return g_strdup_printf("held by %u %s, %u of which you may not look into",
-			       item->holders->len,
-			       item->holders->len == 1 ? "process" : "processes", n_hidden);
+	g_autofree char *path = g_strdup_printf("%s/%d/comm", proc_root, pid);
+
+	return SEGFS_AS(caller, faccessat(AT_FDCWD, path, R_OK, AT_EACCESS)) == 0;
 }
 
-bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item)
+/* Asked of the first process, which is hidden where any other user's is. */
+static bool may_see_others(const char *proc_root, const SegfsCaller *caller)
+{
+	g_autofree char *path = g_build_filename(proc_root, "1", NULL);
+	struct stat st;
+
+	if (stat(path, &st) < 0 || (caller->uid != 0 && caller->uid == st.st_uid))
+		return false;
+	return may_read_command(proc_root, caller, 1);
+}
+
+bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
+			      const SegfsProcess *process)
+{
+	ProcessStat stat;
+
+	if (!caller)
+		return true;
+	const bool may = may_read_command(proc_root, caller, process->pid);
+	/* Afterwards, so that it was not asked of one that has its number by now. */
+	if (process->start && process_stat(proc_root, process->pid, &stat) &&
+	    stat.start == process->start)
+		return may;
+	return caller->uid == process->uid || may_see_others(proc_root, caller);
+}
+
+char *segfs_sysv_creator_told(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment)
+{
+	g_autoptr(GHashTable) known = process_table_new();
+	Maker maker;
+
+	ipc_maker_state(ipc, known, segment, &maker);
+	const SegfsProcess process = maker_process(&maker);
+	if (!maker.command[0] || !segfs_command_is_visible(ipc->proc_root, caller, &process))
+		return NULL;
+	return g_strdup(maker.command);
+}
+
+static bool witness_is_visible(const char *proc_root, const SegfsCaller *caller,
+			       const SegfsItem *item)
+{
+	return item->witness_has_held ? segfs_holder_is_visible(proc_root, caller, &item->witness)
+				      : segfs_command_is_visible(proc_root, caller, &item->witness);
+}
+
+char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, const SegfsItem *item,
+			  guint n_hidden)
+{
+	if (n_hidden > 0)
+		return g_strdup_printf("held by %u %s, %u of which you may not look into",
+				       item->holders->len,
+				       item->holders->len == 1 ? "process" : "processes", n_hidden);
+	GString *evidence = g_string_new(item->evidence);
+	if (item->named_length > 0 && !witness_is_visible(proc_root, caller, item))
+		g_string_erase(evidence, item->named_at, item->named_length);
+	return g_string_free(evidence, FALSE);
+}
+
+/* Does it have a name that lies in a folder? */
+static bool is_in_folder(const SegfsItem *item)
+{
+	return item->id.kind == SEGFS_POSIX && !item->unlinked;
+}
+
+bool segfs_item_is_found(const SegfsCaller *caller, const SegfsItem *item)
+{
+	autofd fd = -1;
+
+	return !caller || !is_in_folder(item) ||
+	       segfs_posix_open_path(item->posix, caller, item->name, &fd) == 0;
+}
+
+/* Below posix; "." is the whole of it. */
+static bool may_list(const SegfsCaller *caller, const SegfsPosix *posix, const char *folder)
 {
 	const struct open_how how = {
 		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
 	};
-
-	if (!caller || item->id.kind != SEGFS_POSIX || item->unlinked || !strchr(item->name, '/'))
-		return true;
 	/* "." in it is found only by who may search it. */
-	g_autofree char *parent = g_path_get_dirname(item->name);
-	g_autofree char *folder = g_strconcat(parent, "/.", NULL);
+	g_autofree char *path = g_strconcat(folder, "/.", NULL);
 	autofd at = -1;
-	if (segfs_posix_open(item->posix, &at) < 0)
+
+	if (segfs_posix_open(posix, &at) < 0)
 		return false;
-	autofd fd = SEGFS_AS(caller, syscall(SYS_openat2, at, folder, &how, sizeof(how)));
+	autofd fd = SEGFS_AS(caller, syscall(SYS_openat2, at, path, &how, sizeof(how)));
 	return fd >= 0;
+}
+
+/* A folder's path by which of the folders of POSIX objects it is in. */
+GHashTable *segfs_folders_known_new(void)
+{
+	return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known)
+{
+	gpointer may;
+
+	if (!caller || !is_in_folder(item))
+		return true;
+	g_autofree char *folder = g_path_get_dirname(item->name);
+	g_autofree char *key = g_strdup_printf("%p %s", (const void *)item->posix, folder);
+	if (!g_hash_table_lookup_extended(known, key, NULL, &may)) {
+		may = GINT_TO_POINTER(may_list(caller, item->posix, folder));
+		g_hash_table_insert(known, g_steal_pointer(&key), may);
+	}
+	return GPOINTER_TO_INT(may);
 }
 
 /* getpwuid_r(3) and getgrgid_r(3) as one. */

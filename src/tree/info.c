@@ -90,25 +90,19 @@ static char *flat(const char *path)
 	return g_strdup(name + strlen("posix-"));
 }
 
-static bool is_visible(Space *space, guint index, const SegfsCaller *caller, const char *path)
-{
-	const SegfsItem item = {
-		.id.kind = SEGFS_POSIX, .posix = space_folder(space, index), .name = (char *)path};
-
-	return segfs_item_is_visible(caller, &item);
-}
-
 static int posix_names(Space *space, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GHashTable) known = segfs_folders_known_new();
 	g_autoptr(GArray) files = NULL;
 	guint unread;
 
 	const SegfsPosix *posix = space_folder(space, index);
 	int r = posix ? segfs_posix_list(posix, &files, &unread) : 0;
 	for (guint i = 0; r == 0 && files && i < files->len; i++) {
-		const char *path = g_array_index(files, SegfsPosixFile, i).path;
-		if (is_visible(space, index, caller, path))
+		char *path = g_array_index(files, SegfsPosixFile, i).path;
+		const SegfsItem item = {.id.kind = SEGFS_POSIX, .posix = posix, .name = path};
+		if (segfs_item_is_visible(caller, &item, known))
 			g_ptr_array_add(names, flat(path));
 	}
 	if (r == 0)
@@ -124,10 +118,9 @@ static int posix_exists(Space *space, guint index, const SegfsCaller *caller, co
 	struct stat st;
 
 	const SegfsPosix *posix = space_folder(space, index);
-	if (!posix || !path || !*path || strcmp(again, name) != 0 ||
-	    !is_visible(space, index, caller, path))
+	if (!posix || !path || !*path || strcmp(again, name) != 0)
 		return -ENOENT;
-	return segfs_posix_open_path(posix, NULL, path, &fd) < 0 || fstat(fd, &st) < 0 ||
+	return segfs_posix_open_path(posix, caller, path, &fd) < 0 || fstat(fd, &st) < 0 ||
 			       !S_ISREG(st.st_mode)
 		       ? -ENOENT
 		       : 0;

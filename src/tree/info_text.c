@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "segment/escape.h"
 #include "tree/item.h"
 #include "tree/segment.h"
 
@@ -24,7 +25,7 @@ static void line(GString *text, const char *key, const char *format, ...)
 /* Names can hold anything: a line stays a line. */
 static void line_escaped(GString *text, const char *key, const char *value)
 {
-	g_autofree char *escaped = g_strescape(value, "\"\\");
+	g_autofree char *escaped = escape_text(value, -1);
 
 	line(text, key, "%s", escaped);
 }
@@ -96,7 +97,8 @@ static void write_segment(Space *space, const SegfsCaller *caller, const SegfsIt
 					     : " (ended)");
 	else
 		line(text, "CreatorPid", "not visible from here");
-	if (item->creator)
+	if (item->creator &&
+	    segfs_command_is_visible(segfs_ipc_proc_root(space->ipc), caller, &item->maker))
 		line_escaped(text, "Creator", item->creator);
 	line(text, "LastUserPid", segment->lpid > 0 ? "%d" : "none", segment->lpid);
 	line_time(text, "Attached", segment->atime);
@@ -130,7 +132,7 @@ static void write_holder(Space *space, const SegfsHolder *holder, GString *text)
 	g_autofree char *user = segfs_user_name(process->uid);
 	g_autofree char *command_line = segfs_process_command_line(proc_root, process);
 	g_autofree char *cgroup = segfs_process_cgroup(proc_root, process);
-	g_autofree char *command = g_strescape(process->command, NULL);
+	g_autofree char *command = escape_text(process->command, -1);
 
 	g_string_append_printf(text, "Holder:\t%d %s", process->pid, command);
 	if (user)
@@ -153,23 +155,16 @@ static void write_holder(Space *space, const SegfsHolder *holder, GString *text)
 /* For a shell, and on one line whatever is in it. */
 static char *quote(const char *path)
 {
-	const char *at = path;
+	g_autofree char *escaped = escape_text(path, -1);
 
-	while (*at && !g_ascii_iscntrl(*at))
-		at++;
-	if (!*at)
+	if (!strcmp(escaped, path))
 		return g_shell_quote(path);
-	GString *quoted = g_string_new("$'");
-	for (at = path; *at; at++) {
-		if (g_ascii_iscntrl(*at))
-			g_string_append_printf(quoted, "\\%03o", (unsigned char)*at);
-		else if (*at == '\'' || *at == '\\')
-			g_string_append_printf(quoted, "\\%c", *at);
-		else
-			g_string_append_c(quoted, *at);
-	}
-	g_string_append_c(quoted, '\'');
-	return g_string_free(quoted, FALSE);
+	g_autoptr(GString) quoted = g_string_new(path);
+	g_string_replace(quoted, "\\", "\\\\", 0);
+	g_string_replace(quoted, "'", "\\'", 0);
+	/* A shell knows C's escapes. */
+	g_autofree char *text = escape_text(quoted->str, -1);
+	return g_strdup_printf("$'%s'", text);
 }
 
 /* Commands for a shell in the root of the mount. */
@@ -212,7 +207,7 @@ void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, 
 	for (guint i = 0; i < item->holders->len; i++)
 		hidden += !segfs_holder_is_visible(
 			proc_root, caller, g_array_index(item->holders, SegfsHolder, i).process);
-	g_autofree char *evidence = segfs_item_evidence(item, hidden);
+	g_autofree char *evidence = segfs_item_evidence(proc_root, caller, item, hidden);
 	line(text, "Verdict", "%s", segfs_verdict_name(item->verdict));
 	line(text, "Evidence", "%s", evidence);
 	for (guint i = 0; i < item->holders->len; i++) {

@@ -8,13 +8,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "segment/escape.h"
 #include "tree/item.h"
 
 static void write_oldest(Space *space, const SegfsProcess *oldest, GString *text)
 {
 	const char *proc_root = segfs_ipc_proc_root(space->ipc);
 	g_autofree char *user = segfs_user_name(oldest->uid);
-	g_autofree char *command = g_strescape(oldest->command, NULL);
+	g_autofree char *command = escape_text(oldest->command, -1);
 	g_autofree char *command_line = segfs_process_command_line(proc_root, oldest);
 	g_autofree char *cgroup = segfs_process_cgroup(proc_root, oldest);
 	g_autofree char *container = cgroup ? segfs_container_of_cgroup(cgroup) : NULL;

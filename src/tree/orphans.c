@@ -215,18 +215,27 @@ static int orphans_lookup(Node *folder, const SegfsCaller *caller, const char *n
 		return r;
 	const NodeKey key = key_of(folder->space, item);
 	g_autoptr(Node) known = node_find(folder->space->tree, &orphan_ops, &key);
-	if (item->unlinked || !segfs_item_is_visible(caller, item) ||
+	if (item->unlinked || !segfs_item_is_found(caller, item) ||
 	    (item->verdict != SEGFS_ORPHANED && !known))
 		return -ENOENT;
 	return orphan_node(folder->space, item, ret_node);
 }
 
-/* What lies in a subfolder is looked up by each caller, who may not be let to search that. */
+/* Everybody, but for an ACL. */
+static bool all_may_search(const SegfsPosix *posix)
+{
+	autofd fd = -1;
+	struct stat st;
+
+	return segfs_posix_open(posix, &fd) == 0 && fstat(fd, &st) == 0 && st.st_mode & S_IXOTH;
+}
+
+/* What not all may find is looked up by each caller, and so is what lies in a subfolder. */
 static int listed_node(Space *space, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
 {
 	if (item->id.kind == SEGFS_SYSV)
 		segment_stat(space, &item->sysv, ret_stat);
-	else if (!strchr(item->name, '/'))
+	else if (!strchr(item->name, '/') && all_may_search(item->posix))
 		item_stat(space, item, ret_stat);
 	else
 		return -EAGAIN;
@@ -236,6 +245,7 @@ static int listed_node(Space *space, const SegfsItem *item, Node **ret_node, str
 static int orphans_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
 {
 	static const ItemListingKind kind = {segfs_item_orphan_name, listed_node};
+	g_autoptr(GHashTable) known = segfs_folders_known_new();
 	Space *space = folder->space;
 	GPtrArray *items;
 
@@ -246,7 +256,7 @@ static int orphans_list(Node *folder, const SegfsCaller *caller, Listing **ret_l
 	for (guint i = items->len; i-- > 0;) {
 		const SegfsItem *item = items->pdata[i];
 		if (item->unlinked || item->verdict != SEGFS_ORPHANED ||
-		    !segfs_item_is_visible(caller, item))
+		    !segfs_item_is_visible(caller, item, known))
 			g_ptr_array_remove_index(items, i);
 	}
 	*ret_listing = item_listing_new(folder, &kind, items);

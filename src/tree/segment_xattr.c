@@ -7,8 +7,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <segfs/report.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tree/item.h"
 #include "tree/segment.h"
@@ -92,13 +92,10 @@ static bool write_hugetlb(const Asked *asked, GString *value)
 
 static bool write_creator(const Asked *asked, GString *value)
 {
-	const char *proc_root = segfs_ipc_proc_root(asked->space->ipc);
-	g_autofree char *command = segfs_sysv_creator(asked->space->ipc, &asked->segment);
-	g_autofree char *process = g_strdup_printf("%s/%d/stat", proc_root, asked->segment.cpid);
+	g_autofree char *command =
+		segfs_sysv_creator_told(asked->space->ipc, asked->caller, &asked->segment);
 
-	/* The caller may not be let to see other users' processes (proc(5), hidepid). */
-	if (!command ||
-	    (access(process, F_OK) == 0 && SEGFS_AS(asked->caller, access(process, R_OK)) < 0))
+	if (!command)
 		return false;
 	g_string_append(value, command);
 	return true;

@@ -46,18 +46,30 @@ static void arguments_are_on_one_line(void)
 
 static void control_characters_do_not_get_through(void)
 {
-	assert_line(LINE("a\nVerdict: x\0"), "a?Verdict: x");
-	assert_line(LINE("\r\t\x01\x1b[2J\x7f\0"), "????[2J?");
-	assert_line(LINE("\xc3\xa4\xff\0"), "\xc3\xa4\xff");
+	assert_line(LINE("a\nVerdict: x\0"), "a\\nVerdict: x");
+	assert_line(LINE("\r\t\x01\x1b[2J\x7f\0"), "\\r\\t\\001\\033[2J\\177");
+	/* A terminal takes U+009B for ESC [, and so may it the byte. */
+	assert_line(LINE("\xc2\x9b"
+			 "2J\x9b"
+			 "2J\0"),
+		    "\\302\\2332J\\2332J");
+	assert_line(LINE("\xc2\x80\xc2\x9f\xc2\xa0\0"), "\\302\\200\\302\\237\xc2\xa0");
 	for (guint byte = 1; byte < 256; byte++) {
 		const char text[] = {'a', (char)byte, 'b', '\0'};
 		g_autofree char *line = line_of(text, sizeof(text));
-		g_assert_cmpuint(strlen(line), ==, 3);
-		if (byte < 32 || byte == 127)
-			g_assert_cmpint(line[1], ==, '?');
+		if (byte < 32 || byte >= 127)
+			g_assert_cmpint(line[1], ==, '\\');
 		else
-			g_assert_cmpint(line[1], ==, text[1]);
+			g_assert_cmpstr(line, ==, text);
 	}
+}
+
+static void what_is_text_stays_readable(void)
+{
+	assert_line(LINE("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80\0"),
+		    "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80");
+	assert_line(LINE("\xc3\xa4\xff\xc3\0"), "\xc3\xa4\\377\\303");
+	assert_line(LINE("a\\x2d\"b\"\0"), "a\\x2d\"b\"");
 }
 
 static void a_line_can_be_long(void)
@@ -86,6 +98,8 @@ static void the_cgroup_is_that_of_version_two(void)
 	/* Both, and what the processes of a container share is in version 1. */
 	assert_line(cgroup_of("12:pids:/docker/1\n1:name=systemd:/docker/1\n0::/\n"), "/docker/1");
 	assert_line(cgroup_of("12:pids:/\n1:name=systemd:/a\n"), "/a");
+	assert_line(cgroup_of("0::/rv\x1b[31m\xc2\x9bX\xc3\xa4\n"),
+		    "/rv\\033[31m\\302\\233X\xc3\xa4");
 	assert_line(cgroup_of(""), NULL);
 	assert_line(cgroup_of("\n"), NULL);
 	assert_line(cgroup_of("garbage\n0\n0:\n"), NULL);
@@ -121,6 +135,7 @@ int main(int argc, char **argv)
 #define TEST(path, function) g_test_add_func("/command-line/" path, function)
 	TEST("on-one-line", arguments_are_on_one_line);
 	TEST("control-characters", control_characters_do_not_get_through);
+	TEST("text", what_is_text_stays_readable);
 	TEST("long", a_line_can_be_long);
 	TEST("cgroup/version-two", the_cgroup_is_that_of_version_two);
 	TEST("cgroup/two-before-one", version_two_goes_before_version_one);

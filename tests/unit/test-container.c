@@ -174,7 +174,7 @@ static void none(void)
 static void a_name_stays_on_its_line(void)
 {
 	static const Row rows[] = {
-		{"/machine.slice/machine-a\\x0aVerdict.scope", "systemd-nspawn a?Verdict"},
+		{"/machine.slice/machine-a\\x0aVerdict.scope", "systemd-nspawn a\\nVerdict"},
 		{"/machine.slice/machine-a\\x.scope", "systemd-nspawn a\\x"},
 		{"/machine.slice/machine-a\\x2.scope", "systemd-nspawn a\\x2"},
 	};

@@ -182,15 +182,61 @@ static void namespaces_that_may_not_be_known_are_zero(void)
 	assert_held_by(&world, &nowhere, "10");
 }
 
+/* What 10 has besides its name, where it is one. */
+static void be_mount(const World *world)
+{
+	world_link(world, 10, "exe", "/usr/bin/segfs");
+	world_link(world, 10, "fd/0", "/dev/null");
+	world_link(world, 10, "fd/3", "/dev/fuse");
+}
+
 static void what_a_mount_holds_others_hold(void)
 {
 	g_auto(World) world = {};
 	world_start(&world);
 	world_maps(&world, 10, 5, MEMFD);
 	world_write(&world, 10, "stat", "10 (segfs) S 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 7 1\n");
+	be_mount(&world);
 	assert_held(&world, 5, "");
 	world_write(&world, 10, "stat",
 		    "10 (segfs2) S 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 7 1\n");
+	assert_held(&world, 5, "10");
+}
+
+/* Of another version, in another place, with another /dev. */
+static void a_mount_is_known_wherever_it_is(void)
+{
+	static const char *const programs[] = {"/usr/bin/segfs", "/opt/segfs-2.0/bin/segfs-2.0",
+					       "/usr/bin/segfs (deleted)", "/segfs"};
+
+	for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {
+		g_auto(World) world = {};
+		world_start(&world);
+		world_maps(&world, 10, 5, MEMFD);
+		world_write(&world, 10, "stat",
+			    "10 (segfs) S 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 7 1\n");
+		world_link(&world, 10, "exe", programs[i]);
+		world_link(&world, 10, "fd/3", i % 2 ? "/fuse" : "/dev/fuse");
+		assert_held(&world, 5, "");
+	}
+}
+
+/* A set-user-id program started under that name, which a user leaves what descriptors they like. */
+static void a_roots_program_of_that_name_is_none(void)
+{
+	g_auto(World) world = {};
+	world_start(&world);
+	world_maps(&world, 10, 5, MEMFD);
+	world_write(&world, 10, "stat", "10 (segfs) S 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 7 1\n");
+	assert_held(&world, 5, "10");
+	be_mount(&world);
+	assert_held(&world, 5, "");
+	world_link(&world, 10, "exe", "/usr/bin/su");
+	assert_held(&world, 5, "10");
+	world_link(&world, 10, "exe", "/home/segfs/su");
+	assert_held(&world, 5, "10");
+	be_mount(&world);
+	world_link(&world, 10, "fd/3", "/dev/null");
 	assert_held(&world, 5, "10");
 }
 
@@ -203,6 +249,7 @@ static void who_is_called_like_a_mount_is_none(void)
 	world_start(&world);
 	world_maps(&world, 10, 5, MEMFD);
 	world_write(&world, 10, "stat", "10 (segfs) S 1 1 1 0 -1 0 1 1 1 1 1 1 1 1 20 0 1 0 7 1\n");
+	be_mount(&world);
 	world_owner(&world, 10, UNIT_UID);
 	assert_held(&world, 5, "10");
 }
@@ -400,6 +447,8 @@ int main(int argc, char **argv)
 	TEST("commands-hold-anything", names_of_commands_hold_anything);
 	TEST("namespaces-not-known", namespaces_that_may_not_be_known_are_zero);
 	TEST("what-a-mount-holds", what_a_mount_holds_others_hold);
+	TEST("mount-wherever", a_mount_is_known_wherever_it_is);
+	TEST("mount-name-of-a-program", a_roots_program_of_that_name_is_none);
 	TEST("called-like-a-mount", who_is_called_like_a_mount_is_none);
 	TEST("threads-outlive-the-first", threads_outlive_the_first);
 	TEST("not-to-be-looked-into", who_may_not_be_looked_into_is_counted);

@@ -186,7 +186,11 @@ static void a_command_stays_inside_its_brackets(void)
 	} rows[] = {
 		{"a\nb", "(a\\nb)"},
 		{"\x1b[2J", "(\\033[2J)"},
-		{"a\"b\\", "(a\\\"b\\\\)"},
+		{"a\"b\\", "(a\"b\\)"},
+		{"\xc2\x9b"
+		 "2J",
+		 "(\\302\\2332J)"},
+		{"\xc3\xa4", "(\xc3\xa4)"},
 		{"\xff", "(\\377)"},
 	};
 
