@@ -180,6 +180,7 @@ static gboolean check_device(GError **error)
 static gboolean enter_namespace(Options *options, GError **error)
 {
 	g_autofree char *path = NULL;
+	struct stat before, after;
 	unsigned long pid;
 	char rest;
 
@@ -190,6 +191,8 @@ static gboolean enter_namespace(Options *options, GError **error)
 	else
 		path = g_strdup(options->ipcns);
 	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	options->tree.other_ipc = stat("/proc/self/ns/ipc", &before) < 0 || fstat(fd, &after) < 0 ||
+				  before.st_ino != after.st_ino;
 	const int r = fd < 0 ? -1 : setns(fd, CLONE_NEWIPC);
 	const int failed = errno;
 	if (fd >= 0)

@@ -371,6 +371,27 @@ for value in "${pid[B]}" "/proc/${pid[B]}/ns/ipc"; do
 	is "$(where=$second holders sysv/0)" "${pid[B]}" "holders"
 	segfs_stop_ok "$second" "it ends cleanly"
 done
+# What removes it without the mount is said only where that would not be another's.
+removal() { sed -n 's/^Remove:[[:blank:]]*//p' "$second/info/$1"; }
+advises() {
+	segfs_start "$second" "$options$2"
+	is "$(removal sysv/0)" "rm 'sysv/0'${3:+   or: $3}" "$1: of a segment ${3:-nothing} but rm in the mount"
+	is "$(removal posix/object)" "rm 'posix/object'${4:+   or: $4}" "$1: of an object ${4:-nothing} but rm in the mount"
+	segfs_stop_ok "$second" "it ends cleanly"
+}
+mkdir "$TESTDIR/objects"
+echo own | tee /dev/shm/object >"$TESTDIR/objects/object"
+hold S unshare --ipc "$HOLDERS" wait
+inside_s=$(nsenter --target "$(held S)" --ipc "$SHMTOOL" run "shmget 0 4096 IPC_CREAT|0600")
+advises "the mount's own" "" "ipcrm -m 0" "rm '/dev/shm/object'"
+advises "own by -o ipcns" "ipcns=$$" "ipcrm -m 0" "rm '/dev/shm/object'"
+advises "another" "ipcns=${pid[B]}" "" ""
+advises "another IPC namespace with our /dev/shm" "ipcns=${pid[B]},shm_dir=/dev/shm" "" "rm '/dev/shm/object'"
+advises "one that has our /dev/shm itself ($inside_s)" "ipcns=$(held S)" "" "rm '/dev/shm/object'"
+advises "another's /dev/shm alone" "shm_dir=/proc/${pid[B]}/root/dev/shm" "ipcrm -m 0" ""
+advises "a folder" "shm_dir=$TESTDIR/objects" "ipcrm -m 0" "rm '$TESTDIR/objects/object'"
+drop S
+rm /dev/shm/object
 in_shm B rm object
 for value in x 0 -1 999999 "${pid[B]}x" "" /proc/999999/ns/ipc /etc/passwd /proc/self/ns/mnt "/proc/${pid[B]}/ns/pid" /none; do
 	status=0
