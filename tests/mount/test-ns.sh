@@ -355,6 +355,7 @@ segfs_start "$second" "${options}nons"
 is "$(names "$second")" "README info key limits metrics orphans posix segments.json sysv unlinked" "-o nons: no ns/"
 fails_with ENOENT "it is not to be found" ls "$second/ns"
 is "$(jq '.namespaces | length' "$second/segments.json")" 1 "segments.json is of the mount's own"
+is "$(grep -c ^ns/ "$MNT/README") $(grep -c ^ns/ "$second/README")" "1 0" "README has a line for ns/ where there is one"
 segfs_stop_ok "$second" "it ends cleanly"
 
 in_shm B sh -c 'echo of B >object'
