@@ -177,6 +177,11 @@ for c in "${all[@]}"; do
 	is "$(ipc_inum "$(said Posix | sed 's/.* //')")" "${inum[$c]}" "$c: a process of it"
 	is "$(said Container)" "none that is known" "$c: no container"
 done
+# One is owned by the user namespace that it was made in, wherever its processes are now.
+hold S unshare --ipc unshare --user --map-root-user "$HOLDERS" wait
+is "$(sed -n 's/^UserNamespace:[[:blank:]]*//p' "$MNT/ns/$(ipc_inum "$(held S)")/info/namespace")" "$(readlink /proc/self/ns/user)" "the user namespace is the one that owns it"
+isnt "$(readlink "/proc/$(held S)/ns/user")" "$(readlink /proc/self/ns/user)" "not that of its process"
+drop S
 fails "the mount's own has none" test -e "$MNT/info/namespace"
 group=/sys/fs/cgroup/docker-$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n').scope
 if [ -e /sys/fs/cgroup/cgroup.procs ] && mkdir "$group" 2>/dev/null; then
