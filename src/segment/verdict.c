@@ -309,7 +309,9 @@ void judge_object(Judge *judge, SegfsItem *item, int at)
 		g_string_append(evidence, "; a process that has held it lives: ");
 		append_process(evidence, seen.pid, seen.command);
 		conclude(item, SEGFS_IDLE, evidence);
-	} else if (is_young(judge, latest(judge, item->atime, item->mtime, item->ctime),
+	} else if (is_young(judge,
+			    latest(judge, item->atime.tv_sec, item->mtime.tv_sec,
+				   item->ctime.tv_sec),
 			    evidence)) {
 		conclude(item, SEGFS_IDLE, evidence);
 	} else {

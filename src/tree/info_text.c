@@ -116,9 +116,9 @@ static void write_file(const SegfsItem *item, GString *text)
 	line(text, "Mode", "%04o", item->mode);
 	line_user(text, "Owner", item->uid);
 	line_group(text, "Group", item->gid);
-	line_time(text, "Accessed", item->atime);
-	line_time(text, "Modified", item->mtime);
-	line_time(text, "Changed", item->ctime);
+	line_time(text, "Accessed", item->atime.tv_sec);
+	line_time(text, "Modified", item->mtime.tv_sec);
+	line_time(text, "Changed", item->ctime.tv_sec);
 }
 
 static void write_holder(Space *space, const SegfsHolder *holder, GString *text)
