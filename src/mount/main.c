@@ -197,8 +197,9 @@ static gboolean enter_namespace(Options *options, GError **error)
 	else
 		path = g_strdup(options->ipcns);
 	const int fd = open(path, O_RDONLY | O_CLOEXEC);
-	options->tree.other_ipc = stat("/proc/self/ns/ipc", &before) < 0 || fstat(fd, &after) < 0 ||
-				  before.st_ino != after.st_ino;
+	if (fd >= 0)
+		options->tree.other_ipc = stat("/proc/self/ns/ipc", &before) < 0 ||
+					  fstat(fd, &after) < 0 || before.st_ino != after.st_ino;
 	const int r = fd < 0 ? -1 : setns(fd, CLONE_NEWIPC);
 	const int failed = errno;
 	if (fd >= 0)
