@@ -70,7 +70,10 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 		help,
 		"\nThe usual ones are " DEFAULT_COLUMNS
 		".\nMemory without a name that is still held is listed as unlinked/...; what is "
-		"not known is \"-\".\nOther users' processes can be examined by root only.\n",
+		"not known is \"-\".\nOther users' processes can be examined by root only.\n"
+		"It knows the IPC namespace and the /dev/shm that it is started in, and no "
+		"other:\nfor those of a process, nsenter -t PID -i segls --shm-dir "
+		"/proc/PID/root/dev/shm\n",
 		NULL);
 
 	g_option_context_set_description(context, description);

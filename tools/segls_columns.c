@@ -246,7 +246,7 @@ static void write_creator(const Table *table, const SegfsItem *item, GString *ce
 
 static bool number_age(const SegfsItem *item, int64_t *ret_number)
 {
-	const int64_t used = MAX(item->atime, MAX(item->mtime, item->ctime));
+	const int64_t used = MAX(item->atime.tv_sec, MAX(item->mtime.tv_sec, item->ctime.tv_sec));
 
 	*ret_number = -used;
 	return used != 0;

@@ -32,6 +32,13 @@ int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd);
 int segfs_namespace_lives(SegfsNamespace *ns);
 
 /*
+ * The number of the user namespace that owns it, in which rights on its memory are judged
+ * (NS_GET_USERNS of ioctl_ns(2)); its processes can be in others. -ENOENT as above. -EPERM: that is
+ * neither ours nor one below ours.
+ */
+int segfs_namespace_owner(SegfsNamespace *ns, uint64_t *ret_user_ns);
+
+/*
  * The /dev/shm of its processes, which can be in several mount namespaces; those that show
  * one file system count once. They keep their order, and new ones come behind.
  */

@@ -4,6 +4,7 @@
 #include <segfs/posix.h>
 #include <segfs/scan.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /*
  * All shared memory of one IPC namespace and its folder of POSIX objects, each with who
@@ -34,9 +35,9 @@ typedef struct {
 	bool has_resident;
 	uid_t uid;
 	gid_t gid;
-	nlink_t nlink;               /* of other than SEGFS_SYSV: names it has */
-	mode_t mode;                 /* permission bits, set-id and sticky ones too */
-	int64_t atime, mtime, ctime; /* seconds since 1970; as stat(2) on a mount shows them */
+	nlink_t nlink;                       /* of other than SEGFS_SYSV: names it has */
+	mode_t mode;                         /* permission bits, set-id and sticky ones too */
+	struct timespec atime, mtime, ctime; /* since 1970; as stat(2) on a mount shows them */
 
 	SegfsScan *scan;      /* what holders' processes belong to; a reference */
 	GArray *holders;      /* SegfsHolder */

@@ -57,13 +57,15 @@ static void log_to_syslog(const char *domain, GLogLevelFlags level, const char *
 	       message);
 }
 
+static bool stderr_is_caught; /* see mount_session() */
+
 static void log_of_libfuse(enum fuse_log_level level, const char *format, va_list arguments)
 {
 	const int error = errno;
 	g_autofree char *message = g_strdup_vprintf(format, arguments);
 
 	g_strchomp(message);
-	if (level == FUSE_LOG_DEBUG)
+	if (level == FUSE_LOG_DEBUG || (stderr_is_caught && level <= FUSE_LOG_WARNING))
 		g_printerr("%s\n", message);
 	else if (level <= FUSE_LOG_WARNING && !g_str_has_prefix(message, "fuse: passthrough_open"))
 		g_warning("%s", message);
@@ -132,7 +134,9 @@ static gboolean mount_session(struct fuse_session *session, const char *mountpoi
 	fflush(stderr);
 	if (caught >= 0)
 		dup2(caught, STDERR_FILENO);
+	stderr_is_caught = true;
 	const int r = fuse_session_mount(session, mountpoint);
+	stderr_is_caught = false;
 	fflush(stderr);
 	dup2(before, STDERR_FILENO);
 	close(before);
@@ -144,8 +148,9 @@ static gboolean mount_session(struct fuse_session *session, const char *mountpoi
 	if (r == 0)
 		return receive_start(session) == 0 ||
 		       segfs_error(error, "%s: cannot receive requests", mountpoint);
-	g_strdelimit(g_strchomp(said), "\n", ';');
-	return segfs_error(error, "%s: cannot mount: %s; %s", mountpoint, *said ? said : "refused",
+	g_auto(GStrv) lines = g_strsplit(g_strchomp(said), "\n", -1);
+	g_autofree char *line = g_strjoinv("; ", lines);
+	return segfs_error(error, "%s: cannot mount: %s; %s", mountpoint, *line ? line : "refused",
 			   geteuid() == 0 ? "is this a container without CAP_SYS_ADMIN?"
 					  : "you need fusermount3 (package fuse3) and a folder of "
 					    "your own");
@@ -157,16 +162,17 @@ static gboolean check_device(GError **error)
 		return segfs_error(error,
 				   "no /dev/fuse: load the module (modprobe fuse), or give the "
 				   "container the device");
-	if (geteuid() == 0) {
-		const int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-		if (fd < 0)
-			return segfs_error(error,
-					   "/dev/fuse: %s; load the module (modprobe fuse), or "
-					   "give the container the device",
-					   g_strerror(errno));
-		close(fd);
+	const int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return segfs_error(error, "/dev/fuse: %s; %s", g_strerror(errno),
+				   errno == EACCES
+					   ? "who mounts must be allowed to read and write it: "
+					     "its mode is usually 0666, and root can give it that"
+					   : "load the module (modprobe fuse), or give the "
+					     "container the device");
+	close(fd);
+	if (geteuid() == 0)
 		return TRUE;
-	}
 	g_autofree char *helper = g_find_program_in_path("fusermount3");
 	return helper ? TRUE
 		      : segfs_error(error, "no fusermount3, by which those who are not root mount: "
@@ -180,6 +186,7 @@ static gboolean check_device(GError **error)
 static gboolean enter_namespace(Options *options, GError **error)
 {
 	g_autofree char *path = NULL;
+	struct stat before, after;
 	unsigned long pid;
 	char rest;
 
@@ -190,6 +197,9 @@ static gboolean enter_namespace(Options *options, GError **error)
 	else
 		path = g_strdup(options->ipcns);
 	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		options->tree.other_ipc = stat("/proc/self/ns/ipc", &before) < 0 ||
+					  fstat(fd, &after) < 0 || before.st_ino != after.st_ino;
 	const int r = fd < 0 ? -1 : setns(fd, CLONE_NEWIPC);
 	const int failed = errno;
 	if (fd >= 0)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <linux/openat2.h>
 #include <segfs/namespace.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 #include "segment/process.h"
 #include "segment/scan.h"
 
-/* Of <linux/nsfs.h>, Linux 6.18: a number that is given only once. */
+/* In <linux/nsfs.h> since Linux 6.18: a number that is given only once. */
 #ifndef NS_GET_ID
 #define NS_GET_ID _IOR(0xb7, 13, uint64_t)
 #endif
@@ -308,6 +309,21 @@ int segfs_namespace_lives(SegfsNamespace *ns)
 	const bool lives = ns->thread && process_namespace(AT_FDCWD, path) == ns->inum;
 	g_mutex_unlock(&ns->lock);
 	return lives ? 0 : segfs_namespace_open(ns, &fd);
+}
+
+int segfs_namespace_owner(SegfsNamespace *ns, uint64_t *ret_user_ns)
+{
+	autofd fd = -1;
+	struct stat st;
+
+	int r = segfs_namespace_open(ns, &fd);
+	if (r < 0)
+		return r;
+	autofd owner = ioctl(fd, NS_GET_USERNS);
+	if (owner < 0 || fstat(owner, &st) < 0)
+		return -errno;
+	*ret_user_ns = st.st_ino;
+	return 0;
 }
 
 int segfs_namespace_shm(SegfsNamespace *ns, int64_t since, GArray **ret_shm)

@@ -192,6 +192,11 @@ static void file_clear(gpointer pointer)
 	g_free(((SegfsPosixFile *)pointer)->path);
 }
 
+static struct timespec time_of(const struct statx_timestamp *from)
+{
+	return (struct timespec){from->tv_sec, from->tv_nsec};
+}
+
 static void stat_of(const struct statx *from, struct stat *ret_stat)
 {
 	*ret_stat = (struct stat){
@@ -204,9 +209,9 @@ static void stat_of(const struct statx *from, struct stat *ret_stat)
 		.st_size = from->stx_size,
 		.st_blksize = from->stx_blksize,
 		.st_blocks = from->stx_blocks,
-		.st_atime = from->stx_atime.tv_sec,
-		.st_mtime = from->stx_mtime.tv_sec,
-		.st_ctime = from->stx_ctime.tv_sec,
+		.st_atim = time_of(&from->stx_atime),
+		.st_mtim = time_of(&from->stx_mtime),
+		.st_ctim = time_of(&from->stx_ctime),
 	};
 }
 

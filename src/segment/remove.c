@@ -68,6 +68,11 @@ static int remove_segment(SegfsView *view, const SegfsCaller *caller, const Segf
 	return segfs_sysv_remove(ipc, caller, now.shmid);
 }
 
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
 /* Is it still item that has the name, as it was? */
 static int compare(int folder_fd, const char *base, const SegfsItem *item)
 {
@@ -77,8 +82,8 @@ static int compare(int folder_fd, const char *base, const SegfsItem *item)
 		return -errno;
 	if (now.st_dev != item->id.space || now.st_ino != item->id.number)
 		return -ENOENT;
-	return now.st_mtime > item->mtime || now.st_atime > item->atime ||
-			       now.st_ctime > item->ctime
+	return is_later(&now.st_mtim, &item->mtime) || is_later(&now.st_atim, &item->atime) ||
+			       is_later(&now.st_ctim, &item->ctime)
 		       ? -EBUSY
 		       : 0;
 }

@@ -269,9 +269,9 @@ static void put_file(JsonBuilder *builder, const SegfsItem *item)
 	put_name(builder, "name", item->name);
 	put_size(builder, "inode", item->id.number);
 	put_text(builder, "device", device);
-	put_time(builder, "atime", item->atime);
-	put_time(builder, "mtime", item->mtime);
-	put_time(builder, "ctime", item->ctime);
+	put_time(builder, "atime", item->atime.tv_sec);
+	put_time(builder, "mtime", item->mtime.tv_sec);
+	put_time(builder, "ctime", item->ctime.tv_sec);
 }
 
 static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)

@@ -79,9 +79,9 @@ static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 	item->uid = segment->uid;
 	item->gid = segment->gid;
 	item->mode = segment->mode;
-	item->atime = segment->atime ? segment->atime : segment->ctime;
-	item->mtime = segment->dtime ? segment->dtime : segment->ctime;
-	item->ctime = segment->ctime;
+	item->atime.tv_sec = segment->atime ? segment->atime : segment->ctime;
+	item->mtime.tv_sec = segment->dtime ? segment->dtime : segment->ctime;
+	item->ctime.tv_sec = segment->ctime;
 	judge_sysv(judge, item);
 	return item;
 }
@@ -100,9 +100,9 @@ static SegfsItem *item_of_stat(const Judge *judge, SegfsKind kind, const char *n
 	item->gid = st->st_gid;
 	item->mode = st->st_mode & 07777;
 	item->nlink = st->st_nlink;
-	item->atime = st->st_atime;
-	item->mtime = st->st_mtime;
-	item->ctime = st->st_ctime;
+	item->atime = st->st_atim;
+	item->mtime = st->st_mtim;
+	item->ctime = st->st_ctim;
 	return item;
 }
 

@@ -341,7 +341,9 @@ void judge_object(Judge *judge, SegfsItem *item, int at)
 		append_witness(item, evidence, ": ", &seen, 0);
 		item->witness_has_held = true;
 		conclude(item, SEGFS_IDLE, evidence);
-	} else if (is_young(judge, latest(judge, item->atime, item->mtime, item->ctime),
+	} else if (is_young(judge,
+			    latest(judge, item->atime.tv_sec, item->mtime.tv_sec,
+				   item->ctime.tv_sec),
 			    evidence)) {
 		conclude(item, SEGFS_IDLE, evidence);
 	} else {

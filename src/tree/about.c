@@ -23,7 +23,12 @@ static void readme_write(Space *space, GString *text)
 		"anon\n"
 		"info/         for each of these files, all that is known: who holds it, verdict\n"
 		"segments.json, metrics: the same for scripts and for monitoring\n"
-		"limits        how many there can be and are, and where the host's Shmem is\n"
+		"limits        how many there can be and are, and where the host's Shmem is\n");
+	if (!space->tree->no_namespaces)
+		g_string_append(text, "ns/NUMBER/    these folders of every other IPC namespace; "
+				      "for root\n");
+	g_string_append(
+		text,
 		"\n"
 		"links = attaches + 1, so `find sysv -links 1` finds the unattached; size is the\n"
 		"segment's, blocks are what is resident; access is what shmat(2) would allow you.\n"

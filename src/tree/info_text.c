@@ -120,9 +120,9 @@ static void write_file(const SegfsItem *item, GString *text)
 	line(text, "Mode", "%04o", item->mode);
 	line_user(text, "Owner", item->uid);
 	line_group(text, "Group", item->gid);
-	line_time(text, "Accessed", item->atime);
-	line_time(text, "Modified", item->mtime);
-	line_time(text, "Changed", item->ctime);
+	line_time(text, "Accessed", item->atime.tv_sec);
+	line_time(text, "Modified", item->mtime.tv_sec);
+	line_time(text, "Changed", item->ctime.tv_sec);
 }
 
 static void write_holder(Space *space, const SegfsHolder *holder, GString *text)
@@ -167,25 +167,41 @@ static char *quote(const char *path)
 	return g_strdup_printf("$'%s'", text);
 }
 
+/*
+ * What removes it without the mount, where that is typed in the namespaces in which the mount
+ * was made; the caller's to free. NULL: there it is another's number or name, or nobody's.
+ */
+static char *direct_removal(const Space *space, const SegfsItem *item)
+{
+	const Tree *tree = space->tree;
+
+	if (space->ns)
+		return NULL;
+	if (item->id.kind == SEGFS_SYSV)
+		return tree->other_ipc ? NULL : g_strdup_printf("ipcrm -m %d", item->sysv.shmid);
+	if (!tree->shm_dir)
+		return NULL;
+	g_autofree char *path = g_build_filename(tree->shm_dir, item->name, NULL);
+	g_autofree char *quoted = quote(path);
+	return g_strdup_printf("rm %s", quoted);
+}
+
 /* Commands for a shell in the root of the mount. */
-static void write_remove(Space *space, const SegfsItem *item, GString *text)
+static void write_remove(const Space *space, const SegfsItem *item, GString *text)
 {
 	g_autofree char *file = segfs_item_path(item);
 	g_autofree char *in_mount = quote(file);
 
-	const bool is_elsewhere = space->ns || g_str_has_prefix(space->tree->shm_dir, "/proc/");
-	if (is_elsewhere && !item->unlinked) {
-		line(text, "Remove", "rm %s", in_mount);
-	} else if (item->unlinked) {
+	if (item->unlinked) {
 		line(text, "Remove", "it goes when its last holder ends%s",
 		     item->holders->len == 0 ? "" : "; to end them: kill with the pids above");
-	} else if (item->id.kind == SEGFS_SYSV) {
-		line(text, "Remove", "rm %s   or: ipcrm -m %d", in_mount, item->sysv.shmid);
-	} else {
-		g_autofree char *path = g_build_filename(space->tree->shm_dir, item->name, NULL);
-		g_autofree char *direct = quote(path);
-		line(text, "Remove", "rm %s   or: rm %s", in_mount, direct);
+		return;
 	}
+	g_autofree char *direct = direct_removal(space, item);
+	if (direct)
+		line(text, "Remove", "rm %s   or: %s", in_mount, direct);
+	else
+		line(text, "Remove", "rm %s", in_mount);
 }
 
 void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, GString *text)

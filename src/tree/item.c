@@ -23,9 +23,9 @@ void item_stat(const Space *space, const SegfsItem *item, struct stat *ret_stat)
 		.st_size = item->size,
 		.st_blksize = sysconf(_SC_PAGESIZE),
 		.st_blocks = item->has_resident ? item->resident / 512 : 0,
-		.st_atime = item->atime,
-		.st_mtime = item->mtime,
-		.st_ctime = item->ctime,
+		.st_atim = item->atime,
+		.st_mtim = item->mtime,
+		.st_ctim = item->ctime,
 	};
 }
 

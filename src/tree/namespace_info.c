@@ -19,15 +19,14 @@ static void write_oldest(Space *space, const SegfsProcess *oldest, GString *text
 	g_autofree char *command_line = segfs_process_command_line(proc_root, oldest);
 	g_autofree char *cgroup = segfs_process_cgroup(proc_root, oldest);
 	g_autofree char *container = cgroup ? segfs_container_of_cgroup(cgroup) : NULL;
-	g_autofree char *link = g_strdup_printf("%s/%d/ns/user", proc_root, oldest->pid);
-	g_autofree char *user_ns = g_file_read_link(link, NULL);
+	uint64_t owner;
 
 	g_string_append_printf(text, "Container:\t%s\n",
 			       container ? container : "none that is known");
 	if (cgroup)
 		g_string_append_printf(text, "Cgroup:\t%s\n", cgroup);
-	if (user_ns)
-		g_string_append_printf(text, "UserNamespace:\t%s\n", user_ns);
+	if (segfs_namespace_owner(space->ns, &owner) == 0)
+		g_string_append_printf(text, "UserNamespace:\tuser:[%" PRIu64 "]\n", owner);
 	g_string_append_printf(text, "Oldest:\t%d %s, user ", oldest->pid, command);
 	if (user)
 		g_string_append(text, user);

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
+#include "segment/autofd.h"
 #include "tree/segment.h"
 
 static const FolderEntry root_entries[] = {
@@ -129,9 +131,23 @@ int space_find_folder(Space *space, const char *name, guint *ret_index)
 	return 0;
 }
 
+/* Below /proc a name is that of a process, which ends, or of who looks. */
+static char *name_for_all(const char *shm_dir, const SegfsPosix *posix)
+{
+	struct stat usual, used;
+	autofd fd = -1;
+
+	if (segfs_posix_open(posix, &fd) == 0 && fstat(fd, &used) == 0 &&
+	    stat("/dev/shm", &usual) == 0 && usual.st_dev == used.st_dev &&
+	    usual.st_ino == used.st_ino)
+		return g_strdup("/dev/shm");
+	return g_str_has_prefix(shm_dir, "/proc/") ? NULL : g_strdup(shm_dir);
+}
+
 int tree_new(const TreeOptions *options, Tree **ret_tree)
 {
 	g_autoptr(Tree) tree = g_new0(Tree, 1);
+
 	g_mutex_init(&tree->lock);
 	tree->nodes = node_table_new();
 	tree->known = g_hash_table_new(NULL, NULL);
@@ -143,14 +159,16 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->orphan_age = options->orphan_age;
 	tree->no_namespaces = options->no_namespaces;
 	tree->for_others = options->for_others;
+	tree->other_ipc = options->other_ipc;
 	tree->space = space_new(tree);
 	int r = segfs_ipc_new(&options->ipc, &tree->space->ipc);
 	if (r < 0)
 		return r;
-	tree->shm_dir = g_strdup(options->shm_dir ? options->shm_dir : "/dev/shm");
-	r = segfs_posix_new(tree->shm_dir, &tree->posix);
+	const char *shm_dir = options->shm_dir ? options->shm_dir : "/dev/shm";
+	r = segfs_posix_new(shm_dir, &tree->posix);
 	if (r < 0)
 		return r;
+	tree->shm_dir = name_for_all(shm_dir, tree->posix);
 	tree->plain = segfs_posix_dev(tree->posix);
 	tree->scanner = segfs_scanner_new(options->ipc.proc_root);
 	segfs_scanner_watch(tree->scanner, tree->plain);

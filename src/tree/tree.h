@@ -9,6 +9,7 @@ typedef struct {
 	int64_t orphan_age;  /* seconds */
 	bool no_namespaces;  /* without ns/ */
 	bool for_others;     /* other users may use the mount */
+	bool other_ipc;      /* our IPC namespace is not the one in which we were started */
 } TreeOptions;
 
 /* The whole of a mount. */
@@ -16,12 +17,12 @@ struct Tree {
 	time_t started;
 	Node *root;
 	Space *space;  /* the mount's own */
-	char *shm_dir; /* what its folder of POSIX objects was called */
+	char *shm_dir; /* what everybody may call its folder of POSIX objects; NULL: nothing */
 	dev_t plain;   /* its folder of POSIX objects, see segfs_mount_ino() */
 	SegfsScanner *scanner;
 	SegfsIpcOptions ipc_options;
 	int64_t orphan_age; /* seconds */
-	bool no_namespaces, for_others;
+	bool no_namespaces, for_others, other_ipc;
 	gint n_spaces;        /* that were made; gives each its index */
 	SegfsPosix *posix;    /* its own folder of them */
 	SegfsPosix *nameless; /* memory that is in no folder */

@@ -61,8 +61,13 @@ one_error "no /dev/fuse" "/dev/fuse" unshare --mount --propagation private sh -c
 # Not permitted
 chown 65534 "$MNT"
 chmod 600 /dev/fuse
-one_error "a plain user where /dev/fuse is for root" "/dev/fuse|ermi" "${nobody[@]}" "$SEGFS" "$MNT"
+one_error "a plain user where /dev/fuse is for root" "^segfs: /dev/fuse: Permission denied; who .* 0666" "${nobody[@]}" "$SEGFS" "$MNT"
 chmod 666 /dev/fuse
+# What libfuse itself has to say is not told as a warning of ours.
+echo '#!/none' >"$TESTDIR/helper" && chmod 755 "$TESTDIR/helper"
+mount --bind "$TESTDIR/helper" "$(command -v fusermount3)"
+one_error "a fusermount3 that cannot be run" "^segfs: $MNT: cannot mount: [^*]*fusermount3 failed: [^*]*; you need" "${nobody[@]}" "$SEGFS" "$MNT"
+umount "$(command -v fusermount3)"
 chown 0 "$MNT"
 one_error "a plain user on a folder of root" "$MNT|ermi|access" "${nobody[@]}" "$SEGFS" "$MNT"
 one_error "without the right to mount" "ermi|/dev/fuse|fusermount3" setpriv --bounding-set -sys_admin --inh-caps -sys_admin sh -c "exec '$SEGFS' '$MNT'"

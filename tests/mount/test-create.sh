@@ -58,12 +58,32 @@ ok "tar -x -m" tar -C "$key" -xmf "$TESTDIR/one.tar"
 ok "tar -x -m, the bytes" cmp "$TESTDIR/image" "$key/0xaa01"
 # A whole set, out and in again: what a user does to keep segments over a reboot.
 mkdir "$TESTDIR/set"
-ok "tar of all keys" tar -C "$key" -cf "$TESTDIR/set.tar" .
+packs() { "${@:2}" sh -c "find '$key' -type f -readable -printf '%P\0' | tar -cSf - -C '$key' --null -T -" >"$1"; }
+ok "tar of all keys" packs "$TESTDIR/set.tar"
 before=$(cd "$key" && cksum 0x* | sort)
 for name in "$key"/0x*; do rm "$name"; done
 is "$(count)" 0 "rm of all keys"
-tar -C "$key" -xf "$TESTDIR/set.tar" --wildcards './0x*' >/dev/null 2>&1
+ok "tar -x of them" tar -xmpf "$TESTDIR/set.tar" -C "$key"
 is "$(cd "$key" && cksum 0x* | sort)" "$before" "tar -x brings every segment back, byte for byte"
+for name in "$key"/0x*; do rm "$name"; done
+ok "tar of none" packs "$TESTDIR/set.tar"
+ok "tar -x of none" tar -xmpf "$TESTDIR/set.tar" -C "$key"
+# The same as a user, of what they may read: mode kept, and pages that nobody has touched.
+mkseg -u 20001 1M 0666 0xaa02 >/dev/null
+mkseg -u 20001 4096 0600 0xaa03 >/dev/null
+mkseg 4096 0600 0xaa04 >/dev/null
+ok "tar as a user" packs "$TESTDIR/set.tar" as_user 20001
+rm "$key/0xaa02" "$key/0xaa03"
+ok "tar -x as a user" as_user 20001 tar -xmpf "$TESTDIR/set.tar" -C "$key"
+is "$(cd "$key" && stat -c '%n %s %a %u %b' 0x*)" "0x0000aa02 1048576 666 20001 0
+0x0000aa03 4096 600 20001 0
+0x0000aa04 4096 600 0 0" "brings theirs back"
+dd if=/dev/zero of="$TESTDIR/zero" bs=1M count=1 status=none
+ok "cp --sparse=always" cp --sparse=always "$TESTDIR/zero" "$key/0xaa05"
+is "$(stat -c '%s %a %b' "$key/0xaa05")" "1048576 644 0" "cp --sparse=always touches no page"
+chmod 640 "$TESTDIR/zero"
+ok "cp --preserve=mode,ownership" cp --sparse=always --preserve=mode,ownership "$TESTDIR/zero" "$key/0xaa06"
+is "$(stat -c '%a' "$key/0xaa06")" 640 "keeps the mode"
 for name in "$key"/0x*; do rm "$name"; done
 
 # Whose, and which mode

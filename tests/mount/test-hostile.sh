@@ -188,7 +188,7 @@ ok "the daemon lives on" alive
 	import os, sys
 	folder = os.fsencode(sys.argv[1]) + (b"/" + 250 * b"\xff") * 14
 	os.makedirs(folder)
-	for i in range(600):
+	for i in range(170):
 	    open(folder + b"/%d" % i, "w").close()
 END
 agent U as_user 20001

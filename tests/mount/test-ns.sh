@@ -177,6 +177,11 @@ for c in "${all[@]}"; do
 	is "$(ipc_inum "$(said Posix | sed 's/.* //')")" "${inum[$c]}" "$c: a process of it"
 	is "$(said Container)" "none that is known" "$c: no container"
 done
+# One is owned by the user namespace that it was made in, wherever its processes are now.
+hold S unshare --ipc unshare --user --map-root-user "$HOLDERS" wait
+is "$(sed -n 's/^UserNamespace:[[:blank:]]*//p' "$MNT/ns/$(ipc_inum "$(held S)")/info/namespace")" "$(readlink /proc/self/ns/user)" "the user namespace is the one that owns it"
+isnt "$(readlink "/proc/$(held S)/ns/user")" "$(readlink /proc/self/ns/user)" "not that of its process"
+drop S
 fails "the mount's own has none" test -e "$MNT/info/namespace"
 group=/sys/fs/cgroup/docker-$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n').scope
 if [ -e /sys/fs/cgroup/cgroup.procs ] && mkdir "$group" 2>/dev/null; then
@@ -425,6 +430,7 @@ segfs_start "$second" "${options}nons"
 is "$(names "$second")" "README info key limits metrics orphans posix segments.json sysv unlinked" "-o nons: no ns/"
 fails_with ENOENT "it is not to be found" ls "$second/ns"
 is "$(jq '.namespaces | length' "$second/segments.json")" 1 "segments.json is of the mount's own"
+is "$(grep -c ^ns/ "$MNT/README") $(grep -c ^ns/ "$second/README")" "1 0" "README has a line for ns/ where there is one"
 segfs_stop_ok "$second" "it ends cleanly"
 
 in_shm B sh -c 'echo of B >object'
@@ -441,12 +447,33 @@ for value in "${pid[B]}" "/proc/${pid[B]}/ns/ipc"; do
 	is "$(where=$second holders sysv/0)" "${pid[B]}" "holders"
 	segfs_stop_ok "$second" "it ends cleanly"
 done
+# What removes it without the mount is said only where that would not be another's.
+removal() { sed -n 's/^Remove:[[:blank:]]*//p' "$second/info/$1"; }
+advises() {
+	segfs_start "$second" "$options$2"
+	is "$(removal sysv/0)" "rm 'sysv/0'${3:+   or: $3}" "$1: of a segment ${3:-nothing} but rm in the mount"
+	is "$(removal posix/object)" "rm 'posix/object'${4:+   or: $4}" "$1: of an object ${4:-nothing} but rm in the mount"
+	segfs_stop_ok "$second" "it ends cleanly"
+}
+mkdir "$TESTDIR/objects"
+echo own | tee /dev/shm/object >"$TESTDIR/objects/object"
+hold S unshare --ipc "$HOLDERS" wait
+inside_s=$(nsenter --target "$(held S)" --ipc "$SHMTOOL" run "shmget 0 4096 IPC_CREAT|0600")
+advises "the mount's own" "" "ipcrm -m 0" "rm '/dev/shm/object'"
+advises "own by -o ipcns" "ipcns=$$" "ipcrm -m 0" "rm '/dev/shm/object'"
+advises "another" "ipcns=${pid[B]}" "" ""
+advises "another IPC namespace with our /dev/shm" "ipcns=${pid[B]},shm_dir=/dev/shm" "" "rm '/dev/shm/object'"
+advises "one that has our /dev/shm itself ($inside_s)" "ipcns=$(held S)" "" "rm '/dev/shm/object'"
+advises "another's /dev/shm alone" "shm_dir=/proc/${pid[B]}/root/dev/shm" "ipcrm -m 0" ""
+advises "a folder" "shm_dir=$TESTDIR/objects" "ipcrm -m 0" "rm '$TESTDIR/objects/object'"
+drop S
+rm /dev/shm/object
 in_shm B rm object
 for value in x 0 -1 999999 "${pid[B]}x" "" /proc/999999/ns/ipc /etc/passwd /proc/self/ns/mnt "/proc/${pid[B]}/ns/pid" /none; do
 	status=0
 	timeout 20 "$SEGFS" -f -o "ipcns=$value" "$second" >"$TESTDIR/out" 2>"$TESTDIR/err" || status=$?
 	is "$status $(wc -l <"$TESTDIR/err") $(wc -c <"$TESTDIR/out")" "1 1 0" "-o ipcns=$value: exit status 1, one line" || diag "$(cat "$TESTDIR/err")"
-	like "$(cat "$TESTDIR/err")" "ipcns=$value" "which names it"
+	like "$(cat "$TESTDIR/err")" "ipcns=$value: (No such file|Invalid argument)" "which names it, and says why"
 	diag "$(cat "$TESTDIR/err")"
 done
 fails "nothing is mounted" segfs_mounted "$second"

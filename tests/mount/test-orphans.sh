@@ -169,6 +169,7 @@ as_user 20001 sh -c "printf 'the bytes' >$shm/mine && chmod 600 $shm/mine"
 ok "both are orphans" until_true 20 there 2
 is "$(stat -c '%s %a %u %g %h %i' "$orphans/sysv-$id")" "$(stat -c '%s %a %u %g %h %i' "$MNT/sysv/$id")" "stat is that of sysv/"
 is "$(stat -c '%s %a %u %g %h %i' "$orphans/posix-mine")" "$(stat -c '%s %a %u %g %h %i' "$MNT/posix/mine")" "stat is that of posix/"
+is "$(find "$orphans" -name posix-mine -printf '%A+ %T+ %C+')" "$(find "$shm/mine" -printf '%A+ %T+ %C+')" "listed with its times, to the nanosecond"
 same "reading it is reading the segment" "$orphans/sysv-$id" <(head -c 10000 /dev/zero | tr '\0' 7)
 is "$(cat "$orphans/posix-mine")" "the bytes" "reading an object"
 ok "its owner reads it" as_user 20001 cat "$orphans/sysv-$id" "$orphans/posix-mine"

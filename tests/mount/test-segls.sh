@@ -58,6 +58,7 @@ for column in FILE KIND ID KEY NAME OWNER PERMS SIZE RESIDENT NATTCH HOLDERS CPI
 	like "$help" "^  $column  *[a-z]" "--help explains $column"
 done
 is "$(segls -h)" "$help" "-h"
+like "$help" "nsenter .*--shm-dir" "--help says how to see another namespace"
 like "$(segls -V)" "^segls [0-9]+\.[0-9]+" "-V"
 for wrong in "--orphan-age -1" "--orphan-age x" "--nonsense" "word" "--json -o FILE" "--shm-dir /nonexistent"; do
 	# shellcheck disable=SC2086 # words

@@ -98,8 +98,10 @@ rm "$shm/first"
 is "$(entries)" "" "an object that has another name is not without one"
 row "it has its holder by that" posix/second "in use" "$(held A)"
 ino=$(stat -c %i "$shm/second")
+times=$(find "$shm/second" -printf '%A+ %T+')
 rm "$shm/second"
 ok "that gone, too, it is" test -n "$(entry "$ino")"
+is "$(find "$unlinked" -mindepth 1 -printf '%A+ %T+')" "$times" "listed with its times, to the nanosecond"
 echo other >"$shm/first"
 is "$(cat "$(entry "$ino")") $(cat "$MNT/posix/first")" "first other" "another of its name is another"
 row "which nobody has" posix/first idle

@@ -189,6 +189,21 @@ static void an_object_that_was_used_since_is_busy(void)
 	}
 }
 
+/* Where the second is still the same. */
+static void an_object_that_was_used_at_once_is_busy(void)
+{
+	g_auto(Survey) survey = {};
+	survey_start(&survey, 0);
+	g_autoptr(SegfsItem) item = orphan_object(&survey, "x");
+	g_autofree char *path = object_path(&survey, "x");
+	const struct timespec later[2] = {{.tv_nsec = UTIME_OMIT},
+					  {item->mtime.tv_sec, item->mtime.tv_nsec + 1}};
+
+	g_assert_no_errno(utimensat(AT_FDCWD, path, later, 0));
+	g_assert_cmpint(remove_it(&survey, item), ==, -EBUSY);
+	g_assert_true(object_exists(&survey, "x"));
+}
+
 static void a_segment_that_was_replaced_is_gone(void)
 {
 	if (!unit_need_root())
@@ -359,6 +374,7 @@ int main(int argc, char **argv)
 	TEST("busy/segment-changed-since", a_segment_that_was_changed_since_is_busy);
 	TEST("busy/object-held-since", an_object_that_is_held_since_is_busy);
 	TEST("busy/object-used-since", an_object_that_was_used_since_is_busy);
+	TEST("busy/object-used-at-once", an_object_that_was_used_at_once_is_busy);
 	TEST("gone/segment-replaced", a_segment_that_was_replaced_is_gone);
 	TEST("gone/object-replaced", an_object_that_was_replaced_is_gone);
 	TEST("gone/folder-became-a-link", a_folder_that_became_a_link_is_not_followed);
