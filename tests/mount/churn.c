@@ -38,7 +38,7 @@ const char *const kind_names[N_KINDS] = {
 #undef K
 };
 
-enum { WARM_UP = 3, PATIENCE = 60, THREADS_MAX = 16, RSS_MORE_KIB = 4096, DAEMON_THREADS = 24 };
+enum { WARM_UP = 3, PATIENCE = 60, THREADS_MAX = 16, RSS_MORE_KIB = 4096, DAEMON_THREADS = 32 };
 
 static struct process {
 	int threads;

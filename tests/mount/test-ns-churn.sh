@@ -28,7 +28,7 @@ nothing_kept() {
 	is "$(find "/proc/$SEGFS_PID/fd" -printf '%l\n' | grep -E '^(ipc|mnt|pid|user):' | grep -vxF "$own")" "" "$name: none is of a namespace but its own" ||
 		diag "$(ls -l "/proc/$SEGFS_PID/fd")"
 	is "$(grep -c SYSV "/proc/$SEGFS_PID/maps")" 0 "$name: no segment is mapped"
-	le "$(threads)" 16 "$name: it has no more than its threads"
+	le "$(threads)" 32 "$name: it has no more than its threads"
 	is "$(readlink "/proc/$SEGFS_PID/ns/mnt")" "$(readlink /proc/self/ns/mnt)" "$name: it is in its own mount namespace"
 }
 
