@@ -311,12 +311,18 @@ static bool any_dest(SegfsIpc *ipc)
 
 static int add_segments(Judge *judge, bool dest_only, GPtrArray *items)
 {
+	SegfsIpc *ipc = judge->view->options.ipc;
 	g_autoptr(GArray) segments = NULL;
+	int r;
 
+	/* Once, not anew for what is asked of each. */
+	IPC_SCOPE(ipc, r);
+	if (r < 0)
+		return r;
 	/* There is mostly none. */
-	if (dest_only && !any_dest(judge->view->options.ipc))
+	if (dest_only && !any_dest(ipc))
 		return 0;
-	int r = segfs_sysv_list(judge->view->options.ipc, &segments);
+	r = segfs_sysv_list(ipc, &segments);
 	if (r < 0)
 		return r;
 	g_array_sort(segments, sysv_compare);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/openat2.h>
 #include <pwd.h>
 #include <segfs/report.h>
@@ -58,7 +59,8 @@ bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
 {
 	ProcessStat stat;
 
-	if (!caller)
+	/* Every process is shown to who may trace every process (proc(5), hidepid). */
+	if (!caller || caller->caps & 1ULL << CAP_SYS_PTRACE)
 		return true;
 	const bool may = may_read_command(proc_root, caller, process->pid);
 	/* Afterwards, so that it was not asked of one that has its number by now. */

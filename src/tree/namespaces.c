@@ -220,10 +220,8 @@ int namespaces_all(Space *space, const SegfsCaller *caller, GPtrArray **ret_spac
 		return 0;
 	for (guint i = 0; i < inums->len; i++) {
 		g_autoptr(Node) node = NULL;
-		if (find(tree, g_array_index(inums, uint64_t, i), &node) < 0 ||
-		    segfs_view_refresh(node->space->view, SEGFS_SCAN_RECENT) < 0)
-			continue;
-		g_ptr_array_add(spaces, space_ref(node->space));
+		if (find(tree, g_array_index(inums, uint64_t, i), &node) == 0)
+			g_ptr_array_add(spaces, space_ref(node->space));
 	}
 	return 0;
 }

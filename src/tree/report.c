@@ -34,13 +34,14 @@ static int segments_json_answer(Space *own, const SegfsCaller *caller, GString *
 {
 	g_autoptr(SegfsReport) report = NULL;
 	g_autoptr(GPtrArray) spaces = NULL;
+	const int64_t since = g_get_monotonic_time(); /* one look at the processes does for all */
 
 	int r = namespaces_all(own, caller, &spaces);
 	for (guint i = 0; r == 0 && i < spaces->len; i++) {
 		Space *space = spaces->pdata[i];
 		g_autoptr(GPtrArray) items = NULL;
 		guint unexamined;
-		const int surveyed = survey(space, i > 0, &items, &unexamined);
+		const int surveyed = survey(space, since, &items, &unexamined);
 		/* Another namespace may have gone meanwhile. */
 		if (surveyed < 0) {
 			r = i == 0 ? surveyed : 0;
@@ -246,11 +247,12 @@ static int metrics_answer(Space *own, const SegfsCaller *caller, GString *text)
 		g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Numbers));
 	g_autoptr(GPtrArray) spaces = NULL;
+	const int64_t since = g_get_monotonic_time(); /* as above */
 
 	int r = namespaces_all(own, caller, &spaces);
 	for (guint i = 0; r == 0 && i < spaces->len; i++) {
 		Numbers numbers;
-		const int got = numbers_get(spaces->pdata[i], i > 0, told, &numbers);
+		const int got = numbers_get(spaces->pdata[i], since, told, &numbers);
 		if (got == 0)
 			g_array_append_val(all, numbers);
 		else if (i == 0)
