@@ -119,6 +119,8 @@ int segfs_view_refresh(SegfsView *view, int64_t since);
 
 /* The folder of that number from 0, the view's; NULL: there are not so many. */
 const SegfsPosix *segfs_view_posix(SegfsView *view, guint index);
+/* Its number; false: it has lost its place to another. */
+bool segfs_view_posix_index(SegfsView *view, const SegfsPosix *posix, guint *ret_index);
 /* Did a process of its namespace see it when that was looked at last? */
 bool segfs_view_posix_is_seen(SegfsView *view, guint index);
 

@@ -57,7 +57,7 @@ void node_error_over(fuse_req_t req)
 	stale_over(mount_of(req)->stale, fuse_req_ctx(req)->pid);
 }
 
-void reply_name_result(fuse_req_t req, int r)
+static void reply_error(fuse_req_t req, int r)
 {
 	/* Not the program that asks is out of descriptors, we are. */
 	fuse_reply_err(req, r == -EMFILE      ? ENFILE
@@ -66,9 +66,15 @@ void reply_name_result(fuse_req_t req, int r)
 					      : -r);
 }
 
+void reply_name_result(fuse_req_t req, int r)
+{
+	/* Of the folder that the name is in. */
+	reply_error(req, r == -ESTALE ? node_error(req, r) : r);
+}
+
 void reply_result(fuse_req_t req, int r)
 {
-	reply_name_result(req, node_error(req, r));
+	reply_error(req, node_error(req, r));
 }
 
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)

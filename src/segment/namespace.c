@@ -26,6 +26,9 @@
 /* The way to a /dev/shm that has hung is not tried again for so long. */
 #define HUNG_FOR (10 * G_TIME_SPAN_SECOND)
 
+/* What was looked for so long ago is not looked for again because it could not be opened. */
+#define FRESH_FOR (100 * G_TIME_SPAN_MILLISECOND)
+
 /*
  * The number of a namespace is soon that of another: the kernel gives out the lowest that
  * is free. Where it does not tell an id besides, a namespace in which none lives of those
@@ -42,7 +45,9 @@ struct SegfsNamespace {
 	GHashTable *members; /* pid, all those; NULL: it has not been looked at */
 	guint64 looked_at;   /* the number of the scan in which those were found */
 	GArray *shm;         /* SegfsNamespaceShm */
-	gint64 hung;         /* monotonic time when the way to one of them hung; 0: it did not */
+	gint64 refreshed;    /* when that was, monotonic */
+	gint64 hung;         /* when the way to one of them hung last; 0: it did not */
+	dev_t hung_dev;      /* which */
 };
 
 static uint64_t id_of(int fd)
@@ -91,7 +96,7 @@ static int look_for_shm(const char *root_path, dev_t dev, uint64_t resolve)
 	struct statx stat;
 
 	if (root < 0)
-		return -errno;
+		return errno == ENOENT ? -ESRCH : -errno;
 	autofd at = syscall(SYS_openat2, root, "dev/shm", &how, sizeof(how));
 	if (at < 0 || statx(at, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0)
 		return -errno;
@@ -248,6 +253,7 @@ static int refresh(SegfsNamespace *ns, int64_t since)
 		if (!is_shown(&g_array_index(ns->shm, SegfsNamespaceShm, i), shown))
 			g_array_remove_index(ns->shm, i);
 	ns->looked_at = scan->number;
+	ns->refreshed = g_get_monotonic_time();
 	return 0;
 }
 
@@ -336,13 +342,14 @@ int segfs_namespace_shm(SegfsNamespace *ns, int64_t since, GArray **ret_shm)
 	return r;
 }
 
-/* Opens it without the lock: it can take its time. */
+/* Opens it without the lock: it can take its time. -ESRCH: nobody is known who sees it. */
 static int open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 {
 	pid_t thread = 0;
 
 	g_mutex_lock(&ns->lock);
-	const bool hangs = ns->hung && g_get_monotonic_time() - ns->hung < HUNG_FOR;
+	const bool hangs =
+		ns->hung && ns->hung_dev == dev && g_get_monotonic_time() - ns->hung < HUNG_FOR;
 	for (guint i = 0; i < ns->shm->len; i++) {
 		const SegfsNamespaceShm *shm = &g_array_index(ns->shm, SegfsNamespaceShm, i);
 		if (shm->dev == dev)
@@ -350,12 +357,13 @@ static int open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 	}
 	g_mutex_unlock(&ns->lock);
 	if (!thread || hangs)
-		return -ENOENT;
+		return thread ? -ENOENT : -ESRCH;
 	int r = open_shm_of(scanner_proc_root(ns->scanner), thread, dev, ret_fd);
 	if (r != -ETIMEDOUT)
 		return r;
 	g_mutex_lock(&ns->lock);
 	ns->hung = g_get_monotonic_time();
+	ns->hung_dev = dev;
 	g_mutex_unlock(&ns->lock);
 	return -ENOENT;
 }
@@ -367,9 +375,14 @@ int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 	if (r == 0)
 		return 0;
 	g_mutex_lock(&ns->lock);
-	r = refresh(ns, SEGFS_SCAN_NEW);
+	/* Some cannot be opened, however often they are looked for. */
+	const bool is_fresh = r != -ESRCH && g_get_monotonic_time() - ns->refreshed < FRESH_FOR;
+	if (!is_fresh)
+		r = refresh(ns, SEGFS_SCAN_NEW);
 	g_mutex_unlock(&ns->lock);
-	return r < 0 ? r : open_shm(ns, dev, ret_fd);
+	if (!is_fresh && r == 0)
+		r = open_shm(ns, dev, ret_fd);
+	return r == -ESRCH ? -ENOENT : r;
 }
 
 static gint inum_compare(gconstpointer a, gconstpointer b)

@@ -117,13 +117,13 @@ int open_object(const SegfsPosix *posix, const char *path, const struct stat *st
 	return steal_fd(&at);
 }
 
-static SegfsItem *item_of_object(Judge *judge, guint folder, const char *path, int at,
-				 const struct stat *st)
+static SegfsItem *item_of_object(Judge *judge, guint folder, const SegfsPosix *posix,
+				 const char *path, int at, const struct stat *st)
 {
 	SegfsItem *item = item_of_stat(judge, SEGFS_POSIX, path, st);
 
 	item->folder = folder;
-	item->posix = segfs_view_posix(judge->view, folder);
+	item->posix = posix;
 	judge_object(judge, item, at);
 	return item;
 }
@@ -359,7 +359,7 @@ static int add_objects(Judge *judge, guint folder, const SegfsPosix *posix, GHas
 	for (guint i = 0; i < files->len; i++) {
 		const SegfsPosixFile *file = &g_array_index(files, SegfsPosixFile, i);
 		autofd at = open_object(posix, file->path, &file->stat);
-		SegfsItem *item = item_of_object(judge, folder, file->path, at, &file->stat);
+		SegfsItem *item = item_of_object(judge, folder, posix, file->path, at, &file->stat);
 		g_ptr_array_add(items, item);
 		g_hash_table_add(there, &item->id);
 	}
@@ -370,17 +370,21 @@ static int add_all_objects(Judge *judge, GPtrArray *items)
 {
 	g_autoptr(GHashTable) there = g_hash_table_new(segfs_id_hash, segfs_id_equal);
 	const SegfsPosix *posix;
+	bool all_listed = true;
 	guint n_unread = 0;
 
 	for (guint i = 0; (posix = segfs_view_posix(judge->view, i)); i++) {
 		int r = segfs_view_posix_is_seen(judge->view, i)
 				? add_objects(judge, i, posix, there, items, &n_unread)
-				: 0;
+				: -ENOENT;
 		if (r < 0 && r != -ENOENT)
 			return r;
+		all_listed = all_listed && r == 0;
 	}
 	g_mutex_lock(&judge->view->lock);
-	g_hash_table_foreach_remove(judge->view->seen, is_of_no_file, there);
+	/* What is in a folder that was not listed may be there. */
+	if (all_listed)
+		g_hash_table_foreach_remove(judge->view->seen, is_of_no_file, there);
 	judge->view->n_unread = n_unread;
 	g_mutex_unlock(&judge->view->lock);
 	return 0;
@@ -467,6 +471,7 @@ int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd
 		return -ENOENT;
 	int r = judge_init(view, since, &judge);
 	if (r == 0)
-		*ret_item = item_of_object(&judge, folder, path, path_fd, &st);
+		*ret_item = item_of_object(&judge, folder, segfs_view_posix(view, folder), path,
+					   path_fd, &st);
 	return r;
 }

@@ -59,6 +59,19 @@ const SegfsPosix *segfs_view_posix(SegfsView *view, guint index)
 	return posix;
 }
 
+bool segfs_view_posix_index(SegfsView *view, const SegfsPosix *posix, guint *ret_index)
+{
+	bool found = false;
+
+	g_mutex_lock(&view->lock);
+	for (guint i = 0; i < view->folders->len && !found; i++) {
+		found = g_array_index(view->folders, Folder, i).posix == posix;
+		*ret_index = i;
+	}
+	g_mutex_unlock(&view->lock);
+	return found;
+}
+
 bool segfs_view_posix_is_seen(SegfsView *view, guint index)
 {
 	g_mutex_lock(&view->lock);
@@ -76,6 +89,18 @@ static Folder *find(SegfsView *view, dev_t dev)
 		if (segfs_posix_dev(folder->posix) == dev)
 			return folder;
 	}
+	return NULL;
+}
+
+/*
+ * One that has lost its place may come back, and whoever had it then may have it still. Call
+ * with the lock held.
+ */
+static SegfsPosix *find_own(SegfsView *view, dev_t dev)
+{
+	for (guint i = 0; i < view->own->len; i++)
+		if (segfs_posix_dev(view->own->pdata[i]) == dev)
+			return view->own->pdata[i];
 	return NULL;
 }
 
@@ -111,24 +136,27 @@ int segfs_view_refresh(SegfsView *view, int64_t since)
 
 	if (!ns)
 		return 0;
-	int r = segfs_namespace_shm(ns, since, &shm);
-	if (r < 0)
-		return r;
 	g_mutex_lock(&view->refreshing);
+	int r = segfs_namespace_shm(ns, since, &shm);
+	if (r < 0) {
+		g_mutex_unlock(&view->refreshing);
+		return r;
+	}
 	g_mutex_lock(&view->lock);
 	mark(view, shm);
 	for (guint i = 0; i < shm->len; i++) {
 		const dev_t dev = g_array_index(shm, SegfsNamespaceShm, i).dev;
-		SegfsPosix *posix;
 		if (find(view, dev))
 			continue;
-		g_mutex_unlock(&view->lock);
-		r = segfs_posix_new_of(ns, dev, &posix);
-		g_mutex_lock(&view->lock);
-		if (r < 0)
-			continue;
-		/* Whoever has one that is replaced may go on with it. */
-		g_ptr_array_add(view->own, posix);
+		SegfsPosix *posix = find_own(view, dev);
+		if (!posix) {
+			g_mutex_unlock(&view->lock);
+			r = segfs_posix_new_of(ns, dev, &posix);
+			g_mutex_lock(&view->lock);
+			if (r < 0)
+				continue;
+			g_ptr_array_add(view->own, posix);
+		}
 		put(view, &(Folder){posix, true});
 	}
 	g_mutex_unlock(&view->lock);

@@ -80,7 +80,8 @@ static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_l
 	for (guint i = 0; space_folder(base->space, i); i++) {
 		g_autofree char *name = segfs_posix_folder_name(i);
 		/* One that no process of the namespace sees any more is left out. */
-		if (posix_node(base->space, i, &posix) == 0)
+		if (segfs_view_posix_is_seen(base->space->view, i) &&
+		    posix_node(base->space, i, &posix) == 0)
 			node_listing_add(listing, name, posix);
 	}
 	*ret_listing = listing;

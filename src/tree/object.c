@@ -25,11 +25,11 @@ void object_leave(ObjectAt *at)
 /* depth: steps up that are left; renames that race a lookup could make a circle of parents. */
 static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 {
-	const SegfsPosix *posix = space_folder(node->node.space, node->folder);
 	autofd parent_fd = -1;
 	struct stat st;
+	guint index;
 
-	int r = segfs_object_open(posix, &node->object, ret_fd);
+	int r = segfs_object_open(node->posix, &node->object, ret_fd);
 	/* What is open lives on when no process of its namespace leads to it any more. */
 	const bool is_lost = r == -ESHUTDOWN || r == -ESTALE;
 	if (r != -EOPNOTSUPP && !is_lost)
@@ -44,10 +44,15 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 		*ret_fd = open_fd;
 		return 0;
 	}
-	if (is_lost)
-		return r;
+	if (is_lost) {
+		/* Where another folder has got the place of its own, the kernel is to look again.
+		 */
+		SegfsView *view = node->node.space->view;
+		segfs_view_refresh(view, SEGFS_SCAN_RECENT);
+		return segfs_view_posix_index(view, node->posix, &index) ? r : -ESTALE;
+	}
 	if (!parent)
-		r = segfs_posix_open(posix, &parent_fd);
+		r = segfs_posix_open(node->posix, &parent_fd);
 	else
 		r = depth ? object_fd((ObjectNode *)parent, depth - 1, &parent_fd) : -ESTALE;
 	if (r < 0)
@@ -73,7 +78,7 @@ int object_reach(Node *node, ObjectAt *ret_at)
 }
 
 typedef struct {
-	guint folder;
+	const SegfsPosix *posix;
 	SegfsObject object;
 } Made;
 
@@ -84,7 +89,7 @@ static Node *make(Space *space, const void *data)
 	const Made *made = data;
 
 	g_mutex_init(&node->lock);
-	node->folder = made->folder;
+	node->posix = made->posix;
 	node->object = made->object;
 	node->open_fd = -1;
 	return &node->node;
@@ -133,8 +138,8 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 		Node **ret_node, struct stat *ret_stat)
 {
 	Space *space = parent->node.space;
-	const SegfsPosix *posix = space_folder(space, parent->folder);
-	Made made = {.folder = parent->folder};
+	const SegfsPosix *posix = parent->posix;
+	Made made = {.posix = posix};
 	struct stat st;
 
 	int r = segfs_object_read(posix, fd, &made.object, &st);
@@ -215,7 +220,7 @@ void object_free(Node *base)
 int posix_node(Space *space, guint folder, Node **ret_node)
 {
 	const SegfsPosix *posix = space_folder(space, folder);
-	Made made = {.folder = folder};
+	Made made = {.posix = posix};
 	autofd fd = -1;
 	struct stat st;
 

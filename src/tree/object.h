@@ -12,7 +12,7 @@
  */
 typedef struct {
 	Node node;
-	guint folder; /* of the space's, in which it is */
+	const SegfsPosix *posix; /* the folder in which it is; the space keeps it */
 	SegfsObject object;
 
 	GMutex lock; /* protects what follows */

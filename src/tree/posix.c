@@ -124,9 +124,12 @@ static int posix_get_xattr(Node *base, const SegfsCaller *caller, const char *na
 	if (r < 0)
 		return r;
 	if (item_has_xattr(name)) {
+		SegfsView *view = base->space->view;
 		g_autoptr(SegfsItem) item = NULL;
-		r = segfs_view_file(base->space->view, ((ObjectNode *)base)->folder, NULL, at.fd,
-				    false, &item);
+		guint index;
+		r = segfs_view_posix_index(view, ((ObjectNode *)base)->posix, &index)
+			    ? segfs_view_file(view, index, NULL, at.fd, SEGFS_SCAN_NEW, &item)
+			    : -ENOENT;
 		if (r == 0)
 			*ret_value = item_xattr(base->space, caller, item, name);
 		return r == -ENOENT ? -ENODATA : r; /* only files are judged */

@@ -122,7 +122,7 @@ int space_find_folder(Space *space, const char *name, guint *ret_index)
 	if (strcmp(canonical, name) != 0)
 		return -ENOENT;
 	if (!space_folder(space, index))
-		r = segfs_view_refresh(space->view, SEGFS_SCAN_RECENT);
+		r = segfs_view_refresh(space->view, SEGFS_SCAN_NEW);
 	if (r < 0)
 		return r;
 	if (!space_folder(space, index))

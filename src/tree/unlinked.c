@@ -33,12 +33,9 @@ static int find_item(const UnlinkedNode *node, int64_t since, SegfsItem **ret_it
 static int reach(UnlinkedNode *node, int *ret_fd)
 {
 	Space *space = node->object.node.space;
-	const SegfsObject *object = &node->object.object;
-	const SegfsPosix *posix = space_folder(space, node->object.folder);
 	g_autoptr(SegfsItem) item = NULL;
 
-	const bool in_folder = posix && segfs_posix_dev(posix) == object->dev;
-	int r = segfs_object_open(in_folder ? posix : space->tree->nameless, object, ret_fd);
+	int r = segfs_object_open(node->object.posix, &node->object.object, ret_fd);
 	if (r != -EOPNOTSUPP && r != -EPERM)
 		return r;
 	g_mutex_lock(&node->object.lock);
@@ -167,8 +164,8 @@ static const NodeOps unlinked_ops = {
 };
 
 typedef struct {
+	const SegfsPosix *posix;
 	SegfsObject object;
-	guint folder;
 	const char *name;
 } Made;
 
@@ -178,7 +175,7 @@ static Node *make(Space *space, const void *data)
 	const Made *made = data;
 
 	g_mutex_init(&node->object.lock);
-	node->object.folder = made->folder;
+	node->object.posix = made->posix;
 	node->object.object = made->object;
 	node->object.open_fd = -1;
 	node->name = g_strdup(made->name);
@@ -189,8 +186,8 @@ static Node *unlinked_node(Space *space, const SegfsItem *item)
 {
 	const SegfsPosix *files = item->posix ? item->posix : space->tree->nameless;
 	g_autofree char *name = item_unlinked_name(item);
-	Made made = {.object = {.dev = item->id.space, .ino = item->id.number},
-		     .folder = item->folder,
+	Made made = {.posix = files,
+		     .object = {.dev = item->id.space, .ino = item->id.number},
 		     .name = name};
 	autofd fd = -1;
 	struct stat st;

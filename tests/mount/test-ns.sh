@@ -236,7 +236,28 @@ nsenter -t "$(held S)" --mount sh -c 'umount -l /dev/shm && mount -t tmpfs none 
 is "$(cd "$inner" && echo posix*) $(cat "$inner/posix/name") $(ls "$inner/info/posix")" "posix new name" "replaced by another: that is posix/"
 is "$(tell H4 pread f 0 3) $(tell H4 fstat f | cut -d' ' -f5)" "3:old size=4" "what was open is what it was"
 quit H4
+# A goes, B comes in its place, and A is back beside it; somebody's working directory was A.
+mkdir "$TESTDIR/shm-A"
+mount -t tmpfs shm-A "$TESTDIR/shm-A"
+echo A >"$TESTDIR/shm-A/inA"
+nsenter -t "$(held S)" --mount sh -c 'umount -l /dev/shm'
 drop S
+hold S unshare --ipc --mount sh -c "mount --bind '$TESTDIR/shm-A' /dev/shm && exec $HOLDERS wait"
+inner=$MNT/ns/$(ipc_inum "$(held S)")
+is "$(cat "$inner/posix/inA")" A "one that others see as well"
+(cd "$inner/posix" && exec sleep 100) &
+there=$!
+until_true 10 test -e "/proc/$there/cwd/inA"
+nsenter -t "$(held S)" --mount sh -c 'umount -l /dev/shm && mount -t tmpfs none /dev/shm && echo B >/dev/shm/inB'
+is "$(cat "$inner/posix/inB")" B "is replaced"
+hold S2 nsenter -t "$(held S)" --ipc unshare --mount sh -c "mount --bind '$TESTDIR/shm-A' /dev/shm && exec $HOLDERS wait"
+is "$(cat "$inner/posix/inB" "$inner/posix.2/inA" | xargs)" "B A" "and is back beside what replaced it"
+is "$(ls "$inner/posix.2" "$inner/info/posix.2" | grep -c inA)" 2 "in info/, too"
+is "$(cat "/proc/$there/cwd/inA")" A "to whom it was the working directory it is"
+kill $there
+wait $there 2>/dev/null
+drop S2 S
+umount "$TESTDIR/shm-A"
 is "$(grep -c '^Posix:' "${ns[A]}/info/namespace")" 1 "nor in info/namespace"
 in_shm A rm name
 # As many as somebody likes: a namespace once had numbers for 256 files that are only ours.
