@@ -33,6 +33,13 @@ int segfs_ipc_new_of(const SegfsIpcOptions *options, struct SegfsNamespace *ns, 
 void segfs_ipc_free(SegfsIpc *ipc);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsIpc, segfs_ipc_free)
 
+/*
+ * To be called first by whatever a thread of a GThreadPool is to do: GLib makes such threads
+ * when work comes in, and a thread is born in the IPC namespace (ipc_namespaces(7)) in which
+ * its maker is just then, which can be another than the process's own.
+ */
+void segfs_thread_comes_home(void);
+
 /* The number of the namespace, as in /proc/PID/ns/ipc. */
 uint64_t segfs_ipc_inum(const SegfsIpc *ipc);
 

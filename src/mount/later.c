@@ -3,6 +3,7 @@
 #include "mount/later.h"
 
 #include <errno.h>
+#include <segfs/ipc.h>
 
 /* Those that wait for one look wait together: more would not be answered sooner. */
 #define MOST_THREADS 16
@@ -14,16 +15,13 @@ struct Later {
 typedef struct {
 	LaterRun run;
 	fuse_req_t req;
-	fuse_ino_t ino;
-	char *name;
-	size_t size;
+	Asked asked;
 	struct fuse_file_info fi;
-	bool has_fi;
 } Request;
 
 static void request_free(Request *request)
 {
-	g_free(request->name);
+	g_free((gpointer)request->asked.data);
 	g_free(request);
 }
 
@@ -31,8 +29,8 @@ static void go(gpointer data, gpointer unused)
 {
 	Request *request = data;
 
-	request->run(request->req, request->ino, request->name, request->size,
-		     request->has_fi ? &request->fi : NULL);
+	segfs_thread_comes_home();
+	request->run(request->req, &request->asked);
 	request_free(request);
 }
 
@@ -58,13 +56,15 @@ void later_free(Later *later)
 	g_free(later);
 }
 
-void later_do(Later *later, LaterRun run, fuse_req_t req, fuse_ino_t ino, const char *name,
-	      size_t size, const struct fuse_file_info *fi)
+void later_do(Later *later, LaterRun run, fuse_req_t req, const Asked *asked)
 {
 	Request *request = g_new0(Request, 1);
 
-	*request = (Request){run, req, ino, g_strdup(name), size, {}, fi != NULL};
-	if (fi)
-		request->fi = *fi;
+	*request = (Request){run, req, *asked, {}};
+	request->asked.data = g_memdup2(asked->data, asked->data_size);
+	if (asked->fi) {
+		request->fi = *asked->fi;
+		request->asked.fi = &request->fi;
+	}
 	g_thread_pool_push(later->pool, request, NULL);
 }

@@ -13,14 +13,24 @@
  */
 typedef struct Later Later;
 
-/* Answers the request; name and fi, which can be NULL, are its own copies. */
-typedef void (*LaterRun)(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size,
-			 struct fuse_file_info *fi);
+/*
+ * What a request is about: data is a name, or what is to be set; data and fi can be NULL, and
+ * are its own copies.
+ */
+typedef struct {
+	fuse_ino_t ino;
+	const void *data;
+	size_t data_size;
+	size_t number; /* a size, or flags */
+	struct fuse_file_info *fi;
+} Asked;
+
+/* Answers the request. */
+typedef void (*LaterRun)(fuse_req_t req, const Asked *asked);
 
 Later *later_new(void);
 /* Waits for what has begun; what has not is answered with an error. */
 void later_free(Later *later);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Later, later_free)
 
-void later_do(Later *later, LaterRun run, fuse_req_t req, fuse_ino_t ino, const char *name,
-	      size_t size, const struct fuse_file_info *fi);
+void later_do(Later *later, LaterRun run, fuse_req_t req, const Asked *asked);

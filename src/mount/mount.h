@@ -68,6 +68,9 @@ void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller);
  */
 int caller_at(fuse_req_t req, const Node *node, bool whole, SegfsCaller *ret_caller);
 
+/* Answers it, on a thread of its own where that takes a look at all processes. */
+void answer(fuse_req_t req, bool is_dear, LaterRun run, const Asked *asked);
+
 /* r is 0 or -errno of something done to a node, not to a name. */
 void reply_result(fuse_req_t req, int r);
 /* The same of something done to a name. */

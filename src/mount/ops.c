@@ -8,6 +8,7 @@
  */
 
 #include <errno.h>
+#include <string.h>
 
 #include "mount/mount.h"
 #include "tree/item.h"
@@ -40,6 +41,14 @@ int caller_at(fuse_req_t req, const Node *node, bool whole, SegfsCaller *ret_cal
 		return 0;
 	caller_of(req, whole || enters, ret_caller);
 	return enters && !caller_may_enter(ret_caller) ? -EACCES : 0;
+}
+
+void answer(fuse_req_t req, bool is_dear, LaterRun run, const Asked *asked)
+{
+	if (is_dear)
+		later_do(mount_of(req)->later, run, req, asked);
+	else
+		run(req, asked);
 }
 
 int node_error(fuse_req_t req, int r)
@@ -115,10 +124,9 @@ static void reply_entry(fuse_req_t req, int r, const Node *folder, Node *found)
 		node_forget(node, 1);
 }
 
-static void lookup_now(fuse_req_t req, fuse_ino_t parent, const char *name, size_t size,
-		       struct fuse_file_info *fi)
+static void lookup_now(fuse_req_t req, const Asked *asked)
 {
-	Node *folder = node_of(req, parent), *node = NULL;
+	Node *folder = node_of(req, asked->ino), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
 	int r = -ENOTDIR, may = 0;
 
@@ -128,16 +136,14 @@ static void lookup_now(fuse_req_t req, fuse_ino_t parent, const char *name, size
 				folder->ops->looks_as_caller || folder->ops->lists_as_caller,
 				&caller);
 	if (folder->ops->lookup)
-		r = may < 0 ? may : folder->ops->lookup(folder, &caller, name, &node);
+		r = may < 0 ? may : folder->ops->lookup(folder, &caller, asked->data, &node);
 	reply_entry(req, r, folder, node);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (node_of(req, parent)->ops->is_dear)
-		later_do(mount_of(req)->later, lookup_now, req, parent, name, 0, NULL);
-	else
-		lookup_now(req, parent, name, 0, NULL);
+	answer(req, node_of(req, parent)->ops->is_dear, lookup_now,
+	       &(Asked){.ino = parent, .data = name, .data_size = strlen(name) + 1});
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -181,10 +187,11 @@ static struct timespec time_of(int to_set, int set, int now, struct timespec giv
 	return to_set & set ? given : (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
-static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-		       struct fuse_file_info *fi)
+static void setattr_now(fuse_req_t req, const Asked *asked)
 {
-	Node *node = node_of(req, ino);
+	Node *node = node_of(req, asked->ino);
+	const struct stat *attr = asked->data;
+	const int to_set = (int)asked->number;
 	g_auto(SegfsCaller) caller = {};
 	const NodeChange change = {
 		.has_mode = to_set & FUSE_SET_ATTR_MODE,
@@ -204,25 +211,39 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 
 	/* Through what is open already it needs no way in. */
 	int r = 0;
-	if (fi)
+	if (asked->fi)
 		caller_of(req, true, &caller);
 	else
 		r = caller_at(req, node, true, &caller);
 	if (r == 0)
-		r = node->ops->setattr ? node->ops->setattr(node, &caller, file_of(fi), &change)
-				       : -EPERM;
+		r = node->ops->setattr
+			    ? node->ops->setattr(node, &caller, file_of(asked->fi), &change)
+			    : -EPERM;
 	reply_attr(req, node, r);
 }
 
-static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		       struct fuse_file_info *fi)
 {
-	Node *node = node_of(req, ino);
+	answer(req, node_of(req, ino)->ops->is_dear, setattr_now,
+	       &(Asked){ino, attr, sizeof(*attr), (size_t)to_set, fi});
+}
+
+static void access_now(fuse_req_t req, const Asked *asked)
+{
+	Node *node = node_of(req, asked->ino);
 	g_auto(SegfsCaller) caller = {};
 	int r = caller_at(req, node, true, &caller);
 
 	if (r == 0 && node->ops->access)
-		r = node->ops->access(node, &caller, mask);
+		r = node->ops->access(node, &caller, (int)asked->number);
 	reply_result(req, r);
+}
+
+static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	answer(req, node_of(req, ino)->ops->is_dear, access_now,
+	       &(Asked){.ino = ino, .number = (size_t)mask});
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -289,18 +310,15 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, boo
 	reply_name_result(req, r);
 }
 
-static void unlink_now(fuse_req_t req, fuse_ino_t parent, const char *name, size_t size,
-		       struct fuse_file_info *fi)
+static void unlink_now(fuse_req_t req, const Asked *asked)
 {
-	remove_name(req, parent, name, false);
+	remove_name(req, asked->ino, asked->data, false);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (node_of(req, parent)->ops->is_dear)
-		later_do(mount_of(req)->later, unlink_now, req, parent, name, 0, NULL);
-	else
-		unlink_now(req, parent, name, 0, NULL);
+	answer(req, node_of(req, parent)->ops->is_dear, unlink_now,
+	       &(Asked){.ino = parent, .data = name, .data_size = strlen(name) + 1});
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -355,25 +373,22 @@ static void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size)
 		fuse_reply_buf(req, data, length);
 }
 
-static void getxattr_now(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size,
-			 struct fuse_file_info *fi)
+static void getxattr_now(fuse_req_t req, const Asked *asked)
 {
-	Node *node = node_of(req, ino);
+	Node *node = node_of(req, asked->ino);
 	g_autoptr(GBytes) value = NULL;
 	g_auto(SegfsCaller) caller = {};
 	int r = -EOPNOTSUPP;
 
 	if (node->ops->get_xattr && (r = caller_at(req, node, true, &caller)) == 0)
-		r = node->ops->get_xattr(node, &caller, name, &value);
-	reply_bytes(req, r, value, size);
+		r = node->ops->get_xattr(node, &caller, asked->data, &value);
+	reply_bytes(req, r, value, asked->number);
 }
 
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	if (item_has_xattr(name))
-		later_do(mount_of(req)->later, getxattr_now, req, ino, name, size, NULL);
-	else
-		getxattr_now(req, ino, name, size, NULL);
+	answer(req, item_has_xattr(name), getxattr_now,
+	       &(Asked){.ino = ino, .data = name, .data_size = strlen(name) + 1, .number = size});
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)

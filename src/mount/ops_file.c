@@ -85,10 +85,10 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 	file_free(file_of(fi));
 }
 
-static void open_now(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size,
-		     struct fuse_file_info *fi)
+static void open_now(fuse_req_t req, const Asked *asked)
 {
-	Node *node = node_of(req, ino);
+	Node *node = node_of(req, asked->ino);
+	struct fuse_file_info *fi = asked->fi;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
 	int r = caller_at(req, node, true, &caller);
@@ -100,10 +100,7 @@ static void open_now(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	if (node_of(req, ino)->ops->is_dear)
-		later_do(mount_of(req)->later, open_now, req, ino, NULL, 0, fi);
-	else
-		open_now(req, ino, NULL, 0, fi);
+	answer(req, node_of(req, ino)->ops->is_dear, open_now, &(Asked){.ino = ino, .fi = fi});
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,

@@ -17,10 +17,10 @@ static Listing *listing_of(const struct fuse_file_info *fi)
 	return (Listing *)(uintptr_t)fi->fh;
 }
 
-static void opendir_now(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size,
-			struct fuse_file_info *fi)
+static void opendir_now(fuse_req_t req, const Asked *asked)
 {
-	Node *folder = node_of(req, ino);
+	Node *folder = node_of(req, asked->ino);
+	struct fuse_file_info *fi = asked->fi;
 	g_auto(SegfsCaller) caller = {};
 	Listing *listing = NULL;
 	int r = caller_at(req, folder, folder->ops->looks_as_caller || folder->ops->lists_as_caller,
@@ -39,10 +39,7 @@ static void opendir_now(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	if (node_of(req, ino)->ops->is_dear)
-		later_do(mount_of(req)->later, opendir_now, req, ino, NULL, 0, fi);
-	else
-		opendir_now(req, ino, NULL, 0, fi);
+	answer(req, node_of(req, ino)->ops->is_dear, opendir_now, &(Asked){.ino = ino, .fi = fi});
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

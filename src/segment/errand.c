@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <segfs/ipc.h>
 #include <unistd.h>
 
 #define MOST_THREADS 64
@@ -92,6 +93,7 @@ static void go(gpointer pointer, gpointer unused)
 {
 	Errand *errand = pointer;
 
+	segfs_thread_comes_home();
 	own = errand;
 	errand->run(errand->data);
 	own = NULL;
@@ -104,7 +106,7 @@ static void go(gpointer pointer, gpointer unused)
 	errand_unref(errand);
 }
 
-/* Its threads are made by one of GLib's own: they are nobody but ourselves, and at home. */
+/* Nobody sends for anything while acting as somebody else: its threads are ourselves. */
 static GThreadPool *pool(void)
 {
 	static gsize made;

@@ -27,6 +27,7 @@ static struct {
 	bool has_map_files;
 	dev_t kernel_tmpfs;
 	int home;
+	gint has_left; /* has any thread entered another namespace? */
 } process;
 
 /* What the kernel refuses without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, tried on ourselves. */
@@ -59,7 +60,8 @@ static int learn(void)
 	if (r < 0)
 		return r;
 	process.home = open("/proc/thread-self/ns/ipc", O_RDONLY | O_CLOEXEC);
-	if (process.home < 0)
+	/* A kernel without them has but one: there is none to come back from. */
+	if (process.home < 0 && errno != ENOENT)
 		return -errno;
 	process.kernel_tmpfs = st.st_dev;
 	process.learnt = true;
@@ -111,17 +113,17 @@ void *ipc_occupied(void)
 
 int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 {
+	const char *proc_root = options->proc_root ? options->proc_root : "/proc";
 	g_autoptr(SegfsIpc) ipc = NULL;
 	struct shm_info info;
 	struct stat st;
 
+	g_autofree char *table = g_build_filename(proc_root, "sysvipc/shm", NULL);
+	if (shmctl(0, SHM_INFO, (struct shmid_ds *)&info) < 0 || access(table, R_OK) < 0)
+		return -ENOSYS;
 	int r = ipc_alloc(options, &ipc);
 	if (r < 0)
 		return r;
-
-	g_autofree char *table = g_build_filename(ipc->proc_root, "sysvipc/shm", NULL);
-	if (shmctl(0, SHM_INFO, (struct shmid_ds *)&info) < 0 || access(table, R_OK) < 0)
-		return -ENOSYS;
 	g_autofree char *ns = g_build_filename(ipc->proc_root, "self/ns/ipc", NULL);
 	if (stat(ns, &st) == 0)
 		ipc->inum = st.st_ino;
@@ -150,6 +152,12 @@ int segfs_ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIp
 static __thread SegfsIpc *entered;
 static __thread guint entered_depth;
 
+void segfs_thread_comes_home(void)
+{
+	if (g_atomic_int_get(&process.has_left) && setns(process.home, CLONE_NEWIPC) < 0)
+		g_error("cannot leave an IPC namespace: %s", g_strerror(errno));
+}
+
 int ipc_enter(SegfsIpc *ipc)
 {
 	autofd fd = -1;
@@ -164,6 +172,7 @@ int ipc_enter(SegfsIpc *ipc)
 	int r = segfs_namespace_open(ipc->ns, &fd);
 	if (r < 0)
 		return r;
+	g_atomic_int_set(&process.has_left, true);
 	if (setns(fd, CLONE_NEWIPC) < 0)
 		return -errno;
 	entered = ipc;

@@ -72,8 +72,8 @@ struct NodeOps {
 	int (*set_xattr)(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
 			 size_t size, int flags);
 
-	/* To open it, list it, or look a name up or remove it there takes a look at all processes.
-	 */
+	/* To open, list or change it, or find or remove a name there, takes a look at all
+	 * processes. */
 	bool is_dear;
 	/*
 	 * Who may look names up, and list them, is a question of the caller's rights: so it is

@@ -153,6 +153,7 @@ static void unlinked_free(Node *base)
 }
 
 static const NodeOps unlinked_ops = {
+	.is_dear = true,
 	.getattr = unlinked_getattr,
 	.access = unlinked_access,
 	.setattr = unlinked_setattr,

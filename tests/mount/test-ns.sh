@@ -303,6 +303,23 @@ for what in orphans unlinked info/posix/first limits metrics "posix/first" info;
 done
 in_shm A rm first
 
+diag "--- a thread that is made while its maker is in there"
+agent H5 nsenter -t "${pid[A]}" --ipc
+there=$(tell H5 shmget 0 4096 'IPC_CREAT|0600')
+tell H5 shmat a "$there" >/dev/null
+segfs_start "$fresh" "${options}orphan_age=0"
+ls "$fresh/ns/${inum[A]}/sysv" >/dev/null
+# GLib keeps idle threads for a while; the next that is needed then is a new one.
+no_idle() { ! cat "/proc/${segfs_pid[$fresh]}"/task/*/comm | grep -q pool; }
+ok "(its idle threads end)" until_true 60 no_idle
+head -c 1 "$fresh/ns/${inum[A]}/sysv/$there" >/dev/null
+is "$(for t in "/proc/${segfs_pid[$fresh]}"/task/*; do readlink "$t/ns/ipc"; done | sort -u)" "$(readlink /proc/self/ns/ipc)" "is at home"
+is "$(jq -r --arg n "$(ipc_inum self)" '[.segments[] | select(.kind == "sysv" and (.namespace | tostring) == $n)] | length' "$fresh/segments.json")" "$(tail -n +2 /proc/sysvipc/shm | wc -l)" "and what it says of the host is of the host"
+umount "$fresh"
+segfs_wait "$fresh"
+quit H5
+inside A ipcrm -m "$there"
+
 diag "--- segments.json and metrics"
 in_shm A sh -c 'head -c 5000 /dev/zero >object'
 cat "$MNT/segments.json" >"$TESTDIR/json"
