@@ -75,8 +75,12 @@ static Rights rights_now(void)
 	g_assert_no_errno(syscall(SYS_getresgid, &now.gid[0], &now.gid[1], &now.gid[2]));
 	now.n_groups = syscall(SYS_getgroups, G_N_ELEMENTS(now.groups), now.groups);
 	g_assert_no_errno(now.n_groups);
-	now.umask = umask(0);
-	umask(now.umask);
+	/* umask(2) tells it only by setting another, which threads that share it would see. */
+	g_autofree char *status = NULL;
+	g_assert_true(g_file_get_contents("/proc/thread-self/status", &status, NULL, NULL));
+	const char *mask = strstr(status, "\nUmask:");
+	g_assert_nonnull(mask);
+	now.umask = strtoul(mask + strlen("\nUmask:"), NULL, 8);
 	return now;
 }
 
