@@ -320,15 +320,14 @@ int segfs_namespace_lives(SegfsNamespace *ns)
 int segfs_namespace_owner(SegfsNamespace *ns, uint64_t *ret_user_ns)
 {
 	autofd fd = -1;
-	struct stat st;
 
 	int r = segfs_namespace_open(ns, &fd);
 	if (r < 0)
 		return r;
-	autofd owner = ioctl(fd, NS_GET_USERNS);
-	if (owner < 0 || fstat(owner, &st) < 0)
+	const uint64_t owner = process_namespace_owner(fd);
+	if (owner == 0)
 		return -errno;
-	*ret_user_ns = st.st_ino;
+	*ret_user_ns = owner;
 	return 0;
 }
 

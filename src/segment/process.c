@@ -5,10 +5,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <segfs/scan.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +54,14 @@ uint64_t process_namespace(int folder_fd, const char *name)
 	link[n] = '\0';
 	const char *number = strchr(link, '[');
 	return number ? g_ascii_strtoull(number + 1, NULL, 10) : 0;
+}
+
+uint64_t process_namespace_owner(int ns_fd)
+{
+	autofd owner = ioctl(ns_fd, NS_GET_USERNS);
+	struct stat st;
+
+	return owner < 0 || fstat(owner, &st) < 0 ? 0 : st.st_ino;
 }
 
 bool process_stat(const char *proc_root, pid_t pid, ProcessStat *ret_stat)

@@ -12,6 +12,9 @@ int process_read(int folder_fd, const char *name, GString *text);
 /* The number that a link of /proc/PID/ns/ bears; 0, and errno, where it is not ours to know. */
 uint64_t process_namespace(int folder_fd, const char *name);
 
+/* That of the user namespace that owns the one which ns_fd is of (ioctl_ns(2)); 0, and errno. */
+uint64_t process_namespace_owner(int ns_fd);
+
 /* What /proc/PID/stat says. */
 typedef struct {
 	char command[16];

@@ -7,11 +7,9 @@
  */
 
 #include <fcntl.h>
-#include <linux/nsfs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -175,11 +173,9 @@ static bool is_roots(const char *proc_root, pid_t pid)
 	g_autofree char *own_path = g_build_filename(proc_root, "self/ns/user", NULL);
 	g_autofree char *path = g_strdup_printf("%s/%d/ns/mnt", proc_root, pid);
 	autofd mnt = open(path, O_RDONLY | O_CLOEXEC);
-	autofd user = mnt < 0 ? -1 : ioctl(mnt, NS_GET_USERNS);
-	struct stat st;
+	const uint64_t owner = mnt < 0 ? 0 : process_namespace_owner(mnt);
 
-	return user >= 0 && fstat(user, &st) == 0 &&
-	       st.st_ino == process_namespace(AT_FDCWD, own_path);
+	return owner && owner == process_namespace(AT_FDCWD, own_path);
 }
 
 bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev)
