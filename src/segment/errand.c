@@ -146,30 +146,72 @@ bool errand_wait(Errand *errand, guint ms)
 
 typedef struct {
 	pid_t pid;
+	int (*run)(gpointer data);
+	GDestroyNotify release;
+	gpointer data;
+	int fd;
+} Fetching;
+
+static void fetching_run(gpointer data)
+{
+	Fetching *fetching = data;
+
+	if (fetching->pid)
+		errand_at(fetching->pid);
+	fetching->fd = fetching->run(fetching->data);
+}
+
+static void fetching_release(gpointer data)
+{
+	Fetching *fetching = data;
+
+	if (fetching->fd >= 0)
+		close(fetching->fd);
+	fetching->release(fetching->data);
+	g_free(fetching);
+}
+
+int errand_fetch(pid_t pid, guint ms, int (*run)(gpointer data), gpointer data,
+		 GDestroyNotify release)
+{
+	int fd = -ETIMEDOUT;
+
+	if (pid && errand_is_stuck(pid)) {
+		release(data);
+		return fd;
+	}
+	Fetching *fetching = g_new0(Fetching, 1);
+	*fetching = (Fetching){pid, run, release, data, -1};
+	Errand *errand = errand_send(fetching_run, fetching, fetching_release);
+	if (errand_wait(errand, ms)) {
+		fd = fetching->fd;
+		fetching->fd = -1;
+	}
+	errand_leave(errand);
+	return fd;
+}
+
+typedef struct {
 	char *path;
 	int flags;
 	bool as_caller;
 	SegfsCaller caller;
-	int result;
 } Opening;
 
-static void opening_run(gpointer data)
+static int opening_run(gpointer data)
 {
 	Opening *opening = data;
 
-	errand_at(opening->pid);
 	if (opening->as_caller)
-		opening->result = SEGFS_AS(&opening->caller, open(opening->path, opening->flags));
-	else if ((opening->result = open(opening->path, opening->flags)) < 0)
-		opening->result = -errno;
+		return SEGFS_AS(&opening->caller, open(opening->path, opening->flags));
+	const int fd = open(opening->path, opening->flags);
+	return fd < 0 ? -errno : fd;
 }
 
 static void opening_release(gpointer data)
 {
 	Opening *opening = data;
 
-	if (opening->result >= 0)
-		close(opening->result);
 	g_free(opening->caller.groups);
 	g_free(opening->path);
 	g_free(opening);
@@ -177,26 +219,15 @@ static void opening_release(gpointer data)
 
 int errand_open(pid_t pid, const char *path, int flags, const SegfsCaller *caller)
 {
-	int result = -ETIMEDOUT;
-
-	if (errand_is_stuck(pid))
-		return result;
 	Opening *opening = g_new0(Opening, 1);
-	opening->pid = pid;
+
 	opening->path = g_strdup(path);
 	opening->flags = flags;
-	opening->result = -1;
 	if (caller) {
 		opening->as_caller = true;
 		opening->caller = *caller;
 		opening->caller.groups =
 			g_memdup2(caller->groups, caller->n_groups * sizeof(gid_t));
 	}
-	Errand *errand = errand_send(opening_run, opening, opening_release);
-	if (errand_wait(errand, OPEN_MS)) {
-		result = opening->result;
-		opening->result = -1;
-	}
-	errand_leave(errand);
-	return result;
+	return errand_fetch(pid, OPEN_MS, opening_run, opening, opening_release);
 }

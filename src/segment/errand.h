@@ -28,5 +28,12 @@ bool errand_is_stuck(pid_t pid);
 /* Counts the calls of errand_at(): does it go on? */
 guint errand_steps(Errand *errand);
 
+/*
+ * What run(data) opens, the caller's to close, or -errno of it. -ETIMEDOUT: it takes longer, or
+ * hangs at pid already (0: run says itself where it is); what it opens then is closed.
+ * release(data) as above.
+ */
+int errand_fetch(pid_t pid, guint ms, int (*run)(gpointer data), gpointer data,
+		 GDestroyNotify release);
 /* open(2) of something of pid's, as the caller or (NULL) as ourselves. -ETIMEDOUT: it hangs. */
 int errand_open(pid_t pid, const char *path, int flags, const SegfsCaller *caller);

@@ -99,38 +99,42 @@ typedef struct {
 	char *proc_root;
 	uint64_t inum;
 	SegfsSysv segment;
-	int fd;
 } Search;
 
-static bool open_of(Search *search, const char *pid)
+/* A descriptor of it, or -errno. */
+static int open_of(const Search *search, const char *pid)
 {
 	g_autofree char *ns = g_strdup_printf("%s/%s/ns/ipc", search->proc_root, pid);
 	const pid_t number = strtol(pid, NULL, 10);
 	struct stat st;
+	int fd;
 
 	if (errand_is_stuck(number))
-		return false;
+		return -ETIMEDOUT;
 	errand_at(number);
-	return stat(ns, &st) == 0 && st.st_ino == search->inum &&
-	       holder_open_mapping(search->proc_root, pid, &search->segment, NULL, &search->fd) ==
-		       0;
+	if (stat(ns, &st) < 0 || st.st_ino != search->inum)
+		return -ENOENT;
+	int r = holder_open_mapping(search->proc_root, pid, &search->segment, NULL, &fd);
+	return r < 0 ? r : fd;
 }
 
-static void open_of_any(Search *search)
+static int open_of_any(const Search *search)
 {
 	DIR *proc = opendir(search->proc_root);
 	struct dirent *entry;
+	int fd = -ENOENT;
 
-	while (proc && search->fd < 0 && (entry = readdir(proc)))
+	while (proc && fd < 0 && (entry = readdir(proc)))
 		if (g_ascii_isdigit(entry->d_name[0]))
-			open_of(search, entry->d_name);
+			fd = open_of(search, entry->d_name);
 	if (proc)
 		closedir(proc);
+	return fd;
 }
 
-static void search_run(gpointer data)
+static int search_run(gpointer data)
 {
-	Search *search = data;
+	const Search *search = data;
 	const pid_t likely[] = {search->segment.lpid, search->segment.cpid};
 
 	for (guint i = 0; i < G_N_ELEMENTS(likely); i++) {
@@ -138,26 +142,22 @@ static void search_run(gpointer data)
 		if (likely[i] <= 0)
 			continue;
 		g_snprintf(pid, sizeof(pid), "%d", likely[i]);
-		if (open_of(search, pid))
-			return;
+		const int fd = open_of(search, pid);
+		if (fd >= 0)
+			return fd;
 	}
-	open_of_any(search);
+	return open_of_any(search);
 }
 
 static void search_release(gpointer data)
 {
-	Search *search = data;
-
-	if (search->fd >= 0)
-		close(search->fd);
-	g_free(search->proc_root);
-	g_free(search);
+	g_free(((Search *)data)->proc_root);
+	g_free(data);
 }
 
 int holder_open_memory(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
 {
 	enum { PATIENCE_MS = 2000 };
-	int r = -ENOENT;
 
 	if (!ipc->has_map_files || segment->nattch == 0)
 		return -ENOENT;
@@ -165,12 +165,9 @@ int holder_open_memory(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
 	search->proc_root = g_strdup(ipc->proc_root);
 	search->inum = ipc->inum;
 	search->segment = *segment;
-	search->fd = -1;
-	Errand *errand = errand_send(search_run, search, search_release);
-	if (errand_wait(errand, PATIENCE_MS) && search->fd >= 0) {
-		*ret_fd = steal_fd(&search->fd);
-		r = 0;
-	}
-	errand_leave(errand);
-	return r;
+	const int fd = errand_fetch(0, PATIENCE_MS, search_run, search, search_release);
+	if (fd < 0)
+		return -ENOENT;
+	*ret_fd = fd;
+	return 0;
 }

@@ -108,44 +108,30 @@ static int look_for_shm(const char *root_path, dev_t dev, uint64_t resolve)
 
 typedef struct {
 	char *root_path;
-	pid_t pid;
 	dev_t dev;
-	int fd; /* or -errno */
 } Looking;
 
-static void looking_run(gpointer data)
+static int looking_run(gpointer data)
 {
-	Looking *looking = data;
+	const Looking *looking = data;
 
-	errand_at(looking->pid);
-	looking->fd = look_for_shm(looking->root_path, looking->dev, 0);
+	return look_for_shm(looking->root_path, looking->dev, 0);
 }
 
 static void looking_release(gpointer data)
 {
-	Looking *looking = data;
-
-	if (looking->fd >= 0)
-		close(looking->fd);
-	g_free(looking->root_path);
-	g_free(looking);
+	g_free(((Looking *)data)->root_path);
+	g_free(data);
 }
 
 /* Where the way is not in the cache, somebody else goes it. */
 static int send_for_shm(const char *root_path, pid_t pid, dev_t dev)
 {
 	enum { PATIENCE_MS = 250 };
-	int fd = -ETIMEDOUT;
-
-	if (errand_is_stuck(pid))
-		return fd;
 	Looking *looking = g_new0(Looking, 1);
-	*looking = (Looking){g_strdup(root_path), pid, dev, -ETIMEDOUT};
-	Errand *errand = errand_send(looking_run, looking, looking_release);
-	if (errand_wait(errand, PATIENCE_MS))
-		fd = steal_fd(&looking->fd);
-	errand_leave(errand);
-	return fd;
+
+	*looking = (Looking){g_strdup(root_path), dev};
+	return errand_fetch(pid, PATIENCE_MS, looking_run, looking, looking_release);
 }
 
 static int open_shm_of(const char *proc_root, pid_t pid, dev_t dev, int *ret_fd)
