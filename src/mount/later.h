@@ -31,6 +31,5 @@ typedef void (*LaterRun)(fuse_req_t req, const Asked *asked);
 Later *later_new(void);
 /* Waits for what has begun; what has not is answered with an error. */
 void later_free(Later *later);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Later, later_free)
 
 void later_do(Later *later, LaterRun run, fuse_req_t req, const Asked *asked);

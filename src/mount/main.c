@@ -248,7 +248,7 @@ static bool is_noexec(const Tree *tree)
 	struct statvfs st;
 	int fd;
 
-	if (segfs_posix_open(space_folder(tree->space, 0), &fd) < 0)
+	if (segfs_posix_open(segfs_view_posix(tree->space->view, 0), &fd) < 0)
 		return false;
 	const bool noexec = fstatvfs(fd, &st) == 0 && st.f_flag & ST_NOEXEC;
 	close(fd);
@@ -285,7 +285,6 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	fuse_opt_free_args(&args);
 	if (!session)
 		return segfs_error(error, "cannot start a FUSE session");
-	mount.later = later_new();
 	gboolean done = FALSE;
 	if (fuse_set_signal_handlers(session) < 0) {
 		segfs_error(error, "cannot handle signals");
@@ -293,12 +292,13 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		struct fuse_loop_config *config = fuse_loop_cfg_create();
 		if (options->max_threads)
 			fuse_loop_cfg_set_max_threads(config, options->max_threads);
+		mount.later = later_new();
 		const int r = fuse_session_loop_mt(session, config);
 		/* A signal's number or 0 is a clean end; a lazy unmount can abort. */
 		done = r >= 0 || r == -ECONNABORTED ||
 		       segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
 		fuse_loop_cfg_destroy(config);
-		g_clear_pointer(&mount.later, later_free);
+		later_free(mount.later);
 		fuse_session_unmount(session);
 		/* A thread that waits in a lock uses the session and the tree: it ends with us. */
 		if (lock_is_waiting())
@@ -306,7 +306,6 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	}
 	fuse_remove_signal_handlers(session);
 	fuse_session_destroy(session);
-	g_clear_pointer(&mount.later, later_free);
 	g_clear_pointer(&mount.passthrough, passthrough_free);
 	return done;
 }

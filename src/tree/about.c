@@ -104,7 +104,7 @@ static int limits_write(Space *space, const SegfsCaller *caller, GString *text)
 	}
 	segfs_view_refresh(space->view, SEGFS_SCAN_NEW);
 	const SegfsPosix *posix;
-	for (guint i = 0; (posix = space_folder(space, i)); i++) {
+	for (guint i = 0; (posix = segfs_view_posix(space->view, i)); i++) {
 		g_autofree char *name = segfs_posix_folder_name(i);
 		autofd fd = -1;
 		if (!segfs_view_posix_is_seen(space->view, i) || segfs_posix_open(posix, &fd) < 0 ||

@@ -135,7 +135,7 @@ static int folder_list(Node *node, const SegfsCaller *caller, Listing **ret_list
 	for (guint i = 0; i < folder->n_entries; i++)
 		node_listing_add(*ret_listing, folder->entries[i].name,
 				 node_ref(folder->children[i]));
-	for (guint i = 0; folder->of_posix && space_folder(space, i); i++) {
+	for (guint i = 0; folder->of_posix && segfs_view_posix(space->view, i); i++) {
 		g_autofree char *name = segfs_posix_folder_name(i);
 		if (segfs_view_posix_is_seen(space->view, i))
 			node_listing_add(*ret_listing, name, posix_child(folder, i));

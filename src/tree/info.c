@@ -97,7 +97,7 @@ static int posix_names(Space *space, guint index, const SegfsCaller *caller, GPt
 	g_autoptr(GArray) files = NULL;
 	guint unread;
 
-	const SegfsPosix *posix = space_folder(space, index);
+	const SegfsPosix *posix = segfs_view_posix(space->view, index);
 	int r = posix ? segfs_posix_list(posix, &files, &unread) : 0;
 	for (guint i = 0; r == 0 && files && i < files->len; i++) {
 		char *path = g_array_index(files, SegfsPosixFile, i).path;
@@ -117,7 +117,7 @@ static int posix_exists(Space *space, guint index, const SegfsCaller *caller, co
 	autofd fd = -1;
 	struct stat st;
 
-	const SegfsPosix *posix = space_folder(space, index);
+	const SegfsPosix *posix = segfs_view_posix(space->view, index);
 	if (!posix || !path || !*path || strcmp(again, name) != 0)
 		return -ENOENT;
 	return segfs_posix_open_path(posix, caller, path, &fd) < 0 || fstat(fd, &st) < 0 ||

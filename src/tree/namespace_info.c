@@ -61,7 +61,7 @@ static int namespace_answer(Space *space, const SegfsCaller *caller, GString *te
 	g_string_append_printf(text, "Namespace:\t%" PRIu64 "\nProcesses:\t%u\n",
 			       segfs_ipc_inum(space->ipc), processes->len);
 	write_oldest(space, oldest, text);
-	for (guint i = 0; (posix = space_folder(space, i)); i++) {
+	for (guint i = 0; (posix = segfs_view_posix(space->view, i)); i++) {
 		for (guint j = 0; j < shm->len; j++) {
 			const SegfsNamespaceShm *seen = &g_array_index(shm, SegfsNamespaceShm, j);
 			if (seen->dev != segfs_posix_dev(posix))

@@ -5,7 +5,9 @@
  *
  * Nothing of a namespace is held while nobody asks, so that it can go: what keeps one here
  * is memory of ours alone. Each walk through ns/ looks whether the namespace still lives,
- * and whether the caller may go there.
+ * and whether the caller may go there; who has come in without one, by a folder that was
+ * open or a working directory, is asked by caller_at() (mount/ops.c). The folders of POSIX
+ * objects of a namespace come and go in segment/view.c.
  */
 
 #include <errno.h>
@@ -62,27 +64,30 @@ static int namespace_lookup(Node *base, const SegfsCaller *caller, const char *n
 		}
 	}
 	int r = space_find_folder(base->space, name, &index);
-	return r < 0 ? r : posix_node(base->space, index, ret_node);
+	if (r < 0)
+		return r;
+	return posix_node(base->space, segfs_view_posix(base->space->view, index), ret_node);
 }
 
 static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 {
 	NamespaceNode *node = (NamespaceNode *)base;
-	Node *posix;
+	SegfsView *view = base->space->view;
+	const SegfsPosix *posix;
+	Node *found;
 
-	int r = segfs_view_refresh(base->space->view,
-				   space_list_since(base->space, caller, LIST_FOLDERS));
+	int r = segfs_view_refresh(view, space_list_since(base->space, caller, LIST_FOLDERS));
 	if (r < 0)
 		return r;
 	Listing *listing = node_listing_new(base);
 	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
 		node_listing_add(listing, entries[i].name, node_ref(node->children[i]));
-	for (guint i = 0; space_folder(base->space, i); i++) {
+	for (guint i = 0; (posix = segfs_view_posix(view, i)); i++) {
 		g_autofree char *name = segfs_posix_folder_name(i);
 		/* One that no process of the namespace sees any more is left out. */
-		if (segfs_view_posix_is_seen(base->space->view, i) &&
-		    posix_node(base->space, i, &posix) == 0)
-			node_listing_add(listing, name, posix);
+		if (segfs_view_posix_is_seen(view, i) &&
+		    posix_node(base->space, posix, &found) == 0)
+			node_listing_add(listing, name, found);
 	}
 	*ret_listing = listing;
 	return 0;

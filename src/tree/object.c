@@ -217,9 +217,8 @@ void object_free(Node *base)
 	g_mutex_clear(&node->lock);
 }
 
-int posix_node(Space *space, guint folder, Node **ret_node)
+int posix_node(Space *space, const SegfsPosix *posix, Node **ret_node)
 {
-	const SegfsPosix *posix = space_folder(space, folder);
 	Made made = {.posix = posix};
 	autofd fd = -1;
 	struct stat st;
@@ -239,18 +238,18 @@ Node *posix_folder_new(Space *space, const void *data)
 {
 	Node *node = NULL;
 
-	if (posix_node(space, 0, &node) < 0)
+	if (posix_node(space, segfs_view_posix(space->view, 0), &node) < 0)
 		g_error("the folder of POSIX objects cannot be read");
 	return node;
 }
 
-int posix_find(Space *space, guint folder, const char *path, Node **ret_node)
+int posix_find(Space *space, const SegfsPosix *posix, const char *path, Node **ret_node)
 {
 	g_auto(GStrv) names = g_strsplit(path, "/", -1);
 	g_autoptr(Node) node = NULL;
 	struct stat st;
 
-	int r = posix_node(space, folder, &node);
+	int r = posix_node(space, posix, &node);
 	if (r < 0)
 		return r;
 

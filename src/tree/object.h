@@ -67,11 +67,11 @@ int object_list(Node *node, const SegfsCaller *caller, Listing **ret_listing);
 int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
 		Node **ret_node, struct stat *ret_stat);
 
-/* The node of a folder of POSIX objects. -ENOENT: there are not so many, or it is gone. */
-int posix_node(Space *space, guint folder, Node **ret_node);
+/* The node of a folder of POSIX objects. -ENOENT: it is gone, or NULL. */
+int posix_node(Space *space, const SegfsPosix *posix, Node **ret_node);
 
 /* The node of a path below it, found as ourselves and by no symbolic link. */
-int posix_find(Space *space, guint folder, const char *path, Node **ret_node);
+int posix_find(Space *space, const SegfsPosix *posix, const char *path, Node **ret_node);
 
 /* A file of node that has been opened as fd, which it takes. */
 File *object_file_new(ObjectNode *node, int fd, int flags);

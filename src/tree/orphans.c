@@ -20,8 +20,7 @@
 typedef struct {
 	Node node;
 	Node *inner;
-	guint folder; /* of a POSIX object */
-	char *path;   /* and its path below it; NULL: a segment */
+	char *path; /* of a POSIX object, below its folder; NULL: a segment */
 } OrphanNode;
 
 static const NodeOps orphan_ops;
@@ -33,8 +32,7 @@ static int reach(const OrphanNode *node, const SegfsCaller *caller)
 
 	if (!node->path)
 		return 0;
-	return segfs_posix_open_path(space_folder(node->node.space, node->folder), caller,
-				     node->path, &fd);
+	return segfs_posix_open_path(((ObjectNode *)node->inner)->posix, caller, node->path, &fd);
 }
 
 /* Is it open through us? Then it is not an orphan, but who has it open may go on. */
@@ -147,7 +145,6 @@ static const NodeOps orphan_ops = {
 
 typedef struct {
 	Node *inner;
-	guint folder;
 	const char *path;
 } Made;
 
@@ -158,7 +155,6 @@ static Node *make(Space *space, const void *data)
 
 	node->inner = made->inner;
 	node->inner->refs++; /* node_ref() by hand: the lock is held */
-	node->folder = made->folder;
 	node->path = g_strdup(made->path);
 	return &node->node;
 }
@@ -173,7 +169,7 @@ static NodeKey key_of(const Space *space, const SegfsItem *item)
 static int inner_of(Space *space, const SegfsItem *item, Node **ret_inner)
 {
 	if (item->id.kind != SEGFS_SYSV)
-		return posix_find(space, item->folder, item->name, ret_inner);
+		return posix_find(space, item->posix, item->name, ret_inner);
 	*ret_inner = segment_node(space, &item->sysv);
 	return 0;
 }
@@ -187,7 +183,7 @@ static int orphan_node(Space *space, const SegfsItem *item, Node **ret_node)
 		int r = inner_of(space, item, &inner);
 		if (r < 0)
 			return r;
-		const Made made = {inner, item->folder, item->name};
+		const Made made = {inner, item->name};
 		OrphanNode *node = (OrphanNode *)node_intern(space, &orphan_ops, &key, make, &made);
 		if (node->inner == inner) {
 			*ret_node = &node->node;

@@ -96,7 +96,7 @@ static int numbers_get(Space *space, int64_t since, GHashTable *told, Numbers *r
 	}
 	numbers.has_limits = segfs_limits_read(space->ipc, &numbers.limits) == 0;
 	/* A tmpfs without a limit says 0. */
-	const SegfsPosix *posix = space_folder(space, 0);
+	const SegfsPosix *posix = segfs_view_posix(space->view, 0);
 	autofd fd = -1;
 	numbers.has_posix = posix && segfs_posix_open(posix, &fd) == 0 &&
 			    fstatvfs(fd, &numbers.posix) == 0 && numbers.posix.f_blocks > 0;

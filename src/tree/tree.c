@@ -47,11 +47,6 @@ static Space *space_new(Tree *tree)
 	return space;
 }
 
-const SegfsPosix *space_folder(Space *space, guint index)
-{
-	return segfs_view_posix(space->view, index);
-}
-
 static SegfsOpened opened(int shmid, gpointer space)
 {
 	return segment_opened(space, shmid);
@@ -121,11 +116,11 @@ int space_find_folder(Space *space, const char *name, guint *ret_index)
 
 	if (strcmp(canonical, name) != 0)
 		return -ENOENT;
-	if (!space_folder(space, index))
+	if (!segfs_view_posix(space->view, index))
 		r = segfs_view_refresh(space->view, SEGFS_SCAN_NEW);
 	if (r < 0)
 		return r;
-	if (!space_folder(space, index))
+	if (!segfs_view_posix(space->view, index))
 		return -ENOENT;
 	*ret_index = index;
 	return 0;

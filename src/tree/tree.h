@@ -82,8 +82,6 @@ void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 
 /* The number of the one that is called posix, posix.2, …; looks for it where it is not known. */
 int space_find_folder(Space *space, const char *name, guint *ret_index);
-/* That of its view. */
-const SegfsPosix *space_folder(Space *space, guint index);
 /* For node.c's table; here because the tree owns it. */
 GHashTable *node_table_new(void);
 
