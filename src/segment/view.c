@@ -6,8 +6,6 @@
  * with it its name, while one of them sees it; then the next new one gets that place.
  */
 
-#include <errno.h>
-
 #include "segment/ipc.h"
 #include "segment/survey.h"
 

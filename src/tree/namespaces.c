@@ -13,9 +13,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/capability.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tree/item.h"
 #include "tree/object.h"
