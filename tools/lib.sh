@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# Sourced by tools/start, tools/check, .ci/run and tests/check-*.sh: packages, libfuse, builds.
+# Sourced by tools/start, tools/check, .ci/run and tests/checks/*.sh: packages, libfuse, builds.
 
 set -euo pipefail
 
@@ -27,7 +27,7 @@ at_exit() {
 }
 trap at_exit EXIT
 
-# One folder for everything temporary, removed at exit.
+# One directory for everything temporary, removed at exit.
 need_scratch() { [[ -n $scratch ]] || scratch=$(mktemp -d "${TMPDIR:-/tmp}/segfs.XXXXXX"); }
 
 # quiet WHAT COMMAND...: not a word unless it fails, then the log's end.
@@ -137,7 +137,7 @@ ensure() {
 wrap_field() { sed -n "s/^$1 *= *//p" "$top/subprojects/fuse3.wrap"; }
 
 # The machine's own apt sources for its Debian release, turned into deb-src for $fuse_suite:
-# same archive, same keys. Both formats of apt's sources; writes to folder $1.
+# same archive, same keys. Both formats of apt's sources; writes to directory $1.
 private_sources() {
 	local codename
 	# shellcheck disable=SC1091
@@ -178,7 +178,7 @@ private_sources() {
 }
 
 # Fetches libfuse's release tarball, which is in Debian's source package as it is, to $1.
-# In private apt folders: the machine's sources and lists stay as they are.
+# In private apt directories: the machine's sources and lists stay as they are.
 libfuse_from_apt() {
 	local to=$1 version=$2 dir found
 	# shellcheck disable=SC1091
@@ -197,7 +197,7 @@ libfuse_from_apt() {
 		awk -v want="$version-" '$1 == "Version:" && index($2, want) == 1 { print $2; exit }') || return 1
 	[[ -n $found ]] || return 1
 	(cd "$dir/files" && apt-get "${options[@]}" source --download-only --tar-only "fuse3=$found") || return 1
-	# Moved within one folder at the end, so that a half copy never has the name.
+	# Moved within one directory at the end, so that a half copy never has the name.
 	cp "$dir/files/fuse3_$version.orig.tar.gz" "$to.part" && mv "$to.part" "$to"
 }
 

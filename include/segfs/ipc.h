@@ -36,7 +36,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsIpc, segfs_ipc_free)
 /*
  * To be called first by whatever a thread of a GThreadPool is to do: GLib makes such threads
  * when work comes in, and a thread is born in the IPC namespace (ipc_namespaces(7)) in which
- * its maker is just then, which can be another than the process's own.
+ * its creator is just then, which can be another than the process's own.
  */
 void segfs_thread_comes_home(void);
 

@@ -60,7 +60,7 @@ int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd);
 
 /*
  * A descriptor of one process's /dev/shm, the caller's to close. -ENOENT: it has none, or
- * only a link or a folder of another file system, which could be anything.
+ * only a link or a directory of another file system, which could be anything.
  */
 int segfs_process_open_shm(const char *proc_root, pid_t pid, int *ret_fd);
 

@@ -7,27 +7,27 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-/* The folder that holds the POSIX objects of a mount namespace (shm_overview(7)). */
+/* The directory that holds the POSIX objects of a mount namespace (shm_overview(7)). */
 typedef struct SegfsPosix SegfsPosix;
 
 /*
  * By its name, such as /dev/shm. It is opened once: what is mounted over it later does not
- * change it. Errors are those of open(2) on the folder.
+ * change it. Errors are those of open(2) on the directory.
  */
-int segfs_posix_new(const char *folder, SegfsPosix **ret_posix);
+int segfs_posix_new(const char *directory, SegfsPosix **ret_posix);
 
 /* The /dev/shm on dev of a namespace's processes, reached through them each time. */
 int segfs_posix_new_of(SegfsNamespace *ns, dev_t dev, SegfsPosix **ret_posix);
 /*
  * The kernel's own tmpfs, where memory is that never had a name (memfd_create(2), shared
- * anonymous mappings): it has no folder, and is only for segfs_object_read() and
+ * anonymous mappings): it has no directory, and is only for segfs_object_read() and
  * segfs_object_open().
  */
 int segfs_posix_new_nameless(SegfsPosix **ret_posix);
 void segfs_posix_free(SegfsPosix *posix);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsPosix, segfs_posix_free)
 
-/* A descriptor of the folder to read, the caller's to close. -ENOENT: it is gone. */
+/* A descriptor of the directory to read, the caller's to close. -ENOENT: it is gone. */
 int segfs_posix_open(const SegfsPosix *posix, int *ret_fd);
 
 /* The device that its objects are on; what is mounted inside is on others. */
@@ -48,10 +48,10 @@ typedef struct {
 } SegfsObject;
 
 /*
- * An O_PATH descriptor of what has that name in a folder of objects, or -1 and errno, as of
+ * An O_PATH descriptor of what has that name in a directory of objects, or -1 and errno, as of
  * openat2(2). EXDEV: a file system is mounted there that is no tmpfs, and might not answer.
  */
-int segfs_object_open_at(int folder_fd, const char *name);
+int segfs_object_open_at(int directory_fd, const char *name);
 
 /* Of an open descriptor, O_PATH ones included; also its attributes. Errors of fstat(2). */
 int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
@@ -66,20 +66,20 @@ int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *r
 
 /* An object that has a name. */
 typedef struct {
-	char *path; /* below the folder; owned by the array */
+	char *path; /* below the directory; owned by the array */
 	struct stat stat;
 } SegfsPosixFile;
 
 /*
- * Every regular file in the folder and below, as an array of SegfsPosixFile that the caller
- * unrefs; what is mounted inside is left out. Subfolders that we may not read count in
+ * Every regular file in the directory and below, as an array of SegfsPosixFile that the caller
+ * unrefs; what is mounted inside is left out. Subdirectories that we may not read count in
  * ret_unread.
  */
 int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, guint *ret_unread);
 
 /*
- * An O_PATH descriptor of path below the folder, by no symbolic link and out of no mount; whose
- * it is to close is the calling function's. As caller, who has to be let to search the folders,
+ * An O_PATH descriptor of path below the directory, by no symbolic link and out of no mount; whose
+ * it is to close is the calling function's. As caller, who has to be let to search the directories,
  * or as ourselves (NULL). Errors of openat2(2).
  */
 int segfs_posix_open_path(const SegfsPosix *posix, const SegfsCaller *caller, const char *path,

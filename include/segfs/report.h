@@ -29,7 +29,7 @@ bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
 			      const SegfsProcess *process);
 
 /* segfs_sysv_creator(), as told to the caller; NULL, too, where it may not know. */
-char *segfs_sysv_creator_told(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment);
+char *segfs_sysv_creator_shown(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment);
 
 /*
  * The evidence for the item's verdict, as told to the caller, to whom so many of its holders are
@@ -39,14 +39,14 @@ char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, cons
 			  guint n_hidden);
 
 /*
- * May the caller list the folder in which the object is? True for what is in none, and for a
- * caller of NULL. What is learnt of folders goes into known, a new table of
- * segfs_folders_known_new(), so that each is asked once for that caller.
+ * May the caller list the directory in which the object is? True for what is in none, and for a
+ * caller of NULL. What is learnt of directories goes into known, a new table of
+ * segfs_directories_known_new(), so that each is asked once for that caller.
  */
 bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known);
-GHashTable *segfs_folders_known_new(void);
+GHashTable *segfs_directories_known_new(void);
 
-/* May the caller find the object by its name, for which no folder has to be listed? */
+/* May the caller find the object by its name, for which no directory has to be listed? */
 bool segfs_item_is_found(const SegfsCaller *caller, const SegfsItem *item);
 
 /* getpwuid_r(3), getgrgid_r(3). NULL where it has no name; the caller's to free. */
@@ -66,7 +66,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsReport, segfs_report_free)
 
 /*
  * One namespace: the limits of ipc, and items of SegfsItem, as from segfs_view_survey(), which
- * could not read so many folders. What an earlier one has told of already, such as a /dev/shm
+ * could not read so many directories. What an earlier one has told of already, such as a /dev/shm
  * that both see, is left out.
  */
 void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items, guint n_unread);

@@ -16,7 +16,7 @@
 
 typedef enum {
 	SEGFS_SYSV,
-	SEGFS_POSIX, /* a file in a folder of POSIX objects */
+	SEGFS_POSIX, /* a file in a directory of POSIX objects */
 	SEGFS_MEMFD, /* memfd_create(2) */
 	SEGFS_ANON,  /* mmap(2) of MAP_SHARED | MAP_ANONYMOUS, or of /dev/zero */
 } SegfsKind;
@@ -83,7 +83,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsScanner, segfs_scanner_free)
 
 /*
  * Files on this device count as POSIX objects, besides those of each mount namespace's
- * /dev/shm: for a folder of POSIX objects that is somewhere else.
+ * /dev/shm: for a directory of POSIX objects that is somewhere else.
  */
 void segfs_scanner_watch(SegfsScanner *scanner, dev_t device);
 
@@ -119,7 +119,7 @@ const GPtrArray *segfs_scan_processes(const SegfsScan *scan);
 
 /*
  * The inode number by which a segfs mount shows memory: of POSIX objects on the device
- * plain, the mount's own folder, the one they have there.
+ * plain, the mount's own directory, the one they have there.
  */
 uint64_t segfs_mount_ino(const SegfsId *id, dev_t plain);
 

@@ -7,7 +7,7 @@
 #include <time.h>
 
 /*
- * All shared memory of one IPC namespace and its folder of POSIX objects, each with who
+ * All shared memory of one IPC namespace and its directory of POSIX objects, each with who
  * holds it and a verdict on whether anybody will still want it.
  */
 
@@ -24,13 +24,13 @@ const char *segfs_verdict_name(SegfsVerdict verdict);
 typedef struct {
 	SegfsId id;
 	uint64_t ns;             /* number of the view's IPC namespace; 0: that of this process */
-	const SegfsPosix *posix; /* of an object the folder that it is or was in; the view's */
-	guint folder;            /* which of the view's that is, from 0 */
-	char *name;        /* path below the folder of POSIX objects, or what the memfd is called;
-			      NULL for those that have none */
-	bool unlinked;     /* has no name in sysv/ or posix/ any more */
-	SegfsSysv sysv;    /* of SEGFS_SYSV */
-	uint64_t size;     /* bytes */
+	const SegfsPosix *posix; /* of an object the directory that it is or was in; the view's */
+	guint directory;         /* which of the view's that is, from 0 */
+	char *name;     /* path below the directory of POSIX objects, or what the memfd is called;
+			   NULL for those that have none */
+	bool unlinked;  /* has no name in sysv/ or posix/ any more */
+	SegfsSysv sysv; /* of SEGFS_SYSV */
+	uint64_t size;  /* bytes */
 	uint64_t resident; /* bytes; valid where has_resident */
 	bool has_resident;
 	uid_t uid;
@@ -47,7 +47,7 @@ typedef struct {
 	char *creator;  /* command of who made a SysV segment; NULL: not known */
 	bool creator_lives;
 	bool creator_unknown; /* whether it lives: it cannot be seen, or another mount knows it */
-	SegfsProcess maker;   /* who that is; start is 0 where it has ended */
+	SegfsProcess creator_process; /* who that is; start is 0 where it has ended */
 
 	/* Whom the evidence names that is no holder, and where; named_length is 0: nobody. */
 	SegfsProcess witness;
@@ -72,7 +72,7 @@ char *segfs_item_path(const SegfsItem *item);
 char *segfs_item_orphan_name(const SegfsItem *item);
 
 /* "posix", "posix.2" and so on, by index from 0; the caller's to free. */
-char *segfs_posix_folder_name(guint index);
+char *segfs_posix_directory_name(guint index);
 
 typedef enum {
 	SEGFS_NEVER_OPENED,
@@ -106,18 +106,18 @@ void segfs_view_free(SegfsView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsView, segfs_view_free)
 
 /*
- * One more folder of POSIX objects: the first is posix/, the second posix.2/ and so on. It is
+ * One more directory of POSIX objects: the first is posix/, the second posix.2/ and so on. It is
  * the caller's and must outlive the view.
  */
 void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix);
 
 /*
- * Of another namespace: the folders that its processes see now, which each look at it begins
+ * Of another namespace: the directories that its processes see now, which each look at it begins
  * with. since: see segfs_scanner_scan(). -ENOENT: no process lives in it. Of our own: nothing.
  */
 int segfs_view_refresh(SegfsView *view, int64_t since);
 
-/* The folder of that number from 0, the view's; NULL: there are not so many. */
+/* The directory of that number from 0, the view's; NULL: there are not so many. */
 const SegfsPosix *segfs_view_posix(SegfsView *view, guint index);
 /* Its number; false: it has lost its place to another. */
 bool segfs_view_posix_index(SegfsView *view, const SegfsPosix *posix, guint *ret_index);
@@ -127,12 +127,12 @@ bool segfs_view_posix_is_seen(SegfsView *view, guint index);
 /*
  * Everything, as SegfsItem: segments by shmid, then objects by name, then what has no name.
  * since: see segfs_scanner_scan(). Errors are those of segfs_sysv_list() and of reading
- * the folder.
+ * the directory.
  */
 int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items);
 
 /*
- * How many subfolders of POSIX objects the last survey could not read: we may not, or they are
+ * How many subdirectories of POSIX objects the last survey could not read: we may not, or they are
  * too deep (64). What is in them is missing there.
  */
 guint segfs_view_unread(SegfsView *view);
@@ -141,14 +141,14 @@ guint segfs_view_unread(SegfsView *view);
 int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_item);
 
 /*
- * One POSIX object, by its path below that folder. -ENOENT: there is none, or it is no file.
+ * One POSIX object, by its path below that directory. -ENOENT: there is none, or it is no file.
  * Symbolic links are not followed, nor is what is mounted inside.
  */
-int segfs_view_object(SegfsView *view, guint folder, const char *path, int64_t since,
+int segfs_view_object(SegfsView *view, guint directory, const char *path, int64_t since,
 		      SegfsItem **ret_item);
 
 /* The same by an O_PATH descriptor, still the caller's; path can be NULL. */
-int segfs_view_file(SegfsView *view, guint folder, const char *path, int path_fd, int64_t since,
+int segfs_view_file(SegfsView *view, guint directory, const char *path, int path_fd, int64_t since,
 		    SegfsItem **ret_item);
 
 /*

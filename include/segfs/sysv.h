@@ -67,13 +67,6 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
  */
 bool segfs_sysv_same(const SegfsSysv *a, const SegfsSysv *b);
 
-/*
- * The command of the process that made it, the caller's to free; NULL where it is not
- * known: it has ended, its number is another process's by now (one that started after
- * the segment's last change), or it is not visible from here. See proc(5), comm and stat.
- */
-char *segfs_sysv_creator(SegfsIpc *ipc, const SegfsSysv *segment);
-
 /* shmget(2) with IPC_CREAT | IPC_EXCL, as the caller. Errors are those of the man page. */
 int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint64_t size,
 		      mode_t mode, int *ret_shmid);

@@ -151,9 +151,10 @@ static gboolean mount_session(struct fuse_session *session, const char *mountpoi
 	g_auto(GStrv) lines = g_strsplit(g_strchomp(said), "\n", -1);
 	g_autofree char *line = g_strjoinv("; ", lines);
 	return segfs_error(error, "%s: cannot mount: %s; %s", mountpoint, *line ? line : "refused",
-			   geteuid() == 0 ? "is this a container without CAP_SYS_ADMIN?"
-					  : "you need fusermount3 (package fuse3) and a folder of "
-					    "your own");
+			   geteuid() == 0
+				   ? "is this a container without CAP_SYS_ADMIN?"
+				   : "you need fusermount3 (package fuse3) and a directory of "
+				     "your own");
 }
 
 static gboolean check_device(GError **error)
@@ -217,7 +218,7 @@ static gboolean enter_namespace(Options *options, GError **error)
 	if (found < 0)
 		return segfs_error(
 			error,
-			"-o ipcns=%s: no /dev/shm of its own (%s); name the folder of POSIX "
+			"-o ipcns=%s: no /dev/shm of its own (%s); name the directory of POSIX "
 			"objects with -o shm_dir=DIR",
 			options->ipcns, g_strerror(-found));
 	options->tree.shm_dir = g_strdup_printf("/proc/self/fd/%d", shm_fd);
@@ -237,7 +238,7 @@ static gboolean make_tree(Options *options, Tree **ret_tree, GError **error)
 				   "or /proc (sysvipc/shm) is not mounted");
 	if (r < 0)
 		return segfs_error(
-			error, "%s: %s; name the folder of POSIX objects with -o shm_dir=DIR",
+			error, "%s: %s; name the directory of POSIX objects with -o shm_dir=DIR",
 			options->tree.shm_dir ? options->tree.shm_dir : "/dev/shm", g_strerror(-r));
 	return TRUE;
 }
@@ -248,7 +249,7 @@ static bool is_noexec(const Tree *tree)
 	struct statvfs st;
 	int fd;
 
-	if (segfs_posix_open(segfs_view_posix(tree->space->view, 0), &fd) < 0)
+	if (segfs_posix_open(segfs_view_posix(tree->ns->view, 0), &fd) < 0)
 		return false;
 	const bool noexec = fstatvfs(fd, &st) == 0 && st.f_flag & ST_NOEXEC;
 	close(fd);
@@ -264,11 +265,11 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	if (!check_device(error) || !enter_namespace(options, error) ||
 	    !make_tree(options, &tree, error))
 		return FALSE;
-	g_autoptr(Stale) stale = stale_new();
+	g_autoptr(Retries) retries = retries_new();
 	Mount mount = {
 		.tree = tree,
-		.proc_root = segfs_ipc_proc_root(tree->space->ipc),
-		.stale = stale,
+		.proc_root = segfs_ipc_proc_root(tree->ns->ipc),
+		.retries = retries,
 		.want_passthrough = !start->why,
 		.started = on_started,
 		.started_data = start,
@@ -292,13 +293,13 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		struct fuse_loop_config *config = fuse_loop_cfg_create();
 		if (options->max_threads)
 			fuse_loop_cfg_set_max_threads(config, options->max_threads);
-		mount.later = later_new();
+		mount.slow = slow_pool_new();
 		const int r = fuse_session_loop_mt(session, config);
 		/* A signal's number or 0 is a clean end; a lazy unmount can abort. */
 		done = r >= 0 || r == -ECONNABORTED ||
 		       segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
 		fuse_loop_cfg_destroy(config);
-		later_free(mount.later);
+		slow_pool_free(mount.slow);
 		fuse_session_unmount(session);
 		/* A thread that waits in a lock uses the session and the tree: it ends with us. */
 		if (lock_is_waiting())

@@ -5,9 +5,9 @@
 
 #include <fuse_lowlevel.h>
 
-#include "mount/later.h"
 #include "mount/passthrough.h"
-#include "mount/stale.h"
+#include "mount/retry.h"
+#include "mount/slow.h"
 #include "tree/tree.h"
 
 /* Seconds for which the kernel may keep what a listing told it; all else it asks anew. */
@@ -29,8 +29,8 @@ typedef struct {
 	/* Says, once, that the kernel has agreed on how it talks to us. */
 	void (*started)(const char *way, void *data);
 	void *started_data;
-	Stale *stale; /* see node_error() */
-	Later *later;
+	Retries *retries; /* see node_error() */
+	SlowPool *slow;
 } Mount;
 
 extern const struct fuse_lowlevel_ops mount_ops;
@@ -63,13 +63,16 @@ static inline File *file_of(const struct fuse_file_info *fi)
 void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller);
 /*
  * The same where something is asked of node by its name. -EACCES: it is in a namespace that
- * the caller may not enter. To have come there with an open folder, or as the heir of root's
+ * the caller may not enter. To have come there with an open directory, or as the heir of root's
  * working directory, does not help: the kernel would ask at each step, too.
  */
 int caller_at(fuse_req_t req, const Node *node, bool whole, SegfsCaller *ret_caller);
 
+/* A root with all its rights, without its groups: quicker. False: it has to be asked for whole. */
+bool root_of(fuse_req_t req, SegfsCaller *ret_caller);
+
 /* Answers it, on a thread of its own where that takes a look at all processes. */
-void answer(fuse_req_t req, bool is_dear, LaterRun run, const Asked *asked);
+void answer(fuse_req_t req, bool is_expensive, SlowRun run, const Asked *asked);
 
 /* r is 0 or -errno of something done to a node, not to a name. */
 void reply_result(fuse_req_t req, int r);
@@ -89,9 +92,15 @@ void node_error_over(fuse_req_t req);
 /* Attributes and number of node for the kernel, which from now on knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);
 
-/* How long the kernel may take a name that folder has listed to stand for the same node;
+/* found, whose reference it takes, is what a name in directory stands for. */
+void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found);
+void reply_attr(fuse_req_t req, Node *node, int r);
+/* size 0: only how long it is. */
+void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size);
+
+/* How long the kernel may take a name that directory has listed to stand for the same node;
  * valid: seconds for which what was listed is taken as true. */
-double listed_name_valid(const Node *folder, double valid);
+double listed_name_valid(const Node *directory, double valid);
 
 /* ops_file.c */
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
@@ -107,7 +116,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 		  struct fuse_file_info *fi);
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
 
-/* ops_folder.c */
+/* ops_directory.c */
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		struct fuse_file_info *fi);

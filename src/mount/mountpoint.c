@@ -33,12 +33,12 @@ static gboolean is_segfs(const char *path)
 	return found;
 }
 
-/* realpath(3) of a dead mount fails; that of the folder that it is in does not. */
+/* realpath(3) of a dead mount fails; that of the directory that it is in does not. */
 static char *path_of_dead(const char *given)
 {
 	g_autofree char *clean = g_canonicalize_filename(given, NULL);
-	g_autofree char *folder = g_path_get_dirname(clean), *name = g_path_get_basename(clean);
-	char *real = realpath(folder, NULL);
+	g_autofree char *directory = g_path_get_dirname(clean), *name = g_path_get_basename(clean);
+	char *real = realpath(directory, NULL);
 	char *path = real ? g_build_filename(real, name, NULL) : NULL;
 
 	free(real);
@@ -80,18 +80,18 @@ char *mountpoint_prepare(const char *given, GError **error)
 		take_away_dead(given);
 	if (stat(given, &st) < 0) {
 		if (errno == ENOENT)
-			segfs_error(error, "%s: no such folder; make it: mkdir -p %s", given,
+			segfs_error(error, "%s: no such directory; make it: mkdir -p %s", given,
 				    given);
 		else if (errno == ENOTCONN)
 			segfs_error(error, "%s: a dead mount is there; take it away: umount -l %s",
 				    given, given);
 		else
-			segfs_error(error, "%s: %s; give a folder that you may mount on", given,
+			segfs_error(error, "%s: %s; give a directory that you may mount on", given,
 				    g_strerror(errno));
 		return NULL;
 	}
 	if (!S_ISDIR(st.st_mode)) {
-		segfs_error(error, "%s: not a folder; give an empty folder", given);
+		segfs_error(error, "%s: not a directory; give an empty directory", given);
 		return NULL;
 	}
 	g_autofree char *path = realpath(given, NULL);
@@ -108,7 +108,7 @@ char *mountpoint_prepare(const char *given, GError **error)
 	if (!is_empty(path)) {
 		segfs_error(error,
 			    "%s: not empty, and a mount would hide what is in it; give an empty "
-			    "folder",
+			    "directory",
 			    path);
 		return NULL;
 	}

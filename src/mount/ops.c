@@ -13,136 +13,25 @@
 #include "mount/mount.h"
 #include "tree/item.h"
 
-void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller)
-{
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-
-	if (whole)
-		segfs_caller_read(ret_caller, mount_of(req)->proc_root, ctx->pid, ctx->uid,
-				  ctx->gid, ctx->umask);
-	else
-		*ret_caller = (SegfsCaller){
-			.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid, .umask = ctx->umask};
-}
-
-static bool root_of(fuse_req_t req, SegfsCaller *ret_caller)
-{
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-
-	return ctx->uid == 0 && segfs_caller_read_root(ret_caller, mount_of(req)->proc_root,
-						       ctx->pid, ctx->gid, ctx->umask);
-}
-
-int caller_at(fuse_req_t req, const Node *node, bool whole, SegfsCaller *ret_caller)
-{
-	const bool enters = space_is_foreign(node->space);
-
-	if (enters && !whole && root_of(req, ret_caller))
-		return 0;
-	caller_of(req, whole || enters, ret_caller);
-	return enters && !caller_may_enter(ret_caller) ? -EACCES : 0;
-}
-
-void answer(fuse_req_t req, bool is_dear, LaterRun run, const Asked *asked)
-{
-	if (is_dear)
-		later_do(mount_of(req)->later, run, req, asked);
-	else
-		run(req, asked);
-}
-
-int node_error(fuse_req_t req, int r)
-{
-	const pid_t tid = fuse_req_ctx(req)->pid;
-
-	if (r != -ENOENT && r != -ESTALE)
-		return r;
-	/* A thread of another pid namespace has no number here. */
-	return tid > 0 && stale_again(mount_of(req)->stale, tid) ? -ENOENT : -ESTALE;
-}
-
-void node_error_over(fuse_req_t req)
-{
-	stale_over(mount_of(req)->stale, fuse_req_ctx(req)->pid);
-}
-
-static void reply_error(fuse_req_t req, int r)
-{
-	/* Not the program that asks is out of descriptors, we are. */
-	fuse_reply_err(req, r == -EMFILE      ? ENFILE
-			    : r == -ENOSYS    ? EOPNOTSUPP
-			    : r == -ESHUTDOWN ? ENOENT /* a second look finds it no more */
-					      : -r);
-}
-
-void reply_name_result(fuse_req_t req, int r)
-{
-	/* Of the folder that the name is in. */
-	reply_error(req, r == -ESTALE ? node_error(req, r) : r);
-}
-
-void reply_result(fuse_req_t req, int r)
-{
-	reply_error(req, node_error(req, r));
-}
-
-int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
-{
-	struct fuse_entry_param entry = {.ino = ino_of(req, node), .generation = 1};
-	int r = node->ops->getattr(node, true, &entry.attr);
-
-	if (r < 0)
-		return r;
-	node_remember(node);
-	*ret_entry = entry;
-	return 0;
-}
-
-double listed_name_valid(const Node *folder, double valid)
-{
-	if (folder->ops->names_are_fixed)
-		return FIXED_VALID;
-	/* Another caller might not be allowed to find what this one has listed. */
-	return folder->ops->looks_as_caller ? 0 : valid;
-}
-
-static void reply_entry(fuse_req_t req, int r, const Node *folder, Node *found)
-{
-	g_autoptr(Node) node = r == 0 ? found : NULL;
-	struct fuse_entry_param entry;
-
-	if (r == 0)
-		r = entry_of(req, node, &entry);
-	if (r < 0) {
-		reply_name_result(req, r);
-		return;
-	}
-	/* Else each walk along a path would ask again for its first step. */
-	if (folder->ops->names_are_fixed)
-		entry.entry_timeout = FIXED_VALID;
-	if (fuse_reply_entry(req, &entry) == -ENOENT)
-		node_forget(node, 1);
-}
-
 static void lookup_now(fuse_req_t req, const Asked *asked)
 {
-	Node *folder = node_of(req, asked->ino), *node = NULL;
+	Node *directory = node_of(req, asked->ino), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
 	int r = -ENOTDIR, may = 0;
 
 	/* Programs that walk give whole paths: each file's name goes through its namespace's. */
-	if (!folder->ops->looks_as_root || !root_of(req, &caller))
-		may = caller_at(req, folder,
-				folder->ops->looks_as_caller || folder->ops->lists_as_caller,
+	if (!directory->ops->looks_as_root || !root_of(req, &caller))
+		may = caller_at(req, directory,
+				directory->ops->looks_as_caller || directory->ops->lists_as_caller,
 				&caller);
-	if (folder->ops->lookup)
-		r = may < 0 ? may : folder->ops->lookup(folder, &caller, asked->data, &node);
-	reply_entry(req, r, folder, node);
+	if (directory->ops->lookup)
+		r = may < 0 ? may : directory->ops->lookup(directory, &caller, asked->data, &node);
+	reply_entry(req, r, directory, node);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	answer(req, node_of(req, parent)->ops->is_dear, lookup_now,
+	answer(req, node_of(req, parent)->ops->is_expensive, lookup_now,
 	       &(Asked){.ino = parent, .data = name, .data_size = strlen(name) + 1});
 }
 
@@ -159,20 +48,6 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 		if (forgets[i].ino != FUSE_ROOT_ID)
 			node_forget(node_of(req, forgets[i].ino), forgets[i].nlookup);
 	fuse_reply_none(req);
-}
-
-static void reply_attr(fuse_req_t req, Node *node, int r)
-{
-	struct stat st;
-
-	if (r == 0)
-		r = node->ops->getattr(node, false, &st);
-	if (r < 0) {
-		reply_result(req, r);
-		return;
-	}
-	node_error_over(req);
-	fuse_reply_attr(req, &st, 0);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -225,7 +100,7 @@ static void setattr_now(fuse_req_t req, const Asked *asked)
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		       struct fuse_file_info *fi)
 {
-	answer(req, node_of(req, ino)->ops->is_dear, setattr_now,
+	answer(req, node_of(req, ino)->ops->is_expensive, setattr_now,
 	       &(Asked){ino, attr, sizeof(*attr), (size_t)to_set, fi});
 }
 
@@ -242,7 +117,7 @@ static void access_now(fuse_req_t req, const Asked *asked)
 
 static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
-	answer(req, node_of(req, ino)->ops->is_dear, access_now,
+	answer(req, node_of(req, ino)->ops->is_expensive, access_now,
 	       &(Asked){.ino = ino, .number = (size_t)mask});
 }
 
@@ -261,15 +136,15 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device,
 		 const char *target)
 {
-	Node *folder = node_of(req, parent), *node = NULL;
+	Node *directory = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
-	int r = caller_at(req, folder, true, &caller);
+	int r = caller_at(req, directory, true, &caller);
 
 	if (r == 0)
-		r = !folder->ops->make
-			    ? -EPERM
-			    : folder->ops->make(folder, &caller, name, mode, device, target, &node);
-	reply_entry(req, r, folder, node);
+		r = !directory->ops->make ? -EPERM
+					  : directory->ops->make(directory, &caller, name, mode,
+								 device, target, &node);
+	reply_entry(req, r, directory, node);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
@@ -289,24 +164,26 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-	Node *folder = node_of(req, parent), *node = node_of(req, ino);
+	Node *directory = node_of(req, parent), *node = node_of(req, ino);
 	g_auto(SegfsCaller) caller = {};
-	int r = caller_at(req, folder, true, &caller);
+	int r = caller_at(req, directory, true, &caller);
 
 	if (r == 0)
-		r = !folder->ops->link ? -EPERM : folder->ops->link(folder, &caller, name, node);
-	reply_entry(req, r, folder, r == 0 ? node_ref(node) : NULL);
+		r = !directory->ops->link ? -EPERM
+					  : directory->ops->link(directory, &caller, name, node);
+	reply_entry(req, r, directory, r == 0 ? node_ref(node) : NULL);
 }
 
-static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, bool is_folder)
+static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, bool is_directory)
 {
-	Node *folder = node_of(req, parent);
+	Node *directory = node_of(req, parent);
 	g_auto(SegfsCaller) caller = {};
-	int r = caller_at(req, folder, true, &caller);
+	int r = caller_at(req, directory, true, &caller);
 
 	if (r == 0)
-		r = !folder->ops->remove ? -EPERM
-					 : folder->ops->remove(folder, &caller, name, is_folder);
+		r = !directory->ops->remove
+			    ? -EPERM
+			    : directory->ops->remove(directory, &caller, name, is_directory);
 	reply_name_result(req, r);
 }
 
@@ -317,7 +194,7 @@ static void unlink_now(fuse_req_t req, const Asked *asked)
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	answer(req, node_of(req, parent)->ops->is_dear, unlink_now,
+	answer(req, node_of(req, parent)->ops->is_expensive, unlink_now,
 	       &(Asked){.ino = parent, .data = name, .data_size = strlen(name) + 1});
 }
 
@@ -329,16 +206,16 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
 		      const char *to_name, unsigned int flags)
 {
-	Node *folder = node_of(req, parent), *to_folder = node_of(req, to_parent);
+	Node *directory = node_of(req, parent), *to_directory = node_of(req, to_parent);
 	g_auto(SegfsCaller) caller = {};
 	int r;
 
-	if (folder->ops != to_folder->ops || folder->space != to_folder->space) {
+	if (directory->ops != to_directory->ops || directory->ns != to_directory->ns) {
 		r = -EXDEV; /* so that mv copies and removes */
-	} else if (!folder->ops->rename) {
+	} else if (!directory->ops->rename) {
 		r = -EPERM;
-	} else if ((r = caller_at(req, folder, true, &caller)) == 0) {
-		r = folder->ops->rename(folder, &caller, name, to_folder, to_name, flags);
+	} else if ((r = caller_at(req, directory, true, &caller)) == 0) {
+		r = directory->ops->rename(directory, &caller, name, to_directory, to_name, flags);
 	}
 	reply_name_result(req, r);
 }
@@ -353,24 +230,6 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 		reply_result(req, r);
 	else
 		fuse_reply_statfs(req, &st);
-}
-
-/* size 0: only how long it is. */
-static void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size)
-{
-	gsize length;
-
-	if (r < 0) {
-		reply_result(req, r);
-		return;
-	}
-	const void *data = g_bytes_get_data(bytes, &length);
-	if (size == 0)
-		fuse_reply_xattr(req, length);
-	else if (length > size)
-		reply_result(req, -ERANGE);
-	else
-		fuse_reply_buf(req, data, length);
 }
 
 static void getxattr_now(fuse_req_t req, const Asked *asked)

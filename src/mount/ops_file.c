@@ -100,36 +100,36 @@ static void open_now(fuse_req_t req, const Asked *asked)
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	answer(req, node_of(req, ino)->ops->is_dear, open_now, &(Asked){.ino = ino, .fi = fi});
+	answer(req, node_of(req, ino)->ops->is_expensive, open_now, &(Asked){.ino = ino, .fi = fi});
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi)
 {
-	Node *folder = node_of(req, parent), *node = NULL;
+	Node *directory = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
-	int r = caller_at(req, folder, true, &caller);
+	int r = caller_at(req, directory, true, &caller);
 
 	if (r == 0)
-		r = !folder->ops->create ? -EPERM
-					 : folder->ops->create(folder, &caller, name, fi->flags,
-							       mode, &node, &file);
+		r = !directory->ops->create ? -EPERM
+					    : directory->ops->create(directory, &caller, name,
+								     fi->flags, mode, &node, &file);
 	reply_opened(req, r, file, fi, node);
 }
 
 void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
 {
-	Node *folder = node_of(req, parent), *node = NULL;
+	Node *directory = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
-	int r = caller_at(req, folder, true, &caller);
+	int r = caller_at(req, directory, true, &caller);
 
 	if (r == 0)
-		r = !folder->ops->make_nameless
+		r = !directory->ops->make_nameless
 			    ? -EOPNOTSUPP
-			    : folder->ops->make_nameless(folder, &caller, fi->flags, mode, &node,
-							 &file);
+			    : directory->ops->make_nameless(directory, &caller, fi->flags, mode,
+							    &node, &file);
 	reply_opened(req, r, file, fi, node);
 }
 

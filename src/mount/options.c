@@ -12,7 +12,7 @@
 	"  ro               nothing can be written, made or removed through this mount\n"          \
 	"  allow_other      everybody may use it, with their own rights (default as root)\n"       \
 	"  private          only who mounts may use it (default otherwise)\n"                      \
-	"  shm_dir=DIR      the folder of POSIX objects (default /dev/shm)\n"                      \
+	"  shm_dir=DIR      the directory of POSIX objects (default /dev/shm)\n"                   \
 	"  orphan_age=N     seconds without use before a segment is orphaned (default 60)\n"       \
 	"  max_threads=N    threads that answer at one time (default 10)\n"                        \
 	"  nons             without ns/, the other IPC namespaces of the host\n"                   \
@@ -51,7 +51,7 @@ static void take_private(Options *options, const char *name, const char *value)
 static void take_shm_dir(Options *options, const char *name, const char *value)
 {
 	g_free((char *)options->tree.shm_dir);
-	options->tree.shm_dir = g_canonicalize_filename(value, NULL); /* we leave this folder */
+	options->tree.shm_dir = g_canonicalize_filename(value, NULL); /* we leave this directory */
 }
 
 static void take_orphan_age(Options *options, const char *name, const char *value)

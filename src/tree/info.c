@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The folder info/: for each file of sysv/, posix/ and unlinked/ one of text. Listing them
+ * The directory info/: for each file of sysv/, posix/ and unlinked/ one of text. Listing them
  * examines no process; opening one does, and its text is of that moment. In a namespace
- * there is one for each of its folders of POSIX objects.
+ * there is one for each of its directories of POSIX objects.
  */
 
 #include <errno.h>
@@ -13,17 +13,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
+#include "lib/survey/item_name.h"
 #include "tree/item.h"
-#include "tree/segment.h"
+#include "tree/sysv/segment.h"
 
-/* What one of the folders in info/ is of; of POSIX objects those of folder index. */
+/* What one of the directories in info/ is of; of POSIX objects those of directory index. */
 typedef struct {
 	/* The names of its files, to be freed. */
-	int (*names)(Space *space, guint index, const SegfsCaller *caller, GPtrArray **ret_names);
+	int (*names)(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names);
 	/* Is there a file of this name? */
-	int (*exists)(Space *space, guint index, const SegfsCaller *caller, const char *name);
-	int (*find)(Space *space, guint index, const SegfsCaller *caller, const char *name,
+	int (*exists)(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name);
+	int (*find)(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
 		    SegfsItem **ret_item);
 } InfoKind;
 
@@ -31,7 +32,7 @@ typedef struct {
 	Node node;
 	const InfoKind *kind;
 	guint index;
-} InfoFolder;
+} InfoDirectory;
 
 typedef struct {
 	Node node;
@@ -45,12 +46,12 @@ typedef struct {
 	GPtrArray *names;
 } InfoListing;
 
-static int sysv_names(Space *space, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
+static int sysv_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GArray) segments = NULL;
 
-	int r = segfs_sysv_list_brief(space->ipc, &segments);
+	int r = segfs_sysv_list_brief(ns->ipc, &segments);
 	for (guint i = 0; r == 0 && i < segments->len; i++) {
 		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
 		if (!segment->dest)
@@ -61,24 +62,24 @@ static int sysv_names(Space *space, guint index, const SegfsCaller *caller, GPtr
 	return r;
 }
 
-static int sysv_exists(Space *space, guint index, const SegfsCaller *caller, const char *name)
+static int sysv_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name)
 {
 	SegfsSysv segment;
 	int shmid;
-	int r = segment_parse_id(name, &shmid);
+	int r = item_parse_shmid(name, &shmid);
 
 	if (r == 0)
-		r = segfs_sysv_stat(space->ipc, shmid, &segment);
+		r = segfs_sysv_stat(ns->ipc, shmid, &segment);
 	return r == 0 && segment.dest ? -ENOENT : r;
 }
 
-static int sysv_find(Space *space, guint index, const SegfsCaller *caller, const char *name,
+static int sysv_find(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
 		     SegfsItem **ret_item)
 {
 	int shmid;
-	int r = segment_parse_id(name, &shmid);
+	int r = item_parse_shmid(name, &shmid);
 
-	return r < 0 ? r : segfs_view_sysv(space->view, shmid, SEGFS_SCAN_NEW, ret_item);
+	return r < 0 ? r : segfs_view_sysv(ns->view, shmid, SEGFS_SCAN_NEW, ret_item);
 }
 
 /* The flat name of a path: what orphans/ calls it, without its kind. */
@@ -90,14 +91,14 @@ static char *flat(const char *path)
 	return g_strdup(name + strlen("posix-"));
 }
 
-static int posix_names(Space *space, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
+static int posix_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-	g_autoptr(GHashTable) known = segfs_folders_known_new();
+	g_autoptr(GHashTable) known = segfs_directories_known_new();
 	g_autoptr(GArray) files = NULL;
 	guint unread;
 
-	const SegfsPosix *posix = segfs_view_posix(space->view, index);
+	const SegfsPosix *posix = segfs_view_posix(ns->view, index);
 	int r = posix ? segfs_posix_list(posix, &files, &unread) : 0;
 	for (guint i = 0; r == 0 && files && i < files->len; i++) {
 		char *path = g_array_index(files, SegfsPosixFile, i).path;
@@ -110,14 +111,14 @@ static int posix_names(Space *space, guint index, const SegfsCaller *caller, GPt
 	return r;
 }
 
-static int posix_exists(Space *space, guint index, const SegfsCaller *caller, const char *name)
+static int posix_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name)
 {
 	g_autofree char *path = item_decode(name);
 	g_autofree char *again = path ? flat(path) : NULL;
 	autofd fd = -1;
 	struct stat st;
 
-	const SegfsPosix *posix = segfs_view_posix(space->view, index);
+	const SegfsPosix *posix = segfs_view_posix(ns->view, index);
 	if (!posix || !path || !*path || strcmp(again, name) != 0)
 		return -ENOENT;
 	return segfs_posix_open_path(posix, caller, path, &fd) < 0 || fstat(fd, &st) < 0 ||
@@ -126,22 +127,20 @@ static int posix_exists(Space *space, guint index, const SegfsCaller *caller, co
 		       : 0;
 }
 
-static int posix_find_item(Space *space, guint index, const SegfsCaller *caller, const char *name,
+static int posix_find_item(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
 			   SegfsItem **ret_item)
 {
 	g_autofree char *path = item_decode(name);
-	int r = posix_exists(space, index, caller, name);
+	int r = posix_exists(ns, index, caller, name);
 
-	return r < 0 ? r : segfs_view_object(space->view, index, path, SEGFS_SCAN_NEW, ret_item);
+	return r < 0 ? r : segfs_view_object(ns->view, index, path, SEGFS_SCAN_NEW, ret_item);
 }
 
-static int unlinked_names(Space *space, guint index, const SegfsCaller *caller,
-			  GPtrArray **ret_names)
+static int unlinked_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
-	int r = segfs_view_unlinked(space->view, space_list_since(space, caller, LIST_INFO),
-				    &items);
+	int r = segfs_view_unlinked(ns->view, ipcns_list_since(ns, caller, LIST_INFO), &items);
 	if (r < 0)
 		return r;
 	*ret_names = g_ptr_array_new_with_free_func(g_free);
@@ -150,29 +149,29 @@ static int unlinked_names(Space *space, guint index, const SegfsCaller *caller,
 	return 0;
 }
 
-static int unlinked_exists(Space *space, guint index, const SegfsCaller *caller, const char *name)
+static int unlinked_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name)
 {
 	g_autoptr(SegfsItem) item = NULL;
 
-	return item_find_unlinked(space, name, SEGFS_SCAN_RECENT, &item);
+	return item_find_unlinked(ns, name, SEGFS_SCAN_RECENT, &item);
 }
 
-static int unlinked_find(Space *space, guint index, const SegfsCaller *caller, const char *name,
+static int unlinked_find(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
 			 SegfsItem **ret_item)
 {
-	return item_find_unlinked(space, name, SEGFS_SCAN_NEW, ret_item);
+	return item_find_unlinked(ns, name, SEGFS_SCAN_NEW, ret_item);
 }
 
 static const InfoKind sysv_kind = {sysv_names, sysv_exists, sysv_find};
 static const InfoKind posix_kind = {posix_names, posix_exists, posix_find_item};
 static const InfoKind unlinked_kind = {unlinked_names, unlinked_exists, unlinked_find};
 
-/* A file has no number of its own: but for segments' it is known by its folder and name. */
-static NodeKey key_of(const InfoFolder *folder, const char *name)
+/* A file has no number of its own: but for segments' it is known by its directory and name. */
+static NodeKey key_of(const InfoDirectory *directory, const char *name)
 {
-	const InfoKind *kind = folder->kind;
+	const InfoKind *kind = directory->kind;
 	/* Not its number, which can be another's by now. */
-	const guint space = folder->node.space->index;
+	const guint ns = directory->node.ns->index;
 	g_autoptr(GChecksum) sum = NULL;
 	union {
 		guint8 digest[32];
@@ -181,12 +180,12 @@ static NodeKey key_of(const InfoFolder *folder, const char *name)
 	gsize size = sizeof(u.digest);
 	int shmid;
 
-	if (kind == &sysv_kind && segment_parse_id(name, &shmid) == 0)
-		return (NodeKey){.a = (uint64_t)space << 32 | (uint32_t)shmid, .c = 1};
+	if (kind == &sysv_kind && item_parse_shmid(name, &shmid) == 0)
+		return (NodeKey){.a = (uint64_t)ns << 32 | (uint32_t)shmid, .c = 1};
 	sum = g_checksum_new(G_CHECKSUM_SHA256);
-	g_checksum_update(sum, (const guchar *)&space, sizeof(space));
+	g_checksum_update(sum, (const guchar *)&ns, sizeof(ns));
 	g_checksum_update(sum, (const guchar *)&kind, sizeof(kind));
-	g_checksum_update(sum, (const guchar *)&folder->index, sizeof(folder->index));
+	g_checksum_update(sum, (const guchar *)&directory->index, sizeof(directory->index));
 	g_checksum_update(sum, (const guchar *)name, -1);
 	g_checksum_get_digest(sum, u.digest, &size);
 	return u.key;
@@ -226,11 +225,11 @@ static int info_open(Node *base, const SegfsCaller *caller, int flags, File **re
 
 	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
 		return -EACCES;
-	int r = node->kind->find(base->space, node->index, caller, node->name, &item);
+	int r = node->kind->find(base->ns, node->index, caller, node->name, &item);
 	if (r < 0)
 		return r;
 	GString *text = g_string_new(NULL);
-	info_write(base->space, caller, item, text);
+	info_write(base->ns, caller, item, text);
 	return text_file_new(base, caller, flags, text, ret_file);
 }
 
@@ -240,7 +239,7 @@ static void info_free(Node *base)
 }
 
 static const NodeOps info_ops = {
-	.is_dear = true,
+	.is_expensive = true,
 	.getattr = info_getattr,
 	.access = info_access,
 	.open = info_open,
@@ -248,44 +247,45 @@ static const NodeOps info_ops = {
 };
 
 typedef struct {
-	const InfoFolder *folder;
+	const InfoDirectory *directory;
 	const char *name;
 } Made;
 
-static Node *make(Space *space, const void *data)
+static Node *make(IpcNs *ns, const void *data)
 {
-	InfoNode *node = node_new(space, &info_ops, sizeof(InfoNode));
+	InfoNode *node = node_new(ns, &info_ops, sizeof(InfoNode));
 	const Made *made = data;
 
-	node->kind = made->folder->kind;
-	node->index = made->folder->index;
+	node->kind = made->directory->kind;
+	node->index = made->directory->index;
 	node->name = g_strdup(made->name);
 	return &node->node;
 }
 
-static int folder_getattr(Node *folder, bool brief, struct stat *ret_stat)
+static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)
 {
-	node_static_folder_stat(folder, 0555, ret_stat);
+	node_static_directory_stat(directory, 0555, ret_stat);
 	return 0;
 }
 
-static int folder_lookup(Node *base, const SegfsCaller *caller, const char *name, Node **ret_node)
+static int directory_lookup(Node *base, const SegfsCaller *caller, const char *name,
+			    Node **ret_node)
 {
-	const InfoFolder *folder = (InfoFolder *)base;
-	const Made made = {folder, name};
-	const NodeKey key = key_of(folder, name);
+	const InfoDirectory *directory = (InfoDirectory *)base;
+	const Made made = {directory, name};
+	const NodeKey key = key_of(directory, name);
 
-	int r = folder->kind->exists(base->space, folder->index, caller, name);
+	int r = directory->kind->exists(base->ns, directory->index, caller, name);
 	if (r == 0)
-		*ret_node = node_intern(base->space, &info_ops, &key, make, &made);
+		*ret_node = node_intern(base->ns, &info_ops, &key, make, &made);
 	return r;
 }
 
 static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
 {
 	const char *name = ((InfoListing *)base)->names->pdata[index];
-	const InfoFolder *folder = (InfoFolder *)base->folder;
-	const NodeKey key = key_of(folder, name);
+	const InfoDirectory *directory = (InfoDirectory *)base->directory;
+	const NodeKey key = key_of(directory, name);
 
 	g_strlcpy(ret_entry->name, name, sizeof(ret_entry->name));
 	ret_entry->ino = ino_of(&key);
@@ -294,11 +294,11 @@ static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
 
 static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
 {
-	const InfoFolder *folder = (InfoFolder *)base->folder;
-	const Made made = {folder, ((InfoListing *)base)->names->pdata[index]};
-	const NodeKey key = key_of(folder, made.name);
+	const InfoDirectory *directory = (InfoDirectory *)base->directory;
+	const Made made = {directory, ((InfoListing *)base)->names->pdata[index]};
+	const NodeKey key = key_of(directory, made.name);
 
-	*ret_node = node_intern(base->folder->space, &info_ops, &key, make, &made);
+	*ret_node = node_intern(base->directory->ns, &info_ops, &key, make, &made);
 	return info_getattr(*ret_node, true, ret_stat);
 }
 
@@ -313,11 +313,11 @@ static const ListingOps listing_ops = {
 	.free = listing_close,
 };
 
-static int folder_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
+static int directory_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 {
 	GPtrArray *names;
-	const InfoFolder *folder = (InfoFolder *)base;
-	int r = folder->kind->names(base->space, folder->index, caller, &names);
+	const InfoDirectory *directory = (InfoDirectory *)base;
+	int r = directory->kind->names(base->ns, directory->index, caller, &names);
 
 	if (r < 0)
 		return r;
@@ -329,57 +329,57 @@ static int folder_list(Node *base, const SegfsCaller *caller, Listing **ret_list
 	return 0;
 }
 
-static const NodeOps folder_ops = {
+static const NodeOps directory_ops = {
 	.looks_as_caller = true,
-	.getattr = folder_getattr,
-	.lookup = folder_lookup,
-	.list = folder_list,
+	.getattr = directory_getattr,
+	.lookup = directory_lookup,
+	.list = directory_list,
 };
 
 /* Segments are everybody's to see. */
-static const NodeOps sysv_folder_ops = {
-	.getattr = folder_getattr,
-	.lookup = folder_lookup,
-	.list = folder_list,
+static const NodeOps sysv_directory_ops = {
+	.getattr = directory_getattr,
+	.lookup = directory_lookup,
+	.list = directory_list,
 };
 
 /* There is no list of them but what a look at all processes finds. */
-static const NodeOps unlinked_folder_ops = {
-	.is_dear = true,
+static const NodeOps unlinked_directory_ops = {
+	.is_expensive = true,
 	.looks_as_caller = true,
-	.getattr = folder_getattr,
-	.lookup = folder_lookup,
-	.list = folder_list,
+	.getattr = directory_getattr,
+	.lookup = directory_lookup,
+	.list = directory_list,
 };
 
-static Node *kind_folder_new(Space *space, const void *data)
+static Node *kind_directory_new(IpcNs *ns, const void *data)
 {
-	const NodeOps *ops = data == &sysv_kind       ? &sysv_folder_ops
-			     : data == &unlinked_kind ? &unlinked_folder_ops
-						      : &folder_ops;
-	InfoFolder *folder = node_new_static(space, ops, sizeof(InfoFolder));
+	const NodeOps *ops = data == &sysv_kind       ? &sysv_directory_ops
+			     : data == &unlinked_kind ? &unlinked_directory_ops
+						      : &directory_ops;
+	InfoDirectory *directory = node_new_static(ns, ops, sizeof(InfoDirectory));
 
-	folder->kind = data;
-	return &folder->node;
+	directory->kind = data;
+	return &directory->node;
 }
 
-static const FolderEntry entries[] = {
-	{"sysv", kind_folder_new, &sysv_kind},
-	{"unlinked", kind_folder_new, &unlinked_kind},
+static const DirectoryEntry entries[] = {
+	{"sysv", kind_directory_new, &sysv_kind},
+	{"unlinked", kind_directory_new, &unlinked_kind},
 	{"namespace", namespace_info_new, NULL}, /* the last: of our own there is none */
 };
 
-static Node *posix_info_new(Space *space, guint index)
+static Node *posix_info_new(IpcNs *ns, guint index)
 {
-	Node *node = kind_folder_new(space, &posix_kind);
+	Node *node = kind_directory_new(ns, &posix_kind);
 
-	((InfoFolder *)node)->index = index;
+	((InfoDirectory *)node)->index = index;
 	return node;
 }
 
-Node *info_folder_new(Space *space, const void *data)
+Node *info_directory_new(IpcNs *ns, const void *data)
 {
-	const bool own = !space->ns;
+	const bool own = !ns->other;
 
-	return folder_new(space, entries, G_N_ELEMENTS(entries) - (own ? 1 : 0), posix_info_new);
+	return directory_new(ns, entries, G_N_ELEMENTS(entries) - (own ? 1 : 0), posix_info_new);
 }

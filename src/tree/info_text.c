@@ -6,9 +6,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "segment/escape.h"
+#include "lib/os/escape.h"
 #include "tree/item.h"
-#include "tree/segment.h"
+#include "tree/sysv/segment.h"
 
 G_GNUC_PRINTF(3, 4)
 static void line(GString *text, const char *key, const char *format, ...)
@@ -71,7 +71,7 @@ static void line_group(GString *text, const char *key, gid_t gid)
 		line(text, key, "%u", gid);
 }
 
-static void write_segment(Space *space, const SegfsCaller *caller, const SegfsItem *item,
+static void write_segment(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item,
 			  GString *text)
 {
 	const SegfsSysv *segment = &item->sysv;
@@ -98,7 +98,7 @@ static void write_segment(Space *space, const SegfsCaller *caller, const SegfsIt
 	else
 		line(text, "CreatorPid", "not visible from here");
 	if (item->creator &&
-	    segfs_command_is_visible(segfs_ipc_proc_root(space->ipc), caller, &item->maker))
+	    segfs_command_is_visible(segfs_ipc_proc_root(ns->ipc), caller, &item->creator_process))
 		line_escaped(text, "Creator", item->creator);
 	line(text, "LastUserPid", segment->lpid > 0 ? "%d" : "none", segment->lpid);
 	line_time(text, "Attached", segment->atime);
@@ -107,7 +107,7 @@ static void write_segment(Space *space, const SegfsCaller *caller, const SegfsIt
 	line(text, "Locked", "%s", segment->locked ? "yes" : "no");
 	line(text, "Dest", "%s", segment->dest ? "yes" : "no");
 	/* Else it would have to be attached, which is a trace that others see. */
-	if (segment->nattch > 0 && segment_is_huge(space, caller, segment, &huge))
+	if (segment->nattch > 0 && segment_is_huge(ns, caller, segment, &huge))
 		line(text, "HugePages", "%s", huge ? "yes" : "no");
 }
 
@@ -125,9 +125,9 @@ static void write_file(const SegfsItem *item, GString *text)
 	line_time(text, "Changed", item->ctime.tv_sec);
 }
 
-static void write_holder(Space *space, const SegfsHolder *holder, GString *text)
+static void write_holder(IpcNs *ns, const SegfsHolder *holder, GString *text)
 {
-	const char *proc_root = segfs_ipc_proc_root(space->ipc);
+	const char *proc_root = segfs_ipc_proc_root(ns->ipc);
 	const SegfsProcess *process = holder->process;
 	g_autofree char *user = segfs_user_name(process->uid);
 	g_autofree char *command_line = segfs_process_command_line(proc_root, process);
@@ -171,11 +171,11 @@ static char *quote(const char *path)
  * What removes it without the mount, where that is typed in the namespaces in which the mount
  * was made; the caller's to free. NULL: there it is another's number or name, or nobody's.
  */
-static char *direct_removal(const Space *space, const SegfsItem *item)
+static char *direct_removal(const IpcNs *ns, const SegfsItem *item)
 {
-	const Tree *tree = space->tree;
+	const Tree *tree = ns->tree;
 
-	if (space->ns)
+	if (ns->other)
 		return NULL;
 	if (item->id.kind == SEGFS_SYSV)
 		return tree->other_ipc ? NULL : g_strdup_printf("ipcrm -m %d", item->sysv.shmid);
@@ -187,7 +187,7 @@ static char *direct_removal(const Space *space, const SegfsItem *item)
 }
 
 /* Commands for a shell in the root of the mount. */
-static void write_remove(const Space *space, const SegfsItem *item, GString *text)
+static void write_remove(const IpcNs *ns, const SegfsItem *item, GString *text)
 {
 	g_autofree char *file = segfs_item_path(item);
 	g_autofree char *in_mount = quote(file);
@@ -197,16 +197,16 @@ static void write_remove(const Space *space, const SegfsItem *item, GString *tex
 		     item->holders->len == 0 ? "" : "; to end them: kill with the pids above");
 		return;
 	}
-	g_autofree char *direct = direct_removal(space, item);
+	g_autofree char *direct = direct_removal(ns, item);
 	if (direct)
 		line(text, "Remove", "rm %s   or: %s", in_mount, direct);
 	else
 		line(text, "Remove", "rm %s", in_mount);
 }
 
-void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, GString *text)
+void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text)
 {
-	const char *proc_root = segfs_ipc_proc_root(space->ipc);
+	const char *proc_root = segfs_ipc_proc_root(ns->ipc);
 	g_autofree char *file = segfs_item_path(item);
 	guint hidden = 0;
 
@@ -215,9 +215,9 @@ void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, 
 	     item->unlinked ? ", unlinked" : "");
 	if (item->name)
 		line_escaped(text, "Name", item->name);
-	line(text, "Namespace", "%" PRIu64, segfs_ipc_inum(space->ipc));
+	line(text, "Namespace", "%" PRIu64, segfs_ipc_inum(ns->ipc));
 	if (item->id.kind == SEGFS_SYSV)
-		write_segment(space, caller, item, text);
+		write_segment(ns, caller, item, text);
 	else
 		write_file(item, text);
 	for (guint i = 0; i < item->holders->len; i++)
@@ -229,7 +229,7 @@ void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, 
 	for (guint i = 0; i < item->holders->len; i++) {
 		const SegfsHolder *holder = &g_array_index(item->holders, SegfsHolder, i);
 		if (segfs_holder_is_visible(proc_root, caller, holder->process))
-			write_holder(space, holder, text);
+			write_holder(ns, holder, text);
 	}
 	if (hidden > 0)
 		line(text, "HiddenHolders", "%u, which you may not look into", hidden);
@@ -237,5 +237,5 @@ void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, 
 	if (unexamined > 0)
 		line(text, "Unexamined", "%u %s could not be examined", unexamined,
 		     unexamined == 1 ? "process" : "processes");
-	write_remove(space, item, text);
+	write_remove(ns, item, text);
 }

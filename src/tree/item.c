@@ -8,14 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tree/segment.h"
+#include "lib/survey/item_name.h"
+#include "tree/sysv/segment.h"
 
 #define PREFIX "user.segfs."
 
-void item_stat(const Space *space, const SegfsItem *item, struct stat *ret_stat)
+void item_stat(const IpcNs *ns, const SegfsItem *item, struct stat *ret_stat)
 {
 	*ret_stat = (struct stat){
-		.st_ino = segfs_mount_ino(&item->id, space->tree->plain),
+		.st_ino = segfs_mount_ino(&item->id, ns->tree->plain),
 		.st_mode = S_IFREG | item->mode,
 		.st_nlink = item->nlink,
 		.st_uid = item->uid,
@@ -42,7 +43,7 @@ static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
 	g_autofree char *name = listing->kind->name(item);
 
 	g_strlcpy(ret_entry->name, name, sizeof(ret_entry->name));
-	ret_entry->ino = segfs_mount_ino(&item->id, base->folder->space->tree->plain);
+	ret_entry->ino = segfs_mount_ino(&item->id, base->directory->ns->tree->plain);
 	ret_entry->type = S_IFREG;
 }
 
@@ -50,7 +51,7 @@ static int listing_look(Listing *base, guint index, Node **ret_node, struct stat
 {
 	const ItemListing *listing = (ItemListing *)base;
 
-	return listing->kind->node(base->folder->space, listing->items->pdata[index], ret_node,
+	return listing->kind->node(base->directory->ns, listing->items->pdata[index], ret_node,
 				   ret_stat);
 }
 
@@ -66,9 +67,9 @@ static const ListingOps listing_ops = {
 	.free = listing_close,
 };
 
-Listing *item_listing_new(Node *folder, const ItemListingKind *kind, GPtrArray *items)
+Listing *item_listing_new(Node *directory, const ItemListingKind *kind, GPtrArray *items)
 {
-	ItemListing *listing = listing_new(folder, &listing_ops, sizeof(ItemListing));
+	ItemListing *listing = listing_new(directory, &listing_ops, sizeof(ItemListing));
 
 	listing->kind = kind;
 	listing->items = items;
@@ -77,48 +78,26 @@ Listing *item_listing_new(Node *folder, const ItemListingKind *kind, GPtrArray *
 	return &listing->listing;
 }
 
-char *item_decode(const char *flat)
-{
-	g_autoptr(GString) path = g_string_new(NULL);
-
-	for (; *flat; flat++) {
-		if (*flat != '%') {
-			g_string_append_c(path, *flat);
-			continue;
-		}
-		if (strncmp(flat, "%2F", 3) != 0 && strncmp(flat, "%25", 3) != 0)
-			return NULL;
-		g_string_append_c(path, flat[2] == 'F' ? '/' : '%');
-		flat += 2;
-	}
-	/* A path has one name. */
-	g_auto(GStrv) parts = g_strsplit(path->str, "/", -1);
-	for (char **part = parts; *part; part++)
-		if (!**part || !strcmp(*part, ".") || !strcmp(*part, ".."))
-			return NULL;
-	return g_string_free(g_steal_pointer(&path), FALSE);
-}
-
 /* What follows "posix-", "posix.2-" and so on; NULL: it does not begin so. */
-static const char *parse_folder(const char *name, guint *ret_folder)
+static const char *parse_directory(const char *name, guint *ret_directory)
 {
 	char *end;
 
-	*ret_folder = 0;
+	*ret_directory = 0;
 	if (g_str_has_prefix(name, "posix-"))
 		return name + strlen("posix-");
 	if (!g_str_has_prefix(name, "posix."))
 		return NULL;
-	*ret_folder = strtoul(name + strlen("posix."), &end, 10) - 1;
+	*ret_directory = strtoul(name + strlen("posix."), &end, 10) - 1;
 	return *end == '-' ? end + 1 : NULL;
 }
 
 /* A name that was too long to be the whole of it is found only by comparing. */
-static int find_by_name(Space *space, const char *name, SegfsItem **ret_item)
+static int find_by_name(IpcNs *ns, const char *name, SegfsItem **ret_item)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
-	int r = segfs_view_survey(space->view, SEGFS_SCAN_RECENT, &items);
+	int r = segfs_view_survey(ns->view, SEGFS_SCAN_RECENT, &items);
 	for (guint i = 0; r == 0 && i < items->len; i++) {
 		SegfsItem *item = items->pdata[i];
 		if (item->unlinked || item->id.kind != SEGFS_POSIX)
@@ -132,21 +111,21 @@ static int find_by_name(Space *space, const char *name, SegfsItem **ret_item)
 	return r < 0 ? r : -ENOENT;
 }
 
-static int find_orphan(Space *space, const char *name, int64_t since, SegfsItem **ret_item)
+static int find_orphan(IpcNs *ns, const char *name, int64_t since, SegfsItem **ret_item)
 {
 	enum { LONGEST_ESCAPE = 3 };
-	guint folder;
+	guint directory;
 	int shmid;
 
 	if (g_str_has_prefix(name, "sysv-"))
-		return segment_parse_id(name + strlen("sysv-"), &shmid) == 0
-			       ? segfs_view_sysv(space->view, shmid, since, ret_item)
+		return item_parse_shmid(name + strlen("sysv-"), &shmid) == 0
+			       ? segfs_view_sysv(ns->view, shmid, since, ret_item)
 			       : -ENOENT;
-	const char *flat = parse_folder(name, &folder);
+	const char *flat = parse_directory(name, &directory);
 	if (!flat)
 		return -ENOENT;
 	g_autofree char *path = item_decode(flat);
-	int r = path && *path ? segfs_view_object(space->view, folder, path, since, ret_item)
+	int r = path && *path ? segfs_view_object(ns->view, directory, path, since, ret_item)
 			      : -ENOENT;
 	if (r == 0) {
 		g_autofree char *its = segfs_item_orphan_name(*ret_item);
@@ -156,18 +135,18 @@ static int find_orphan(Space *space, const char *name, int64_t since, SegfsItem 
 		r = -ENOENT;
 	}
 	if (strlen(name) > NAME_MAX - LONGEST_ESCAPE)
-		return find_by_name(space, name, ret_item);
+		return find_by_name(ns, name, ret_item);
 	return r;
 }
 
-int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item)
+int item_find_orphan(IpcNs *ns, const char *name, SegfsItem **ret_item)
 {
-	int r = find_orphan(space, name, SEGFS_SCAN_RECENT, ret_item);
+	int r = find_orphan(ns, name, SEGFS_SCAN_RECENT, ret_item);
 
 	/* Many are looked up after one listing; but who is said to hold it may just have ended. */
 	if (r == 0 && (*ret_item)->verdict != SEGFS_ORPHANED) {
 		g_clear_pointer(ret_item, segfs_item_free);
-		r = find_orphan(space, name, SEGFS_SCAN_NEW, ret_item);
+		r = find_orphan(ns, name, SEGFS_SCAN_NEW, ret_item);
 	}
 	return r;
 }
@@ -179,11 +158,11 @@ char *item_unlinked_name(const SegfsItem *item)
 	return g_path_get_basename(path);
 }
 
-static int find_unlinked(Space *space, const char *name, int64_t since, SegfsItem **ret_item)
+static int find_unlinked(IpcNs *ns, const char *name, int64_t since, SegfsItem **ret_item)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
-	int r = segfs_view_unlinked(space->view, since, &items);
+	int r = segfs_view_unlinked(ns->view, since, &items);
 	for (guint i = 0; r == 0 && i < items->len; i++) {
 		g_autofree char *its = item_unlinked_name(items->pdata[i]);
 		if (!strcmp(its, name)) {
@@ -194,13 +173,13 @@ static int find_unlinked(Space *space, const char *name, int64_t since, SegfsIte
 	return r < 0 ? r : -ENOENT;
 }
 
-int item_find_unlinked(Space *space, const char *name, int64_t since, SegfsItem **ret_item)
+int item_find_unlinked(IpcNs *ns, const char *name, int64_t since, SegfsItem **ret_item)
 {
-	int r = find_unlinked(space, name, since, ret_item);
+	int r = find_unlinked(ns, name, since, ret_item);
 
 	/* It may be newer than the scan. */
 	return r == -ENOENT && since != SEGFS_SCAN_NEW
-		       ? find_unlinked(space, name, SEGFS_SCAN_NEW, ret_item)
+		       ? find_unlinked(ns, name, SEGFS_SCAN_NEW, ret_item)
 		       : r;
 }
 
@@ -209,9 +188,9 @@ bool item_has_xattr(const char *name)
 	return !strcmp(name, PREFIX "verdict") || !strcmp(name, PREFIX "holders");
 }
 
-GBytes *item_xattr(Space *space, const SegfsCaller *caller, const SegfsItem *item, const char *name)
+GBytes *item_xattr(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, const char *name)
 {
-	const char *proc_root = segfs_ipc_proc_root(space->ipc);
+	const char *proc_root = segfs_ipc_proc_root(ns->ipc);
 
 	if (!strcmp(name, PREFIX "verdict")) {
 		const char *verdict = segfs_verdict_name(item->verdict);

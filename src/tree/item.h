@@ -3,7 +3,7 @@
 
 #include "tree/tree.h"
 
-/* What the folders of judged memory (orphans/, unlinked/, info/) have in common. */
+/* What the directories of judged memory (orphans/, unlinked/, info/) have in common. */
 
 /*
  * A listing of items, which it takes: name() names one; node() is its node and attributes,
@@ -11,21 +11,18 @@
  */
 typedef struct {
 	char *(*name)(const SegfsItem *item);
-	int (*node)(Space *space, const SegfsItem *item, Node **ret_node, struct stat *ret_stat);
+	int (*node)(IpcNs *ns, const SegfsItem *item, Node **ret_node, struct stat *ret_stat);
 } ItemListingKind;
 
-Listing *item_listing_new(Node *folder, const ItemListingKind *kind, GPtrArray *items);
+Listing *item_listing_new(Node *directory, const ItemListingKind *kind, GPtrArray *items);
 
 /* What stat shows of an item that is no SysV segment, as it was when it was judged. */
-void item_stat(const Space *space, const SegfsItem *item, struct stat *ret_stat);
-
-/* "%2F" is "/", "%25" is "%"; NULL: not a name that we give. */
-char *item_decode(const char *flat);
+void item_stat(const IpcNs *ns, const SegfsItem *item, struct stat *ret_stat);
 
 /* What orphans/ calls name, whatever the verdict. */
-int item_find_orphan(Space *space, const char *name, SegfsItem **ret_item);
+int item_find_orphan(IpcNs *ns, const char *name, SegfsItem **ret_item);
 /* What unlinked/ calls name. */
-int item_find_unlinked(Space *space, const char *name, int64_t since, SegfsItem **ret_item);
+int item_find_unlinked(IpcNs *ns, const char *name, int64_t since, SegfsItem **ret_item);
 char *item_unlinked_name(const SegfsItem *item);
 
 /*
@@ -33,13 +30,12 @@ char *item_unlinked_name(const SegfsItem *item);
  * name one of them? Then the value, as that caller may know it.
  */
 bool item_has_xattr(const char *name);
-GBytes *item_xattr(Space *space, const SegfsCaller *caller, const SegfsItem *item,
-		   const char *name);
+GBytes *item_xattr(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, const char *name);
 /* Adds both names to names, as listxattr(2) has them. */
 void item_list_xattr(GString *names);
 
 /* namespace_info.c */
-Node *namespace_info_new(Space *space, const void *data);
+Node *namespace_info_new(IpcNs *ns, const void *data);
 
 /* info_text.c: all that is known of item, as text. */
-void info_write(Space *space, const SegfsCaller *caller, const SegfsItem *item, GString *text);
+void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text);

@@ -8,12 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "segment/escape.h"
+#include "lib/os/escape.h"
 #include "tree/item.h"
 
-static void write_oldest(Space *space, const SegfsProcess *oldest, GString *text)
+static void write_oldest(IpcNs *ns, const SegfsProcess *oldest, GString *text)
 {
-	const char *proc_root = segfs_ipc_proc_root(space->ipc);
+	const char *proc_root = segfs_ipc_proc_root(ns->ipc);
 	g_autofree char *user = segfs_user_name(oldest->uid);
 	g_autofree char *command = escape_text(oldest->command, -1);
 	g_autofree char *command_line = segfs_process_command_line(proc_root, oldest);
@@ -25,7 +25,7 @@ static void write_oldest(Space *space, const SegfsProcess *oldest, GString *text
 			       container ? container : "none that is known");
 	if (cgroup)
 		g_string_append_printf(text, "Cgroup:\t%s\n", cgroup);
-	if (segfs_namespace_owner(space->ns, &owner) == 0)
+	if (segfs_namespace_owner(ns->other, &owner) == 0)
 		g_string_append_printf(text, "UserNamespace:\tuser:[%" PRIu64 "]\n", owner);
 	g_string_append_printf(text, "Oldest:\t%d %s, user ", oldest->pid, command);
 	if (user)
@@ -38,18 +38,18 @@ static void write_oldest(Space *space, const SegfsProcess *oldest, GString *text
 		g_string_append_printf(text, "CommandLine:\t%s\n", command_line);
 }
 
-static int namespace_answer(Space *space, const SegfsCaller *caller, GString *text)
+static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, GString *text)
 {
 	g_autoptr(GArray) processes = NULL, shm = NULL;
 	const SegfsPosix *posix;
 
-	int r = segfs_namespace_processes(space->ns, &processes);
+	int r = segfs_namespace_processes(ns->other, &processes);
 	if (r == 0 && processes->len == 0)
 		r = -ENOENT;
 	if (r == 0)
-		r = segfs_view_refresh(space->view, SEGFS_SCAN_RECENT);
+		r = segfs_view_refresh(ns->view, SEGFS_SCAN_RECENT);
 	if (r == 0)
-		r = segfs_namespace_shm(space->ns, SEGFS_SCAN_RECENT, &shm);
+		r = segfs_namespace_shm(ns->other, SEGFS_SCAN_RECENT, &shm);
 	if (r < 0)
 		return r;
 	const SegfsProcess *oldest = &g_array_index(processes, SegfsProcess, 0);
@@ -59,14 +59,14 @@ static int namespace_answer(Space *space, const SegfsCaller *caller, GString *te
 			oldest = process;
 	}
 	g_string_append_printf(text, "Namespace:\t%" PRIu64 "\nProcesses:\t%u\n",
-			       segfs_ipc_inum(space->ipc), processes->len);
-	write_oldest(space, oldest, text);
-	for (guint i = 0; (posix = segfs_view_posix(space->view, i)); i++) {
+			       segfs_ipc_inum(ns->ipc), processes->len);
+	write_oldest(ns, oldest, text);
+	for (guint i = 0; (posix = segfs_view_posix(ns->view, i)); i++) {
 		for (guint j = 0; j < shm->len; j++) {
 			const SegfsNamespaceShm *seen = &g_array_index(shm, SegfsNamespaceShm, j);
 			if (seen->dev != segfs_posix_dev(posix))
 				continue;
-			g_autofree char *name = segfs_posix_folder_name(i);
+			g_autofree char *name = segfs_posix_directory_name(i);
 			g_string_append_printf(text,
 					       "Posix:\t%s is /dev/shm of mount namespace %" PRIu64
 					       ", seen by process %d\n",
@@ -76,7 +76,7 @@ static int namespace_answer(Space *space, const SegfsCaller *caller, GString *te
 	return 0;
 }
 
-Node *namespace_info_new(Space *space, const void *data)
+Node *namespace_info_new(IpcNs *ns, const void *data)
 {
-	return text_new_dear(space, namespace_answer);
+	return text_new_expensive(ns, namespace_answer);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The folder ns/: every other IPC namespace in which a process lives, each the same tree.
+ * The directory ns/: every other IPC namespace in which a process lives, each the same tree.
  *
  * Nothing of a namespace is held while nobody asks, so that it can go: what keeps one here
  * is memory of ours alone. Each walk through ns/ looks whether the namespace still lives,
- * and whether the caller may go there; who has come in without one, by a folder that was
- * open or a working directory, is asked by caller_at() (mount/ops.c). The folders of POSIX
+ * and whether the caller may go there; who has come in without one, by a directory that was
+ * open or a working directory, is asked by caller_at() (mount/ops.c). The directories of POSIX
  * objects of a namespace come and go in segment/view.c.
  */
 
@@ -16,22 +16,61 @@
 #include <string.h>
 
 #include "tree/item.h"
-#include "tree/object.h"
+#include "tree/posix/object.h"
+#include "tree/sysv/segment.h"
 
-static const FolderEntry entries[] = {
-	{"sysv", sysv_folder_new, NULL},         {"key", key_folder_new, NULL},
-	{"orphans", orphans_folder_new, NULL},   {"info", info_folder_new, NULL},
-	{"unlinked", unlinked_folder_new, NULL}, {"limits", limits_new, NULL},
+static SegfsOpened opened(int shmid, gpointer ns)
+{
+	return segment_opened(ns, shmid);
+}
+
+SegfsView *ipcns_view_new(IpcNs *ns, bool takes_all)
+{
+	const Tree *tree = ns->tree;
+
+	return segfs_view_new(&(SegfsViewOptions){
+		.scanner = tree->scanner,
+		.ipc = ns->ipc,
+		.orphan_age = tree->orphan_age,
+		.plain = tree->plain,
+		.takes_all = takes_all,
+		.takes_unknown = !ns->other,
+		.opened = opened,
+		.data = ns,
+	});
+}
+
+int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_space)
+{
+	g_autoptr(IpcNs) ns = ipcns_new(tree);
+
+	if (inum == segfs_ipc_inum(tree->ns->ipc))
+		return -ENOENT;
+	int r = segfs_namespace_new(tree->scanner, inum, &ns->other);
+	if (r == 0)
+		r = segfs_ipc_new_of(&tree->ipc_options, ns->other, &ns->ipc);
+	if (r < 0)
+		return r;
+	ns->index = 1 + g_atomic_int_add(&tree->n_ipcns, 1);
+	ns->view = ipcns_view_new(ns, false);
+	*ret_space = g_steal_pointer(&ns);
+	return 0;
+}
+
+static const DirectoryEntry entries[] = {
+	{"sysv", sysv_directory_new, NULL},         {"key", key_directory_new, NULL},
+	{"orphans", orphans_directory_new, NULL},   {"info", info_directory_new, NULL},
+	{"unlinked", unlinked_directory_new, NULL}, {"limits", limits_new, NULL},
 };
 
 typedef struct {
-	Node node; /* its space is the namespace's */
+	Node node; /* its ns is the namespace's */
 	Node *children[G_N_ELEMENTS(entries)];
 } NamespaceNode;
 
-static int folder_getattr(Node *node, bool brief, struct stat *ret_stat)
+static int directory_getattr(Node *node, bool brief, struct stat *ret_stat)
 {
-	node_static_folder_stat(node, 0500, ret_stat);
+	node_static_directory_stat(node, 0500, ret_stat);
 	return 0;
 }
 
@@ -44,7 +83,7 @@ bool caller_may_enter(const SegfsCaller *caller)
 	return caller->uid == 0 && caller->caps & 1ULL << CAP_SYS_ADMIN;
 }
 
-static int folder_access(Node *node, const SegfsCaller *caller, int mask)
+static int directory_access(Node *node, const SegfsCaller *caller, int mask)
 {
 	return mask & W_OK || !caller_may_enter(caller) ? -EACCES : 0;
 }
@@ -61,30 +100,29 @@ static int namespace_lookup(Node *base, const SegfsCaller *caller, const char *n
 			return 0;
 		}
 	}
-	int r = space_find_folder(base->space, name, &index);
+	int r = ipcns_find_directory(base->ns, name, &index);
 	if (r < 0)
 		return r;
-	return posix_node(base->space, segfs_view_posix(base->space->view, index), ret_node);
+	return posix_node(base->ns, segfs_view_posix(base->ns->view, index), ret_node);
 }
 
 static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 {
 	NamespaceNode *node = (NamespaceNode *)base;
-	SegfsView *view = base->space->view;
+	SegfsView *view = base->ns->view;
 	const SegfsPosix *posix;
 	Node *found;
 
-	int r = segfs_view_refresh(view, space_list_since(base->space, caller, LIST_FOLDERS));
+	int r = segfs_view_refresh(view, ipcns_list_since(base->ns, caller, LIST_DIRECTORIES));
 	if (r < 0)
 		return r;
 	Listing *listing = node_listing_new(base);
 	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
 		node_listing_add(listing, entries[i].name, node_ref(node->children[i]));
 	for (guint i = 0; (posix = segfs_view_posix(view, i)); i++) {
-		g_autofree char *name = segfs_posix_folder_name(i);
+		g_autofree char *name = segfs_posix_directory_name(i);
 		/* One that no process of the namespace sees any more is left out. */
-		if (segfs_view_posix_is_seen(view, i) &&
-		    posix_node(base->space, posix, &found) == 0)
+		if (segfs_view_posix_is_seen(view, i) && posix_node(base->ns, posix, &found) == 0)
 			node_listing_add(listing, name, found);
 	}
 	*ret_listing = listing;
@@ -101,15 +139,15 @@ static void namespace_free(Node *base)
 
 static int namespace_getattr(Node *node, bool brief, struct stat *ret_stat)
 {
-	node_static_folder_stat(node, 0500, ret_stat);
-	ret_stat->st_ino = (ino_t)(UINT32_MAX - 2) << 32 | segfs_ipc_inum(node->space->ipc);
+	node_static_directory_stat(node, 0500, ret_stat);
+	ret_stat->st_ino = (ino_t)(UINT32_MAX - 2) << 32 | segfs_ipc_inum(node->ns->ipc);
 	return 0;
 }
 
 static const NodeOps namespace_ops = {
 	.names_are_fixed = true,
 	.getattr = namespace_getattr,
-	.access = folder_access,
+	.access = directory_access,
 	.lookup = namespace_lookup,
 	.list = namespace_list,
 	.free = namespace_free,
@@ -120,9 +158,9 @@ static NodeKey key_of(uint64_t inum)
 	return (NodeKey){.a = inum};
 }
 
-static Node *make(Space *space, const void *data)
+static Node *make(IpcNs *ns, const void *data)
 {
-	NamespaceNode *node = node_new(space, &namespace_ops, sizeof(NamespaceNode));
+	NamespaceNode *node = node_new(ns, &namespace_ops, sizeof(NamespaceNode));
 
 	memcpy(node->children, data, sizeof(node->children));
 	return &node->node;
@@ -134,10 +172,10 @@ static int find(Tree *tree, uint64_t inum, Node **ret_node)
 	const NodeKey key = key_of(inum);
 	g_autoptr(Node) known = node_find(tree, &namespace_ops, &key);
 	Node *children[G_N_ELEMENTS(entries)];
-	g_autoptr(Space) space = NULL;
+	g_autoptr(IpcNs) ns = NULL;
 
 	if (known) {
-		int r = segfs_namespace_lives(known->space->ns);
+		int r = segfs_namespace_lives(known->ns->other);
 		if (r == 0) {
 			*ret_node = g_steal_pointer(&known);
 			return 0;
@@ -146,12 +184,12 @@ static int find(Tree *tree, uint64_t inum, Node **ret_node)
 			return r;
 		node_detach(known); /* another may have its number by now */
 	}
-	int r = space_new_of(tree, inum, &space);
+	int r = ipcns_new_of(tree, inum, &ns);
 	if (r < 0)
 		return r;
 	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
-		children[i] = entries[i].make(space, entries[i].data);
-	Node *node = node_intern(space, &namespace_ops, &key, make, children);
+		children[i] = entries[i].make(ns, entries[i].data);
+	Node *node = node_intern(ns, &namespace_ops, &key, make, children);
 	/* Somebody else was as quick. */
 	if (((NamespaceNode *)node)->children[0] != children[0])
 		for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
@@ -160,7 +198,7 @@ static int find(Tree *tree, uint64_t inum, Node **ret_node)
 	return 0;
 }
 
-static int ns_lookup(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node)
+static int ns_lookup(Node *directory, const SegfsCaller *caller, const char *name, Node **ret_node)
 {
 	g_autofree char *canonical = NULL;
 	guint64 inum;
@@ -171,26 +209,26 @@ static int ns_lookup(Node *folder, const SegfsCaller *caller, const char *name, 
 	if (!g_ascii_string_to_unsigned(name, 10, 1, UINT32_MAX, &inum, NULL))
 		return -ENOENT;
 	canonical = g_strdup_printf("%" PRIu64, inum);
-	return strcmp(canonical, name) ? -ENOENT : find(folder->space->tree, inum, ret_node);
+	return strcmp(canonical, name) ? -ENOENT : find(directory->ns->tree, inum, ret_node);
 }
 
-static int ns_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
+static int ns_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
 {
 	g_autoptr(GArray) inums = NULL;
 	int r = caller_may_enter(caller) ? 0 : -EACCES;
 
-	tree_walk_begins(folder->space->tree, caller);
+	tree_walk_begins(directory->ns->tree, caller);
 	if (r == 0)
-		r = segfs_namespaces_list(folder->space->tree->scanner, &inums);
+		r = segfs_namespaces_list(directory->ns->tree->scanner, &inums);
 	if (r < 0)
 		return r;
-	Listing *listing = node_listing_new(folder);
+	Listing *listing = node_listing_new(directory);
 	for (guint i = 0; i < inums->len; i++) {
 		const uint64_t inum = g_array_index(inums, uint64_t, i);
 		g_autofree char *name = g_strdup_printf("%" PRIu64, inum);
 		Node *node;
 		/* One that has gone meanwhile, or that we may not enter. */
-		if (find(folder->space->tree, inum, &node) == 0)
+		if (find(directory->ns->tree, inum, &node) == 0)
 			node_listing_add(listing, name, node);
 	}
 	*ret_listing = listing;
@@ -200,32 +238,32 @@ static int ns_list(Node *folder, const SegfsCaller *caller, Listing **ret_listin
 static const NodeOps ns_ops = {
 	.looks_as_caller = true,
 	.looks_as_root = true,
-	.getattr = folder_getattr,
-	.access = folder_access,
+	.getattr = directory_getattr,
+	.access = directory_access,
 	.lookup = ns_lookup,
 	.list = ns_list,
 };
 
-Node *namespaces_folder_new(Space *space, const void *data)
+Node *namespaces_directory_new(IpcNs *ns, const void *data)
 {
-	return node_new_static(space, &ns_ops, sizeof(Node));
+	return node_new_static(ns, &ns_ops, sizeof(Node));
 }
 
-int namespaces_all(Space *space, const SegfsCaller *caller, GPtrArray **ret_spaces)
+int namespaces_all(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_spaces)
 {
-	Tree *tree = space->tree;
+	Tree *tree = ns->tree;
 	g_autoptr(GArray) inums = NULL;
 
-	GPtrArray *spaces = g_ptr_array_new_with_free_func((GDestroyNotify)space_unref);
-	g_ptr_array_add(spaces, space_ref(space));
-	*ret_spaces = spaces;
+	GPtrArray *namespaces = g_ptr_array_new_with_free_func((GDestroyNotify)ipcns_unref);
+	g_ptr_array_add(namespaces, ipcns_ref(ns));
+	*ret_spaces = namespaces;
 	if (tree->no_namespaces || !caller_may_enter(caller) ||
 	    segfs_namespaces_list(tree->scanner, &inums) < 0)
 		return 0;
 	for (guint i = 0; i < inums->len; i++) {
 		g_autoptr(Node) node = NULL;
 		if (find(tree, g_array_index(inums, uint64_t, i), &node) == 0)
-			g_ptr_array_add(spaces, space_ref(node->space));
+			g_ptr_array_add(namespaces, ipcns_ref(node->ns));
 	}
 	return 0;
 }

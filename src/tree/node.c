@@ -33,21 +33,21 @@ GHashTable *node_table_new(void)
 	return g_hash_table_new(key_hash, key_equal);
 }
 
-gpointer node_new(Space *space, const NodeOps *ops, size_t size)
+gpointer node_new(IpcNs *ns, const NodeOps *ops, size_t size)
 {
 	Node *node = g_malloc0(size);
 
 	node->ops = ops;
-	node->space = space_ref(space);
+	node->ns = ipcns_ref(ns);
 	node->refs = 1;
 	return node;
 }
 
-gpointer node_new_static(Space *space, const NodeOps *ops, size_t size)
+gpointer node_new_static(IpcNs *ns, const NodeOps *ops, size_t size)
 {
-	Node *node = node_new(space, ops, size);
+	Node *node = node_new(ns, ops, size);
 
-	node->key.a = 1 + g_atomic_int_add(&space->n_static, 1);
+	node->key.a = 1 + g_atomic_int_add(&ns->n_static, 1);
 	return node;
 }
 
@@ -56,10 +56,10 @@ ino_t node_static_ino(const Node *node)
 	/* A kind that info/ leaves free, and more bits for each than a user can use up. */
 	enum { STATIC = 0xc, KIND_SHIFT = 60, SPACE_SHIFT = 28 };
 
-	return (ino_t)STATIC << KIND_SHIFT | (ino_t)node->space->index << SPACE_SHIFT | node->key.a;
+	return (ino_t)STATIC << KIND_SHIFT | (ino_t)node->ns->index << SPACE_SHIFT | node->key.a;
 }
 
-void node_static_folder_stat(const Node *node, mode_t mode, struct stat *ret_stat)
+void node_static_directory_stat(const Node *node, mode_t mode, struct stat *ret_stat)
 {
 	*ret_stat = (struct stat){
 		.st_ino = node_static_ino(node),
@@ -67,24 +67,24 @@ void node_static_folder_stat(const Node *node, mode_t mode, struct stat *ret_sta
 		.st_nlink = 2,
 		.st_uid = geteuid(),
 		.st_gid = getegid(),
-		.st_atime = node->space->tree->started,
-		.st_mtime = node->space->tree->started,
-		.st_ctime = node->space->tree->started,
+		.st_atime = node->ns->tree->started,
+		.st_mtime = node->ns->tree->started,
+		.st_ctime = node->ns->tree->started,
 	};
 }
 
-Node *node_intern(Space *space, const NodeOps *ops, const NodeKey *key, NodeMake make,
+Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, NodeMake make,
 		  const void *data)
 {
 	const Node wanted = {.ops = ops, .key = *key};
-	Tree *tree = space->tree;
+	Tree *tree = ns->tree;
 
 	g_mutex_lock(&tree->lock);
 	Node *node = g_hash_table_lookup(tree->nodes, &wanted);
 	if (node) {
 		node->refs++;
 	} else {
-		node = make(space, data);
+		node = make(ns, data);
 		node->key = *key;
 		g_hash_table_add(tree->nodes, node);
 	}
@@ -107,8 +107,8 @@ Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key)
 /* Call with the lock held. */
 static void table_drop(Node *node)
 {
-	if (has_key(node) && g_hash_table_lookup(node->space->tree->nodes, node) == node)
-		g_hash_table_remove(node->space->tree->nodes, node);
+	if (has_key(node) && g_hash_table_lookup(node->ns->tree->nodes, node) == node)
+		g_hash_table_remove(node->ns->tree->nodes, node);
 	node->key = (NodeKey){};
 }
 
@@ -116,49 +116,49 @@ void node_rekey(Node *node, const NodeKey *key)
 {
 	const Node wanted = {.ops = node->ops, .key = *key};
 
-	g_mutex_lock(&node->space->tree->lock);
+	g_mutex_lock(&node->ns->tree->lock);
 	table_drop(node);
-	Node *before = g_hash_table_lookup(node->space->tree->nodes, &wanted);
+	Node *before = g_hash_table_lookup(node->ns->tree->nodes, &wanted);
 	if (before)
 		table_drop(before);
 	node->key = *key;
-	g_hash_table_add(node->space->tree->nodes, node);
-	g_mutex_unlock(&node->space->tree->lock);
+	g_hash_table_add(node->ns->tree->nodes, node);
+	g_mutex_unlock(&node->ns->tree->lock);
 }
 
 void node_detach(Node *node)
 {
-	g_mutex_lock(&node->space->tree->lock);
+	g_mutex_lock(&node->ns->tree->lock);
 	table_drop(node);
-	g_mutex_unlock(&node->space->tree->lock);
+	g_mutex_unlock(&node->ns->tree->lock);
 }
 
 Node *node_ref(Node *node)
 {
-	g_mutex_lock(&node->space->tree->lock);
+	g_mutex_lock(&node->ns->tree->lock);
 	node->refs++;
-	g_mutex_unlock(&node->space->tree->lock);
+	g_mutex_unlock(&node->ns->tree->lock);
 	return node;
 }
 
 static void drop(Node *node, uint64_t forgotten, bool reference)
 {
-	g_mutex_lock(&node->space->tree->lock);
+	g_mutex_lock(&node->ns->tree->lock);
 	if (forgotten && node->lookups) {
 		node->lookups -= MIN(node->lookups, forgotten);
 		reference = node->lookups == 0;
 		if (reference)
-			g_hash_table_remove(node->space->tree->known, node);
+			g_hash_table_remove(node->ns->tree->known, node);
 	}
 	const bool last = reference && --node->refs == 0;
 	if (last)
 		table_drop(node);
-	g_mutex_unlock(&node->space->tree->lock);
+	g_mutex_unlock(&node->ns->tree->lock);
 	if (!last)
 		return;
 	if (node->ops->free)
 		node->ops->free(node);
-	space_unref(node->space);
+	ipcns_unref(node->ns);
 	g_free(node);
 }
 
@@ -169,12 +169,12 @@ void node_unref(Node *node)
 
 void node_remember(Node *node)
 {
-	g_mutex_lock(&node->space->tree->lock);
+	g_mutex_lock(&node->ns->tree->lock);
 	if (node->lookups++ == 0) {
 		node->refs++;
-		g_hash_table_add(node->space->tree->known, node);
+		g_hash_table_add(node->ns->tree->known, node);
 	}
-	g_mutex_unlock(&node->space->tree->lock);
+	g_mutex_unlock(&node->ns->tree->lock);
 }
 
 void node_forget(Node *node, uint64_t n)
@@ -201,36 +201,36 @@ gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags)
 	file->ops = ops;
 	file->node = node_ref(node);
 	file->flags = flags;
-	open_set_change(node->space->tree, node->space->tree->files, file, true);
+	open_set_change(node->ns->tree, node->ns->tree->files, file, true);
 	return file;
 }
 
 void file_free(File *file)
 {
-	open_set_change(file->node->space->tree, file->node->space->tree->files, file, false);
+	open_set_change(file->node->ns->tree, file->node->ns->tree->files, file, false);
 	if (file->ops->free)
 		file->ops->free(file);
 	node_unref(file->node);
 	g_free(file);
 }
 
-gpointer listing_new(Node *folder, const ListingOps *ops, size_t size)
+gpointer listing_new(Node *directory, const ListingOps *ops, size_t size)
 {
 	Listing *listing = g_malloc0(size);
 
 	listing->ops = ops;
-	listing->folder = node_ref(folder);
-	open_set_change(folder->space->tree, folder->space->tree->listings, listing, true);
+	listing->directory = node_ref(directory);
+	open_set_change(directory->ns->tree, directory->ns->tree->listings, listing, true);
 	return listing;
 }
 
 void listing_free(Listing *listing)
 {
-	open_set_change(listing->folder->space->tree, listing->folder->space->tree->listings,
+	open_set_change(listing->directory->ns->tree, listing->directory->ns->tree->listings,
 			listing, false);
 	if (listing->ops->free)
 		listing->ops->free(listing);
-	node_unref(listing->folder);
+	node_unref(listing->directory);
 	g_free(listing);
 }
 

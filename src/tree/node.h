@@ -10,7 +10,7 @@
 #include <sys/statvfs.h>
 
 /*
- * What the mount is made of. A Node is a file or folder, a File is one open(2) of a node,
+ * What the mount is made of. A Node is a file or directory, a File is one open(2) of a node,
  * a Listing one opendir(3). Each has a table of verbs; a verb that is NULL is refused
  * with the errno that stands beside it. Verbs return 0 or -errno.
  *
@@ -20,7 +20,7 @@
  */
 
 typedef struct Tree Tree;
-typedef struct Space Space; /* see tree.h */
+typedef struct IpcNs IpcNs; /* see tree.h */
 typedef struct Node Node;
 typedef struct NodeOps NodeOps;
 typedef struct File File;
@@ -35,7 +35,7 @@ typedef struct {
 
 struct Node {
 	const NodeOps *ops;
-	Space *space; /* a reference */
+	IpcNs *ns; /* a reference */
 	NodeKey key;
 	uint64_t lookups; /* the kernel's; protected by the tree's lock, as refs is */
 	guint refs;
@@ -74,7 +74,7 @@ struct NodeOps {
 
 	/* To open, list or change it, or find or remove a name there, takes a look at all
 	 * processes. */
-	bool is_dear;
+	bool is_expensive;
 	/*
 	 * Who may look names up, and list them, is a question of the caller's rights: so it is
 	 * asked each time, and of the caller's groups and capabilities, too.
@@ -84,20 +84,22 @@ struct NodeOps {
 	bool names_are_fixed; /* for as long as the mount lives */
 	bool looks_as_root; /* looks_as_caller, where a root's capabilities are all of the question
 			     */
-	/* Of folders. ENOTDIR */
-	int (*lookup)(Node *folder, const SegfsCaller *caller, const char *name, Node **ret_node);
-	int (*list)(Node *folder, const SegfsCaller *caller, Listing **ret_listing);
-	/* Changes to a folder. EPERM */
-	int (*create)(Node *folder, const SegfsCaller *caller, const char *name, int flags,
+	/* Of directories. ENOTDIR */
+	int (*lookup)(Node *directory, const SegfsCaller *caller, const char *name,
+		      Node **ret_node);
+	int (*list)(Node *directory, const SegfsCaller *caller, Listing **ret_listing);
+	/* Changes to a directory. EPERM */
+	int (*create)(Node *directory, const SegfsCaller *caller, const char *name, int flags,
 		      mode_t mode, Node **ret_node, File **ret_file);
-	int (*make)(Node *folder, const SegfsCaller *caller, const char *name, mode_t mode,
+	int (*make)(Node *directory, const SegfsCaller *caller, const char *name, mode_t mode,
 		    dev_t device, const char *target, Node **ret_node);
-	int (*make_nameless)(Node *folder, const SegfsCaller *caller, int flags, mode_t mode,
+	int (*make_nameless)(Node *directory, const SegfsCaller *caller, int flags, mode_t mode,
 			     Node **ret_node, File **ret_file); /* O_TMPFILE. EOPNOTSUPP */
-	int (*link)(Node *folder, const SegfsCaller *caller, const char *name, Node *target);
-	int (*remove)(Node *folder, const SegfsCaller *caller, const char *name, bool is_folder);
-	int (*rename)(Node *folder, const SegfsCaller *caller, const char *name, Node *to_folder,
-		      const char *to_name, unsigned int flags);
+	int (*link)(Node *directory, const SegfsCaller *caller, const char *name, Node *target);
+	int (*remove)(Node *directory, const SegfsCaller *caller, const char *name,
+		      bool is_directory);
+	int (*rename)(Node *directory, const SegfsCaller *caller, const char *name,
+		      Node *to_directory, const char *to_name, unsigned int flags);
 
 	void (*free)(Node *node);
 };
@@ -145,7 +147,7 @@ typedef struct {
 
 struct Listing {
 	const ListingOps *ops;
-	Node *folder;
+	Node *directory;
 	guint n_entries;
 	gint64 taken; /* monotonic time of what look() tells; 0: it asks anew each time */
 };
@@ -158,14 +160,14 @@ struct ListingOps {
 };
 
 /* A new node with one reference, of size bytes that begin with a Node; not yet in the table. */
-gpointer node_new(Space *space, const NodeOps *ops, size_t size);
+gpointer node_new(IpcNs *ns, const NodeOps *ops, size_t size);
 
 /*
  * The node that stands for key, with a reference for the caller: the one in the table, or
  * the one that make() returns, which is put there. make() is called with the lock held.
  */
-typedef Node *(*NodeMake)(Space *space, const void *data);
-Node *node_intern(Space *space, const NodeOps *ops, const NodeKey *key, NodeMake make,
+typedef Node *(*NodeMake)(IpcNs *ns, const void *data);
+Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, NodeMake make,
 		  const void *data);
 
 /* The node that stands for key, with a reference for the caller, or NULL. */
@@ -192,6 +194,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_free)
 /* What a survey of very many took goes back to the system: call when its items are freed. */
 void node_trim_memory(void);
 
-gpointer listing_new(Node *folder, const ListingOps *ops, size_t size);
+gpointer listing_new(Node *directory, const ListingOps *ops, size_t size);
 void listing_free(Listing *listing);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listing, listing_free)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The folder orphans/: what nobody uses any more, to be read and removed.
+ * The directory orphans/: what nobody uses any more, to be read and removed.
  *
  * Its files are nodes of their own around those of sysv/ and posix/, which do the work. That
  * something is here is a verdict, and a verdict can be over: once somebody holds it, a
@@ -12,20 +12,20 @@
 #include <errno.h>
 #include <string.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 #include "tree/item.h"
-#include "tree/object.h"
-#include "tree/segment.h"
+#include "tree/posix/object.h"
+#include "tree/sysv/segment.h"
 
 typedef struct {
 	Node node;
 	Node *inner;
-	char *path; /* of a POSIX object, below its folder; NULL: a segment */
+	char *path; /* of a POSIX object, below its directory; NULL: a segment */
 } OrphanNode;
 
 static const NodeOps orphan_ops;
 
-/* By its own name a caller finds only what lies in folders that it may search. */
+/* By its own name a caller finds only what lies in directories that it may search. */
 static int reach(const OrphanNode *node, const SegfsCaller *caller)
 {
 	autofd fd = -1;
@@ -148,9 +148,9 @@ typedef struct {
 	const char *path;
 } Made;
 
-static Node *make(Space *space, const void *data)
+static Node *make(IpcNs *ns, const void *data)
 {
-	OrphanNode *node = node_new(space, &orphan_ops, sizeof(OrphanNode));
+	OrphanNode *node = node_new(ns, &orphan_ops, sizeof(OrphanNode));
 	const Made *made = data;
 
 	node->inner = made->inner;
@@ -159,32 +159,32 @@ static Node *make(Space *space, const void *data)
 	return &node->node;
 }
 
-static NodeKey key_of(const Space *space, const SegfsItem *item)
+static NodeKey key_of(const IpcNs *ns, const SegfsItem *item)
 {
 	return (NodeKey){.a = item->id.space,
 			 .b = item->id.number,
-			 .c = (uint64_t)space->index << 32 | (1 + item->id.kind)};
+			 .c = (uint64_t)ns->index << 32 | (1 + item->id.kind)};
 }
 
-static int inner_of(Space *space, const SegfsItem *item, Node **ret_inner)
+static int inner_of(IpcNs *ns, const SegfsItem *item, Node **ret_inner)
 {
 	if (item->id.kind != SEGFS_SYSV)
-		return posix_find(space, item->posix, item->name, ret_inner);
-	*ret_inner = segment_node(space, &item->sysv);
+		return posix_find(ns, item->posix, item->name, ret_inner);
+	*ret_inner = segment_node(ns, &item->sysv);
 	return 0;
 }
 
-static int orphan_node(Space *space, const SegfsItem *item, Node **ret_node)
+static int orphan_node(IpcNs *ns, const SegfsItem *item, Node **ret_node)
 {
-	const NodeKey key = key_of(space, item);
+	const NodeKey key = key_of(ns, item);
 
 	for (;;) {
 		g_autoptr(Node) inner = NULL;
-		int r = inner_of(space, item, &inner);
+		int r = inner_of(ns, item, &inner);
 		if (r < 0)
 			return r;
 		const Made made = {inner, item->name};
-		OrphanNode *node = (OrphanNode *)node_intern(space, &orphan_ops, &key, make, &made);
+		OrphanNode *node = (OrphanNode *)node_intern(ns, &orphan_ops, &key, make, &made);
 		if (node->inner == inner) {
 			*ret_node = &node->node;
 			return 0;
@@ -195,26 +195,26 @@ static int orphan_node(Space *space, const SegfsItem *item, Node **ret_node)
 	}
 }
 
-static int orphans_getattr(Node *folder, bool brief, struct stat *ret_stat)
+static int orphans_getattr(Node *directory, bool brief, struct stat *ret_stat)
 {
-	node_static_folder_stat(folder, 0777, ret_stat);
+	node_static_directory_stat(directory, 0777, ret_stat);
 	return 0;
 }
 
-static int orphans_lookup(Node *folder, const SegfsCaller *caller, const char *name,
+static int orphans_lookup(Node *directory, const SegfsCaller *caller, const char *name,
 			  Node **ret_node)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int r = item_find_orphan(folder->space, name, &item);
+	int r = item_find_orphan(directory->ns, name, &item);
 
 	if (r < 0)
 		return r;
-	const NodeKey key = key_of(folder->space, item);
-	g_autoptr(Node) known = node_find(folder->space->tree, &orphan_ops, &key);
+	const NodeKey key = key_of(directory->ns, item);
+	g_autoptr(Node) known = node_find(directory->ns->tree, &orphan_ops, &key);
 	if (item->unlinked || !segfs_item_is_found(caller, item) ||
 	    (item->verdict != SEGFS_ORPHANED && !known))
 		return -ENOENT;
-	return orphan_node(folder->space, item, ret_node);
+	return orphan_node(directory->ns, item, ret_node);
 }
 
 /* Everybody, but for an ACL. */
@@ -226,27 +226,26 @@ static bool all_may_search(const SegfsPosix *posix)
 	return segfs_posix_open(posix, &fd) == 0 && fstat(fd, &st) == 0 && st.st_mode & S_IXOTH;
 }
 
-/* What not all may find is looked up by each caller, and so is what lies in a subfolder. */
-static int listed_node(Space *space, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
+/* What not all may find is looked up by each caller, and so is what lies in a subdirectory. */
+static int listed_node(IpcNs *ns, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
 {
 	if (item->id.kind == SEGFS_SYSV)
-		segment_stat(space, &item->sysv, ret_stat);
+		segment_stat(ns, &item->sysv, ret_stat);
 	else if (!strchr(item->name, '/') && all_may_search(item->posix))
-		item_stat(space, item, ret_stat);
+		item_stat(ns, item, ret_stat);
 	else
 		return -EAGAIN;
-	return orphan_node(space, item, ret_node);
+	return orphan_node(ns, item, ret_node);
 }
 
-static int orphans_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
+static int orphans_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
 {
 	static const ItemListingKind kind = {segfs_item_orphan_name, listed_node};
-	g_autoptr(GHashTable) known = segfs_folders_known_new();
-	Space *space = folder->space;
+	g_autoptr(GHashTable) known = segfs_directories_known_new();
+	IpcNs *ns = directory->ns;
 	GPtrArray *items;
 
-	int r = segfs_view_survey(space->view, space_list_since(space, caller, LIST_ORPHANS),
-				  &items);
+	int r = segfs_view_survey(ns->view, ipcns_list_since(ns, caller, LIST_ORPHANS), &items);
 	if (r < 0)
 		return r;
 	for (guint i = items->len; i-- > 0;) {
@@ -255,28 +254,29 @@ static int orphans_list(Node *folder, const SegfsCaller *caller, Listing **ret_l
 		    !segfs_item_is_visible(caller, item, known))
 			g_ptr_array_remove_index(items, i);
 	}
-	*ret_listing = item_listing_new(folder, &kind, items);
+	*ret_listing = item_listing_new(directory, &kind, items);
 	return 0;
 }
 
-static int orphans_remove(Node *folder, const SegfsCaller *caller, const char *name, bool is_folder)
+static int orphans_remove(Node *directory, const SegfsCaller *caller, const char *name,
+			  bool is_directory)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int r = item_find_orphan(folder->space, name, &item);
+	int r = item_find_orphan(directory->ns, name, &item);
 
 	if (r < 0)
 		return r;
-	if (is_folder)
+	if (is_directory)
 		return -ENOTDIR;
 	if (item->unlinked)
 		return -ENOENT;
-	r = segfs_view_remove_orphan(folder->space->view, caller, item);
-	segfs_sysv_resident_changed(folder->space->ipc);
+	r = segfs_view_remove_orphan(directory->ns->view, caller, item);
+	segfs_sysv_resident_changed(directory->ns->ipc);
 	return r;
 }
 
 static const NodeOps orphans_ops = {
-	.is_dear = true,
+	.is_expensive = true,
 	.lists_as_caller = true,
 	.getattr = orphans_getattr,
 	.lookup = orphans_lookup,
@@ -284,7 +284,7 @@ static const NodeOps orphans_ops = {
 	.remove = orphans_remove,
 };
 
-Node *orphans_folder_new(Space *space, const void *data)
+Node *orphans_directory_new(IpcNs *ns, const void *data)
 {
-	return node_new_static(space, &orphans_ops, sizeof(Node));
+	return node_new_static(ns, &orphans_ops, sizeof(Node));
 }

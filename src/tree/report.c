@@ -6,23 +6,23 @@
 #include <segfs/report.h>
 #include <sys/statvfs.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 #include "tree/tree.h"
 
 /*
- * One space's items. The first asks for a new scan, which serves all; so many namespaces can
+ * One ns's items. The first asks for a new scan, which serves all; so many namespaces can
  * there be that the rest may be a little older than it would be by itself.
  */
-static int survey(Space *space, int64_t since, GPtrArray **ret_items, guint *ret_unexamined)
+static int survey(IpcNs *ns, int64_t since, GPtrArray **ret_items, guint *ret_unexamined)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	g_autoptr(SegfsScan) scan = NULL;
 
-	int r = segfs_view_survey(space->view, since, &items);
+	int r = segfs_view_survey(ns->view, since, &items);
 	if (r == 0 && items->len > 0)
 		scan = segfs_scan_ref(((SegfsItem *)items->pdata[0])->scan);
 	else if (r == 0)
-		r = segfs_scanner_scan(space->tree->scanner, SEGFS_SCAN_RECENT, &scan);
+		r = segfs_scanner_scan(ns->tree->scanner, SEGFS_SCAN_RECENT, &scan);
 	if (r < 0)
 		return r;
 	*ret_unexamined = segfs_scan_unexamined(scan);
@@ -30,18 +30,18 @@ static int survey(Space *space, int64_t since, GPtrArray **ret_items, guint *ret
 	return 0;
 }
 
-static int segments_json_answer(Space *own, const SegfsCaller *caller, GString *text)
+static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, GString *text)
 {
 	g_autoptr(SegfsReport) report = NULL;
-	g_autoptr(GPtrArray) spaces = NULL;
+	g_autoptr(GPtrArray) namespaces = NULL;
 	const int64_t since = g_get_monotonic_time(); /* one look at the processes does for all */
 
-	int r = namespaces_all(own, caller, &spaces);
-	for (guint i = 0; r == 0 && i < spaces->len; i++) {
-		Space *space = spaces->pdata[i];
+	int r = namespaces_all(own, caller, &namespaces);
+	for (guint i = 0; r == 0 && i < namespaces->len; i++) {
+		IpcNs *ns = namespaces->pdata[i];
 		g_autoptr(GPtrArray) items = NULL;
 		guint unexamined;
-		const int surveyed = survey(space, since, &items, &unexamined);
+		const int surveyed = survey(ns, since, &items, &unexamined);
 		/* Another namespace may have gone meanwhile. */
 		if (surveyed < 0) {
 			r = i == 0 ? surveyed : 0;
@@ -49,16 +49,16 @@ static int segments_json_answer(Space *own, const SegfsCaller *caller, GString *
 		}
 		if (!report)
 			report = segfs_report_new(caller, unexamined);
-		segfs_report_add(report, space->ipc, items, segfs_view_unread(space->view));
+		segfs_report_add(report, ns->ipc, items, segfs_view_unread(ns->view));
 	}
 	if (r == 0)
 		segfs_report_write(report, text);
 	return r;
 }
 
-Node *segments_json_new(Space *space, const void *data)
+Node *segments_json_new(IpcNs *ns, const void *data)
 {
-	return text_new_dear(space, segments_json_answer);
+	return text_new_expensive(ns, segments_json_answer);
 }
 
 #define N_KINDS (SEGFS_ANON + 1)
@@ -77,12 +77,12 @@ typedef struct {
 } Numbers;
 
 /* told: a set of SegfsId, what an earlier namespace has counted. */
-static int numbers_get(Space *space, int64_t since, GHashTable *told, Numbers *ret_numbers)
+static int numbers_get(IpcNs *ns, int64_t since, GHashTable *told, Numbers *ret_numbers)
 {
 	g_autoptr(GPtrArray) items = NULL;
-	Numbers numbers = {.inum = segfs_ipc_inum(space->ipc)};
+	Numbers numbers = {.inum = segfs_ipc_inum(ns->ipc)};
 
-	int r = survey(space, since, &items, &numbers.unexamined);
+	int r = survey(ns, since, &items, &numbers.unexamined);
 	if (r < 0)
 		return r;
 	for (guint i = 0; i < items->len; i++) {
@@ -94,9 +94,9 @@ static int numbers_get(Space *space, int64_t since, GHashTable *told, Numbers *r
 		sum[SIZE] += item->size;
 		sum[RESIDENT] += item->has_resident ? item->resident : 0;
 	}
-	numbers.has_limits = segfs_limits_read(space->ipc, &numbers.limits) == 0;
+	numbers.has_limits = segfs_limits_read(ns->ipc, &numbers.limits) == 0;
 	/* A tmpfs without a limit says 0. */
-	const SegfsPosix *posix = segfs_view_posix(space->view, 0);
+	const SegfsPosix *posix = segfs_view_posix(ns->view, 0);
 	autofd fd = -1;
 	numbers.has_posix = posix && segfs_posix_open(posix, &fd) == 0 &&
 			    fstatvfs(fd, &numbers.posix) == 0 && numbers.posix.f_blocks > 0;
@@ -215,8 +215,8 @@ static const struct {
 	 posix_used_of, OF_POSIX},
 	{"segfs_posix_limit_inodes", NULL, "Limit of the number of POSIX objects.",
 	 posix_files_limit_of, OF_POSIX},
-	{"segfs_posix_used_inodes", NULL, "POSIX objects there are, folders and links included.",
-	 posix_files_of, OF_POSIX},
+	{"segfs_posix_used_inodes", NULL,
+	 "POSIX objects there are, directories and links included.", posix_files_of, OF_POSIX},
 };
 
 static void write_metrics(GString *text, const Numbers *all, guint n)
@@ -241,18 +241,18 @@ static void write_metrics(GString *text, const Numbers *all, guint n)
 	g_string_append(text, "# EOF\n");
 }
 
-static int metrics_answer(Space *own, const SegfsCaller *caller, GString *text)
+static int metrics_answer(IpcNs *own, const SegfsCaller *caller, GString *text)
 {
 	g_autoptr(GHashTable) told =
 		g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Numbers));
-	g_autoptr(GPtrArray) spaces = NULL;
+	g_autoptr(GPtrArray) namespaces = NULL;
 	const int64_t since = g_get_monotonic_time(); /* as above */
 
-	int r = namespaces_all(own, caller, &spaces);
-	for (guint i = 0; r == 0 && i < spaces->len; i++) {
+	int r = namespaces_all(own, caller, &namespaces);
+	for (guint i = 0; r == 0 && i < namespaces->len; i++) {
 		Numbers numbers;
-		const int got = numbers_get(spaces->pdata[i], since, told, &numbers);
+		const int got = numbers_get(namespaces->pdata[i], since, told, &numbers);
 		if (got == 0)
 			g_array_append_val(all, numbers);
 		else if (i == 0)
@@ -263,7 +263,7 @@ static int metrics_answer(Space *own, const SegfsCaller *caller, GString *text)
 	return r;
 }
 
-Node *metrics_new(Space *space, const void *data)
+Node *metrics_new(IpcNs *ns, const void *data)
 {
-	return text_new_dear(space, metrics_answer);
+	return text_new_expensive(ns, metrics_answer);
 }

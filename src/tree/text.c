@@ -36,7 +36,7 @@ static int text_getattr(Node *base, bool brief, struct stat *ret_stat)
 	GString *text = g_string_new(NULL);
 
 	if (node->write)
-		node->write(base->space, text);
+		node->write(base->ns, text);
 	*ret_stat = (struct stat){
 		.st_ino = node_static_ino(base),
 		.st_mode = S_IFREG | 0444,
@@ -101,7 +101,7 @@ static void text_file_free(File *base)
 {
 	TextFile *file = (TextFile *)base;
 
-	give_bytes_back(base->node->space->tree, file->uid, g_bytes_get_size(file->text));
+	give_bytes_back(base->node->ns->tree, file->uid, g_bytes_get_size(file->text));
 	g_bytes_unref(file->text);
 }
 
@@ -111,7 +111,7 @@ int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *tex
 {
 	const gsize size = text->len;
 
-	if (!take_bytes(node->space->tree, caller->uid, size)) {
+	if (!take_bytes(node->ns->tree, caller->uid, size)) {
 		g_string_free(text, TRUE);
 		return -ENOMEM;
 	}
@@ -132,9 +132,9 @@ static int text_open(Node *base, const SegfsCaller *caller, int flags, File **re
 		return -EACCES;
 	GString *text = g_string_new(NULL);
 	if (node->write)
-		node->write(base->space, text);
+		node->write(base->ns, text);
 	else
-		r = node->answer(base->space, caller, text);
+		r = node->answer(base->ns, caller, text);
 	if (node->answer)
 		node_trim_memory();
 	if (r == 0)
@@ -149,24 +149,24 @@ static const NodeOps text_ops = {
 	.open = text_open,
 };
 
-static const NodeOps text_dear_ops = {
-	.is_dear = true,
+static const NodeOps text_expensive_ops = {
+	.is_expensive = true,
 	.getattr = text_getattr,
 	.access = text_access,
 	.open = text_open,
 };
 
-Node *text_new(Space *space, TextWrite write)
+Node *text_new(IpcNs *ns, TextWrite write)
 {
-	Text *text = node_new_static(space, &text_ops, sizeof(Text));
+	Text *text = node_new_static(ns, &text_ops, sizeof(Text));
 
 	text->write = write;
 	return &text->node;
 }
 
-Node *text_new_dear(Space *space, TextAnswer answer)
+Node *text_new_expensive(IpcNs *ns, TextAnswer answer)
 {
-	Text *text = node_new_static(space, &text_dear_ops, sizeof(Text));
+	Text *text = node_new_static(ns, &text_expensive_ops, sizeof(Text));
 
 	text->answer = answer;
 	return &text->node;

@@ -8,123 +8,21 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "segment/autofd.h"
-#include "tree/segment.h"
+#include "lib/os/autofd.h"
 
-static const FolderEntry root_entries[] = {
-	{"README", readme_new, NULL},          {"sysv", sysv_folder_new, NULL},
-	{"key", key_folder_new, NULL},         {"posix", posix_folder_new, NULL},
-	{"orphans", orphans_folder_new, NULL}, {"unlinked", unlinked_folder_new, NULL},
-	{"info", info_folder_new, NULL},       {"segments.json", segments_json_new, NULL},
-	{"limits", limits_new, NULL},          {"metrics", metrics_new, NULL},
-	{"ns", namespaces_folder_new, NULL}, /* the last: not on every mount */
+static const DirectoryEntry root_entries[] = {
+	{"README", readme_new, NULL},
+	{"sysv", sysv_directory_new, NULL},
+	{"key", key_directory_new, NULL},
+	{"posix", posix_directory_new, NULL},
+	{"orphans", orphans_directory_new, NULL},
+	{"unlinked", unlinked_directory_new, NULL},
+	{"info", info_directory_new, NULL},
+	{"segments.json", segments_json_new, NULL},
+	{"limits", limits_new, NULL},
+	{"metrics", metrics_new, NULL},
+	{"ns", namespaces_directory_new, NULL}, /* the last: not on every mount */
 };
-
-Space *space_ref(Space *space)
-{
-	g_atomic_ref_count_inc(&space->refs);
-	return space;
-}
-
-void space_unref(Space *space)
-{
-	if (!g_atomic_ref_count_dec(&space->refs))
-		return;
-	g_clear_pointer(&space->view, segfs_view_free);
-	g_clear_pointer(&space->ipc, segfs_ipc_free);
-	g_clear_pointer(&space->ns, segfs_namespace_unref);
-	g_mutex_clear(&space->lock);
-	g_free(space);
-}
-
-static Space *space_new(Tree *tree)
-{
-	Space *space = g_new0(Space, 1);
-
-	g_atomic_ref_count_init(&space->refs);
-	g_mutex_init(&space->lock);
-	space->tree = tree;
-	return space;
-}
-
-static SegfsOpened opened(int shmid, gpointer space)
-{
-	return segment_opened(space, shmid);
-}
-
-static SegfsView *view_new(Space *space, bool takes_all)
-{
-	const Tree *tree = space->tree;
-
-	return segfs_view_new(&(SegfsViewOptions){
-		.scanner = tree->scanner,
-		.ipc = space->ipc,
-		.orphan_age = tree->orphan_age,
-		.plain = tree->plain,
-		.takes_all = takes_all,
-		.takes_unknown = !space->ns,
-		.opened = opened,
-		.data = space,
-	});
-}
-
-int space_new_of(Tree *tree, uint64_t inum, Space **ret_space)
-{
-	g_autoptr(Space) space = space_new(tree);
-
-	if (inum == segfs_ipc_inum(tree->space->ipc))
-		return -ENOENT;
-	int r = segfs_namespace_new(tree->scanner, inum, &space->ns);
-	if (r == 0)
-		r = segfs_ipc_new_of(&tree->ipc_options, space->ns, &space->ipc);
-	if (r < 0)
-		return r;
-	space->index = 1 + g_atomic_int_add(&tree->n_spaces, 1);
-	space->view = view_new(space, false);
-	*ret_space = g_steal_pointer(&space);
-	return 0;
-}
-
-void tree_walk_begins(Tree *tree, const SegfsCaller *caller)
-{
-	g_mutex_lock(&tree->lock);
-	tree->walker = caller->pid;
-	tree->walk_from = g_get_monotonic_time();
-	g_mutex_unlock(&tree->lock);
-}
-
-int64_t space_list_since(Space *space, const SegfsCaller *caller, SpaceList list)
-{
-	Tree *tree = space->tree;
-	const gint64 now = g_get_monotonic_time();
-	gint64 since = now;
-
-	g_mutex_lock(&tree->lock);
-	if (space->ns && caller->pid > 0 && caller->pid == tree->walker)
-		since = MAX(now - G_USEC_PER_SEC, MAX(tree->walk_from, space->listed[list] + 1));
-	space->listed[list] = now;
-	g_mutex_unlock(&tree->lock);
-	return since;
-}
-
-int space_find_folder(Space *space, const char *name, guint *ret_index)
-{
-	const char *number = strchr(name, '.');
-	const guint index = number ? strtoul(number + 1, NULL, 10) - 1 : 0;
-	g_autofree char *canonical = segfs_posix_folder_name(index);
-	int r = 0;
-
-	if (strcmp(canonical, name) != 0)
-		return -ENOENT;
-	if (!segfs_view_posix(space->view, index))
-		r = segfs_view_refresh(space->view, SEGFS_SCAN_NEW);
-	if (r < 0)
-		return r;
-	if (!segfs_view_posix(space->view, index))
-		return -ENOENT;
-	*ret_index = index;
-	return 0;
-}
 
 /* Below /proc a name is that of a process, which ends, or of who looks. */
 static char *name_for_all(const char *shm_dir, const SegfsPosix *posix)
@@ -155,8 +53,8 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->no_namespaces = options->no_namespaces;
 	tree->for_others = options->for_others;
 	tree->other_ipc = options->other_ipc;
-	tree->space = space_new(tree);
-	int r = segfs_ipc_new(&options->ipc, &tree->space->ipc);
+	tree->ns = ipcns_new(tree);
+	int r = segfs_ipc_new(&options->ipc, &tree->ns->ipc);
 	if (r < 0)
 		return r;
 	const char *shm_dir = options->shm_dir ? options->shm_dir : "/dev/shm";
@@ -167,14 +65,14 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->plain = segfs_posix_dev(tree->posix);
 	tree->scanner = segfs_scanner_new(options->ipc.proc_root);
 	segfs_scanner_watch(tree->scanner, tree->plain);
-	tree->space->view = view_new(tree->space, options->no_namespaces);
-	segfs_view_add_posix(tree->space->view, tree->posix);
+	tree->ns->view = ipcns_view_new(tree->ns, options->no_namespaces);
+	segfs_view_add_posix(tree->ns->view, tree->posix);
 	r = segfs_posix_new_nameless(&tree->nameless);
 	if (r < 0)
 		return r;
 	tree->root =
-		folder_new(tree->space, root_entries,
-			   G_N_ELEMENTS(root_entries) - (options->no_namespaces ? 1 : 0), NULL);
+		directory_new(tree->ns, root_entries,
+			      G_N_ELEMENTS(root_entries) - (options->no_namespaces ? 1 : 0), NULL);
 	*ret_tree = g_steal_pointer(&tree);
 	return 0;
 }
@@ -195,7 +93,7 @@ void tree_free(Tree *tree)
 	for (guint i = 0; i < n_known; i++)
 		node_forget(known[i], UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);
-	g_clear_pointer(&tree->space, space_unref);
+	g_clear_pointer(&tree->ns, ipcns_unref);
 	g_clear_pointer(&tree->scanner, segfs_scanner_free);
 	g_clear_pointer(&tree->nameless, segfs_posix_free);
 	g_clear_pointer(&tree->posix, segfs_posix_free);

@@ -16,16 +16,16 @@ typedef struct {
 struct Tree {
 	time_t started;
 	Node *root;
-	Space *space;  /* the mount's own */
-	char *shm_dir; /* what everybody may call its folder of POSIX objects; NULL: nothing */
-	dev_t plain;   /* its folder of POSIX objects, see segfs_mount_ino() */
+	IpcNs *ns;     /* the mount's own */
+	char *shm_dir; /* what everybody may call its directory of POSIX objects; NULL: nothing */
+	dev_t plain;   /* its directory of POSIX objects, see segfs_mount_ino() */
 	SegfsScanner *scanner;
 	SegfsIpcOptions ipc_options;
 	int64_t orphan_age; /* seconds */
 	bool no_namespaces, for_others, other_ipc;
-	gint n_spaces;        /* that were made; gives each its index */
-	SegfsPosix *posix;    /* its own folder of them */
-	SegfsPosix *nameless; /* memory that is in no folder */
+	gint n_ipcns;         /* that were made; gives each its index */
+	SegfsPosix *posix;    /* its own directory of them */
+	SegfsPosix *nameless; /* memory that is in no directory */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
 	pid_t walker;         /* who has listed ns/ last, */
 	gint64 walk_from;     /* and when, monotonic */
@@ -36,25 +36,25 @@ struct Tree {
 	GHashTable *texts; /* uid -> bytes of text that the files it has open hold, see text.c */
 };
 
-/* What can be listed of a space that takes a look at processes. */
+/* What can be listed of a ns that takes a look at processes. */
 typedef enum {
 	LIST_ORPHANS,
 	LIST_UNLINKED,
 	LIST_INFO,
-	LIST_FOLDERS,
-	LIST_INFO_FOLDERS,
+	LIST_DIRECTORIES,
+	LIST_INFO_DIRECTORIES,
 	N_LISTS
-} SpaceList;
+} IpcNsList;
 
-/* What a node is of: an IPC namespace and its folders of POSIX objects. Counted references. */
-struct Space {
+/* What a node is of: an IPC namespace and its directories of POSIX objects. Counted references. */
+struct IpcNs {
 	gatomicrefcount refs;
 	Tree *tree;
 	guint index;   /* 0: the mount's own */
 	gint n_static; /* nodes that node_new_static() made */
 	SegfsIpc *ipc;
 	SegfsView *view;
-	SegfsNamespace *ns;     /* NULL: our own */
+	SegfsNamespace *other;  /* NULL: our own */
 	GMutex lock;            /* protects what follows */
 	uint64_t pages_pending; /* of what is kept for segments to be made, see pending.c */
 	gint64 listed[N_LISTS]; /* when last, monotonic; protected by the tree's lock */
@@ -65,87 +65,92 @@ int tree_new(const TreeOptions *options, Tree **ret_tree);
 void tree_free(Tree *tree);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
 
-Space *space_ref(Space *space);
-void space_unref(Space *space);
+/* For tree_new(): one that has neither ipc nor view yet. */
+IpcNs *ipcns_new(Tree *tree);
+IpcNs *ipcns_ref(IpcNs *ns);
+void ipcns_unref(IpcNs *ns);
 
 /* Of another IPC namespace. -ENOENT: no process lives in it. */
-int space_new_of(Tree *tree, uint64_t inum, Space **ret_space);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Space, space_unref)
+/* namespaces.c: the view of a namespace that has its ipc. takes_all: see SegfsViewOptions. */
+SegfsView *ipcns_view_new(IpcNs *ns, bool takes_all);
+int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_space);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(IpcNs, ipcns_unref)
 
 /*
  * How old a scan may be for a listing that caller has just asked for. It is of now, but who
  * walks through all namespaces gets them all from one scan of the time of that walk: as of a
  * moment after it has begun, after that listing was asked for last, and not a second old.
  */
-int64_t space_list_since(Space *space, const SegfsCaller *caller, SpaceList list);
+int64_t ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list);
 void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 
 /* The number of the one that is called posix, posix.2, …; looks for it where it is not known. */
-int space_find_folder(Space *space, const char *name, guint *ret_index);
+int ipcns_find_directory(IpcNs *ns, const char *name, guint *ret_index);
 /* For node.c's table; here because the tree owns it. */
 GHashTable *node_table_new(void);
 
 /*
- * The folders and files of the mount. A row of a static folder is a name and what makes
+ * The directories and files of the mount. A row of a static directory is a name and what makes
  * its node; adding to the mount is adding one file under tree/ and one row.
  */
 typedef struct {
 	const char *name;
-	Node *(*make)(Space *space, const void *data);
+	Node *(*make)(IpcNs *ns, const void *data);
 	const void *data;
-} FolderEntry;
+} DirectoryEntry;
 
-/* of_posix: makes what the folder has for each of the space's of POSIX objects; NULL: nothing. */
-typedef Node *(*FolderOfPosix)(Space *space, guint index);
-Node *folder_new(Space *space, const FolderEntry *entries, guint n_entries, FolderOfPosix of_posix);
+/* of_posix: makes what the directory has for each of the ns's of POSIX objects; NULL: nothing. */
+typedef Node *(*DirectoryOfPosix)(IpcNs *ns, guint index);
+Node *directory_new(IpcNs *ns, const DirectoryEntry *entries, guint n_entries,
+		    DirectoryOfPosix of_posix);
 
 /* A listing of nodes, each of which it takes. */
-Listing *node_listing_new(Node *folder);
+Listing *node_listing_new(Node *directory);
 void node_listing_add(Listing *listing, const char *name, Node *node);
 
 /* A file of text, made anew at each open; what stat shows as size is its length now. */
-typedef void (*TextWrite)(Space *space, GString *text);
-Node *text_new(Space *space, TextWrite write);
+typedef void (*TextWrite)(IpcNs *ns, GString *text);
+Node *text_new(IpcNs *ns, TextWrite write);
 
 /* The same for text that takes long to make, or differs by caller; stat shows size 0. */
-typedef int (*TextAnswer)(Space *space, const SegfsCaller *caller, GString *text);
-Node *text_new_dear(Space *space, TextAnswer answer);
+typedef int (*TextAnswer)(IpcNs *ns, const SegfsCaller *caller, GString *text);
+Node *text_new_expensive(IpcNs *ns, TextAnswer answer);
 
 /* One open of node by caller that shows text, which it takes. -ENOMEM: caller has too much open. */
 int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *text, File **ret_file);
 
-Node *sysv_folder_new(Space *space, const void *data);
-Node *key_folder_new(Space *space, const void *data);
-Node *posix_folder_new(Space *space, const void *data);
-Node *orphans_folder_new(Space *space, const void *data);
-Node *unlinked_folder_new(Space *space, const void *data);
-Node *info_folder_new(Space *space, const void *data);
-Node *namespaces_folder_new(Space *space, const void *data);
+Node *sysv_directory_new(IpcNs *ns, const void *data);
+Node *key_directory_new(IpcNs *ns, const void *data);
+Node *posix_directory_new(IpcNs *ns, const void *data);
+Node *orphans_directory_new(IpcNs *ns, const void *data);
+Node *unlinked_directory_new(IpcNs *ns, const void *data);
+Node *info_directory_new(IpcNs *ns, const void *data);
+Node *namespaces_directory_new(IpcNs *ns, const void *data);
 
 /* In ns/? There only callers who may enter other namespaces have any business. */
-static inline bool space_is_foreign(const Space *space)
+static inline bool ipcns_is_foreign(const IpcNs *ns)
 {
-	return space->ns;
+	return ns->other;
 }
 bool caller_may_enter(const SegfsCaller *caller);
 
 /*
- * The mount's own space and, for a caller who may enter them, those of all other IPC
- * namespaces, as an array of Space with references that the caller unrefs.
+ * The mount's own ns and, for a caller who may enter them, those of all other IPC
+ * namespaces, as an array of IpcNs with references that the caller unrefs.
  */
-int namespaces_all(Space *space, const SegfsCaller *caller, GPtrArray **ret_spaces);
-Node *limits_new(Space *space, const void *data);
-Node *segments_json_new(Space *space, const void *data);
-Node *metrics_new(Space *space, const void *data);
-Node *readme_new(Space *space, const void *data);
+int namespaces_all(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_spaces);
+Node *limits_new(IpcNs *ns, const void *data);
+Node *segments_json_new(IpcNs *ns, const void *data);
+Node *metrics_new(IpcNs *ns, const void *data);
+Node *readme_new(IpcNs *ns, const void *data);
 
 /*
  * Inode numbers. A SysV segment's is the number of its IPC namespace and its shmid, a
  * POSIX object's the one it has in /dev/shm. What is only ours has a number between, of a kind
  * in the upper four bits (see also info.c), or one of the last that no namespace has. Of
- * node_new_static() it is the number of the space and, in the order of making, its own.
+ * node_new_static() it is the number of the ns and, in the order of making, its own.
  */
-gpointer node_new_static(Space *space, const NodeOps *ops, size_t size);
+gpointer node_new_static(IpcNs *ns, const NodeOps *ops, size_t size);
 ino_t node_static_ino(const Node *node);
-/* A folder of ours as stat shows it. */
-void node_static_folder_stat(const Node *node, mode_t mode, struct stat *ret_stat);
+/* A directory of ours as stat shows it. */
+void node_static_directory_stat(const Node *node, mode_t mode, struct stat *ret_stat);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The folder unlinked/: memory that has lost its name, or never had one, and is still held.
+ * The directory unlinked/: memory that has lost its name, or never had one, and is still held.
  *
  * Segments marked for removal are the nodes that they were in sysv/. The rest is an
  * ObjectNode that is found by its file handle, or where we may have none through a process
@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 #include "tree/item.h"
-#include "tree/object.h"
-#include "tree/segment.h"
+#include "tree/posix/object.h"
+#include "tree/sysv/segment.h"
 
 typedef struct {
 	ObjectNode object;
@@ -26,13 +26,13 @@ typedef struct {
 
 static int find_item(const UnlinkedNode *node, int64_t since, SegfsItem **ret_item)
 {
-	return item_find_unlinked(node->object.node.space, node->name, since, ret_item);
+	return item_find_unlinked(node->object.node.ns, node->name, since, ret_item);
 }
 
 /* An O_PATH descriptor, and whether that is of the same memory. */
 static int reach(UnlinkedNode *node, int *ret_fd)
 {
-	Space *space = node->object.node.space;
+	IpcNs *ns = node->object.node.ns;
 	g_autoptr(SegfsItem) item = NULL;
 
 	int r = segfs_object_open(node->object.posix, &node->object.object, ret_fd);
@@ -44,7 +44,7 @@ static int reach(UnlinkedNode *node, int *ret_fd)
 	if (*ret_fd >= 0)
 		return 0;
 	r = find_item(node, SEGFS_SCAN_RECENT, &item);
-	return r < 0 ? r : segfs_item_open_path(item, segfs_ipc_proc_root(space->ipc), ret_fd);
+	return r < 0 ? r : segfs_item_open_path(item, segfs_ipc_proc_root(ns->ipc), ret_fd);
 }
 
 static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
@@ -58,12 +58,12 @@ static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
 	if (r == 0) {
 		if (fstat(fd, &st) < 0)
 			return -errno;
-		object_stat(base->space, &st, ret_stat);
+		object_stat(base->ns, &st, ret_stat);
 		return 0;
 	}
 	/* We may not open it; what its holder shows of it is known all the same. */
 	if (r == -EACCES && (r = find_item(node, SEGFS_SCAN_RECENT, &item)) == 0)
-		item_stat(base->space, item, ret_stat);
+		item_stat(base->ns, item, ret_stat);
 	return r == -ESTALE ? -ENOENT : r;
 }
 
@@ -74,7 +74,7 @@ static int open_as(UnlinkedNode *node, const SegfsCaller *caller, int flags, int
 
 	if (r < 0)
 		return r;
-	return segfs_item_open_as(item, segfs_ipc_proc_root(node->object.node.space->ipc), caller,
+	return segfs_item_open_as(item, segfs_ipc_proc_root(node->object.node.ns->ipc), caller,
 				  object_open_flags(flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)),
 				  ret_fd);
 }
@@ -127,7 +127,7 @@ static int unlinked_get_xattr(Node *base, const SegfsCaller *caller, const char 
 		return g_str_has_prefix(name, "user.") ? -ENODATA : -EOPNOTSUPP;
 	int r = find_item((UnlinkedNode *)base, SEGFS_SCAN_NEW, &item);
 	if (r == 0)
-		*ret_value = item_xattr(base->space, caller, item, name);
+		*ret_value = item_xattr(base->ns, caller, item, name);
 	return r;
 }
 
@@ -153,7 +153,7 @@ static void unlinked_free(Node *base)
 }
 
 static const NodeOps unlinked_ops = {
-	.is_dear = true,
+	.is_expensive = true,
 	.getattr = unlinked_getattr,
 	.access = unlinked_access,
 	.setattr = unlinked_setattr,
@@ -170,9 +170,9 @@ typedef struct {
 	const char *name;
 } Made;
 
-static Node *make(Space *space, const void *data)
+static Node *make(IpcNs *ns, const void *data)
 {
-	UnlinkedNode *node = node_new(space, &unlinked_ops, sizeof(UnlinkedNode));
+	UnlinkedNode *node = node_new(ns, &unlinked_ops, sizeof(UnlinkedNode));
 	const Made *made = data;
 
 	g_mutex_init(&node->object.lock);
@@ -183,9 +183,9 @@ static Node *make(Space *space, const void *data)
 	return &node->object.node;
 }
 
-static Node *unlinked_node(Space *space, const SegfsItem *item)
+static Node *unlinked_node(IpcNs *ns, const SegfsItem *item)
 {
-	const SegfsPosix *files = item->posix ? item->posix : space->tree->nameless;
+	const SegfsPosix *files = item->posix ? item->posix : ns->tree->nameless;
 	g_autofree char *name = item_unlinked_name(item);
 	Made made = {.posix = files,
 		     .object = {.dev = item->id.space, .ino = item->id.number},
@@ -194,62 +194,62 @@ static Node *unlinked_node(Space *space, const SegfsItem *item)
 	struct stat st;
 
 	if (item->id.kind == SEGFS_SYSV)
-		return segment_node(space, &item->sysv);
-	if (segfs_item_open_path(item, segfs_ipc_proc_root(space->ipc), &fd) == 0)
+		return segment_node(ns, &item->sysv);
+	if (segfs_item_open_path(item, segfs_ipc_proc_root(ns->ipc), &fd) == 0)
 		segfs_object_read(files, fd, &made.object, &st);
 	NodeKey key = {.a = item->id.space, .b = item->id.number};
 	memcpy(&key.c, made.object.handle, MIN(made.object.handle_size, sizeof(uint32_t)));
-	key.c |= (uint64_t)space->index << 32;
-	return node_intern(space, &unlinked_ops, &key, make, &made);
+	key.c |= (uint64_t)ns->index << 32;
+	return node_intern(ns, &unlinked_ops, &key, make, &made);
 }
 
-static int unlinked_folder_getattr(Node *folder, bool brief, struct stat *ret_stat)
+static int unlinked_directory_getattr(Node *directory, bool brief, struct stat *ret_stat)
 {
-	node_static_folder_stat(folder, 0555, ret_stat);
+	node_static_directory_stat(directory, 0555, ret_stat);
 	return 0;
 }
 
-static int unlinked_lookup(Node *folder, const SegfsCaller *caller, const char *name,
+static int unlinked_lookup(Node *directory, const SegfsCaller *caller, const char *name,
 			   Node **ret_node)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int r = item_find_unlinked(folder->space, name, SEGFS_SCAN_RECENT, &item);
+	int r = item_find_unlinked(directory->ns, name, SEGFS_SCAN_RECENT, &item);
 
 	if (r == 0)
-		*ret_node = unlinked_node(folder->space, item);
+		*ret_node = unlinked_node(directory->ns, item);
 	return r;
 }
 
-static int listed_node(Space *space, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
+static int listed_node(IpcNs *ns, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
 {
 	if (item->id.kind == SEGFS_SYSV)
-		segment_stat(space, &item->sysv, ret_stat);
+		segment_stat(ns, &item->sysv, ret_stat);
 	else
-		item_stat(space, item, ret_stat);
-	*ret_node = unlinked_node(space, item);
+		item_stat(ns, item, ret_stat);
+	*ret_node = unlinked_node(ns, item);
 	return 0;
 }
 
-static int unlinked_list(Node *folder, const SegfsCaller *caller, Listing **ret_listing)
+static int unlinked_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
 {
 	static const ItemListingKind kind = {item_unlinked_name, listed_node};
 	GPtrArray *items;
 
-	int r = segfs_view_unlinked(folder->space->view,
-				    space_list_since(folder->space, caller, LIST_UNLINKED), &items);
+	int r = segfs_view_unlinked(directory->ns->view,
+				    ipcns_list_since(directory->ns, caller, LIST_UNLINKED), &items);
 	if (r == 0)
-		*ret_listing = item_listing_new(folder, &kind, items);
+		*ret_listing = item_listing_new(directory, &kind, items);
 	return r;
 }
 
-static const NodeOps unlinked_folder_ops = {
-	.is_dear = true,
-	.getattr = unlinked_folder_getattr,
+static const NodeOps unlinked_directory_ops = {
+	.is_expensive = true,
+	.getattr = unlinked_directory_getattr,
 	.lookup = unlinked_lookup,
 	.list = unlinked_list,
 };
 
-Node *unlinked_folder_new(Space *space, const void *data)
+Node *unlinked_directory_new(IpcNs *ns, const void *data)
 {
-	return node_new_static(space, &unlinked_folder_ops, sizeof(Node));
+	return node_new_static(ns, &unlinked_directory_ops, sizeof(Node));
 }

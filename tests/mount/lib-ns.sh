@@ -6,7 +6,7 @@
 #   container NAME [PREFIX...] [-- OPTION...]   an agent in an IPC, a mount and a pid namespace of
 #                                its own, with its own tmpfs on /dev/shm; options for unshare
 #   ${pid[NAME]}                 its shmtool, by its number here
-#   ${inum[NAME]}, ${ns[NAME]}   the number of its IPC namespace, and its folder
+#   ${inum[NAME]}, ${ns[NAME]}   the number of its IPC namespace, and its directory
 #   inside NAME CMD...           CMD in its IPC namespace, as root of the host, in our others
 #   in_shm NAME CMD...           the same in its mount namespace, too, with /dev/shm to work in
 #   inner NAME FIELD ID          a field of IPC_STAT there

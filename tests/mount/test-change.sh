@@ -27,7 +27,7 @@ ok "rm by key" as_user 20001 rm "$MNT/key/0x600"
 ok "is gone" gone "$id"
 fails_with ENOENT "in sysv/ too" stat "$sysv/$id"
 fails_with ENOENT "rm of what is not there" rm "$sysv/$id"
-fails_with EISDIR "a folder is not removed so" do_ops "unlink $sysv"
+fails_with EISDIR "a directory is not removed so" do_ops "unlink $sysv"
 
 # A segment given away keeps its creator's rights
 id=$(mkseg -u 20001 4096 0600)
@@ -82,15 +82,15 @@ is "$(times)" "$before" "times are what they were"
 
 # What there is no call for
 n=$(ls "$sysv" | wc -l)
-for folder in sysv key; do
+for directory in sysv key; do
 	for who in 0 20001; do
 		try() { as_user "$who" "$SHMTOOL" run "$@"; }
-		new=$MNT/$folder/0x777
-		fails_with EPERM "uid $who: mkdir in $folder/" try "mkdir $new 0777"
-		fails_with EPERM "uid $who: symlink in $folder/" try "symlink target $new"
-		fails_with EPERM "uid $who: mkfifo in $folder/" try "mknod $new S_IFIFO|0666"
-		fails_with EPERM "uid $who: a socket in $folder/" try "bind $new"
-		fails_with EPERM "uid $who: link in $folder/" try "link $sysv/$id $new"
+		new=$MNT/$directory/0x777
+		fails_with EPERM "uid $who: mkdir in $directory/" try "mkdir $new 0777"
+		fails_with EPERM "uid $who: symlink in $directory/" try "symlink target $new"
+		fails_with EPERM "uid $who: mkfifo in $directory/" try "mknod $new S_IFIFO|0666"
+		fails_with EPERM "uid $who: a socket in $directory/" try "bind $new"
+		fails_with EPERM "uid $who: link in $directory/" try "link $sysv/$id $new"
 	done
 done
 fails_with EPERM "rename inside sysv/" do_ops "rename $sysv/$id $sysv/4711"
@@ -107,11 +107,11 @@ fails_with EXDEV "rename posix/ to key/" do_ops "rename $MNT/posix/file $MNT/key
 fails_with EXDEV "rename posix/ to sysv/" do_ops "rename $MNT/posix/file $sysv/999"
 fails_with "EXDEV|EPERM" "link from sysv/ to posix/" do_ops "link $sysv/$id $MNT/posix/new"
 fails_with "EXDEV|EPERM" "link from posix/ to key/" do_ops "link $MNT/posix/file $MNT/key/0x999"
-fails_with "EPERM|ENOTEMPTY|EBUSY" "removing the folder" do_ops "rmdir $sysv"
+fails_with "EPERM|ENOTEMPTY|EBUSY" "removing the directory" do_ops "rmdir $sysv"
 ok "both are still there" sh -c "test -e '$sysv/$id' && test -e '$sysv/$other'"
 is "$(ls "$sysv" | wc -l)" $((n + 1)) "and nothing else"
 
-# mv across folders copies and removes
+# mv across directories copies and removes
 head -c 10000 /dev/urandom >"$TESTDIR/image"
 move=$(mkseg 10000 0600)
 cp "$TESTDIR/image" "$sysv/$move"
@@ -175,6 +175,6 @@ is "$(ls "$sysv" | wc -l)" 10 "removes none"
 ok "root: find -delete" find "$sysv" -mindepth 1 -links 1 -delete
 is "$(ls "$sysv" | sort -n | xargs)" "$(printf '%s\n' "${attached[@]}" | sort -n | xargs)" "removes all the unattached"
 quit A
-ok "rm of the whole folder's content" sh -c "rm -f '$sysv'/*"
+ok "rm of the whole directory's content" sh -c "rm -f '$sysv'/*"
 is "$(tail -n +2 /proc/sysvipc/shm | wc -l)" 0 "nothing is left"
 done_testing

@@ -36,7 +36,7 @@ nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 
 one_error "no such mountpoint" "$MNT/none" "$SEGFS" "$MNT/none"
 touch "$TESTDIR/file"
-one_error "not a folder" "$TESTDIR/file" "$SEGFS" "$TESTDIR/file"
+one_error "not a directory" "$TESTDIR/file" "$SEGFS" "$TESTDIR/file"
 mkdir "$TESTDIR/full"
 touch "$TESTDIR/full/thing"
 one_error "not empty" "$TESTDIR/full.*empty" "$SEGFS" "$TESTDIR/full"
@@ -69,7 +69,7 @@ mount --bind "$TESTDIR/helper" "$(command -v fusermount3)"
 one_error "a fusermount3 that cannot be run" "^segfs: $MNT: cannot mount: [^*]*fusermount3 failed: [^*]*; you need" "${nobody[@]}" "$SEGFS" "$MNT"
 umount "$(command -v fusermount3)"
 chown 0 "$MNT"
-one_error "a plain user on a folder of root" "$MNT|ermi|access" "${nobody[@]}" "$SEGFS" "$MNT"
+one_error "a plain user on a directory of root" "$MNT|ermi|access" "${nobody[@]}" "$SEGFS" "$MNT"
 one_error "without the right to mount" "ermi|/dev/fuse|fusermount3" setpriv --bounding-set -sys_admin --inh-caps -sys_admin sh -c "exec '$SEGFS' '$MNT'"
 
 # A kernel without SysV IPC: the calls say ENOSYS and /proc/sysvipc is not there
@@ -94,7 +94,7 @@ is "$(cat "$TESTDIR/second dir/posix/shared")" x "shows the same"
 ok "fusermount3 -u of it" fusermount3 -u "$TESTDIR/second dir"
 ok "fusermount3 -u" fusermount3 -u "$MNT"
 ok "both processes end" until_true 20 none_running
-is "$(ls -A "$MNT")" "" "the folder is empty again"
+is "$(ls -A "$MNT")" "" "the directory is empty again"
 rm -f /dev/shm/shared
 
 # The command returns only when the mount answers, and lets go of the caller's pipes.
@@ -107,7 +107,7 @@ is "$bad" 0 "20 times: there as soon as the command is back"
 # umount(8) is back before the daemon has ended; the next question is of one daemon.
 ok "the 20 end" until_true 20 none_running
 ok "a pipe is closed when it goes to the background" timeout 20 sh -c "x=\$('$SEGFS' '$MNT' 2>&1)"
-is "$(readlink "/proc/$(for p in /proc/[0-9]*; do [ "$(readlink "$p/exe")" -ef "$SEGFS" ] && basename "$p"; done)/cwd")" / "in the background it stands in no folder but /"
+is "$(readlink "/proc/$(for p in /proc/[0-9]*; do [ "$(readlink "$p/exe")" -ef "$SEGFS" ] && basename "$p"; done)/cwd")" / "in the background it stands in no directory but /"
 umount "$MNT"
 ok "ends" until_true 20 none_running
 (cd "$TESTDIR" && "$SEGFS" ../mnt) >/dev/null 2>&1
@@ -169,7 +169,7 @@ segfs_stop_ok "$MNT" "ends"
 mkdir -m 1777 "$TESTDIR/shm"
 echo elsewhere >"$TESTDIR/shm/there"
 ok "-o shm_dir=DIR" segfs_start "$MNT" "shm_dir=$TESTDIR/shm"
-is "$(ls "$MNT/posix") $(cat "$MNT/posix/there")" "there elsewhere" "posix/ is that folder"
+is "$(ls "$MNT/posix") $(cat "$MNT/posix/there")" "there elsewhere" "posix/ is that directory"
 ok "create" sh -c "echo new >'$MNT/posix/new'"
 is "$(cat "$TESTDIR/shm/new")" new "lands there"
 segfs_stop_ok "$MNT" "ends"

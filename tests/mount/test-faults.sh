@@ -27,7 +27,7 @@ write_on() {
 for round in 1 2 3 4 5; do
 	tell A fill a a >/dev/null
 	if ! start; then
-		tap_fail "round $round: segfs starts, on the folder where it was killed, too"
+		tap_fail "round $round: segfs starts, on the directory where it was killed, too"
 		break
 	fi
 	write_on &

@@ -23,7 +23,7 @@ getfattr() { ask getfattr "$@"; }
 cat() { ask cat "$@"; }
 ls() { ask ls "$@"; }
 sed() { ask sed "$@"; }
-is "$(ls "$MNT" | xargs -n 1 | grep -cxE 'orphans|unlinked|info')" 3 "the same folders"
+is "$(ls "$MNT" | xargs -n 1 | grep -cxE 'orphans|unlinked|info')" 3 "the same directories"
 
 diag "--- segments"
 mine=$(mkseg -u $uid 4096 0666)
@@ -95,12 +95,12 @@ drop A
 hold A "${me[@]}" "$HOLDERS" flight "$shm/foreign-open"
 row "another's, in flight" posix/foreign-open unknown
 drop A
-# A folder that one may not look into.
+# A directory that one may not look into.
 mkdir -m 700 "$shm/closed"
 chown 20001 "$shm/closed"
 object closed/object 20001 666
 ok "orphans/ is listed all the same" ls "$MNT/orphans"
-is "$(ls "$MNT/orphans" | grep -c closed)" 0 "without what is in a folder that one may not read"
+is "$(ls "$MNT/orphans" | grep -c closed)" 0 "without what is in a directory that one may not read"
 
 diag "--- another mount, of root"
 root=$TESTDIR/root

@@ -352,11 +352,11 @@ do_ops "bind $shm/socket" >/dev/null
 is "$(ls "$MNT/orphans" | grep -cE 'fifo|soft|socket|sub$|dir$')" 0 "only files are orphans"
 
 diag "--- info/"
-is "$(ls "$MNT/info" | xargs)" "posix sysv unlinked" "a folder for each"
+is "$(ls "$MNT/info" | xargs)" "posix sysv unlinked" "a directory for each"
 is "$(ls "$MNT/info/sysv" | sort)" "$(ls "$MNT/sysv" | sort)" "a file for each segment"
 is "$(find "$MNT/info/posix" -mindepth 1 -printf '%f\0' | sort -z | tr '\0' '\n')" "$(find "$shm" -type f -printf '%P\0' | sed 's/%/%25/g; s|/|%2F|g' | sort -z | tr '\0' '\n')" "one for each object, flat"
-for folder in sysv posix; do
-	for name in "$MNT/info/$folder"/*; do
+for directory in sysv posix; do
+	for name in "$MNT/info/$directory"/*; do
 		grep -qE '^Verdict:[[:blank:]]*(in use|idle|orphaned)$' "$name" && grep -qE '^Evidence:[[:blank:]]*.' "$name" && grep -qE '^Remove:[[:blank:]]*.' "$name" ||
 			tap_fail "$name has verdict, evidence and how to remove it"
 		grep -vqE '^[A-Z][A-Za-z]*:[[:blank:]]' "$name" && tap_fail "$name has lines of a key and a value" && diag "$(cat "$name")"

@@ -186,10 +186,10 @@ ok "the daemon lives on" alive
 # Files of text that are kept open are the daemon's memory: names of bytes that make much text.
 /usr/bin/python3 - "$shm" <<-'END'
 	import os, sys
-	folder = os.fsencode(sys.argv[1]) + (b"/" + 250 * b"\xff") * 14
-	os.makedirs(folder)
+	directory = os.fsencode(sys.argv[1]) + (b"/" + 250 * b"\xff") * 14
+	os.makedirs(directory)
 	for i in range(600):
-	    open(folder + b"/%d" % i, "w").close()
+	    open(directory + b"/%d" % i, "w").close()
 END
 agent U as_user 20001
 agent V as_user 20002
@@ -207,9 +207,9 @@ for slot in b c; do tell U close $slot >/dev/null; done
 for slot in a b c; do tell R close $slot >/dev/null; done
 /usr/bin/python3 - "$shm" <<-'END'
 	import os, sys
-	folder = os.fsencode(sys.argv[1]) + (b"/" + 250 * b"\xff") * 14
+	directory = os.fsencode(sys.argv[1]) + (b"/" + 250 * b"\xff") * 14
 	for i in range(600, 1700):
-	    open(folder + b"/%d" % i, "w").close()
+	    open(directory + b"/%d" % i, "w").close()
 END
 ok "a text larger than that is there, by itself" until_true 20 opened a segments.json
 like "$(tell U open b "$MNT/segments.json" O_RDONLY) $(tell U open b "$MNT/README" O_RDONLY)" "ENOMEM ENOMEM" "and then none"

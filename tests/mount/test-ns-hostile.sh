@@ -29,7 +29,7 @@ for victim in "$TESTDIR/victim" "$TESTDIR/run"; do
 	chmod 600 "$victim/passwd"
 	hostile "mount --bind '$victim' /dev/shm"
 	ok "its namespace is there" test -d "$ns/sysv"
-	fails "a folder of the host is no posix/: ${victim##*/}" test -e "$ns/posix"
+	fails "a directory of the host is no posix/: ${victim##*/}" test -e "$ns/posix"
 	is "$(ls "$ns/orphans")" "" "nothing of it is an orphan"
 	rm -f "$ns"/orphans/* 2>/dev/null
 	ok "its file is there" test -s "$victim/passwd"

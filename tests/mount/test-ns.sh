@@ -35,7 +35,7 @@ for c in "${all[@]}"; do
 	tell $c fill a $c >/dev/null
 done
 for c in "${all[@]}"; do
-	is "$(names "${ns[$c]}")" "info key limits orphans posix sysv unlinked" "$c: the folders"
+	is "$(names "${ns[$c]}")" "info key limits orphans posix sysv unlinked" "$c: the directories"
 	for file in key/0x00001234 key/4660 sysv/0; do
 		same "$c: $file has its own bytes" "${ns[$c]}/$file" <(head -c 8192 /dev/zero | tr '\0' $c)
 	done
@@ -127,7 +127,7 @@ mkdir "${ns[B]}/posix/dir"
 is "$(do_ops "rename ${ns[A]}/posix/one ${ns[B]}/posix/one" "link ${ns[A]}/posix/one ${ns[B]}/posix/one" "rename ${ns[A]}/posix/one $MNT/posix/one" "rename ${ns[A]}/key/0x1234 ${ns[B]}/key/0x1235" | xargs)" "EXDEV EXDEV EXDEV EXDEV" "no rename or link from one to another"
 ok "mv copies" mv "${ns[A]}/posix/one" "${ns[B]}/posix/dir/"
 is "$(in_shm B cat dir/one)$(in_shm A ls)" one "and removes"
-is "$(do_ops "truncate ${ns[B]}/posix/dir/one 100000" "mkdir ${ns[B]}/sub 0700" "mkdir ${ns[B]}/sysv/sub 0700" "mkdir $MNT/ns/sub 0700" "rmdir ${ns[B]}" "unlink ${ns[B]}/limits" "chmod ${ns[B]} 0777" "rename ${ns[B]} $MNT/ns/x" | xargs)" "0 EPERM EPERM EPERM EPERM EPERM EPERM EPERM" "the folders themselves cannot be changed"
+is "$(do_ops "truncate ${ns[B]}/posix/dir/one 100000" "mkdir ${ns[B]}/sub 0700" "mkdir ${ns[B]}/sysv/sub 0700" "mkdir $MNT/ns/sub 0700" "rmdir ${ns[B]}" "unlink ${ns[B]}/limits" "chmod ${ns[B]} 0777" "rename ${ns[B]} $MNT/ns/x" | xargs)" "0 EPERM EPERM EPERM EPERM EPERM EPERM EPERM" "the directories themselves cannot be changed"
 rm -r "${ns[B]}/posix/dir"
 # A link inside leads the reader to where it leads here, and the daemon nowhere.
 in_shm A ln -s /etc/passwd link
@@ -204,7 +204,7 @@ is "$(cat "${ns[A]}/posix/name" "${ns[A]}/posix.2/name" | xargs)" "first second"
 is "$(sed -n 's/^Posix:[[:blank:]]*\(posix[.2]*\) is.*namespace \([0-9]*\),.*/\1 \2/p' "${ns[A]}/info/namespace" | xargs)" \
 	"posix $(readlink "/proc/${pid[A]}/ns/mnt" | tr -dc 0-9) posix.2 $(readlink "/proc/$(held S)/ns/mnt" | tr -dc 0-9)" "info/namespace names their mount namespaces"
 is "$(ls "${ns[A]}/orphans" | grep posix | wc -l)" 2 "orphans/ has those of both"
-is "$(ls "${ns[A]}/info" | xargs)" "namespace posix posix.2 sysv unlinked" "info/ has a folder for each"
+is "$(ls "${ns[A]}/info" | xargs)" "namespace posix posix.2 sysv unlinked" "info/ has a directory for each"
 in_shm A sh -c 'echo other >only' && nsenter -t "$(held S)" --mount sh -c 'mkdir /dev/shm/sub && echo x >/dev/shm/sub/deep'
 is "$(ls "${ns[A]}/info/posix" | xargs), $(ls "${ns[A]}/info/posix.2" | xargs)" "name only, name sub%2Fdeep" "with the names of that one"
 is "$(sed -n 's/^File:[[:blank:]]*//p' "${ns[A]}/info/posix.2/name" "${ns[A]}/info/posix.2/sub%2Fdeep" "${ns[A]}/info/posix/name" | sed 's|.*/posix|posix|' | xargs)" "posix.2/name posix.2/sub/deep posix/name" "what is told is of the file there"
@@ -269,7 +269,7 @@ shown() { ls "${ns[D]}/info" | grep -c posix; }
 all_shown() { [ "$(shown)" -eq 261 ]; }
 until_true 60 all_shown
 is "$(shown)" 261 "a namespace shows 261"
-is "$(find "${ns[D]}" -maxdepth 2 ! -path '*/posix*/*' -printf '%i\n' | sort | uniq -d)" "" "no two of its folders and files have one inode number"
+is "$(find "${ns[D]}" -maxdepth 2 ! -path '*/posix*/*' -printf '%i\n' | sort | uniq -d)" "" "no two of its directories and files have one inode number"
 quit D
 unset "inum[D]" "ns[D]" "pid[D]"
 
@@ -423,7 +423,7 @@ is "$(tell H2 pwrite w 8190 abc) $(tell H2 pwrite w 8192 abc) $(tell H2 fstat r 
 no_passthrough || is "$(tell H2 poke m 10 mapped)$(tell H2 pread r 10 6)" "06:mapped" "its mapping is its memory"
 is "$(tell H2 pread p 0 6) $(tell H2 pwrite p 0 OBJ) $(tell H2 pread p 0 6)" '6:object 3 6:OBJect' "so is an object"
 is "$(tell H2 fstat p | cut -d' ' -f5) $(tell H2 ftruncate p 3) $(tell H2 lseek p 0 SEEK_END) $(tell H2 fchmod p 0600)" "size=7 0 3 0" "which can be looked at and changed"
-is "$(tell H2 fstat q)" ENOENT "a folder has nothing to be told of"
+is "$(tell H2 fstat q)" ENOENT "a directory has nothing to be told of"
 quit H2
 ok "root walks on" walk
 
@@ -503,7 +503,7 @@ advises "another" "ipcns=${pid[B]}" "" ""
 advises "another IPC namespace with our /dev/shm" "ipcns=${pid[B]},shm_dir=/dev/shm" "" "rm '/dev/shm/object'"
 advises "one that has our /dev/shm itself ($inside_s)" "ipcns=$(held S)" "" "rm '/dev/shm/object'"
 advises "another's /dev/shm alone" "shm_dir=/proc/${pid[B]}/root/dev/shm" "ipcrm -m 0" ""
-advises "a folder" "shm_dir=$TESTDIR/objects" "ipcrm -m 0" "rm '$TESTDIR/objects/object'"
+advises "a directory" "shm_dir=$TESTDIR/objects" "ipcrm -m 0" "rm '$TESTDIR/objects/object'"
 drop S
 rm /dev/shm/object
 in_shm B rm object

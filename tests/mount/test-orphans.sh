@@ -13,7 +13,7 @@ there() { [ "$(find "$orphans" -mindepth 1 -printf x | wc -c)" = "$1" ]; }
 # rm of all that is listed now; what it says goes to $TESTDIR/rm.err.
 rm_all() { rm -f "$orphans"/* 2>"$TESTDIR/rm.err"; }
 
-is "$(stat -c '%F %a %u' "$orphans")" "$(stat -c '%F %a %u' "$MNT/sysv")" "a folder like sysv/"
+is "$(stat -c '%F %a %u' "$orphans")" "$(stat -c '%F %a %u' "$MNT/sysv")" "a directory like sysv/"
 is "$(ls -A "$orphans")" "" "that is empty where nothing is"
 
 diag "--- a program leaks a hundred segments and is killed"
@@ -159,7 +159,7 @@ done
 ok "every one is there again" until_true 20 there ${#names[@]}
 ok "find -delete" find "$orphans" -mindepth 1 -delete
 is "$(find "$shm" -type f | wc -l)" 0 "removes them all"
-is "$(find "$shm" -mindepth 1 -type d | wc -l)" 2 "and leaves the folders"
+is "$(find "$shm" -mindepth 1 -type d | wc -l)" 2 "and leaves the directories"
 rm -r "$shm/sub"
 
 diag "--- what orphans show"
@@ -182,7 +182,7 @@ is "$(segments) $(ls "$shm")" "1 mine" "it is all there"
 ok "all see them" as_user 20002 stat "$orphans/sysv-$id" "$orphans/posix-mine"
 is "$(as_user 20002 ls "$orphans" | sort | xargs)" "posix-mine sysv-$id" "all list them"
 
-diag "--- nothing else changes the folder"
+diag "--- nothing else changes the directory"
 touch "$TESTDIR/file"
 for user in 0 20001; do
 	fails_with EPERM "uid $user: touch" as_user $user touch "$orphans/new"
@@ -197,7 +197,7 @@ for user in 0 20001; do
 	fails_with "EXDEV|EPERM" "uid $user: rename in" as_user $user "$SHMTOOL" run "rename $MNT/posix/mine $orphans/new"
 	fails_with "ENOTDIR|EPERM" "uid $user: rmdir" as_user $user rmdir "$orphans/posix-mine"
 done
-fails_with "EPERM|EBUSY|EROFS" "the folder itself stays" rmdir "$orphans"
+fails_with "EPERM|EBUSY|EROFS" "the directory itself stays" rmdir "$orphans"
 fails_with EPERM "chmod of it" chmod 777 "$orphans"
 is "$(segments) $(ls "$shm")" "1 mine" "it is all there"
 ok "its owner removes it" as_user 20001 rm "$orphans/sysv-$id" "$orphans/posix-mine"

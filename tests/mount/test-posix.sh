@@ -87,14 +87,14 @@ for mask in 022 077 002 0; do
 done
 as_user 20001 mkdir -m 0700 "$posix/closed"
 as_user 20001 sh -c "echo secret >'$posix/closed/file' && chmod 666 '$posix/closed/file'"
-fails_with EACCES "a folder 0700 is closed for others: ls" as_user 20002 ls "$posix/closed"
+fails_with EACCES "a directory 0700 is closed for others: ls" as_user 20002 ls "$posix/closed"
 fails_with EACCES "cat" as_user 20002 cat "$posix/closed/file"
 fails_with EACCES "stat" as_user 20002 stat "$posix/closed/file"
 fails_with EACCES "create" as_user 20002 touch "$posix/closed/new"
 fails_with EACCES "also right after its owner looked" sh -c "
 	setpriv --reuid 20001 --regid 20001 --clear-groups cat '$posix/closed/file' &&
 	setpriv --reuid 20002 --regid 20002 --clear-groups cat '$posix/closed/file'"
-# What a listing leaves in the kernel's cache must not open the folder to others.
+# What a listing leaves in the kernel's cache must not open the directory to others.
 fails_with EACCES "also right after its owner listed it" sh -c "
 	setpriv --reuid 20001 --regid 20001 --clear-groups ls -l '$posix/closed' >/dev/null &&
 	setpriv --reuid 20002 --regid 20002 --clear-groups cat '$posix/closed/file'"
@@ -103,7 +103,7 @@ fails_with EPERM "the sticky bit: rm" as_user 20002 rm -f "$posix/mine"
 fails_with EPERM "the sticky bit: mv" as_user 20002 mv "$posix/mine" "$posix/yours"
 ok "it is still there" test -e "$shm/mine"
 ok "its owner may" as_user 20001 rm "$posix/mine"
-# The execute bit of a folder for a supplementary group
+# The execute bit of a directory for a supplementary group
 mkdir -m 0750 "$shm/group"
 chgrp 30005 "$shm/group"
 echo in >"$shm/group/file"
@@ -165,9 +165,9 @@ is "$(stat -c %F "$posix/out")" "symbolic link" "stat does not follow"
 is "$(unshare --mount --propagation private sh -c "mkdir -p '$TESTDIR/over' && mount -t tmpfs none '$TESTDIR/over' && echo elsewhere >'$TESTDIR/over/target' &&
 	ln -sfn '$TESTDIR/over/target' '$shm/there' && cat '$posix/there'")" elsewhere "it leads where the caller's namespace says"
 ln -s / "$shm/root"
-ok "a symlink to a folder outside" test -d "$posix/root/"
+ok "a symlink to a directory outside" test -d "$posix/root/"
 ok "leads out of the mount" test "$posix/root/proc/" -ef /proc/
-# A folder that becomes a symlink while segfs knows it
+# A directory that becomes a symlink while segfs knows it
 mkdir "$shm/swap"
 echo good >"$shm/swap/file"
 cat "$posix/swap/file" >/dev/null
@@ -179,10 +179,10 @@ tell A chdir "$posix/swap" >/dev/null
 mv "$shm/swap" "$shm/swapped"
 ln -s "$TESTDIR/evil" "$shm/swap"
 tell A open f file O_RDONLY >/dev/null
-unlike "$(tell A read f 10)" evil "a folder replaced by a symlink while in use is not followed"
-is "$(tell A open f new 'O_RDWR|O_CREAT' 0644)" 0 "the old folder is still one's working folder"
+unlike "$(tell A read f 10)" evil "a directory replaced by a symlink while in use is not followed"
+is "$(tell A open f new 'O_RDWR|O_CREAT' 0644)" 0 "the old directory is still one's working directory"
 fails "nothing is made where the symlink points" test -e "$TESTDIR/evil/new"
-ok "but in the folder itself" test -e "$shm/swapped/new"
+ok "but in the directory itself" test -e "$shm/swapped/new"
 quit A
 
 # Locks, between both doors
@@ -323,7 +323,7 @@ ok "with room it works again" dd if=/dev/zero of="$posix/full" bs=64K count=100 
 mount -o "remount,nr_inodes=$(($(df --output=iused "$shm" | tail -n 1) + 1))" "$shm"
 ok "one more file" touch "$posix/i1"
 fails_with ENOSPC "no inode for another" touch "$posix/i2"
-fails_with ENOSPC "nor a folder" mkdir "$posix/i3"
+fails_with ENOSPC "nor a directory" mkdir "$posix/i3"
 mount -o remount,ro "$shm"
 fails_with EROFS "a read-only /dev/shm: create" touch "$posix/ro"
 fails_with EROFS "rm" rm -f "$posix/i1"

@@ -94,7 +94,7 @@ is "$(of "$attached" ".holders[] | select(.pid == $pid_a) | .user")" root "and u
 like "$(of "$attached" ".holders[] | select(.pid == $pid_a) | .cgroup")" "^/" "and cgroup"
 is "$(of "$attached" '.attaches_not_found')" 0 "all its attaches are found"
 
-# Files: in a folder of one user's, of names that are no text, open, and removed but open
+# Files: in a directory of one user's, of names that are no text, open, and removed but open
 mkdir /dev/shm/own && chown 20001 /dev/shm/own && chmod 700 /dev/shm/own
 head -c 5000 /dev/zero >/dev/shm/own/secret
 odd=$'odd \xff%"\\\e'
@@ -122,13 +122,13 @@ assert urllib.parse.unquote_to_bytes(odd[0]['file_bytes']) == b'posix/odd \xff%\
 
 # To whom what is told: as much as the kernel would
 is "$(report '"\(.segments_hidden) \([.segments[].holders_hidden] | add)"')" "0 0" "to root all"
-is "$(file posix/own/secret .size)" 5000 "a file in a folder of its own"
+is "$(file posix/own/secret .size)" 5000 "a file in a directory of its own"
 theirs=".segments[] | select(.shmid == $attached)"
 is "$(report_as 20002 "$theirs | \"\(.holders_hidden) \([.holders[].pid])\"")" "1 [$pid_b]" "to a user their own processes, the others in number"
 unlike "$(report_as 20002 "$theirs | .evidence")" "$pid_a" "nor in the evidence"
 is "$(report_as 20003 "$theirs | \"\(.holders_hidden) \(.holders) \(.nattch) \(.verdict)\"")" "2 [] 3 in use" "what /proc/sysvipc/shm tells all, all are told"
 for user in 20001:0 20003:1; do
-	is "$(report_as ${user%:*} .segments_hidden)" ${user#*:} "hidden from ${user%:*}: what is in a folder that they cannot list"
+	is "$(report_as ${user%:*} .segments_hidden)" ${user#*:} "hidden from ${user%:*}: what is in a directory that they cannot list"
 done
 unlike "$(as_user 20003 cat "$json")" secret "not even its name"
 is "$(report_as 20001 '[.segments[] | .name // "" | select(endswith("secret"))] | length')" 1 "whose it is sees it"
@@ -210,9 +210,9 @@ quit C
 deep=$(printf 'd/%.0s' $(seq 64))
 mkdir -p "/dev/shm/$deep"
 echo x >"/dev/shm/${deep}x"
-is "$(file "posix/${deep}x" .size) $(report '.namespaces[0].folders_unread')" "2 0" "64 folders deep"
+is "$(file "posix/${deep}x" .size) $(report '.namespaces[0].folders_unread')" "2 0" "64 directories deep"
 mkdir "/dev/shm/${deep}e" "/dev/shm/${deep}f"
 echo x >"/dev/shm/${deep}e/x"
-is "$(file "posix/${deep}e/x" .size) $(report '.namespaces[0].folders_unread')" " 2" "below that it is not: two folders are counted"
+is "$(file "posix/${deep}e/x" .size) $(report '.namespaces[0].folders_unread')" " 2" "below that it is not: two directories are counted"
 is "$(cat "$MNT/posix/${deep}e/x")" x "(it is there)"
 done_testing

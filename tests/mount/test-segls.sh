@@ -101,7 +101,7 @@ is "$(cells --orphans --orphan-age 0 -o FILE | sort)" "$(printf '%s\n' posix/obj
 is "$(segls --orphans --orphan-age 0 --json | jq -r '[.segments[] | .verdict] | unique | join(" ")')" orphaned "--json --orphans"
 is "$(cell "sysv/$keyed" VERDICT)" idle "idle until then"
 
-# Another folder; other users' processes
+# Another directory; other users' processes
 mkdir "$TESTDIR/shm" && head -c 77 /dev/zero >"$TESTDIR/shm/there"
 like "$(segls -b -n -o FILE,SIZE --shm-dir "$TESTDIR/shm" | tr -s ' ')" '^posix/there 77$' "--shm-dir"
 as_user 20002 "$SEGLS" -n -o FILE,HOLDERS >"$TESTDIR/out" 2>"$TESTDIR/err"

@@ -110,7 +110,7 @@ else
 	skip "a /proc that hides" "it cannot be mounted so"
 fi
 
-diag "--- names in a folder that is not everybody's"
+diag "--- names in a directory that is not everybody's"
 mkdir /dev/shm/sub && chmod 755 /dev/shm/sub
 head -c 100 /dev/zero >/dev/shm/secretname
 head -c 100 /dev/zero >/dev/shm/sub/secretname

@@ -63,7 +63,7 @@ for name in README key limits posix sysv; do
 	like "$(ls "$MNT")" "^$name\$" "the root lists $name"
 done
 for name in sysv key posix; do
-	ok "$name is a folder" test -d "$MNT/$name"
+	ok "$name is a directory" test -d "$MNT/$name"
 done
 for name in README limits; do
 	ok "$name is a file" test -f "$MNT/$name"
@@ -84,11 +84,11 @@ is "$(stat -c %i "$MNT/sysv/../README")" "$(stat -c %i "$MNT/README")" ".. leads
 ok "find goes over the whole tree" find "$MNT" -ls
 
 # Nothing can be made where the kernel gives the names
-for folder in . sysv; do
-	fails_with EPERM "root: no file in $folder" touch "$MNT/$folder/new"
-	fails_with EPERM "root: no folder in $folder" mkdir "$MNT/$folder/new"
-	fails_with "EPERM|EACCES" "a user: no file in $folder" as_user 20001 touch "$MNT/$folder/new"
-	fails_with "EPERM|EACCES" "a user: no folder in $folder" as_user 20001 mkdir "$MNT/$folder/new"
+for directory in . sysv; do
+	fails_with EPERM "root: no file in $directory" touch "$MNT/$directory/new"
+	fails_with EPERM "root: no directory in $directory" mkdir "$MNT/$directory/new"
+	fails_with "EPERM|EACCES" "a user: no file in $directory" as_user 20001 touch "$MNT/$directory/new"
+	fails_with "EPERM|EACCES" "a user: no directory in $directory" as_user 20001 mkdir "$MNT/$directory/new"
 done
 fails_with EPERM "no segment by a number of my choice" touch "$MNT/sysv/424242"
 for name in README limits; do
@@ -130,7 +130,7 @@ fails_with ENOENT "nor by the key it had" stat "$MNT/key/0x0000de57"
 for name in 99999999 01 00 -1 +1 0x1 1x "1 " " 1" 2147483648 4294967296 99999999999999999999 x; do
 	fails_with ENOENT "there is no sysv/'$name'" stat "$MNT/sysv/$name"
 done
-fails_with ENOTDIR "a segment is no folder" ls "$MNT/sysv/0/x"
+fails_with ENOTDIR "a segment is no directory" ls "$MNT/sysv/0/x"
 
 # key/
 key_rows >"$TESTDIR/kernel"
@@ -159,8 +159,8 @@ is "$(find "$MNT/sysv" "$MNT/key" -mindepth 1 -printf '%i\n' | sort -u | wc -l)"
 # posix/
 shm=/dev/shm
 echo hello >$shm/plain
-mkdir -m 2751 $shm/folder
-head -c 100000 /dev/zero >$shm/folder/inner
+mkdir -m 2751 $shm/directory
+head -c 100000 /dev/zero >$shm/directory/inner
 truncate -s 1G $shm/sparse
 ln $shm/plain $shm/hard
 ln -s plain $shm/soft
@@ -170,7 +170,7 @@ do_ops "bind $shm/socket" >/dev/null
 do_ops "mknod $shm/null S_IFCHR|0666 259" >/dev/null
 chown 20001:30001 $shm/sparse
 chmod 4711 $shm/plain
-touch -d '2001-02-03 04:05:06.789' $shm/folder/inner
+touch -d '2001-02-03 04:05:06.789' $shm/directory/inner
 ls -lAnR --time-style=full-iso $shm | sed '1d' >"$TESTDIR/native"
 ls -lAnR --time-style=full-iso "$MNT/posix" | sed '1d' >"$TESTDIR/mount"
 sed -i "s|^$MNT/posix|$shm|" "$TESTDIR/mount"
@@ -189,9 +189,9 @@ echo 100000 >/proc/sys/kernel/shmall
 echo 2000 >/proc/sys/kernel/shmmni
 used=$(tail -n +2 /proc/sysvipc/shm | wc -l)
 pages=$(tail -n +2 /proc/sysvipc/shm | awk '{ n += int(($4 + 4095) / 4096) } END { print n }')
-for folder in sysv key; do
-	like "$(do_ops "statfs $MNT/$folder")" "^bytes=409600000 free=$(((100000 - pages) * 4096)) files=2000 ffree=$((2000 - used)) " \
-		"statfs of $folder/: shmall and shmmni, and what is left of them"
+for directory in sysv key; do
+	like "$(do_ops "statfs $MNT/$directory")" "^bytes=409600000 free=$(((100000 - pages) * 4096)) files=2000 ffree=$((2000 - used)) " \
+		"statfs of $directory/: shmall and shmmni, and what is left of them"
 done
 for name in shmmni shmall; do
 	value=$(cat "/proc/sys/kernel/$name")

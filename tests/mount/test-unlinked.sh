@@ -33,7 +33,7 @@ for file in "unlinked/memfd-big-$(held M 2)" "unlinked/posix-lost-$(held P 2)"; 
 	like "$(how "$file" "$pid")" "holders.*root.*(open 1.*mapped 1|mapped 1.*open 1).*$HOLDERS" "${file%-*}: info/ says who, how, and the command line"
 	ok "${file%-*}: is in info/" test -e "$MNT/info/$file"
 done
-is "$((($(used "$unlinked") - before) / mib))" 128 "du -s of the folder has both"
+is "$((($(used "$unlinked") - before) / mib))" 128 "du -s of the directory has both"
 is "$(ls "$MNT/orphans")" "" "none of it is an orphan"
 drop M
 ok "its holder ends, and it goes" until_true 5 gone "$unlinked/memfd-big-$(held M 2)"
@@ -110,7 +110,7 @@ rm "$shm/first"
 is "$(entries)" "" "gone"
 # A file that is mapped from elsewhere is none of ours.
 hold A "$HOLDERS" unlinked "$TESTDIR/elsewhere" 8K 8K
-is "$(entries)" "" "an unlinked file of another folder is not shared memory"
+is "$(entries)" "" "an unlinked file of another directory is not shared memory"
 drop A
 
 diag "--- names"
@@ -149,7 +149,7 @@ for how in '' map; do
 		hold A "$HOLDERS" unlinked "$shm/$name" 8K 8K $how
 		is "$(entry "$(held A 2)" | wc -l)" "$([ "${name#*$'\n'}" = "$name" ] && echo 1 || echo 2)" "an object of ${#name} bytes ${how:+, only mapped}"
 		is "$(tr -d m <"$(entry "$(held A 2)")" | wc -c)" 0 "is read"
-		[ "$name" != sub/file ] || is "$(entries)" "posix-file-$(held A 2)" "without its folder, which others may not be let to list"
+		[ "$name" != sub/file ] || is "$(entries)" "posix-file-$(held A 2)" "without its directory, which others may not be let to list"
 		drop A
 	done
 done
@@ -242,7 +242,7 @@ is "$(entries)" "$name" "nothing has changed"
 drop A
 
 diag "--- the sum"
-# All shared memory of the host is in one of the folders, or said to be elsewhere. Others use
+# All shared memory of the host is in one of the directories, or said to be elsewhere. Others use
 # this host, too: so by what changes, and more than once.
 limit() { sed -n "s/^$1:[[:blank:]]*\([0-9]*\).*/\1/p" "$MNT/limits"; }
 shmem() { awk '$1 == "Shmem:" { print $2 * 1024 }' /proc/meminfo; }
@@ -275,7 +275,7 @@ for what in add_memfd add_anon add_object add_posix add_segment add_dest; do
 		ipcrm -a
 		[ -z "$done" ] || break
 	done
-	is "$done" yes "${what#add_} of 64 MiB: du -s of the folders grows by it, Shmem too, the difference does not" || diag "$why"
+	is "$done" yes "${what#add_} of 64 MiB: du -s of the directories grows by it, Shmem too, the difference does not" || diag "$why"
 done
 # What is elsewhere: a tmpfs of somebody's own.
 elsewhere=$(limit shmem-elsewhere)

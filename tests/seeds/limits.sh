@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The limits under /proc/sys/kernel are those in MNT/limits, also after they changed.
-# Run as root under with-mount: MNT is the mount, SEEDS the folder of the built programs.
+# Run as root under with-mount: MNT is the mount, SEEDS the directory of the built programs.
 . "$(dirname "$0")/lib.sh"
 
 kernel() {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Parent and child share a mapping: anonymous, of a file in /dev/shm, of one on the mount.
-# Run as root under with-mount: MNT is the mount, SEEDS the folder of the built programs.
+# Run as root under with-mount: MNT is the mount, SEEDS the directory of the built programs.
 . "$(dirname "$0")/lib.sh"
 
 people="child read: the 1 people's age is 20

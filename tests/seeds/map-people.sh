@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Two processes exchange people by mapping one file, which is five long and mapped ten long.
-# Run as root under with-mount: MNT is the mount, SEEDS the folder of the built programs.
+# Run as root under with-mount: MNT is the mount, SEEDS the directory of the built programs.
 . "$(dirname "$0")/lib.sh"
 
 # The writer on $1, the reader on $2 before the writer unmaps and after; what they print.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The page-boundary programs: SIGBUS at the first page that the file does not reach, no sooner.
-# Run as root under with-mount: MNT is the mount, SEEDS the folder of the built programs.
+# Run as root under with-mount: MNT is the mount, SEEDS the directory of the built programs.
 . "$(dirname "$0")/lib.sh"
 
 # What the program prints and how it ends; the shell's own word about the signal is left out.

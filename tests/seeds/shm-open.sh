@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # shm_open's exchange of big data: one side is a program, the other a file of the mount.
-# Run as root under with-mount: MNT is the mount, SEEDS the folder of the built programs.
+# Run as root under with-mount: MNT is the mount, SEEDS the directory of the built programs.
 . "$(dirname "$0")/lib.sh"
 
 # Not whole pages, so that the end is tested too.

@@ -8,7 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 
 void world_start(World *ret_world)
 {
@@ -51,9 +51,9 @@ void world_link(const World *world, int pid, const char *name, const char *targe
 
 void world_owner(const World *world, int pid, uid_t uid)
 {
-	g_autofree char *folder = g_strdup_printf("%s/%d", world->proc, pid);
+	g_autofree char *directory = g_strdup_printf("%s/%d", world->proc, pid);
 
-	g_assert_no_errno(chown(folder, uid, -1));
+	g_assert_no_errno(chown(directory, uid, -1));
 }
 
 static void link_namespace(const World *world, int pid, const char *type, guint64 number)

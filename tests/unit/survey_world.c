@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 
 void survey_start(Survey *ret_survey, int64_t orphan_age)
 {
@@ -98,9 +98,9 @@ char *object_path(const Survey *survey, const char *name)
 char *object_make(const Survey *survey, const char *name)
 {
 	char *path = object_path(survey, name);
-	g_autofree char *folder = g_path_get_dirname(path);
+	g_autofree char *directory = g_path_get_dirname(path);
 
-	g_assert_no_errno(g_mkdir_with_parents(folder, 0755));
+	g_assert_no_errno(g_mkdir_with_parents(directory, 0755));
 	autofd fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	g_assert_no_errno(fd);
 	g_assert_no_errno(ftruncate(fd, 5000));

@@ -3,7 +3,7 @@
 
 #include "hold.h"
 
-/* A view of our namespace's segments, and of a folder of our own in /dev/shm. */
+/* A view of our namespace's segments, and of a directory of our own in /dev/shm. */
 typedef struct {
 	char *shm;
 	SegfsIpc *ipc;
@@ -25,7 +25,7 @@ SegfsItem *survey_object(Survey *survey, const char *path);
 SegfsItem *survey_find(Survey *survey, const SegfsId *id);
 SegfsItem *survey_find_unlinked(Survey *survey, const SegfsId *id);
 
-/* Names in the folder; of 5000 bytes and mode 0600. The path is the caller's to free. */
+/* Names in the directory; of 5000 bytes and mode 0600. The path is the caller's to free. */
 char *object_make(const Survey *survey, const char *name);
 char *object_path(const Survey *survey, const char *name);
 bool object_exists(const Survey *survey, const char *name);

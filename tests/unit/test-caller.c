@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 #include "unit.h"
 
 #define CAP(name) (1ULL << CAP_##name)
@@ -546,7 +546,7 @@ enum { N_THREADS = 8, N_ROUNDS = 200 };
 
 typedef struct {
 	int number;
-	const char *folder;
+	const char *directory;
 	int *inside; /* how many threads act as somebody at this moment */
 	int most;
 } Actor;
@@ -565,7 +565,7 @@ static gpointer act(gpointer data)
 		.groups = groups,
 	};
 	g_autofree char *name = g_strdup_printf("%d", actor->number);
-	g_autofree char *path = g_build_filename(actor->folder, name, NULL);
+	g_autofree char *path = g_build_filename(actor->directory, name, NULL);
 	const Rights before = rights_now();
 
 	for (int i = 0; i < N_ROUNDS; i++) {
@@ -612,7 +612,7 @@ static void threads_act_as_different_users_at_once(void)
 
 	g_assert_no_errno(chmod(tree, 0777));
 	for (int i = 0; i < N_THREADS; i++) {
-		actors[i] = (Actor){.number = i, .folder = tree, .inside = &inside};
+		actors[i] = (Actor){.number = i, .directory = tree, .inside = &inside};
 		threads[i] = g_thread_new("actor", act, &actors[i]);
 	}
 	/* Meanwhile this thread is who it was. */

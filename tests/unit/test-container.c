@@ -8,7 +8,8 @@
 #define ID2 "aa00bb11cc22dd33ee44ff5566778899aa00bb11cc22dd33ee44ff5566778899"
 #define UID "8a4c9e5d-1b2f-4c3d-9e8f-0a1b2c3d4e5f"
 #define UID_SLICE "8a4c9e5d_1b2f_4c3d_9e8f_0a1b2c3d4e5f"
-#define STATIC_UID "cc6b8a1e2d3f40516273849506a7b8c9" /* of a pod from the kubelet's own folder */
+#define STATIC_UID                                                                                 \
+	"cc6b8a1e2d3f40516273849506a7b8c9" /* of a pod from the kubelet's own directory */
 
 typedef struct {
 	const char *cgroup, *container; /* NULL: none */

@@ -2,7 +2,7 @@
 
 /* Copies into memory that can be taken away at any moment. */
 
-#include "segment/copy.h"
+#include "lib/os/copy.h"
 
 #include <glib.h>
 #include <string.h>

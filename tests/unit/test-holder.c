@@ -6,7 +6,7 @@
  * shmid: so it needs neither capabilities nor segments.
  */
 
-#include "segment/holder.h"
+#include "lib/memory/holder.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -16,8 +16,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
-#include "segment/ipc.h"
+#include "lib/memory/ipc.h"
+#include "lib/os/autofd.h"
 #include "unit.h"
 
 enum { SIZE = 5000 };
@@ -42,9 +42,9 @@ static void world_clear(World *world)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(World, world_clear)
 
-static ino_t file_make(const char *folder, const char *name, off_t size)
+static ino_t file_make(const char *directory, const char *name, off_t size)
 {
-	g_autofree char *path = g_build_filename(folder, name, NULL);
+	g_autofree char *path = g_build_filename(directory, name, NULL);
 	struct stat st;
 	autofd fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
@@ -146,7 +146,7 @@ static void last_user_and_creator_are_found_without_a_search(void)
 	if (!world_start(&world))
 		return;
 	world_maps(&world, "4711", world.file);
-	/* A folder that cannot be listed: only who is named can be found. */
+	/* A directory that cannot be listed: only who is named can be found. */
 	g_assert_no_errno(chmod(world.proc, 0100));
 	if (geteuid() != 0)
 		assert_not_found(&world);

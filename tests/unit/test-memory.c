@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "segment/copy.h"
-#include "segment/ipc.h"
+#include "lib/memory/ipc.h"
+#include "lib/os/copy.h"
 #include "unit.h"
 
 typedef enum { BY_FD, ATTACHED } Way;

@@ -16,11 +16,11 @@ static SegfsItem *item_make(SegfsKind kind, const char *name, uint64_t number)
 	return item;
 }
 
-static char *orphan_in(guint folder, const char *name, uint64_t number)
+static char *orphan_in(guint directory, const char *name, uint64_t number)
 {
 	g_autoptr(SegfsItem) item = item_make(SEGFS_POSIX, name, number);
 
-	item->folder = folder;
+	item->directory = directory;
 	return segfs_item_orphan_name(item);
 }
 
@@ -75,9 +75,9 @@ static void a_named_item_is_where_its_file_is(void)
 	assert_path(last, "sysv/2147483647");
 	/* A path as it is: nothing in it is escaped. */
 	assert_path(object, "posix/a/b % c");
-	object->folder = 1;
+	object->directory = 1;
 	assert_path(object, "posix.2/a/b % c");
-	object->folder = 11;
+	object->directory = 11;
 	assert_path(object, "posix.12/a/b % c");
 }
 
@@ -94,7 +94,7 @@ static void an_unlinked_item_has_its_number_in_its_name(void)
 	g_assert_cmpstr(most, ==, "unlinked/anon-18446744073709551615");
 }
 
-static void an_item_of_another_namespace_is_below_its_folder(void)
+static void an_item_of_another_namespace_is_below_its_directory(void)
 {
 	g_autoptr(SegfsItem) item = item_make(SEGFS_SYSV, NULL, 5);
 
@@ -119,7 +119,7 @@ static void an_orphan_is_one_flat_name(void)
 	assert_orphan("a\nb\t\\ \"", "posix-a\nb\t\\ \"");
 }
 
-static void folders_are_told_apart(void)
+static void directories_are_told_apart(void)
 {
 	g_autofree char *first = orphan_in(0, ".2-x", 5);
 	g_autofree char *second = orphan_in(1, "x", 5);
@@ -208,14 +208,14 @@ static void different_objects_have_different_names(void)
 	g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	const guint n = G_N_ELEMENTS(parts);
 
-	for (guint folder = 0; folder < 2; folder++) {
+	for (guint directory = 0; directory < 2; directory++) {
 		g_autoptr(GHashTable) seen =
 			g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 		for (guint i = 0; i < n * n * n; i++) {
 			char *path = g_strconcat("x", parts[i / n / n], parts[i / n % n],
 						 parts[i % n], NULL);
 			if (g_hash_table_add(seen, path))
-				add_once(names, orphan_in(folder, path, i));
+				add_once(names, orphan_in(directory, path, i));
 		}
 	}
 	g_autofree char *common = bytes(400, 'a');
@@ -235,15 +235,15 @@ static void a_cut_name_cannot_be_taken(void)
 	}
 }
 
-/* Each folder's file system has inode numbers of its own, and most begin with the same. */
-static void unlinked_items_of_two_folders_have_different_names(void)
+/* Each directory's file system has inode numbers of its own, and most begin with the same. */
+static void unlinked_items_of_two_directories_have_different_names(void)
 {
 	g_autoptr(SegfsItem) first = item_make(SEGFS_POSIX, "x", 2);
 	g_autoptr(SegfsItem) second = item_make(SEGFS_POSIX, "x", 2);
 
 	first->unlinked = second->unlinked = true;
 	second->id.space = 2;
-	second->folder = 1;
+	second->directory = 1;
 	g_autofree char *a = segfs_item_path(first), *b = segfs_item_path(second);
 	g_assert_cmpstr(a, !=, b);
 }
@@ -255,15 +255,16 @@ int main(int argc, char **argv)
 	TEST("kinds-and-verdicts", kinds_and_verdicts_have_names);
 	TEST("path/where-its-file-is", a_named_item_is_where_its_file_is);
 	TEST("path/unlinked-has-its-number", an_unlinked_item_has_its_number_in_its_name);
-	TEST("path/of-another-namespace", an_item_of_another_namespace_is_below_its_folder);
+	TEST("path/of-another-namespace", an_item_of_another_namespace_is_below_its_directory);
 	TEST("orphan/one-flat-name", an_orphan_is_one_flat_name);
-	TEST("orphan/folders-are-told-apart", folders_are_told_apart);
+	TEST("orphan/directories-are-told-apart", directories_are_told_apart);
 	TEST("length/any-is-a-file-name", a_name_of_any_length_is_a_file_name);
 	TEST("length/cut-keeps-its-number", what_is_too_long_is_cut_and_keeps_its_number);
 	TEST("length/no-escape-is-cut", no_escape_is_cut);
 	TEST("bytes-are-no-characters", bytes_are_no_characters);
 	TEST("unique/different-objects", different_objects_have_different_names);
 	TEST("unique/cut-cannot-be-taken", a_cut_name_cannot_be_taken);
-	TEST("unique/unlinked-of-two-folders", unlinked_items_of_two_folders_have_different_names);
+	TEST("unique/unlinked-of-two-directories",
+	     unlinked_items_of_two_directories_have_different_names);
 	return g_test_run();
 }

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 #include "survey_world.h"
 
 static const SegfsCaller stranger = {.uid = UNIT_UID + 1, .gid = UNIT_GID + 1};
@@ -72,7 +72,7 @@ static void an_orphaned_segment_is_removed(void)
 
 static void an_orphaned_object_is_removed(void)
 {
-	static const char *const names[] = {"x", "folder/below/x", "line\nbreak", "-", "%~"};
+	static const char *const names[] = {"x", "directory/below/x", "line\nbreak", "-", "%~"};
 
 	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
 		g_auto(Survey) survey = {};
@@ -196,10 +196,10 @@ static void an_object_that_was_used_at_once_is_busy(void)
 	survey_start(&survey, 0);
 	g_autoptr(SegfsItem) item = orphan_object(&survey, "x");
 	g_autofree char *path = object_path(&survey, "x");
-	const struct timespec later[2] = {{.tv_nsec = UTIME_OMIT},
-					  {item->mtime.tv_sec, item->mtime.tv_nsec + 1}};
+	const struct timespec slow[2] = {{.tv_nsec = UTIME_OMIT},
+					 {item->mtime.tv_sec, item->mtime.tv_nsec + 1}};
 
-	g_assert_no_errno(utimensat(AT_FDCWD, path, later, 0));
+	g_assert_no_errno(utimensat(AT_FDCWD, path, slow, 0));
 	g_assert_cmpint(remove_it(&survey, item), ==, -EBUSY);
 	g_assert_true(object_exists(&survey, "x"));
 }
@@ -250,16 +250,16 @@ static void an_object_that_was_replaced_is_gone(void)
 	}
 }
 
-static void a_folder_that_became_a_link_is_not_followed(void)
+static void a_directory_that_became_a_link_is_not_followed(void)
 {
 	g_auto(Survey) survey = {};
 	survey_start(&survey, 0);
-	g_autoptr(SegfsItem) item = orphan_object(&survey, "folder/x");
-	g_autofree char *folder = object_path(&survey, "folder");
+	g_autoptr(SegfsItem) item = orphan_object(&survey, "directory/x");
+	g_autofree char *directory = object_path(&survey, "directory");
 	g_autofree char *moved = object_path(&survey, "moved");
 
-	g_assert_no_errno(rename(folder, moved));
-	g_assert_no_errno(symlink("moved", folder));
+	g_assert_no_errno(rename(directory, moved));
+	g_assert_no_errno(symlink("moved", directory));
 	g_assert_cmpint(remove_it(&survey, item), <, 0);
 	g_assert_true(object_exists(&survey, "moved/x"));
 }
@@ -325,7 +325,7 @@ static bool take_namespaces(Taken *taken, const void *path)
 	return shmctl(shmid, IPC_SET, &ds) == 0;
 }
 
-/* Its folder is reached through one of root's processes, which the owner may not look into. */
+/* Its directory is reached through one of root's processes, which the owner may not look into. */
 static void the_owner_may_remove_what_is_in_another_namespace(void)
 {
 	if (!unit_need_root())
@@ -377,7 +377,7 @@ int main(int argc, char **argv)
 	TEST("busy/object-used-at-once", an_object_that_was_used_at_once_is_busy);
 	TEST("gone/segment-replaced", a_segment_that_was_replaced_is_gone);
 	TEST("gone/object-replaced", an_object_that_was_replaced_is_gone);
-	TEST("gone/folder-became-a-link", a_folder_that_became_a_link_is_not_followed);
+	TEST("gone/directory-became-a-link", a_directory_that_became_a_link_is_not_followed);
 	TEST("rights/of-the-caller", the_callers_rights_decide);
 	TEST("rights/of-the-owner", the_owner_may_remove_what_is_theirs);
 	TEST("rights/in-another-namespace", the_owner_may_remove_what_is_in_another_namespace);

@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 #include "unit.h"
 
-/* A descriptor of the folder, open until the program ends. */
-static int folder_fd(const SegfsPosix *posix)
+/* A descriptor of the directory, open until the program ends. */
+static int directory_fd(const SegfsPosix *posix)
 {
 	int fd = -1;
 
@@ -20,23 +20,23 @@ static int folder_fd(const SegfsPosix *posix)
 	return fd;
 }
 
-/* A folder of our own in /dev/shm: nobody else's objects are touched. */
-static char *shm_folder(void)
+/* A directory of our own in /dev/shm: nobody else's objects are touched. */
+static char *shm_directory(void)
 {
 	return tree_make("/dev/shm");
 }
 
-static SegfsPosix *posix_make(const char *folder)
+static SegfsPosix *posix_make(const char *directory)
 {
 	SegfsPosix *posix = NULL;
 
-	g_assert_cmpint(segfs_posix_new(folder, &posix), ==, 0);
+	g_assert_cmpint(segfs_posix_new(directory, &posix), ==, 0);
 	return posix;
 }
 
 static int open_in(const SegfsPosix *posix, const char *name, int flags)
 {
-	const int fd = openat(folder_fd(posix), name, flags | O_CLOEXEC, 0640);
+	const int fd = openat(directory_fd(posix), name, flags | O_CLOEXEC, 0640);
 
 	g_assert_no_errno(fd);
 	return fd;
@@ -75,55 +75,55 @@ static void assert_is_object(int fd, const SegfsObject *object)
 	g_assert_cmpint(fcntl(fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
 }
 
-static void folder_is_open_for_reading(void)
+static void directory_is_open_for_reading(void)
 {
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
-	const int fd = folder_fd(posix);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
+	const int fd = directory_fd(posix);
 	struct stat by_fd, by_name;
 
 	g_assert_no_errno(fstat(fd, &by_fd));
-	g_assert_no_errno(stat(folder, &by_name));
+	g_assert_no_errno(stat(directory, &by_name));
 	g_assert_cmpuint(by_fd.st_ino, ==, by_name.st_ino);
 	g_assert_cmpuint(by_fd.st_dev, ==, by_name.st_dev);
 	g_assert_cmpint(fcntl(fd, F_GETFL) & (O_ACCMODE | O_PATH), ==, O_RDONLY);
 	g_assert_cmpint(fcntl(fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
 }
 
-static void free_closes_the_folder(void)
+static void free_closes_the_directory(void)
 {
-	scoped_tree folder = shm_folder();
+	scoped_tree directory = shm_directory();
 	const int next = dup(0);
 	close(next);
-	SegfsPosix *posix = posix_make(folder);
+	SegfsPosix *posix = posix_make(directory);
 
 	g_assert_no_errno(fcntl(next, F_GETFD));
 	segfs_posix_free(posix);
 	g_assert_cmpint(fcntl(next, F_GETFD), ==, -1);
 }
 
-static void no_folder_is_the_error_of_open(void)
+static void no_directory_is_the_error_of_open(void)
 {
-	scoped_tree folder = shm_folder();
-	g_autofree char *missing = g_build_filename(folder, "missing", NULL);
-	g_autofree char *file = g_build_filename(folder, "file", NULL);
+	scoped_tree directory = shm_directory();
+	g_autofree char *missing = g_build_filename(directory, "missing", NULL);
+	g_autofree char *file = g_build_filename(directory, "file", NULL);
 	SegfsPosix *posix = NULL;
 
-	tree_write(folder, "file", "");
+	tree_write(directory, "file", "");
 	g_assert_cmpint(segfs_posix_new(missing, &posix), ==, -ENOENT);
 	g_assert_cmpint(segfs_posix_new(file, &posix), ==, -ENOTDIR);
 	g_assert_null(posix);
 }
 
-static void a_folder_that_may_not_be_read_is_eacces(void)
+static void a_directory_that_may_not_be_read_is_eacces(void)
 {
 	if (!unit_as_user())
 		return;
-	scoped_tree folder = shm_folder();
+	scoped_tree directory = shm_directory();
 	SegfsPosix *posix = NULL;
 
-	g_assert_no_errno(chmod(folder, 0300));
-	g_assert_cmpint(segfs_posix_new(folder, &posix), ==, -EACCES);
+	g_assert_no_errno(chmod(directory, 0300));
+	g_assert_cmpint(segfs_posix_new(directory, &posix), ==, -EACCES);
 	g_assert_null(posix);
 }
 
@@ -131,26 +131,26 @@ static void what_is_mounted_over_it_later_changes_nothing(void)
 {
 	if (!unit_as_new_process())
 		return;
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
 	struct stat before, after;
 
-	tree_write(folder, "below", "x");
-	g_assert_no_errno(fstatat(folder_fd(posix), "below", &before, 0));
+	tree_write(directory, "below", "x");
+	g_assert_no_errno(fstatat(directory_fd(posix), "below", &before, 0));
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
 		g_test_skip("needs a mount namespace");
 		return;
 	}
-	g_assert_no_errno(mount("none", folder, "tmpfs", 0, NULL));
-	g_assert_no_errno(fstatat(folder_fd(posix), "below", &after, 0));
+	g_assert_no_errno(mount("none", directory, "tmpfs", 0, NULL));
+	g_assert_no_errno(fstatat(directory_fd(posix), "below", &after, 0));
 	g_assert_cmpuint(after.st_ino, ==, before.st_ino);
-	g_assert_no_errno(umount(folder));
+	g_assert_no_errno(umount(directory));
 }
 
 static void object_has_its_attributes_without_any_right(void)
 {
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
 	autofd made = open_in(posix, "object", O_RDWR | O_CREAT | O_EXCL);
 	SegfsObject object, again;
 	struct stat st, same;
@@ -171,8 +171,8 @@ static void object_has_its_attributes_without_any_right(void)
 
 static void object_of_no_descriptor_is_an_error(void)
 {
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
 	SegfsObject object = {.ino = 7};
 	struct stat st;
 
@@ -182,9 +182,9 @@ static void object_of_no_descriptor_is_an_error(void)
 
 static void an_object_opens_again_whatever_its_names_are(void)
 {
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
-	const int dir = folder_fd(posix);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
+	const int dir = directory_fd(posix);
 	int opened = -7;
 
 	if (!need_handles(posix))
@@ -206,14 +206,14 @@ static void an_object_opens_again_whatever_its_names_are(void)
 
 static void every_kind_of_object_opens_again(void)
 {
-	static const char *const names[] = {".", "folder", "fifo", "link", "dangling", "file"};
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
-	const int dir = folder_fd(posix);
+	static const char *const names[] = {".", "directory", "fifo", "link", "dangling", "file"};
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
+	const int dir = directory_fd(posix);
 
 	if (!need_handles(posix))
 		return;
-	g_assert_no_errno(mkdirat(dir, "folder", 0));
+	g_assert_no_errno(mkdirat(dir, "directory", 0));
 	g_assert_no_errno(mkfifoat(dir, "fifo", 0600));
 	g_assert_no_errno(symlinkat("/etc/passwd", dir, "link"));
 	g_assert_no_errno(symlinkat("nowhere", dir, "dangling"));
@@ -229,15 +229,15 @@ static void every_kind_of_object_opens_again(void)
 
 static void an_object_that_is_gone_is_estale(void)
 {
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
 	int opened = -7;
 
 	if (!need_handles(posix))
 		return;
 	close(open_in(posix, "object", O_RDWR | O_CREAT | O_EXCL));
 	const SegfsObject object = object_of(posix, "object");
-	g_assert_no_errno(unlinkat(folder_fd(posix), "object", 0));
+	g_assert_no_errno(unlinkat(directory_fd(posix), "object", 0));
 	g_assert_cmpint(segfs_object_open(posix, &object, &opened), ==, -ESTALE);
 	/* Neither is it what has its name now. */
 	close(open_in(posix, "object", O_RDWR | O_CREAT | O_EXCL));
@@ -247,15 +247,15 @@ static void an_object_that_is_gone_is_estale(void)
 
 static void an_object_without_a_name_opens_while_it_is_held(void)
 {
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
 	int opened = -7;
 
 	if (!need_handles(posix))
 		return;
 	int held = open_in(posix, "object", O_RDWR | O_CREAT | O_EXCL);
 	const SegfsObject object = object_of(posix, "object");
-	g_assert_no_errno(unlinkat(folder_fd(posix), "object", 0));
+	g_assert_no_errno(unlinkat(directory_fd(posix), "object", 0));
 	g_assert_cmpint(segfs_object_open(posix, &object, &opened), ==, 0);
 	assert_is_object(opened, &object);
 	close(opened);
@@ -265,8 +265,8 @@ static void an_object_without_a_name_opens_while_it_is_held(void)
 
 static void an_object_of_another_file_system_has_no_handle(void)
 {
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
 	/* One that has no handles, and one that most likely has, but not of ours. */
 	static const char *const others[] = {"/proc/self/status", "/"};
 
@@ -288,8 +288,8 @@ static void a_plain_user_has_no_handles(void)
 {
 	if (!unit_as_user())
 		return;
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
 	int opened = -7;
 
 	close(open_in(posix, "object", O_RDWR | O_CREAT | O_EXCL));
@@ -302,8 +302,8 @@ static void a_plain_user_has_no_handles(void)
 
 static void opening_again_gives_no_rights(void)
 {
-	scoped_tree folder = shm_folder();
-	g_autoptr(SegfsPosix) posix = posix_make(folder);
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
 	const SegfsCaller caller = {.uid = UNIT_UID, .gid = UNIT_GID};
 	int opened = -7;
 
@@ -325,11 +325,11 @@ int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
 #define TEST(path, function) g_test_add_func("/posix/" path, function)
-	TEST("folder/is-open-for-reading", folder_is_open_for_reading);
-	TEST("folder/free-closes-it", free_closes_the_folder);
-	TEST("folder/none-is-the-error-of-open", no_folder_is_the_error_of_open);
-	TEST("folder/not-to-be-read-is-eacces", a_folder_that_may_not_be_read_is_eacces);
-	TEST("folder/mounted-over-later-changes-nothing",
+	TEST("directory/is-open-for-reading", directory_is_open_for_reading);
+	TEST("directory/free-closes-it", free_closes_the_directory);
+	TEST("directory/none-is-the-error-of-open", no_directory_is_the_error_of_open);
+	TEST("directory/not-to-be-read-is-eacces", a_directory_that_may_not_be_read_is_eacces);
+	TEST("directory/mounted-over-slow-changes-nothing",
 	     what_is_mounted_over_it_later_changes_nothing);
 	TEST("object/attributes-need-no-right", object_has_its_attributes_without_any_right);
 	TEST("object/of-no-descriptor-is-an-error", object_of_no_descriptor_is_an_error);

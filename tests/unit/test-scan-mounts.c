@@ -7,8 +7,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lib/process/scan.h"
 #include "scan_world.h"
-#include "segment/scan.h"
 
 #define MNT2 4026532500u
 #define MNT3 4026532600u
@@ -78,7 +78,7 @@ static void the_one_that_is_mounted_over_is_the_one_of_its_namespace(void)
 	g_assert_true(dev == makedev(0, 0xe1));
 	/* By what is none: then it has none. */
 	world_mounts(&world, 1, NS_MNT,
-		     SHM("30", "224") "31 25 0:225 /folder /dev/shm rw - tmpfs tmpfs rw\n");
+		     SHM("30", "224") "31 25 0:225 /directory /dev/shm rw - tmpfs tmpfs rw\n");
 	g_assert_false(process_shm(world.proc, 1, &dev));
 }
 
@@ -124,7 +124,7 @@ static void only_dev_shm_is_dev_shm(void)
 		"30 25 0:224 / /dev/shm rw\n",
 		"30 25 0:224 / /dev/shm rw - \n30 25 0:224",
 		/* What a user has bound there, in a namespace of their own. */
-		"30 25 0:224 /folder /dev/shm rw - tmpfs tmpfs rw\n",
+		"30 25 0:224 /directory /dev/shm rw - tmpfs tmpfs rw\n",
 		"30 25 0:224 / /dev/shm rw - ext4 /dev/sda1 rw\n",
 		"30 25 0:224 / /dev/shm rw - fuse.sshfs host: rw\n",
 		"30 25 224 / /dev/shm rw - tmpfs tmpfs rw\n",
@@ -376,7 +376,7 @@ static void no_two_have_one_number_on_a_mount(void)
 	}
 }
 
-static void the_mounts_own_folder_keeps_its_numbers(void)
+static void the_mounts_own_directory_keeps_its_numbers(void)
 {
 	const SegfsId id = on(28, 12345);
 
@@ -394,7 +394,7 @@ int main(int argc, char **argv)
 	TEST("shm/only-dev-shm", only_dev_shm_is_dev_shm);
 	TEST("shm/optional-fields", optional_fields_do_not_matter);
 	TEST("shm/wherever-it-is-mounted", a_device_counts_wherever_it_is_mounted);
-	TEST("shm/dev-shm-seen-later", it_counts_also_where_its_dev_shm_is_seen_later);
+	TEST("shm/dev-shm-seen-slow", it_counts_also_where_its_dev_shm_is_seen_later);
 	TEST("shm/one-that-vanishes", one_that_vanishes_takes_no_mounts_along);
 	TEST("watched", a_watched_device_counts);
 	TEST("segfs/of-root-and-ours", segfs_mounts_of_root_and_ours_are_counted);
@@ -404,6 +404,6 @@ int main(int argc, char **argv)
 	TEST("segfs/not-seen-is-unexamined",
 	     a_mapping_of_a_mount_that_cannot_be_seen_is_unexamined);
 	TEST("mount-ino/no-two-are-one", no_two_have_one_number_on_a_mount);
-	TEST("mount-ino/own-folder-keeps-its", the_mounts_own_folder_keeps_its_numbers);
+	TEST("mount-ino/own-directory-keeps-its", the_mounts_own_directory_keeps_its_numbers);
 	return g_test_run();
 }

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/process/scan.h"
 #include "scan_world.h"
-#include "segment/scan.h"
 
 #define MEMFD "/memfd:x (deleted)"
 
@@ -96,11 +96,11 @@ static void no_proc_is_the_error_of_opendir(void)
 	g_autofree char *missing = g_build_filename(world.proc, "missing", NULL);
 	g_autofree char *file = g_build_filename(world.proc, "1/stat", NULL);
 	g_autoptr(SegfsScanner) nowhere = segfs_scanner_new(missing);
-	g_autoptr(SegfsScanner) no_folder = segfs_scanner_new(file);
+	g_autoptr(SegfsScanner) no_directory = segfs_scanner_new(file);
 
 	g_assert_cmpint(segfs_scanner_scan(nowhere, SEGFS_SCAN_NEW, &scan), ==, -ENOENT);
 	g_assert_cmpint(segfs_scanner_scan(nowhere, SEGFS_SCAN_RECENT, &scan), ==, -ENOENT);
-	g_assert_cmpint(segfs_scanner_scan(no_folder, SEGFS_SCAN_NEW, &scan), ==, -ENOTDIR);
+	g_assert_cmpint(segfs_scanner_scan(no_directory, SEGFS_SCAN_NEW, &scan), ==, -ENOTDIR);
 	g_assert_null(scan);
 	/* It is asked anew each time. */
 	tree_write(world.proc, "missing/1/maps", "");
@@ -452,7 +452,7 @@ int main(int argc, char **argv)
 	TEST("called-like-a-mount", who_is_called_like_a_mount_is_none);
 	TEST("threads-outlive-the-first", threads_outlive_the_first);
 	TEST("not-to-be-looked-into", who_may_not_be_looked_into_is_counted);
-	TEST("together/began-later", those_who_ask_together_share_a_scan_that_began_later);
+	TEST("together/began-slow", those_who_ask_together_share_a_scan_that_began_later);
 	TEST("together/recent", a_recent_one_is_taken_for_as_long_as_it_was_made);
 	TEST("processes-alone", the_processes_alone_are_another_scan);
 	return g_test_run();

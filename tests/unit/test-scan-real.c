@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/os/autofd.h"
 #include "scan_world.h"
-#include "segment/autofd.h"
 
 static void assert_counts(SegfsScanner *scanner, const SegfsId *id, pid_t pid, guint attached,
 			  guint mapped, guint open)
@@ -224,7 +224,7 @@ static void objects_are_found_also_without_their_name(void)
 	}
 }
 
-/* Maps a file whose name is longer than any path may be; folders and file are gone then. */
+/* Maps a file whose name is longer than any path may be; directories and file are gone then. */
 static bool take_deep(Taken *taken, const void *shm)
 {
 	enum { DEPTH = 25, LENGTH = 200 };
@@ -263,15 +263,15 @@ static void a_long_name_hides_nothing(void)
 	}
 }
 
-static void a_folder_elsewhere_is_found_once_it_is_watched(void)
+static void a_directory_elsewhere_is_found_once_it_is_watched(void)
 {
 	g_autoptr(SegfsScanner) scanner = segfs_scanner_new(NULL);
-	scoped_tree folder = tree_make(NULL);
-	g_autofree char *path = g_build_filename(folder, "x", NULL);
+	scoped_tree directory = tree_make(NULL);
+	g_autofree char *path = g_build_filename(directory, "x", NULL);
 	g_auto(Hold) open = {}, mapped = {};
 	struct stat st;
 
-	g_assert_no_errno(stat(folder, &st));
+	g_assert_no_errno(stat(directory, &st));
 	hold_start(&open, take_file, path);
 	hold_start(&mapped, take_file_mapped, path);
 	const SegfsId id = open.taken.id;
@@ -459,7 +459,7 @@ int main(int argc, char **argv)
 	TEST("memory-without-a-name", memory_without_a_name_is_found);
 	TEST("objects-without-their-name", objects_are_found_also_without_their_name);
 	TEST("long-names", a_long_name_hides_nothing);
-	TEST("a-folder-elsewhere", a_folder_elsewhere_is_found_once_it_is_watched);
+	TEST("a-directory-elsewhere", a_directory_elsewhere_is_found_once_it_is_watched);
 	TEST("threads-without-the-first", threads_hold_what_the_first_left);
 	TEST("we-ourselves", we_ourselves_are_left_out);
 	TEST("known-for-good", a_holder_is_known_for_good);

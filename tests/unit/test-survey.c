@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
-#include "segment/lease.h"
+#include "lib/os/autofd.h"
+#include "lib/os/lease.h"
 #include "survey_world.h"
 
 enum { LONG = 100000 }; /* seconds */
@@ -183,7 +183,7 @@ static void creators_are_remembered_after_their_death(void)
 	g_assert_null(unknown->creator);
 }
 
-static void folders_that_are_too_deep_are_counted(void)
+static void directories_that_are_too_deep_are_counted(void)
 {
 	g_auto(Survey) survey = {};
 	g_autoptr(GPtrArray) items = NULL, more = NULL;
@@ -420,8 +420,8 @@ int main(int argc, char **argv)
 	TEST("segment/last-user-lives", a_segment_is_idle_while_its_last_user_lives);
 	TEST("segment/orphaned", an_orphan_says_why);
 	TEST("segment/creators-are-remembered", creators_are_remembered_after_their_death);
-	TEST("object/too-deep", folders_that_are_too_deep_are_counted);
-	TEST("segment/maker-not-seen", a_maker_that_cannot_be_seen_has_not_ended);
+	TEST("object/too-deep", directories_that_are_too_deep_are_counted);
+	TEST("segment/creator-not-seen", a_maker_that_cannot_be_seen_has_not_ended);
 	TEST("segment/open-through-the-mount", what_the_mount_has_open_is_in_use);
 	TEST("age/used-lately", what_was_used_lately_is_no_orphan);
 	TEST("age/from-the-last-use", the_age_is_counted_from_the_last_use);

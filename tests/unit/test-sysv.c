@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "segment/ipc.h"
+#include "lib/memory/ipc.h"
 #include "unit.h"
 
 #define HEADING                                                                                    \
@@ -534,7 +534,7 @@ static void creator_is_the_command_that_made_it(void)
 
 	g_assert_no_errno(prctl(PR_GET_NAME, before));
 	g_assert_no_errno(prctl(PR_SET_NAME, "a) R (b 1 2"));
-	g_autofree char *command = segfs_sysv_creator(ipc, &segment);
+	g_autofree char *command = segfs_sysv_creator_shown(ipc, NULL, &segment);
 	g_assert_no_errno(prctl(PR_SET_NAME, before));
 	g_assert_cmpstr(command, ==, "a) R (b 1 2");
 }
@@ -549,9 +549,9 @@ static void creator_that_has_ended_is_not_known(void)
 	other_start(&other, shmid);
 	segment.cpid = other.pid;
 	other_stop(&other);
-	g_assert_null(segfs_sysv_creator(ipc, &segment));
+	g_assert_null(segfs_sysv_creator_shown(ipc, NULL, &segment));
 	segment.cpid = 0;
-	g_assert_null(segfs_sysv_creator(ipc, &segment));
+	g_assert_null(segfs_sysv_creator_shown(ipc, NULL, &segment));
 }
 
 /* The creator of a segment of 1000 s after boot, by a process started that much after boot. */
@@ -574,18 +574,18 @@ static char *creator_started(int64_t seconds, const char *command)
 	tree_write(tree, "77/stat", stat);
 	tree_write(tree, "77/comm", comm);
 	g_autoptr(SegfsIpc) ipc = ipc_make(tree, false);
-	return segfs_sysv_creator(ipc, &segment);
+	return segfs_sysv_creator_shown(ipc, NULL, &segment);
 }
 
 static void a_process_that_started_later_is_not_the_creator(void)
 {
-	g_autofree char *long_before = creator_started(5, "maker");
-	g_autofree char *just_before = creator_started(999, "maker");
-	g_autofree char *just_after = creator_started(1010, "maker");
-	g_autofree char *long_after = creator_started(100000, "maker");
+	g_autofree char *long_before = creator_started(5, "creator");
+	g_autofree char *just_before = creator_started(999, "creator");
+	g_autofree char *just_after = creator_started(1010, "creator");
+	g_autofree char *long_after = creator_started(100000, "creator");
 
-	g_assert_cmpstr(long_before, ==, "maker");
-	g_assert_cmpstr(just_before, ==, "maker");
+	g_assert_cmpstr(long_before, ==, "creator");
+	g_assert_cmpstr(just_before, ==, "creator");
 	g_assert_null(just_after);
 	g_assert_null(long_after);
 }
@@ -593,10 +593,10 @@ static void a_process_that_started_later_is_not_the_creator(void)
 static void a_command_with_brackets_does_not_hide_the_start(void)
 {
 	g_autofree char *creator = creator_started(5, "x) S 1 1 (1 2");
-	g_autofree char *later = creator_started(100000, "x) S 1 1 (1 2");
+	g_autofree char *slow = creator_started(100000, "x) S 1 1 (1 2");
 
 	g_assert_cmpstr(creator, ==, "x) S 1 1 (1 2");
-	g_assert_null(later);
+	g_assert_null(slow);
 }
 
 static void a_stat_that_is_cut_is_no_creator(void)
@@ -605,13 +605,13 @@ static void a_stat_that_is_cut_is_no_creator(void)
 	const SegfsSysv segment = {.shmid = 5, .cpid = 77, .ctime = G_MAXINT32};
 
 	table_write(tree, HEADING);
-	tree_write(tree, "77/comm", "maker\n");
+	tree_write(tree, "77/comm", "creator\n");
 	g_autoptr(SegfsIpc) ipc = ipc_make(tree, false);
-	g_assert_null(segfs_sysv_creator(ipc, &segment));
-	tree_write(tree, "77/stat", "77 (maker");
-	g_assert_null(segfs_sysv_creator(ipc, &segment));
-	tree_write(tree, "77/stat", "77 (maker) S 1 77 77 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0");
-	g_assert_null(segfs_sysv_creator(ipc, &segment));
+	g_assert_null(segfs_sysv_creator_shown(ipc, NULL, &segment));
+	tree_write(tree, "77/stat", "77 (creator");
+	g_assert_null(segfs_sysv_creator_shown(ipc, NULL, &segment));
+	tree_write(tree, "77/stat", "77 (creator) S 1 77 77 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0");
+	g_assert_null(segfs_sysv_creator_shown(ipc, NULL, &segment));
 }
 
 static uint64_t sysctl_number(const char *name)
@@ -691,7 +691,7 @@ int main(int argc, char **argv)
 	TEST("resident/without-a-table-is-an-error", resident_without_a_table_is_an_error);
 	TEST("creator/is-the-command-that-made-it", creator_is_the_command_that_made_it);
 	TEST("creator/that-has-ended-is-not-known", creator_that_has_ended_is_not_known);
-	TEST("creator/started-later-is-another", a_process_that_started_later_is_not_the_creator);
+	TEST("creator/started-slow-is-another", a_process_that_started_later_is_not_the_creator);
 	TEST("creator/brackets-do-not-hide-the-start",
 	     a_command_with_brackets_does_not_hide_the_start);
 	TEST("creator/cut-stat-is-none", a_stat_that_is_cut_is_no_creator);

@@ -8,7 +8,8 @@
 
 #include <unistd.h>
 
-#include "segment/ipc.h"
+#include "lib/memory/attach.h"
+#include "lib/memory/ipc.h"
 #include "unit.h"
 
 #define HEADING "key shmid ...\n"

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 #include "survey_world.h"
 
 enum { SIZE = 5000, PAGES = 8192 };
@@ -73,7 +73,7 @@ static void a_removed_object_keeps_its_name(void)
 		g_auto(Survey) survey = {};
 		g_auto(Hold) hold = {};
 		survey_start(&survey, 0);
-		g_autofree char *path = object_make(&survey, "folder/x");
+		g_autofree char *path = object_make(&survey, "directory/x");
 		hold_start(&hold, takes[i], path);
 		g_assert_null(survey_find_unlinked(&survey, &hold.taken.id));
 		g_assert_no_errno(unlink(path));
@@ -330,20 +330,20 @@ static void all_is_listed_in_order(void)
 	g_assert_cmpint(stage, ==, 2);
 }
 
-static void what_is_no_file_of_the_folder_is_enoent(void)
+static void what_is_no_file_of_the_directory_is_enoent(void)
 {
 	static const char *const paths[] = {
-		"folder", "link", "link-to-folder/x", "missing", "x/y", "../x", "..", "/x",
-		"",       "."};
+		"directory", "link", "link-to-directory/x", "missing", "x/y", "../x", "..", "/x",
+		"",          "."};
 	g_auto(Survey) survey = {};
 	SegfsItem *item = NULL;
 	survey_start(&survey, 0);
 	g_free(object_make(&survey, "x"));
-	g_free(object_make(&survey, "folder/x"));
+	g_free(object_make(&survey, "directory/x"));
 	g_autofree char *link = object_path(&survey, "link");
-	g_autofree char *folder = object_path(&survey, "link-to-folder");
+	g_autofree char *directory = object_path(&survey, "link-to-directory");
 	g_assert_no_errno(symlink("x", link));
-	g_assert_no_errno(symlink("folder", folder));
+	g_assert_no_errno(symlink("directory", directory));
 
 	for (guint i = 0; i < G_N_ELEMENTS(paths); i++)
 		g_assert_cmpint(segfs_view_object(survey.view, 0, paths[i], SEGFS_SCAN_NEW, &item),
@@ -355,7 +355,7 @@ static void what_is_no_file_of_the_folder_is_enoent(void)
 	g_assert_null(item);
 }
 
-static void two_folders_are_told_apart(void)
+static void two_directories_are_told_apart(void)
 {
 	g_auto(Survey) survey = {};
 	survey_start(&survey, 0);
@@ -374,14 +374,14 @@ static void two_folders_are_told_apart(void)
 	g_autofree char *path = segfs_item_path(in_second);
 	g_autofree char *name = segfs_item_orphan_name(in_second);
 
-	g_assert_cmpuint(in_first->folder, ==, 0);
-	g_assert_cmpuint(in_second->folder, ==, 1);
+	g_assert_cmpuint(in_first->directory, ==, 0);
+	g_assert_cmpuint(in_second->directory, ==, 1);
 	g_assert_true(in_second->posix == second);
 	g_assert_cmpstr(path, ==, "posix.2/y");
 	g_assert_cmpstr(name, ==, "posix.2-y");
 	g_autoptr(SegfsItem) found = survey_find(&survey, &in_second->id);
-	g_assert_cmpuint(found->folder, ==, 1);
-	/* It is removed from the folder that it is in. */
+	g_assert_cmpuint(found->directory, ==, 1);
+	/* It is removed from the directory that it is in. */
 	g_auto(SegfsCaller) self = {};
 	segfs_caller_self(&self);
 	g_assert_cmpint(segfs_view_remove_orphan(survey.view, &self, found), ==, 0);
@@ -403,7 +403,7 @@ int main(int argc, char **argv)
 	TEST("open/number-of-another", what_has_its_number_by_now_is_not_opened);
 	TEST("open/rights-of-the-caller", the_callers_rights_decide);
 	TEST("list/in-order", all_is_listed_in_order);
-	TEST("list/what-is-no-file", what_is_no_file_of_the_folder_is_enoent);
-	TEST("list/two-folders", two_folders_are_told_apart);
+	TEST("list/what-is-no-file", what_is_no_file_of_the_directory_is_enoent);
+	TEST("list/two-directories", two_directories_are_told_apart);
 	return g_test_run();
 }

@@ -243,7 +243,7 @@ int main(int argc, char **argv)
 	TEST("nobody-is-left", nobody_is_left);
 	TEST("not-guessed", who_cannot_be_seen_is_not_guessed);
 	TEST("creator-before-last-user", creator_goes_before_last_user);
-	TEST("started-later-is-another", who_started_later_is_another);
+	TEST("started-slow-is-another", who_started_later_is_another);
 	TEST("the-dead", the_dead_do_not_live);
 	TEST("holders-are-named", holders_are_named);
 	TEST("many-holders-are-counted", many_holders_are_counted);

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "segment/autofd.h"
+#include "lib/os/autofd.h"
 
 enum { MAX_MADE = 512 };
 
@@ -390,9 +390,9 @@ void tree_remove(char **tree)
 static char *place_in(const char *tree, const char *path)
 {
 	g_autofree char *file = g_build_filename(tree, path, NULL);
-	g_autofree char *folder = g_path_get_dirname(file);
+	g_autofree char *directory = g_path_get_dirname(file);
 
-	g_assert_no_errno(g_mkdir_with_parents(folder, 0755));
+	g_assert_no_errno(g_mkdir_with_parents(directory, 0755));
 	return g_steal_pointer(&file);
 }
 

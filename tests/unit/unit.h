@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What the unit tests share: segments, processes and folders that go when they leave their
+ * What the unit tests share: segments, processes and directories that go when they leave their
  * scope. A failed assertion aborts without leaving any scope: then what this process made
  * is removed on the way out, from the signal.
  */
@@ -79,7 +79,7 @@ void other_leave_namespace(Other *other, size_t size); /* has the same id in ano
 void other_stop(Other *other);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Other, other_stop)
 
-/* A new folder with all that is put into it, as long as its variable. */
+/* A new directory with all that is put into it, as long as its variable. */
 #define scoped_tree __attribute__((cleanup(tree_remove))) char *
 char *tree_make(const char *parent); /* NULL: where temporary files go */
 void tree_remove(char **tree);

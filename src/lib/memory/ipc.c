@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/memory/ipc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+
+#include "lib/os/autofd.h"
+#include "lib/os/home.h"
+
+/* What does not depend on the namespace. */
+static int ipc_alloc(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
+{
+	int r = home_learn();
+
+	if (r < 0)
+		return r;
+	SegfsIpc *ipc = g_new0(SegfsIpc, 1);
+
+	ipc->proc_root = g_strdup(options->proc_root ? options->proc_root : "/proc");
+	ipc->no_attach = options->no_attach;
+	ipc->pid = getpid();
+	g_mutex_init(&ipc->lock);
+	g_mutex_init(&ipc->creators_lock);
+	g_mutex_init(&ipc->resident_lock);
+	ipc->creators = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
+	ipc->traces = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
+	ipc->has_map_files = home_has_map_files();
+	*ret_ipc = ipc;
+	return 0;
+}
+
+int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
+{
+	const char *proc_root = options->proc_root ? options->proc_root : "/proc";
+	g_autoptr(SegfsIpc) ipc = NULL;
+	struct shm_info info;
+	struct stat st;
+
+	g_autofree char *table = g_build_filename(proc_root, "sysvipc/shm", NULL);
+	if (shmctl(0, SHM_INFO, (struct shmid_ds *)&info) < 0 || access(table, R_OK) < 0)
+		return -ENOSYS;
+	int r = ipc_alloc(options, &ipc);
+	if (r < 0)
+		return r;
+	g_autofree char *ns = g_build_filename(ipc->proc_root, "self/ns/ipc", NULL);
+	if (stat(ns, &st) == 0)
+		ipc->inum = st.st_ino;
+	*ret_ipc = g_steal_pointer(&ipc);
+	return 0;
+}
+
+int segfs_ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIpc **ret_ipc)
+{
+	g_autoptr(SegfsIpc) ipc = NULL;
+
+	int r = ipc_alloc(options, &ipc);
+	if (r < 0)
+		return r;
+	ipc->ns = segfs_namespace_ref(ns);
+	ipc->inum = segfs_namespace_inum(ns);
+	r = ipc_enter(ipc);
+	if (r < 0)
+		return r;
+	ipc_leave(ipc);
+	*ret_ipc = g_steal_pointer(&ipc);
+	return 0;
+}
+
+/* Where the calling thread is, if not at home. */
+static __thread SegfsIpc *entered;
+static __thread guint entered_depth;
+
+int ipc_enter(SegfsIpc *ipc)
+{
+	autofd fd = -1;
+
+	if (!ipc->ns)
+		return 0;
+	if (entered) {
+		g_assert(entered == ipc);
+		entered_depth++;
+		return 0;
+	}
+	int r = segfs_namespace_open(ipc->ns, &fd);
+	if (r < 0)
+		return r;
+	home_is_left();
+	if (setns(fd, CLONE_NEWIPC) < 0)
+		return -errno;
+	entered = ipc;
+	entered_depth = 1;
+	return 0;
+}
+
+void ipc_leave(SegfsIpc *ipc)
+{
+	const int error = errno;
+
+	if (!ipc->ns || --entered_depth > 0)
+		return;
+	entered = NULL;
+	home_return();
+	errno = error;
+}
+
+void segfs_ipc_free(SegfsIpc *ipc)
+{
+	g_hash_table_unref(ipc->traces);
+	g_clear_pointer(&ipc->resident, g_array_unref);
+	g_hash_table_unref(ipc->creators);
+	g_mutex_clear(&ipc->resident_lock);
+	g_mutex_clear(&ipc->creators_lock);
+	g_mutex_clear(&ipc->lock);
+	g_clear_pointer(&ipc->ns, segfs_namespace_unref);
+	g_free(ipc->proc_root);
+	g_free(ipc);
+}
+
+uint64_t segfs_ipc_inum(const SegfsIpc *ipc)
+{
+	return ipc->inum;
+}
+
+const char *segfs_ipc_proc_root(const SegfsIpc *ipc)
+{
+	return ipc->proc_root;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <segfs/sysv.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/shm.h>
+
+#include "lib/memory/attach.h"
+#include "lib/memory/creator.h"
+#include "lib/memory/ipc.h"
+#include "lib/memory/shm.h"
+#include "lib/os/autofd.h"
+#include "lib/os/procfs.h"
+#include "lib/process/process.h"
+
+typedef struct {
+	int shmid;
+	uint64_t rss, swap;
+} Resident;
+
+/*
+ * Reads the table in large pieces: each piece is one walk in the kernel, and 32768 lines
+ * are 6 MB that need not be in memory at once.
+ */
+static int table_read(const SegfsIpc *ipc, GArray *segments)
+{
+	enum { PIECE = 128 * 1024 };
+	g_autofree char *path = g_build_filename(ipc->proc_root, "sysvipc/shm", NULL);
+	g_autofree char *piece = g_malloc(PIECE + 1);
+	autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t kept = 0;
+	bool heading = true;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n = read(fd, piece + kept, PIECE - kept);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return kept == 0 ? 0 : -EIO;
+		kept += n;
+		piece[kept] = '\0';
+
+		char *line = piece, *end;
+		for (; (end = strchr(line, '\n')); line = end + 1) {
+			SegfsSysv segment;
+			if (heading) {
+				heading = false;
+				continue;
+			}
+			if (!shm_from_line(line, &segment))
+				return -EIO;
+			g_array_append_val(segments, segment);
+		}
+		kept -= line - piece;
+		memmove(piece, line, kept);
+	}
+}
+
+/*
+ * A listing of many segments takes tens of milliseconds: nobody waits for it, unless we
+ * attach and detach all the time. Returns with the lock held.
+ */
+static int table_read_undisturbed(SegfsIpc *ipc, GArray *segments)
+{
+	enum { TRIES = 3 };
+	int r;
+
+	g_mutex_lock(&ipc->lock);
+	for (int i = 0; i < TRIES; i++) {
+		const guint attaches = ipc->attaches;
+		g_mutex_unlock(&ipc->lock);
+		g_array_set_size(segments, 0);
+		r = table_read(ipc, segments);
+		g_mutex_lock(&ipc->lock);
+		if (r < 0 || attaches == ipc->attaches)
+			return r;
+	}
+	g_array_set_size(segments, 0);
+	return table_read(ipc, segments);
+}
+
+int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments)
+{
+	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(SegfsSysv));
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	r = table_read_undisturbed(ipc, segments);
+	for (guint i = 0; i < segments->len; i++)
+		ipc_mask(ipc, &g_array_index(segments, SegfsSysv, i));
+	g_mutex_unlock(&ipc->lock);
+	if (r < 0)
+		return r;
+	*ret_segments = g_steal_pointer(&segments);
+	return 0;
+}
+
+int segfs_sysv_list_brief(SegfsIpc *ipc, GArray **ret_segments)
+{
+	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(SegfsSysv));
+	struct shm_info info;
+	struct shmid_ds ds;
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	const int last = shmctl(0, SHM_INFO, (struct shmid_ds *)&info);
+	if (last < 0)
+		return -errno;
+	g_mutex_lock(&ipc->lock);
+	for (int index = 0; index <= last; index++) {
+		SegfsSysv segment;
+		const int shmid = shmctl(index, SHM_STAT_ANY, &ds);
+		if (shmid < 0)
+			continue;
+		shm_from_ds(shmid, &ds, &segment);
+		ipc_mask(ipc, &segment);
+		g_array_append_val(segments, segment);
+	}
+	g_mutex_unlock(&ipc->lock);
+	*ret_segments = g_steal_pointer(&segments);
+	return 0;
+}
+
+int segfs_sysv_stat(SegfsIpc *ipc, int shmid, SegfsSysv *ret_segment)
+{
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	g_mutex_lock(&ipc->lock);
+	r = shm_stat(shmid, ret_segment);
+	if (r == 0)
+		ipc_mask(ipc, ret_segment);
+	g_mutex_unlock(&ipc->lock);
+	return r;
+}
+
+static int resident_compare(const void *a, const void *b)
+{
+	const Resident *x = a, *y = b;
+
+	return x->shmid < y->shmid ? -1 : x->shmid > y->shmid;
+}
+
+/* Call with resident_lock held. */
+static int resident_update(SegfsIpc *ipc)
+{
+	const gint64 start = g_get_monotonic_time();
+	g_autoptr(GArray) segments = NULL;
+
+	if (ipc->resident && start < ipc->resident_until)
+		return 0;
+	int r = segfs_sysv_list(ipc, &segments);
+	if (r < 0)
+		return r;
+	g_clear_pointer(&ipc->resident, g_array_unref);
+	ipc->resident = g_array_sized_new(FALSE, FALSE, sizeof(Resident), segments->len);
+	for (guint i = 0; i < segments->len; i++) {
+		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		Resident resident = {segment->shmid, segment->rss, segment->swap};
+		g_array_append_val(ipc->resident, resident);
+	}
+	g_array_sort(ipc->resident, resident_compare);
+	const gint64 end = g_get_monotonic_time();
+	ipc->resident_until = end + 4 * (end - start);
+	return 0;
+}
+
+int segfs_sysv_resident(SegfsIpc *ipc, SegfsSysv *segment)
+{
+	const Resident wanted = {.shmid = segment->shmid};
+	guint index;
+
+	if (segment->has_resident)
+		return 0;
+	g_mutex_lock(&ipc->resident_lock);
+	int r = resident_update(ipc);
+	if (r == 0 && g_array_binary_search(ipc->resident, &wanted, resident_compare, &index)) {
+		const Resident *found = &g_array_index(ipc->resident, Resident, index);
+		segment->rss = found->rss;
+		segment->swap = found->swap;
+		segment->has_resident = true;
+	}
+	g_mutex_unlock(&ipc->resident_lock);
+	return r;
+}
+
+void segfs_sysv_resident_changed(SegfsIpc *ipc)
+{
+	g_mutex_lock(&ipc->resident_lock);
+	ipc->resident_until = 0;
+	g_mutex_unlock(&ipc->resident_lock);
+}
+
+int segfs_sysv_by_key(SegfsIpc *ipc, key_t key, int *ret_shmid)
+{
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	if (key == IPC_PRIVATE)
+		return -ENOENT;
+	const int shmid = shmget(key, 0, 0);
+	if (shmid < 0)
+		return -errno;
+	*ret_shmid = shmid;
+	return 0;
+}
+
+/*
+ * Asks with calls that attach nothing: IPC_STAT is allowed exactly where a read-only
+ * attach is, shmget() with the key where a read-write one is.
+ */
+static int may_attach_by_other_calls(const SegfsSysv *segment, bool write)
+{
+	struct shmid_ds ds;
+
+	if (!write)
+		return shmctl(segment->shmid, IPC_STAT, &ds) < 0 ? -errno : 0;
+	if (segment->key == IPC_PRIVATE)
+		return -EBUSY;
+	const int shmid = shmget(segment->key, 0, 0600);
+	if (shmid < 0)
+		return -errno;
+	return shmid == segment->shmid ? 0 : -ENOENT;
+}
+
+int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
+			  bool write)
+{
+	SegfsSysv now;
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	const bool attach = ipc_attach_is_safe(ipc, segment);
+	g_mutex_lock(&ipc->lock);
+	ipc->attaches++; /* for the blink of the call the kernel counts one */
+	r = segfs_caller_enter(caller);
+	if (r == 0) {
+		if (!attach) {
+			r = may_attach_by_other_calls(segment, write);
+		} else if (shmat(segment->shmid, ipc_occupied(), write ? 0 : SHM_RDONLY) ==
+			   (void *)-1) {
+			/*
+			 * do_shmat() in ipc/shm.c judges the rights, then finds the address
+			 * taken and leaves with EINVAL: nattch has gone up and down, no more.
+			 */
+			r = errno == EINVAL ? 0 : -errno;
+		}
+		segfs_caller_leave();
+	}
+	/* EINVAL is also the answer where there is no such segment. */
+	if (r == 0)
+		r = shm_stat(segment->shmid, &now);
+	g_mutex_unlock(&ipc->lock);
+	return r == -EIDRM || r == -EINVAL ? -ENOENT : r;
+}
+
+int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint64_t size,
+		      mode_t mode, int *ret_shmid)
+{
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	const long shmid =
+		SEGFS_AS(caller, shmget(key, size, IPC_CREAT | IPC_EXCL | (mode & 0777)));
+
+	if (shmid < 0)
+		return shmid;
+	*ret_shmid = shmid;
+
+	Creator creator = {.through_us = true, .pid = caller->pid};
+	ProcfsStat stat;
+	if (caller->pid > 0 && procfs_stat(ipc->proc_root, caller->pid, &stat)) {
+		creator.start = stat.start;
+		memcpy(creator.command, stat.command, sizeof(creator.command));
+	}
+	if (segfs_sysv_stat(ipc, shmid, &creator.segment) == 0)
+		creator_remember(ipc, &creator);
+	return 0;
+}
+
+static int changed(long r)
+{
+	return r == -EINVAL || r == -EIDRM ? -ENOENT : r;
+}
+
+int segfs_sysv_remove(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
+{
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	return r < 0 ? r : changed(SEGFS_AS(caller, shmctl(shmid, IPC_RMID, NULL)));
+}
+
+int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t uid, gid_t gid,
+		   mode_t mode)
+{
+	SegfsSysv now;
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r == 0)
+		r = segfs_sysv_stat(ipc, shmid, &now);
+	if (r < 0)
+		return r;
+	struct shmid_ds ds = {
+		.shm_perm.uid = uid == (uid_t)-1 ? now.uid : uid,
+		.shm_perm.gid = gid == (gid_t)-1 ? now.gid : gid,
+		.shm_perm.mode = mode == (mode_t)-1 ? now.mode : mode & 0777,
+	};
+	return changed(SEGFS_AS(caller, shmctl(shmid, IPC_SET, &ds)));
+}
+
+/*
+ * The kernel holds SHM_LOCK against the limit of the process that calls, which is us: the
+ * caller's own is asked first. What a user has locked in all it cannot be asked.
+ */
+static int may_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
+{
+	static const char wanted[] = "Max locked memory";
+	g_autofree char *path = g_strdup_printf("%s/%d/limits", ipc->proc_root, caller->pid);
+	g_autofree char *limits = NULL;
+	SegfsSysv segment;
+
+	if (caller->caps & 1ULL << CAP_IPC_LOCK)
+		return 0;
+	/* prlimit(2) of somebody else's process would take CAP_SYS_RESOURCE. */
+	const char *line = NULL;
+	if (caller->pid > 0 && g_file_get_contents(path, &limits, NULL, NULL))
+		line = strstr(limits, wanted);
+	if (!line)
+		return -EPERM;
+	line += strlen(wanted);
+	line += strspn(line, " ");
+	if (g_str_has_prefix(line, "unlimited"))
+		return 0;
+	const uint64_t limit = g_ascii_strtoull(line, NULL, 10);
+	if (limit == 0)
+		return -EPERM;
+	int r = segfs_sysv_stat(ipc, shmid, &segment);
+	if (r < 0)
+		return r;
+	return segment.size > limit ? -ENOMEM : 0;
+}
+
+int segfs_sysv_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, bool lock)
+{
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r == 0 && lock)
+		r = may_lock(ipc, caller, shmid);
+	if (r < 0)
+		return r;
+	return changed(SEGFS_AS(caller, shmctl(shmid, lock ? SHM_LOCK : SHM_UNLOCK, NULL)));
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Acting as somebody else, on one thread.
+ *
+ * The C library's setresuid() and friends change all threads of a process; the system
+ * calls behind them change only the calling one, and that is what is wanted here. The
+ * real and the saved user stay root, so that the way back is open and that the caller
+ * can neither signal nor trace the thread that works for it (kill(2), ptrace(2)).
+ *
+ * The capabilities are the caller's own: a root that has dropped them gets no more
+ * through us than without us, and a user that holds CAP_IPC_OWNER gets no less.
+ *
+ * The umask belongs to the thread's file system attributes, which threads share until
+ * they unshare(CLONE_FS); tmpfs ignores it under a default ACL, so it cannot be applied
+ * beforehand.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <segfs/caller.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/os/procfs.h"
+
+static struct {
+	bool may_change; /* may we become somebody else? */
+	uid_t uid;
+	gid_t gid;
+	int n_groups;
+	gid_t *groups;
+	uint64_t effective, permitted;
+	uint64_t user_ns;
+	bool proc_is_ours; /* /proc has our pid namespace's numbers */
+} self;
+
+static __thread bool own_umask;
+static __thread mode_t umask_before;
+
+static int caps_get(uint64_t *effective, uint64_t *permitted)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	*effective = (uint64_t)data[1].effective << 32 | data[0].effective;
+	*permitted = (uint64_t)data[1].permitted << 32 | data[0].permitted;
+	return 0;
+}
+
+static int caps_set(uint64_t effective, uint64_t permitted)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {
+		{.effective = (uint32_t)effective, .permitted = (uint32_t)permitted},
+		{.effective = effective >> 32, .permitted = permitted >> 32},
+	};
+
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+static void self_read(void)
+{
+	static gsize once;
+	const uint64_t needed = 1ULL << CAP_SETUID | 1ULL << CAP_SETGID;
+
+	if (!g_once_init_enter(&once))
+		return;
+	self.uid = geteuid();
+	self.gid = getegid();
+	self.n_groups = getgroups(0, NULL);
+	if (self.n_groups > 0) {
+		self.groups = g_new(gid_t, self.n_groups);
+		self.n_groups = getgroups(self.n_groups, self.groups);
+	}
+	self.n_groups = MAX(self.n_groups, 0);
+	if (caps_get(&self.effective, &self.permitted) < 0)
+		self.effective = self.permitted = 0;
+	/* The root of a user namespace may have no right to change groups. */
+	self.may_change = self.uid == 0 && (self.effective & needed) == needed &&
+			  syscall(SYS_setgroups, (size_t)self.n_groups, self.groups) == 0;
+	self.user_ns = procfs_namespace(AT_FDCWD, "/proc/self/ns/user");
+	char target[16] = "";
+	self.proc_is_ours =
+		readlink("/proc/self", target, sizeof(target) - 1) > 0 && atoi(target) == getpid();
+	g_once_init_leave(&once, 1);
+}
+
+void segfs_caller_self(SegfsCaller *ret_caller)
+{
+	self_read();
+	*ret_caller = (SegfsCaller){
+		.uid = self.uid,
+		.gid = self.gid,
+		.pid = getpid(),
+		.umask = 0,
+		.caps = self.effective,
+		.n_groups = self.n_groups,
+		.groups = g_memdup2(self.groups, self.n_groups * sizeof(gid_t)),
+	};
+}
+
+void segfs_caller_clear(SegfsCaller *caller)
+{
+	g_clear_pointer(&caller->groups, g_free);
+	caller->n_groups = 0;
+}
+
+/* The rest of the line that begins with key, or NULL. */
+static const char *status_field(const char *status, const char *key)
+{
+	const size_t length = strlen(key);
+
+	for (const char *line = status; line; line = strchr(line, '\n')) {
+		if (*line == '\n')
+			line++;
+		if (!strncmp(line, key, length) && line[length] == ':')
+			return line + length + 1;
+	}
+	return NULL;
+}
+
+static void parse_groups(SegfsCaller *caller, const char *field)
+{
+	g_autoptr(GArray) groups = g_array_new(FALSE, FALSE, sizeof(gid_t));
+
+	for (;;) {
+		while (*field == ' ' || *field == '\t')
+			field++;
+		if (!g_ascii_isdigit(*field))
+			break;
+		char *end;
+		gid_t group = strtoul(field, &end, 10);
+		g_array_append_val(groups, group);
+		field = end;
+	}
+	caller->n_groups = groups->len;
+	if (groups->len)
+		caller->groups = (gid_t *)g_array_free(g_steal_pointer(&groups), FALSE);
+}
+
+static bool in_our_user_ns(const char *proc_root, pid_t tid)
+{
+	g_autofree char *path = g_strdup_printf("%s/%d/ns/user", proc_root, tid);
+
+	return self.user_ns && procfs_namespace(AT_FDCWD, path) == self.user_ns;
+}
+
+void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, uid_t uid,
+		       gid_t gid, mode_t umask)
+{
+	g_autofree char *path = g_strdup_printf("%s/%d/status", proc_root, tid);
+	g_autofree char *status = NULL;
+	const char *field;
+
+	self_read();
+	*ret_caller = (SegfsCaller){.uid = uid, .gid = gid, .umask = umask};
+	/* Under a /proc of other numbers it would be a stranger's rights that are read. */
+	if (tid <= 0 || !self.proc_is_ours || !g_file_get_contents(path, &status, NULL, NULL))
+		return;
+	if ((field = status_field(status, "Tgid")))
+		ret_caller->pid = atoi(field);
+	if ((field = status_field(status, "Groups")))
+		parse_groups(ret_caller, field);
+
+	/*
+	 * access(2) and its like ask with the real user, while the status tells of the
+	 * effective one: where the two differ the kernel judges a root by what it is
+	 * permitted, anybody else without capabilities.
+	 */
+	bool overridden = false;
+	if ((field = status_field(status, "Uid"))) {
+		char *next = (char *)field;
+		uid_t fsuid = uid;
+		for (int i = 0; i < 4; i++)
+			fsuid = strtoul(next, &next, 10);
+		overridden = fsuid != uid;
+	}
+	if (overridden && uid != 0)
+		return;
+	if ((field = status_field(status, overridden ? "CapPrm" : "CapEff")))
+		ret_caller->caps = g_ascii_strtoull(field, NULL, 16);
+	if (ret_caller->caps && !in_our_user_ns(proc_root, tid))
+		ret_caller->caps = 0;
+}
+
+bool segfs_caller_read_root(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, gid_t gid,
+			    mode_t umask)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3,
+						  .pid = tid};
+	struct __user_cap_data_struct data[2] = {};
+
+	self_read();
+	if (tid <= 0 || !self.proc_is_ours || syscall(SYS_capget, &header, data) < 0)
+		return false;
+	const uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
+	if (!(caps & 1ULL << CAP_SYS_ADMIN) || !in_our_user_ns(proc_root, tid))
+		return false;
+	*ret_caller = (SegfsCaller){.gid = gid, .pid = tid, .umask = umask, .caps = caps};
+	return true;
+}
+
+static int become(uid_t uid, gid_t gid, int n_groups, const gid_t *groups, uint64_t effective)
+{
+	if (syscall(SYS_setgroups, (size_t)n_groups, groups) < 0)
+		return -errno;
+	if (syscall(SYS_setresgid, -1, gid, -1) < 0)
+		return -errno;
+	if (syscall(SYS_setresuid, -1, uid, -1) < 0)
+		return -errno;
+	return caps_set(effective, self.permitted);
+}
+
+/* Nothing may go on as the wrong user. */
+static void restore(void)
+{
+	if (caps_set(self.permitted, self.permitted) < 0 ||
+	    become(self.uid, self.gid, self.n_groups, self.groups, self.effective) < 0)
+		g_error("cannot return from acting as the caller: %s", g_strerror(errno));
+}
+
+int segfs_caller_enter(const SegfsCaller *caller)
+{
+	self_read();
+	/* To the system calls below -1 means: stay what you are. */
+	if (caller->uid == (uid_t)-1 || caller->gid == (gid_t)-1)
+		return -EINVAL;
+	if (!self.may_change && caller->uid != self.uid)
+		return -EACCES;
+	if (!own_umask) {
+		if (unshare(CLONE_FS) < 0)
+			return -errno;
+		own_umask = true;
+	}
+	if (self.may_change) {
+		int r = become(caller->uid, caller->gid, caller->n_groups, caller->groups,
+			       caller->caps & self.permitted);
+		if (r < 0) {
+			restore();
+			return r;
+		}
+	}
+	umask_before = umask(caller->umask);
+	return 0;
+}
+
+void segfs_caller_leave(void)
+{
+	const int error = errno;
+
+	umask(umask_before);
+	if (self.may_change)
+		restore();
+	errno = error;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/os/deadline.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <segfs/ipc.h>
+#include <unistd.h>
+
+#define MOST_THREADS 64
+#define OPEN_MS 2000
+
+struct DeadlineCall {
+	gatomicrefcount refs;
+	void (*run)(gpointer data);
+	GDestroyNotify release;
+	gpointer data;
+
+	gint at;    /* pid */
+	gint steps; /* of deadline_at() */
+
+	GMutex lock; /* protects what follows */
+	GCond has_ended;
+	bool ended;
+	bool is_stuck; /* counts in stuck, for stuck_at */
+	pid_t stuck_at;
+};
+
+/* Where errands hang that nobody waits for any more. */
+static GMutex stuck_lock;          /* protects stuck */
+static GHashTable *stuck;          /* pid -> how many */
+static __thread DeadlineCall *own; /* that this thread runs */
+
+static void stuck_change(pid_t pid, int by)
+{
+	g_mutex_lock(&stuck_lock);
+	if (!stuck)
+		stuck = g_hash_table_new(NULL, NULL);
+	const int n = by + GPOINTER_TO_INT(g_hash_table_lookup(stuck, GINT_TO_POINTER(pid)));
+	if (n > 0)
+		g_hash_table_insert(stuck, GINT_TO_POINTER(pid), GINT_TO_POINTER(n));
+	else
+		g_hash_table_remove(stuck, GINT_TO_POINTER(pid));
+	g_mutex_unlock(&stuck_lock);
+}
+
+bool deadline_is_stuck(pid_t pid)
+{
+	g_mutex_lock(&stuck_lock);
+	const bool is = stuck && g_hash_table_contains(stuck, GINT_TO_POINTER(pid));
+	g_mutex_unlock(&stuck_lock);
+	return is;
+}
+
+void deadline_at(pid_t pid)
+{
+	if (!own)
+		return;
+	g_atomic_int_set(&own->at, pid);
+	g_atomic_int_inc(&own->steps);
+}
+
+guint deadline_steps(DeadlineCall *call)
+{
+	return g_atomic_int_get(&call->steps);
+}
+
+static void deadline_unref(DeadlineCall *call)
+{
+	if (!g_atomic_ref_count_dec(&call->refs))
+		return;
+	call->release(call->data);
+	g_cond_clear(&call->has_ended);
+	g_mutex_clear(&call->lock);
+	g_free(call);
+}
+
+void deadline_leave(DeadlineCall *call)
+{
+	const pid_t at = g_atomic_int_get(&call->at);
+
+	g_mutex_lock(&call->lock);
+	if (!call->ended && at) {
+		call->is_stuck = true;
+		call->stuck_at = at;
+		stuck_change(at, 1);
+	}
+	g_mutex_unlock(&call->lock);
+	deadline_unref(call);
+}
+
+static void go(gpointer pointer, gpointer unused)
+{
+	DeadlineCall *call = pointer;
+
+	segfs_thread_comes_home();
+	own = call;
+	call->run(call->data);
+	own = NULL;
+	g_mutex_lock(&call->lock);
+	call->ended = true;
+	if (call->is_stuck)
+		stuck_change(call->stuck_at, -1);
+	g_cond_broadcast(&call->has_ended);
+	g_mutex_unlock(&call->lock);
+	deadline_unref(call);
+}
+
+/* Nobody sends for anything while acting as somebody else: its threads are ourselves. */
+static GThreadPool *pool(void)
+{
+	static gsize made;
+
+	if (g_once_init_enter(&made))
+		g_once_init_leave(&made,
+				  (gsize)g_thread_pool_new(go, NULL, MOST_THREADS, FALSE, NULL));
+	return (GThreadPool *)made;
+}
+
+DeadlineCall *deadline_call(void (*run)(gpointer data), gpointer data, GDestroyNotify release)
+{
+	DeadlineCall *call = g_new0(DeadlineCall, 1);
+
+	g_atomic_ref_count_init(&call->refs);
+	g_atomic_ref_count_inc(&call->refs); /* the thread's */
+	g_mutex_init(&call->lock);
+	g_cond_init(&call->has_ended);
+	call->run = run;
+	call->release = release;
+	call->data = data;
+	g_thread_pool_push(pool(), call, NULL);
+	return call;
+}
+
+bool deadline_wait(DeadlineCall *call, guint ms)
+{
+	const gint64 until = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
+
+	g_mutex_lock(&call->lock);
+	while (!call->ended && g_cond_wait_until(&call->has_ended, &call->lock, until))
+		;
+	const bool ended = call->ended;
+	g_mutex_unlock(&call->lock);
+	return ended;
+}
+
+typedef struct {
+	pid_t pid;
+	int (*run)(gpointer data);
+	GDestroyNotify release;
+	gpointer data;
+	int fd;
+} Fetching;
+
+static void fetching_run(gpointer data)
+{
+	Fetching *fetching = data;
+
+	if (fetching->pid)
+		deadline_at(fetching->pid);
+	fetching->fd = fetching->run(fetching->data);
+}
+
+static void fetching_release(gpointer data)
+{
+	Fetching *fetching = data;
+
+	if (fetching->fd >= 0)
+		close(fetching->fd);
+	fetching->release(fetching->data);
+	g_free(fetching);
+}
+
+int deadline_fetch(pid_t pid, guint ms, int (*run)(gpointer data), gpointer data,
+		   GDestroyNotify release)
+{
+	int fd = -ETIMEDOUT;
+
+	if (pid && deadline_is_stuck(pid)) {
+		release(data);
+		return fd;
+	}
+	Fetching *fetching = g_new0(Fetching, 1);
+	*fetching = (Fetching){pid, run, release, data, -1};
+	DeadlineCall *call = deadline_call(fetching_run, fetching, fetching_release);
+	if (deadline_wait(call, ms)) {
+		fd = fetching->fd;
+		fetching->fd = -1;
+	}
+	deadline_leave(call);
+	return fd;
+}
+
+typedef struct {
+	char *path;
+	int flags;
+	bool as_caller;
+	SegfsCaller caller;
+} Opening;
+
+static int opening_run(gpointer data)
+{
+	Opening *opening = data;
+
+	if (opening->as_caller)
+		return SEGFS_AS(&opening->caller, open(opening->path, opening->flags));
+	const int fd = open(opening->path, opening->flags);
+	return fd < 0 ? -errno : fd;
+}
+
+static void opening_release(gpointer data)
+{
+	Opening *opening = data;
+
+	g_free(opening->caller.groups);
+	g_free(opening->path);
+	g_free(opening);
+}
+
+int deadline_open(pid_t pid, const char *path, int flags, const SegfsCaller *caller)
+{
+	Opening *opening = g_new0(Opening, 1);
+
+	opening->path = g_strdup(path);
+	opening->flags = flags;
+	if (caller) {
+		opening->as_caller = true;
+		opening->caller = *caller;
+		opening->caller.groups =
+			g_memdup2(caller->groups, caller->n_groups * sizeof(gid_t));
+	}
+	return deadline_fetch(pid, OPEN_MS, opening_run, opening, opening_release);
+}

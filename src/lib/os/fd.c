@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/os/fd.h"
+
+#include <fcntl.h>
+#include <glib.h>
+#include <sys/stat.h>
+
+void fd_path(int fd, FdPath ret_path)
+{
+	g_snprintf(ret_path, sizeof(FdPath), "/proc/self/fd/%d", fd);
+}
+
+bool fd_is_tmpfs(int fd)
+{
+	enum { TYPE = 1, SIZE = 12 }; /* shmem_encode_fh(), mm/shmem.c */
+	union {
+		struct file_handle handle;
+		char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} u = {.handle.handle_bytes = MAX_HANDLE_SZ};
+	int mount_id;
+
+	return name_to_handle_at(fd, "", &u.handle, &mount_id, AT_EMPTY_PATH) == 0 &&
+	       u.handle.handle_type == TYPE && u.handle.handle_bytes == SIZE;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/os/lease.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <signal.h>
+#include <unistd.h>
+
+static GMutex lock;
+
+void lease_lock(void)
+{
+	g_mutex_lock(&lock);
+}
+
+void lease_unlock(void)
+{
+	g_mutex_unlock(&lock);
+}
+
+int lease_take(int fd)
+{
+	/* Who opens it meanwhile breaks the lease; by default that is a SIGIO, which kills. */
+	if (fcntl(fd, F_SETSIG, SIGURG) < 0)
+		return -errno;
+	if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
+		return 0;
+	return errno == EAGAIN ? -EBUSY : -errno;
+}
+
+int lease_open(int path_fd, int *ret_fd)
+{
+	g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", path_fd);
+
+	if (path_fd < 0)
+		return -EBADF;
+	/* Somebody's lease is not to be waited for; and who has one has the file. */
+	const int fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	int r = lease_take(fd);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What /proc says of a process: proc(5). */
+
+#include "lib/os/procfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/os/autofd.h"
+
+int procfs_read(int directory_fd, const char *name, GString *text)
+{
+	enum { PIECE = 32 * 1024 };
+	autofd fd = openat(directory_fd, name, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		g_string_set_size(text, used + PIECE);
+		const ssize_t n = read(fd, text->str + used, PIECE);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			const int r = n < 0 ? -errno : 0;
+			g_string_truncate(text, used);
+			return r;
+		}
+		used += n;
+	}
+}
+
+/* "ipc:[4026531839]" */
+uint64_t procfs_namespace(int directory_fd, const char *name)
+{
+	char link[64];
+	const ssize_t n = readlinkat(directory_fd, name, link, sizeof(link) - 1);
+
+	if (n < 0)
+		return 0;
+	link[n] = '\0';
+	const char *number = strchr(link, '[');
+	return number ? g_ascii_strtoull(number + 1, NULL, 10) : 0;
+}
+
+uint64_t procfs_namespace_owner(int ns_fd)
+{
+	autofd owner = ioctl(ns_fd, NS_GET_USERNS);
+	struct stat st;
+
+	return owner < 0 || fstat(owner, &st) < 0 ? 0 : st.st_ino;
+}
+
+bool procfs_stat(const char *proc_root, pid_t pid, ProcfsStat *ret_stat)
+{
+	g_autofree char *path = g_strdup_printf("%s/%d/stat", proc_root, pid);
+	g_autofree char *stat = NULL;
+	unsigned long long start;
+	ProcfsStat found = {};
+
+	if (!g_file_get_contents(path, &stat, NULL, NULL))
+		return false;
+	/* The command, field 2, can hold anything, brackets and blanks included. */
+	const char *before = strchr(stat, '('), *after = strrchr(stat, ')');
+	if (!before || !after ||
+	    sscanf(after + 1,
+		   " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u "
+		   "%*d %llu",
+		   &found.state, &found.n_threads, &start) != 3)
+		return false;
+	g_strlcpy(found.command, before + 1, MIN(sizeof(found.command), (size_t)(after - before)));
+	found.start = start;
+	*ret_stat = found;
+	return true;
+}
+
+bool procfs_stat_lives(const ProcfsStat *stat)
+{
+	return stat->state != 'Z' || stat->n_threads > 1;
+}
+
+bool procfs_is_alive(const char *proc_root, pid_t pid, uint64_t start)
+{
+	ProcfsStat stat;
+
+	return procfs_stat(proc_root, pid, &stat) && stat.start == start &&
+	       procfs_stat_lives(&stat);
+}
+
+int64_t procfs_started(uint64_t ticks)
+{
+	struct timespec real, boot;
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return real.tv_sec - boot.tv_sec + (int64_t)(ticks / sysconf(_SC_CLK_TCK));
+}

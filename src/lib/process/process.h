@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/os/procfs.h"
+
+/*
+ * Is it a segfs mount, of root or ours? What such a one has open and attaches is for others,
+ * who are seen themselves. directory_fd: of /proc/PID, or of a thread's.
+ */
+bool process_is_mount(int directory_fd, const char *command, uid_t uid);
+
+/*
+ * Can the process that had this number at that time, in seconds since 1970, still live?
+ * ret_stat is set where it does and where that is known, else is all 0. What is learnt of
+ * processes goes into known, a new table of process_table_new(), so that each is asked once.
+ */
+bool process_lives(const char *proc_root, GHashTable *known, pid_t pid, int64_t at,
+		   ProcfsStat *ret_stat, bool *ret_is_mount);
+GHashTable *process_table_new(void);

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What one process has mapped and open.
+ *
+ * A mapping is told by its line in /proc/PID/maps: device, inode and name. On the kernel's
+ * own tmpfs, where nobody can name a file, the name says what it is. A descriptor is told
+ * by its link where that is the kernel's name for memory, else by the mount that its
+ * fdinfo names. stat(2) of a descriptor is done only where it leads to the kernel's tmpfs
+ * or to a segfs mount, and there with AT_STATX_DONT_SYNC, which takes what the kernel
+ * remembers: a stat that asks a file system can hang, and on our own mount would wait for
+ * ourselves.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "lib/os/autofd.h"
+#include "lib/os/deadline.h"
+#include "lib/os/procfs.h"
+#include "lib/process/process.h"
+#include "lib/process/scan.h"
+
+/* Of the kernel's names for memory, "/SYSV00001234 (deleted)" and so on. */
+static SegfsKind kind_of(const char *name)
+{
+	if (g_str_has_prefix(name, "/SYSV"))
+		return SEGFS_SYSV;
+	return g_str_has_prefix(name, "/memfd:") ? SEGFS_MEMFD : SEGFS_ANON;
+}
+
+static SegfsId id_of(SegfsKind kind, const SegfsProcess *process, dev_t dev, uint64_t inode)
+{
+	if (kind == SEGFS_SYSV)
+		return (SegfsId){kind, process->ipc_ns, inode};
+	return (SegfsId){kind, dev, inode};
+}
+
+/* As the kernel remembers it. */
+static bool look(int directory_fd, const char *name, struct statx *ret_stat)
+{
+	return statx(directory_fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+		     STATX_INO | STATX_SIZE | STATX_UID | STATX_GID, ret_stat) == 0;
+}
+
+/* Who it is, once it holds something; false: somebody who holds it for others. */
+static bool name_process(ScanRun *walk, int process_fd, SegfsProcess *process)
+{
+	ProcfsStat stat;
+
+	if (!process->start && procfs_stat(walk->proc_root, process->pid, &stat)) {
+		process->start = stat.start;
+		memcpy(process->command, stat.command, sizeof(process->command));
+	}
+	if (walk->judged != process->pid) {
+		char thread[32];
+		g_snprintf(thread, sizeof(thread), "task/%d", walk->thread);
+		autofd thread_fd =
+			walk->thread == process->pid
+				? -1
+				: openat(process_fd, thread, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		walk->judged = process->pid;
+		walk->is_mount = process_is_mount(thread_fd < 0 ? process_fd : thread_fd,
+						  process->command, process->uid);
+	}
+	return !walk->is_mount;
+}
+
+typedef struct {
+	uint64_t start, end, inode;
+	dev_t dev;
+	const char *name;
+	size_t name_length;
+} Mapping;
+
+static uint64_t hex(const char **at)
+{
+	uint64_t value = 0;
+
+	for (int digit; (digit = g_ascii_xdigit_value(**at)) >= 0; (*at)++)
+		value = value << 4 | digit;
+	return value;
+}
+
+/* By hand, not by sscanf(3): a browser has thousands of lines. */
+static bool mapping_parse(const char *line, const char *end, Mapping *ret)
+{
+	const char *at = line;
+
+	ret->start = hex(&at);
+	if (*at++ != '-')
+		return false;
+	ret->end = hex(&at);
+	/* " rw-s 00000000 00:01 32769      /SYSV00000000 (deleted)" */
+	for (int skipped = 0; skipped < 3 && at < end; at++)
+		skipped += *at == ' ';
+	const unsigned int major = hex(&at);
+	if (*at++ != ':')
+		return false;
+	ret->dev = makedev(major, hex(&at));
+	char *after;
+	ret->inode = strtoull(at, &after, 10);
+	/* Of no file. Segment 0 is inode 0, too. */
+	if (ret->dev == 0)
+		return false;
+	at = after + strspn(after, " ");
+	ret->name = at;
+	ret->name_length = at < end ? end - at : 0;
+	return true;
+}
+
+static void take_mapping(ScanRun *walk, int process_fd, SegfsProcess *process, const Device *device,
+			 const Mapping *mapping, bool *ret_examined)
+{
+	const bool is_kernels = device->kind == DEVICE_KERNEL || device->kind == DEVICE_HUGE;
+	SegfsId id = id_of(is_kernels ? kind_of(mapping->name) : SEGFS_POSIX, process, mapping->dev,
+			   mapping->inode);
+	GHashTable *table = walk->scan->held;
+	char path[64];
+	struct statx stat;
+
+	const bool is_segment = id.kind == SEGFS_SYSV;
+	deadline_at(process->pid);
+	bool seen = false;
+	if (is_segment || device->kind == DEVICE_SEGFS) {
+		g_snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, mapping->start,
+			   mapping->end);
+		seen = look(process_fd, path, &stat);
+	}
+	if (device->kind == DEVICE_SEGFS) {
+		/* The line has the kernel's number of the file, not the one that stat tells. */
+		if (!seen) {
+			*ret_examined = false;
+			return;
+		}
+		id = (SegfsId){.number = stat.stx_ino};
+		table = walk->scan->mounted;
+	}
+	if (!name_process(walk, process_fd, process))
+		return;
+	SegfsHolder *holder =
+		scan_add(walk->scan, table, &id, mapping->name, mapping->name_length, process);
+	if (is_segment)
+		holder->attached++;
+	else
+		holder->mapped++;
+	holder->thread = walk->thread;
+	holder->start = mapping->start;
+	holder->end = mapping->end;
+	if (is_segment && seen) {
+		holder->has_memory = true;
+		holder->memory_uid = stat.stx_uid;
+		holder->memory_gid = stat.stx_gid;
+		holder->memory_size = stat.stx_size;
+	}
+}
+
+/* Of <linux/fs.h> since Linux 6.11; proc_pid_maps(5). */
+typedef struct {
+	uint64_t size, query_flags, query_addr;
+	uint64_t start, end, flags, page_size, offset, inode;
+	uint32_t major, minor, name_size, build_id_size;
+	uint64_t name_addr, build_id_addr;
+} MapQuery;
+
+#define QUERY_MAP _IOWR('f', 17, MapQuery)
+#define QUERY_THIS_OR_NEXT 0x10
+#define QUERY_FILE_BACKED 0x20
+
+/*
+ * The same without the text: most of what a process has mapped are libraries, and writing
+ * their paths is what costs. -ENOTTY: the kernel does not know the question.
+ */
+static int ask_maps(ScanRun *walk, int process_fd, const char *maps, SegfsProcess *process,
+		    bool *ret_examined)
+{
+	MapQuery query = {.size = sizeof(query),
+			  .query_flags = QUERY_THIS_OR_NEXT | QUERY_FILE_BACKED};
+	char name[PATH_MAX];
+	autofd fd = openat(process_fd, maps, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	for (;; query.query_addr = query.end) {
+		query.name_size = 0;
+		query.name_addr = 0;
+		if (ioctl(fd, QUERY_MAP, &query) < 0)
+			break;
+		const dev_t dev = makedev(query.major, query.minor);
+		const Device *device = dev ? scan_run_device(walk, dev) : NULL;
+		if (!device)
+			continue;
+		query.query_addr = query.start;
+		query.name_size = sizeof(name);
+		query.name_addr = (uintptr_t)name;
+		int r = ioctl(fd, QUERY_MAP, &query);
+		if (r < 0 && errno == ENAMETOOLONG) { /* of no kind that is told by its name */
+			query.name_size = 0;
+			query.name_addr = 0;
+			r = ioctl(fd, QUERY_MAP, &query);
+		}
+		if (r < 0)
+			break;
+		const Mapping mapping = {
+			.start = query.start,
+			.end = query.end,
+			.inode = query.inode,
+			.dev = makedev(query.major, query.minor),
+			.name = query.name_size ? name : "",
+			.name_length = query.name_size ? query.name_size - 1 : 0,
+		};
+		if (mapping.dev == dev)
+			take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
+	}
+	switch (errno) {
+	case ENOENT: /* no more of them */
+		return 1;
+	case ESRCH: /* it has no memory, or no more */
+		return 0;
+	default:
+		return -errno;
+	}
+}
+
+/* In maps, a line for each mapping, a newline in a name is "\\012"; nothing else is changed. */
+static void unescape_newlines(char *name)
+{
+	for (char *found; (found = strstr(name, "\\012")); name = found + 1) {
+		*found = '\n';
+		memmove(found + 1, found + 4, strlen(found + 4) + 1);
+	}
+}
+
+/* Whether it has any memory, or -errno. */
+static int take_maps(ScanRun *walk, int process_fd, const char *maps, SegfsProcess *process,
+		     bool *ret_examined)
+{
+	int n_lines = 0;
+	int r = ask_maps(walk, process_fd, maps, process, ret_examined);
+
+	if (r != -ENOTTY)
+		return r;
+	r = procfs_read(process_fd, maps, walk->text);
+	if (r < 0)
+		return r;
+	const char *line = walk->text->str;
+	for (const char *end; (end = strchr(line, '\n')); line = end + 1, n_lines++) {
+		Mapping mapping;
+		const Device *device = NULL;
+		if (mapping_parse(line, end, &mapping))
+			device = scan_run_device(walk, mapping.dev);
+		if (!device)
+			continue;
+		g_autofree char *name = g_strndup(mapping.name, mapping.name_length);
+		unescape_newlines(name);
+		mapping.name = name;
+		mapping.name_length = strlen(name);
+		take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
+	}
+	return n_lines;
+}
+
+/* Lines of fdinfo: see proc_pid_fdinfo(5). */
+static bool info_number(const GString *text, const char *key, uint64_t *ret_number)
+{
+	const char *found = strstr(text->str, key);
+
+	if (!found)
+		return false;
+	*ret_number = g_ascii_strtoull(found + strlen(key), NULL, 10);
+	return true;
+}
+
+/* A file by its path: on a mount of which we know that it holds shared memory? */
+static const Device *device_of_fd(ScanRun *walk, int process_fd, const char *directory,
+				  const char *fd, uint64_t *ret_inode)
+{
+	char path[64];
+	uint64_t mount;
+
+	g_snprintf(path, sizeof(path), "%sinfo/%s", directory, fd);
+	if (!scan_run_tolerates(walk, procfs_read(process_fd, path, walk->text)) ||
+	    !info_number(walk->text, "mnt_id:", &mount) ||
+	    !info_number(walk->text, "ino:", ret_inode))
+		return NULL;
+	const Device *device =
+		scan_run_device(walk, GPOINTER_TO_SIZE(g_hash_table_lookup(
+					      walk->mounts, GUINT_TO_POINTER((guint)mount))));
+	return device && (device->kind == DEVICE_SHM || device->kind == DEVICE_SEGFS) ? device
+										      : NULL;
+}
+
+/* What nearly every process has open. */
+static bool is_of_no_interest(const char *link)
+{
+	return link[0] != '/' || !strcmp(link, "/dev/null") ||
+	       g_str_has_prefix(link, "/dev/pts/") || g_str_has_prefix(link, "/usr/") ||
+	       g_str_has_prefix(link, "/proc/") || g_str_has_prefix(link, "/sys/");
+}
+
+static void take_fd(ScanRun *walk, int process_fd, const char *directory, int directory_fd,
+		    const char *name, SegfsProcess *process)
+{
+	GHashTable *table = walk->scan->held;
+	char link[PATH_MAX];
+	struct statx stat;
+	SegfsId id;
+
+	deadline_at(process->pid);
+	const ssize_t length = readlinkat(directory_fd, name, link, sizeof(link) - 1);
+	if (length <= 0)
+		return;
+	link[length] = '\0';
+	if (is_of_no_interest(link))
+		return;
+	const Device *device = NULL;
+	if (g_str_has_prefix(link, "/SYSV") || g_str_has_prefix(link, "/memfd:") ||
+	    g_str_has_prefix(link, "/dev/zero")) {
+		if (!look(directory_fd, name, &stat))
+			return;
+		const dev_t dev = makedev(stat.stx_dev_major, stat.stx_dev_minor);
+		device = scan_run_device(walk, dev);
+		if (device && device->kind != DEVICE_KERNEL && device->kind != DEVICE_HUGE)
+			device = NULL;
+		id = id_of(kind_of(link), process, dev, stat.stx_ino);
+	}
+	if (!device) {
+		uint64_t inode;
+		device = device_of_fd(walk, process_fd, directory, name, &inode);
+		if (!device)
+			return;
+		id = (SegfsId){SEGFS_POSIX, device->dev, inode};
+		if (device->kind == DEVICE_SEGFS) {
+			if (!look(directory_fd, name, &stat))
+				return;
+			id = (SegfsId){.number = stat.stx_ino};
+			table = walk->scan->mounted;
+		}
+	}
+	if (!name_process(walk, process_fd, process))
+		return;
+	SegfsHolder *holder = scan_add(walk->scan, table, &id, link, length, process);
+	holder->open++;
+	holder->thread = walk->thread;
+	holder->fd = strtol(name, NULL, 10);
+}
+
+static int take_fds(ScanRun *walk, int process_fd, const char *directory, SegfsProcess *process)
+{
+	struct dirent *entry;
+	const int fd = openat(process_fd, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *fds = fd < 0 ? NULL : fdopendir(fd);
+	if (fd >= 0 && !fds) {
+		/* It has ended since. */
+		const int error = errno;
+		close(fd);
+		errno = error;
+	}
+
+	if (!fds)
+		return -errno;
+	while ((entry = readdir(fds)))
+		if (g_ascii_isdigit(entry->d_name[0]))
+			take_fd(walk, process_fd, directory, fd, entry->d_name, process);
+	closedir(fds);
+	return 0;
+}
+
+/* The first thread has ended and others live: /proc/PID shows nothing any more, they do. */
+static void take_threads(ScanRun *walk, int process_fd, SegfsProcess *process, bool *ret_examined)
+{
+	const int fd = openat(process_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *threads = fd < 0 ? NULL : fdopendir(fd);
+	if (!threads)
+		*ret_examined = scan_run_tolerates(walk, -errno);
+	if (fd >= 0 && !threads)
+		close(fd);
+	struct dirent *entry;
+	bool found = false;
+
+	while (threads && !found && (entry = readdir(threads))) {
+		char maps[64], directory[64];
+		if (!g_ascii_isdigit(entry->d_name[0]))
+			continue;
+		walk->thread = strtol(entry->d_name, NULL, 10);
+		g_snprintf(maps, sizeof(maps), "task/%.16s/maps", entry->d_name);
+		g_snprintf(directory, sizeof(directory), "task/%.16s/fd", entry->d_name);
+		found = take_maps(walk, process_fd, maps, process, ret_examined) > 0;
+		if (found)
+			take_fds(walk, process_fd, directory, process);
+	}
+	if (threads)
+		closedir(threads);
+}
+
+bool scan_run_process(ScanRun *walk, int process_fd, SegfsProcess *process)
+{
+	bool examined = true;
+
+	walk->thread = process->pid;
+	int r = take_maps(walk, process_fd, "maps", process, &examined);
+	/* Threads of the kernel have no memory of their own, which is ESRCH, nor descriptors. */
+	if (r < 0)
+		return scan_run_tolerates(walk, r);
+	if (r == 0) {
+		take_threads(walk, process_fd, process, &examined);
+		return examined;
+	}
+	r = take_fds(walk, process_fd, "fd", process);
+	return scan_run_tolerates(walk, r) && examined;
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Who makes scans: one walk answers all who ask at one time. */
+
+#include "lib/process/scan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/os/autofd.h"
+#include "lib/os/deadline.h"
+#include "lib/os/procfs.h"
+
+/* A scan that those who ask together share. */
+typedef struct {
+	bool whole; /* else the processes alone */
+	SegfsScan *latest;
+	bool running;
+	guint64 begun, ended; /* scans */
+	int result;           /* of the last one */
+	gint64 recent_until;  /* monotonic */
+	gint64 latest_from;   /* when the latest began, monotonic */
+	gint64 running_from;  /* and the one that goes on */
+} Shared;
+
+struct SegfsScanner {
+	char *proc_root;
+
+	GMutex lock; /* protects what follows */
+	GCond done;
+	GArray *watched; /* dev_t */
+	Shared whole, processes;
+};
+
+/* Of a process; where its first thread has ended, of one that lives. */
+static void find_namespaces(int process_fd, SegfsProcess *process)
+{
+	struct dirent *entry;
+
+	process->thread = process->pid;
+	process->mnt_ns = procfs_namespace(process_fd, "ns/mnt");
+	process->ipc_ns = procfs_namespace(process_fd, "ns/ipc");
+	if (process->ipc_ns || errno != ENOENT)
+		return;
+	const int fd = openat(process_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *threads = fd < 0 ? NULL : fdopendir(fd);
+	if (fd >= 0 && !threads)
+		close(fd);
+	while (threads && !process->ipc_ns && (entry = readdir(threads))) {
+		char ipc[64], mnt[64];
+		g_snprintf(ipc, sizeof(ipc), "task/%.16s/ns/ipc", entry->d_name);
+		g_snprintf(mnt, sizeof(mnt), "task/%.16s/ns/mnt", entry->d_name);
+		process->ipc_ns = procfs_namespace(process_fd, ipc);
+		process->mnt_ns = procfs_namespace(process_fd, mnt);
+		if (process->ipc_ns)
+			process->thread = atoi(entry->d_name);
+	}
+	if (threads)
+		closedir(threads);
+}
+
+static int process_open(const ScanRun *walk, pid_t pid)
+{
+	char name[16];
+
+	g_snprintf(name, sizeof(name), "%d", pid);
+	return openat(walk->proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Who there is, and in which namespaces. */
+static int find_processes(ScanRun *walk, bool with_mounts)
+{
+	g_autoptr(GHashTable) seen =
+		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	char self[16] = "";
+	struct dirent *entry;
+
+	const int dup_fd = fcntl(walk->proc_fd, F_DUPFD_CLOEXEC, 0);
+	DIR *proc = dup_fd < 0 ? NULL : fdopendir(dup_fd);
+	if (!proc)
+		return -errno;
+	const ssize_t n = readlinkat(walk->proc_fd, "self", self, sizeof(self) - 1);
+	self[MAX(n, 0)] = '\0';
+	bool is_first_seen = !strcmp(self, "1");
+	/* Our own we can read in any case. */
+	autofd own = openat(walk->proc_fd, "self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const uint64_t own_mnt = own < 0 ? 0 : procfs_namespace(own, "ns/mnt");
+	if (with_mounts && own_mnt && scan_run_add_mounts(walk, own))
+		g_hash_table_add(seen, g_memdup2(&own_mnt, sizeof(own_mnt)));
+	while (walk->error == 0 && (entry = readdir(proc))) {
+		if (!g_ascii_isdigit(entry->d_name[0]) || !strcmp(entry->d_name, self))
+			continue;
+		is_first_seen |= !strcmp(entry->d_name, "1");
+		autofd fd =
+			openat(walk->proc_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		struct stat st;
+		if (fd < 0 || fstat(fd, &st) < 0) {
+			walk->scan->unexamined += !scan_run_tolerates(walk, -errno);
+			continue;
+		}
+		SegfsProcess *process = g_new0(SegfsProcess, 1);
+		process->pid = strtol(entry->d_name, NULL, 10);
+		process->uid = st.st_uid;
+		/* A user's table of mounts can be long: it goes on, process by process. */
+		deadline_at(process->pid);
+		find_namespaces(fd, process);
+		g_ptr_array_add(walk->scan->processes, process);
+		if (with_mounts && process->mnt_ns && !deadline_is_stuck(process->pid) &&
+		    !g_hash_table_contains(seen, &process->mnt_ns)) {
+			if (scan_run_add_mounts(walk, fd))
+				g_hash_table_add(seen,
+						 g_memdup2(&process->mnt_ns, sizeof(uint64_t)));
+		}
+	}
+	closedir(proc);
+	/* Every pid namespace has a 1: where it is not shown, others may be hidden as well. */
+	if (!is_first_seen)
+		walk->scan->unexamined++;
+	return walk->error;
+}
+
+/* A scan on its way: it may outlive who wants it. */
+typedef struct {
+	char *proc_root;
+	GArray *watched; /* dev_t */
+	bool whole;
+	SegfsScan *scan;
+	int result;
+} Job;
+
+static int scan_make(Job *job, SegfsScan **ret_scan)
+{
+	g_autoptr(SegfsScan) scan = scan_new();
+	const char *proc_root = job->proc_root;
+	autofd proc_fd = open(proc_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (proc_fd < 0)
+		return -errno;
+	ScanRun walk = {
+		.proc_root = proc_root,
+		.proc_fd = proc_fd,
+		.scan = scan,
+		.devices = g_array_new(FALSE, FALSE, sizeof(Device)),
+		.mounts = g_hash_table_new(NULL, NULL),
+		.text = g_string_new(NULL),
+	};
+	if (job->whole)
+		scan_run_add_kernel_devices(&walk);
+	for (guint i = 0; i < job->watched->len; i++)
+		scan_run_add_device(&walk, g_array_index(job->watched, dev_t, i), DEVICE_SHM);
+	int r = find_processes(&walk, job->whole);
+	for (guint i = 0; job->whole && r == 0 && i < scan->processes->len; i++) {
+		SegfsProcess *process = scan->processes->pdata[i];
+		if (deadline_is_stuck(process->pid)) {
+			scan->unexamined++;
+			continue;
+		}
+		deadline_at(process->pid);
+		autofd fd = process_open(&walk, process->pid);
+		scan->unexamined += fd < 0 ? !scan_run_tolerates(&walk, -errno)
+					   : !scan_run_process(&walk, fd, process);
+		r = walk.error;
+	}
+	g_array_unref(walk.devices);
+	g_hash_table_unref(walk.mounts);
+	g_string_free(walk.text, TRUE);
+	if (r == 0)
+		*ret_scan = g_steal_pointer(&scan);
+	return r;
+}
+
+static void job_run(gpointer data)
+{
+	Job *job = data;
+
+	job->result = scan_make(job, &job->scan);
+}
+
+static void job_release(gpointer data)
+{
+	Job *job = data;
+
+	g_clear_pointer(&job->scan, segfs_scan_unref);
+	g_array_unref(job->watched);
+	g_free(job->proc_root);
+	g_free(job);
+}
+
+/* Waits as long as it goes on from process to process. True: it has ended. */
+static bool await(DeadlineCall *call)
+{
+	enum { STALL_MS = 1000 };
+	guint before;
+
+	do {
+		before = deadline_steps(call);
+		if (deadline_wait(call, STALL_MS))
+			return true;
+	} while (deadline_steps(call) != before);
+	return false;
+}
+
+/* A scan, and where that hangs at a process another without it. */
+static int scan_patiently(const char *proc_root, const GArray *watched, bool whole,
+			  SegfsScan **ret_scan)
+{
+	enum { TRIES = 8 };
+
+	for (int i = 0; i < TRIES; i++) {
+		Job *job = g_new0(Job, 1);
+		job->proc_root = g_strdup(proc_root);
+		job->watched = g_array_copy((GArray *)watched);
+		job->whole = whole;
+		DeadlineCall *call = deadline_call(job_run, job, job_release);
+		const bool ended = await(call);
+		const int r = ended ? job->result : -ETIMEDOUT;
+		if (ended)
+			*ret_scan = g_steal_pointer(&job->scan);
+		deadline_leave(call);
+		if (ended)
+			return r;
+	}
+	return -ETIMEDOUT;
+}
+
+SegfsScanner *segfs_scanner_new(const char *proc_root)
+{
+	SegfsScanner *scanner = g_new0(SegfsScanner, 1);
+
+	scanner->proc_root = g_strdup(proc_root ? proc_root : "/proc");
+	g_mutex_init(&scanner->lock);
+	g_cond_init(&scanner->done);
+	scanner->watched = g_array_new(FALSE, FALSE, sizeof(dev_t));
+	scanner->whole.whole = true;
+	return scanner;
+}
+
+void segfs_scanner_free(SegfsScanner *scanner)
+{
+	g_clear_pointer(&scanner->whole.latest, segfs_scan_unref);
+	g_clear_pointer(&scanner->processes.latest, segfs_scan_unref);
+	g_array_unref(scanner->watched);
+	g_cond_clear(&scanner->done);
+	g_mutex_clear(&scanner->lock);
+	g_free(scanner->proc_root);
+	g_free(scanner);
+}
+
+void segfs_scanner_watch(SegfsScanner *scanner, dev_t device)
+{
+	g_mutex_lock(&scanner->lock);
+	g_array_append_val(scanner->watched, device);
+	g_mutex_unlock(&scanner->lock);
+}
+
+/* Call with the lock held, which is given up meanwhile. */
+static void run(SegfsScanner *scanner, Shared *shared)
+{
+	g_autoptr(GArray) watched = g_array_copy(scanner->watched);
+	const guint64 number = ++shared->begun;
+	const gint64 start = g_get_monotonic_time();
+	SegfsScan *scan = NULL;
+
+	shared->running = true;
+	shared->running_from = start;
+	g_mutex_unlock(&scanner->lock);
+	const int r = scan_patiently(scanner->proc_root, watched, shared->whole, &scan);
+	const gint64 end = g_get_monotonic_time();
+	g_mutex_lock(&scanner->lock);
+	g_clear_pointer(&shared->latest, segfs_scan_unref);
+	shared->latest = scan;
+	shared->latest_from = start;
+	shared->result = r;
+	shared->recent_until = end + 4 * (end - start);
+	shared->running = false;
+	shared->ended = number;
+	g_cond_broadcast(&scanner->done);
+}
+
+static bool is_new_enough(const Shared *shared, int64_t since)
+{
+	switch (since) {
+	case SEGFS_SCAN_NEW:
+		return false;
+	case SEGFS_SCAN_RECENT:
+		return g_get_monotonic_time() < shared->recent_until;
+	default:
+		return shared->latest_from >= since;
+	}
+}
+
+static int share(SegfsScanner *scanner, Shared *shared, int64_t since, SegfsScan **ret_scan)
+{
+	g_mutex_lock(&scanner->lock);
+	const bool have = shared->latest && is_new_enough(shared, since);
+	/* One that has begun already may have passed by what happened just now. */
+	const bool comes =
+		shared->running && since > SEGFS_SCAN_RECENT && shared->running_from >= since;
+	const guint64 wanted = have ? shared->ended : shared->begun + (comes ? 0 : 1);
+	while (shared->ended < wanted) {
+		if (shared->running)
+			g_cond_wait(&scanner->done, &scanner->lock);
+		else
+			run(scanner, shared);
+	}
+	const int r = shared->result;
+	if (r == 0)
+		*ret_scan = segfs_scan_ref(shared->latest);
+	g_mutex_unlock(&scanner->lock);
+	return r;
+}
+
+int segfs_scanner_scan(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan)
+{
+	return share(scanner, &scanner->whole, since, ret_scan);
+}
+
+int scanner_processes(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan)
+{
+	return share(scanner, &scanner->processes, since, ret_scan);
+}
+
+const char *scanner_proc_root(const SegfsScanner *scanner)
+{
+	return scanner->proc_root;
+}

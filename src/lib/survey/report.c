@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * A survey as JSON. Each segment is built as a tree of nodes, written as one line, and
+ * forgotten: the tree of all of them would take some ten times the text's size.
+ */
+
+#include <inttypes.h>
+#include <json-glib/json-glib.h>
+#include <segfs/limits.h>
+#include <segfs/report.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+#include "lib/process/scan.h"
+
+#define VERSION 1 /* of the format; doc/segments.json.md says what changes it */
+
+/* May the caller know what this process is called? */
+typedef struct {
+	pid_t pid;
+	uid_t uid;
+	uint64_t start;
+	bool visible;
+} Asked;
+
+struct SegfsReport {
+	const SegfsCaller *caller;
+	guint unexamined;
+	guint n_hidden; /* segments */
+	int64_t taken;
+	GString *namespaces, *segments; /* elements of arrays, with commas between */
+	JsonGenerator *generator;
+	GHashTable *users, *groups; /* number -> name, as asking takes long */
+	GHashTable *told;           /* a set of SegfsId */
+	GHashTable *directories;    /* see segfs_item_is_visible(); of one segfs_report_add() */
+	GHashTable *processes;      /* SegfsProcess -> Known; of one segfs_report_add() */
+	Asked asked;                /* last, of who made a segment: mostly the next one's, too */
+};
+
+/* What each segment that a process holds would have to ask of it again. */
+typedef struct {
+	bool visible;
+	char *command_line, *cgroup;
+} Known;
+
+static void known_free(gpointer pointer)
+{
+	Known *known = pointer;
+
+	g_free(known->command_line);
+	g_free(known->cgroup);
+	g_free(known);
+}
+
+SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined)
+{
+	SegfsReport *report = g_new0(SegfsReport, 1);
+
+	report->caller = caller;
+	report->unexamined = unexamined;
+	report->taken = time(NULL);
+	report->namespaces = g_string_new(NULL);
+	report->segments = g_string_new(NULL);
+	report->generator = json_generator_new();
+	report->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	report->groups = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	report->told = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
+	report->directories = segfs_directories_known_new();
+	report->processes = g_hash_table_new_full(NULL, NULL, NULL, known_free);
+	return report;
+}
+
+void segfs_report_free(SegfsReport *report)
+{
+	g_string_free(report->namespaces, TRUE);
+	g_string_free(report->segments, TRUE);
+	g_object_unref(report->generator);
+	g_hash_table_unref(report->told);
+	g_hash_table_unref(report->directories);
+	g_hash_table_unref(report->users);
+	g_hash_table_unref(report->groups);
+	g_hash_table_unref(report->processes);
+	g_free(report);
+}
+
+static void put_number(JsonBuilder *builder, const char *member, int64_t number)
+{
+	json_builder_set_member_name(builder, member);
+	json_builder_add_int_value(builder, number);
+}
+
+/* The kernel's "no limit" is more than a signed number holds, and few parsers read more. */
+static void put_size(JsonBuilder *builder, const char *member, uint64_t size)
+{
+	put_number(builder, member, MIN(size, INT64_MAX));
+}
+
+static void put_null(JsonBuilder *builder, const char *member)
+{
+	json_builder_set_member_name(builder, member);
+	json_builder_add_null_value(builder);
+}
+
+static void put_bool(JsonBuilder *builder, const char *member, bool value)
+{
+	json_builder_set_member_name(builder, member);
+	json_builder_add_boolean_value(builder, value);
+}
+
+static void put_time(JsonBuilder *builder, const char *member, int64_t when)
+{
+	if (when == 0)
+		put_null(builder, member);
+	else
+		put_number(builder, member, when);
+}
+
+/* What is no UTF-8 comes with U+FFFD in its place. */
+static void put_text(JsonBuilder *builder, const char *member, const char *text)
+{
+	g_autofree char *valid = text ? g_utf8_make_valid(text, -1) : NULL;
+
+	json_builder_set_member_name(builder, member);
+	if (valid)
+		json_builder_add_string_value(builder, valid);
+	else
+		json_builder_add_null_value(builder);
+}
+
+/* By which something is found again: where it is no UTF-8, its bytes too, as in a URI. */
+static void put_name(JsonBuilder *builder, const char *member, const char *name)
+{
+	put_text(builder, member, name);
+	if (name && !g_utf8_validate(name, -1, NULL)) {
+		g_autofree char *exact = g_strconcat(member, "_bytes", NULL);
+		g_autofree char *bytes =
+			g_uri_escape_bytes((const guint8 *)name, strlen(name), "/");
+		put_text(builder, exact, bytes);
+	}
+}
+
+typedef char *(*NameOf)(guint id);
+
+static void put_owner(JsonBuilder *builder, const char *member, GHashTable *names, NameOf ask,
+		      guint id)
+{
+	gpointer name;
+
+	if (!g_hash_table_lookup_extended(names, GUINT_TO_POINTER(id), NULL, &name)) {
+		name = ask(id);
+		g_hash_table_insert(names, GUINT_TO_POINTER(id), name);
+	}
+	put_text(builder, member, name);
+}
+
+/* Ends the object and appends it as an element. */
+static void append(SegfsReport *report, GString *array, JsonBuilder *builder)
+{
+	json_builder_end_object(builder);
+	g_autoptr(JsonNode) root = json_builder_get_root(builder);
+
+	if (array->len > 0)
+		g_string_append(array, ",\n");
+	json_generator_set_root(report->generator, root);
+	json_generator_to_gstring(report->generator, array);
+}
+
+static const Known *know(SegfsReport *report, const char *proc_root, const SegfsProcess *process)
+{
+	Known *known = g_hash_table_lookup(report->processes, process);
+
+	if (known)
+		return known;
+	known = g_new0(Known, 1);
+	known->visible = segfs_holder_is_visible(proc_root, report->caller, process);
+	if (known->visible) {
+		known->command_line = segfs_process_command_line(proc_root, process);
+		known->cgroup = segfs_process_cgroup(proc_root, process);
+	}
+	g_hash_table_insert(report->processes, (gpointer)process, known);
+	return known;
+}
+
+/* Returns how many were not told. */
+static guint put_holders(SegfsReport *report, const char *proc_root, JsonBuilder *builder,
+			 const GArray *holders)
+{
+	guint n_hidden = 0;
+
+	json_builder_set_member_name(builder, "holders");
+	json_builder_begin_array(builder);
+	for (guint i = 0; i < holders->len; i++) {
+		const SegfsHolder *holder = &g_array_index(holders, SegfsHolder, i);
+		const Known *known = know(report, proc_root, holder->process);
+
+		if (!known->visible) {
+			n_hidden++;
+			continue;
+		}
+		json_builder_begin_object(builder);
+		put_number(builder, "pid", holder->process->pid);
+		put_number(builder, "uid", holder->process->uid);
+		put_owner(builder, "user", report->users, segfs_user_name, holder->process->uid);
+		put_text(builder, "command", holder->process->command);
+		put_text(builder, "cmdline", known->command_line);
+		put_text(builder, "cgroup", known->cgroup);
+		put_number(builder, "attached", holder->attached);
+		put_number(builder, "mapped", holder->mapped);
+		put_number(builder, "open", holder->open);
+		json_builder_end_object(builder);
+	}
+	json_builder_end_array(builder);
+	return n_hidden;
+}
+
+static bool creator_is_visible(SegfsReport *report, const char *proc_root,
+			       const SegfsProcess *creator)
+{
+	Asked *asked = &report->asked;
+
+	if (asked->pid == 0 || asked->pid != creator->pid || asked->uid != creator->uid ||
+	    asked->start != creator->start)
+		*asked = (Asked){
+			.pid = creator->pid,
+			.uid = creator->uid,
+			.start = creator->start,
+			.visible = segfs_command_is_visible(proc_root, report->caller, creator),
+		};
+	return asked->visible;
+}
+
+/* creator: NULL: not known, or not to the caller. */
+static void put_sysv(JsonBuilder *builder, const SegfsItem *item, const char *creator)
+{
+	const SegfsSysv *segment = &item->sysv;
+	char key[16];
+
+	g_snprintf(key, sizeof(key), "0x%08x", (unsigned int)segment->key);
+	put_number(builder, "shmid", segment->shmid);
+	put_number(builder, "key", (uint32_t)segment->key);
+	put_text(builder, "key_hex", key);
+	put_bool(builder, "dest", segment->dest);
+	put_bool(builder, "locked", segment->locked);
+	put_size(builder, "nattch", segment->nattch);
+	put_number(builder, "cpid", segment->cpid);
+	put_number(builder, "lpid", segment->lpid);
+	put_number(builder, "cuid", segment->cuid);
+	put_number(builder, "cgid", segment->cgid);
+	if (segment->has_resident)
+		put_size(builder, "swap", segment->swap);
+	else
+		put_null(builder, "swap");
+	put_time(builder, "atime", segment->atime);
+	put_time(builder, "dtime", segment->dtime);
+	put_time(builder, "ctime", segment->ctime);
+	put_text(builder, "creator", creator);
+	if (item->creator_unknown)
+		put_null(builder, "creator_lives");
+	else
+		put_bool(builder, "creator_lives", item->creator_lives);
+}
+
+static void put_file(JsonBuilder *builder, const SegfsItem *item)
+{
+	g_autofree char *device =
+		g_strdup_printf("%u:%u", major(item->id.space), minor(item->id.space));
+
+	put_name(builder, "name", item->name);
+	put_size(builder, "inode", item->id.number);
+	put_text(builder, "device", device);
+	put_time(builder, "atime", item->atime.tv_sec);
+	put_time(builder, "mtime", item->mtime.tv_sec);
+	put_time(builder, "ctime", item->ctime.tv_sec);
+}
+
+static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
+{
+	g_autoptr(JsonBuilder) builder = json_builder_new();
+	const char *proc_root = segfs_ipc_proc_root(ipc);
+	g_autofree char *path = segfs_item_path(item);
+	char mode[16];
+
+	g_snprintf(mode, sizeof(mode), "%04o", item->mode & 07777);
+	json_builder_begin_object(builder);
+	put_name(builder, "file", path);
+	put_text(builder, "kind", segfs_kind_name(item->id.kind));
+	put_size(builder, "namespace", segfs_ipc_inum(ipc));
+	put_bool(builder, "unlinked", item->unlinked);
+	put_size(builder, "size", item->size);
+	if (item->has_resident)
+		put_size(builder, "resident", item->resident);
+	else
+		put_null(builder, "resident");
+	put_number(builder, "uid", item->uid);
+	put_owner(builder, "user", report->users, segfs_user_name, item->uid);
+	put_number(builder, "gid", item->gid);
+	put_owner(builder, "group", report->groups, segfs_group_name, item->gid);
+	put_text(builder, "mode", mode);
+	if (item->id.kind == SEGFS_SYSV)
+		put_sysv(builder, item,
+			 item->creator && creator_is_visible(report, proc_root,
+							     &item->creator_process)
+				 ? item->creator
+				 : NULL);
+	else
+		put_file(builder, item);
+	put_text(builder, "verdict", segfs_verdict_name(item->verdict));
+	const guint n_hidden = put_holders(report, proc_root, builder, item->holders);
+	g_autofree char *evidence = segfs_item_evidence(proc_root, report->caller, item, n_hidden);
+	put_text(builder, "evidence", evidence);
+	put_number(builder, "holders_hidden", n_hidden);
+	put_size(builder, "attaches_not_found", item->n_not_found);
+	append(report, report->segments, builder);
+}
+
+static void add_namespace(SegfsReport *report, SegfsIpc *ipc, guint n_unread)
+{
+	g_autoptr(JsonBuilder) builder = json_builder_new();
+	SegfsLimits limits;
+
+	json_builder_begin_object(builder);
+	put_size(builder, "ipc", segfs_ipc_inum(ipc));
+	if (segfs_limits_read(ipc, &limits) < 0) {
+		put_null(builder, "limits");
+	} else {
+		json_builder_set_member_name(builder, "limits");
+		json_builder_begin_object(builder);
+		put_size(builder, "shmmax", limits.shmmax);
+		put_size(builder, "shmmni", limits.shmmni);
+		put_size(builder, "shmall", limits.shmall);
+		put_size(builder, "page_size", limits.page_size);
+		put_size(builder, "segments_used", limits.segments_used);
+		put_size(builder, "pages_used", limits.pages_used);
+		json_builder_end_object(builder);
+	}
+	put_number(builder, "folders_unread", n_unread);
+	append(report, report->namespaces, builder);
+}
+
+void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items, guint n_unread)
+{
+	add_namespace(report, ipc, n_unread);
+	for (guint i = 0; i < items->len; i++) {
+		const SegfsItem *item = items->pdata[i];
+		if (!g_hash_table_add(report->told, g_memdup2(&item->id, sizeof(item->id))))
+			continue;
+		if (segfs_item_is_visible(report->caller, item, report->directories))
+			add_item(report, ipc, item);
+		else
+			report->n_hidden++;
+	}
+	/* They are the items', which may go now. */
+	g_hash_table_remove_all(report->processes);
+	g_hash_table_remove_all(report->directories);
+}
+
+void segfs_report_write(const SegfsReport *report, GString *text)
+{
+	g_string_append_printf(text,
+			       "{\"version\":%d,\"taken\":%" PRId64
+			       ",\"unexamined\":%u,\"segments_hidden\":%u,\n"
+			       "\"namespaces\":[\n%s\n],\n\"segments\":[\n",
+			       VERSION, report->taken, report->unexamined, report->n_hidden,
+			       report->namespaces->str);
+	g_string_append_len(text, report->segments->str, report->segments->len);
+	g_string_append(text, "\n]}\n");
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What of a survey may be told to whom. The kernel is asked, as the one who asks. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/openat2.h>
+#include <pwd.h>
+#include <segfs/report.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/memory/creator.h"
+#include "lib/memory/ipc.h"
+#include "lib/os/autofd.h"
+#include "lib/os/procfs.h"
+#include "lib/process/process.h"
+
+/* Its namespaces are shown to whom its memory is (ptrace(2), PTRACE_MODE_READ_FSCREDS). */
+bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
+			     const SegfsProcess *process)
+{
+	ProcfsStat stat;
+	char link[64];
+
+	if (!caller)
+		return true;
+	g_autofree char *path =
+		g_strdup_printf("%s/%d/task/%d/ns/ipc", proc_root, process->pid, process->thread);
+	if (SEGFS_AS(caller, readlink(path, link, sizeof(link))) < 0)
+		return false;
+	/* Afterwards, so that it was not asked of one that has its number by now. */
+	return procfs_stat(proc_root, process->pid, &stat) && stat.start == process->start;
+}
+
+/* faccessat(2), not access(2): acting as the caller, the real user is still ours. */
+static bool may_read_command(const char *proc_root, const SegfsCaller *caller, pid_t pid)
+{
+	g_autofree char *path = g_strdup_printf("%s/%d/comm", proc_root, pid);
+
+	return SEGFS_AS(caller, faccessat(AT_FDCWD, path, R_OK, AT_EACCESS)) == 0;
+}
+
+/* Asked of the first process, which is hidden where any other user's is. */
+static bool may_see_others(const char *proc_root, const SegfsCaller *caller)
+{
+	g_autofree char *path = g_build_filename(proc_root, "1", NULL);
+	struct stat st;
+
+	if (stat(path, &st) < 0 || (caller->uid != 0 && caller->uid == st.st_uid))
+		return false;
+	return may_read_command(proc_root, caller, 1);
+}
+
+bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
+			      const SegfsProcess *process)
+{
+	ProcfsStat stat;
+
+	/* Every process is shown to who may trace every process (proc(5), hidepid). */
+	if (!caller || caller->caps & 1ULL << CAP_SYS_PTRACE)
+		return true;
+	const bool may = may_read_command(proc_root, caller, process->pid);
+	/* Afterwards, so that it was not asked of one that has its number by now. */
+	if (process->start && procfs_stat(proc_root, process->pid, &stat) &&
+	    stat.start == process->start)
+		return may;
+	return caller->uid == process->uid || may_see_others(proc_root, caller);
+}
+
+char *segfs_sysv_creator_shown(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment)
+{
+	g_autoptr(GHashTable) known = process_table_new();
+	Creator creator;
+
+	creator_state(ipc, known, segment, &creator);
+	const SegfsProcess process = creator_process(&creator);
+	if (!creator.command[0] || !segfs_command_is_visible(ipc->proc_root, caller, &process))
+		return NULL;
+	return g_strdup(creator.command);
+}
+
+static bool witness_is_visible(const char *proc_root, const SegfsCaller *caller,
+			       const SegfsItem *item)
+{
+	return item->witness_has_held ? segfs_holder_is_visible(proc_root, caller, &item->witness)
+				      : segfs_command_is_visible(proc_root, caller, &item->witness);
+}
+
+char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, const SegfsItem *item,
+			  guint n_hidden)
+{
+	if (n_hidden > 0)
+		return g_strdup_printf("held by %u %s, %u of which you may not look into",
+				       item->holders->len,
+				       item->holders->len == 1 ? "process" : "processes", n_hidden);
+	GString *evidence = g_string_new(item->evidence);
+	if (item->named_length > 0 && !witness_is_visible(proc_root, caller, item))
+		g_string_erase(evidence, item->named_at, item->named_length);
+	return g_string_free(evidence, FALSE);
+}
+
+/* Does it have a name that lies in a directory? */
+static bool is_in_directory(const SegfsItem *item)
+{
+	return item->id.kind == SEGFS_POSIX && !item->unlinked;
+}
+
+bool segfs_item_is_found(const SegfsCaller *caller, const SegfsItem *item)
+{
+	autofd fd = -1;
+
+	return !caller || !is_in_directory(item) ||
+	       segfs_posix_open_path(item->posix, caller, item->name, &fd) == 0;
+}
+
+/* Below posix; "." is the whole of it. */
+static bool may_list(const SegfsCaller *caller, const SegfsPosix *posix, const char *directory)
+{
+	const struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+	};
+	/* "." in it is found only by who may search it. */
+	g_autofree char *path = g_strconcat(directory, "/.", NULL);
+	autofd at = -1;
+
+	if (segfs_posix_open(posix, &at) < 0)
+		return false;
+	autofd fd = SEGFS_AS(caller, syscall(SYS_openat2, at, path, &how, sizeof(how)));
+	return fd >= 0;
+}
+
+/* A directory's path by which of the directories of POSIX objects it is in. */
+GHashTable *segfs_directories_known_new(void)
+{
+	return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known)
+{
+	gpointer may;
+
+	if (!caller || !is_in_directory(item))
+		return true;
+	g_autofree char *directory = g_path_get_dirname(item->name);
+	g_autofree char *key = g_strdup_printf("%p %s", (const void *)item->posix, directory);
+	if (!g_hash_table_lookup_extended(known, key, NULL, &may)) {
+		may = GINT_TO_POINTER(may_list(caller, item->posix, directory));
+		g_hash_table_insert(known, g_steal_pointer(&key), may);
+	}
+	return GPOINTER_TO_INT(may);
+}
+
+/* getpwuid_r(3) and getgrgid_r(3) as one. */
+typedef int (*NameGet)(guint id, char *buffer, size_t size, const char **ret_name);
+
+static int user_get(guint id, char *buffer, size_t size, const char **ret_name)
+{
+	struct passwd entry, *found = NULL;
+	const int r = getpwuid_r(id, &entry, buffer, size, &found);
+
+	*ret_name = found ? found->pw_name : NULL;
+	return r;
+}
+
+static int group_get(guint id, char *buffer, size_t size, const char **ret_name)
+{
+	struct group entry, *found = NULL;
+	const int r = getgrgid_r(id, &entry, buffer, size, &found);
+
+	*ret_name = found ? found->gr_name : NULL;
+	return r;
+}
+
+/* A group has all its members in the buffer. */
+static char *name_of(guint id, NameGet get)
+{
+	for (size_t size = 1024; size <= 1024 * 1024; size *= 4) {
+		g_autofree char *buffer = g_malloc(size);
+		const char *name;
+		const int r = get(id, buffer, size, &name);
+
+		if (r != ERANGE)
+			return r == 0 ? g_strdup(name) : NULL;
+	}
+	return NULL;
+}
+
+char *segfs_user_name(uid_t uid)
+{
+	return name_of(uid, user_get);
+}
+
+char *segfs_group_name(gid_t gid)
+{
+	return name_of(gid, group_get);
+}

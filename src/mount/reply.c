@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Who asks, and the answer: each request gets exactly one. */
+
+#include <errno.h>
+
+#include "mount/mount.h"
+
+void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	if (whole)
+		segfs_caller_read(ret_caller, mount_of(req)->proc_root, ctx->pid, ctx->uid,
+				  ctx->gid, ctx->umask);
+	else
+		*ret_caller = (SegfsCaller){
+			.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid, .umask = ctx->umask};
+}
+
+bool root_of(fuse_req_t req, SegfsCaller *ret_caller)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return ctx->uid == 0 && segfs_caller_read_root(ret_caller, mount_of(req)->proc_root,
+						       ctx->pid, ctx->gid, ctx->umask);
+}
+
+int caller_at(fuse_req_t req, const Node *node, bool whole, SegfsCaller *ret_caller)
+{
+	const bool enters = ipcns_is_foreign(node->ns);
+
+	if (enters && !whole && root_of(req, ret_caller))
+		return 0;
+	caller_of(req, whole || enters, ret_caller);
+	return enters && !caller_may_enter(ret_caller) ? -EACCES : 0;
+}
+
+void answer(fuse_req_t req, bool is_expensive, SlowRun run, const Asked *asked)
+{
+	if (is_expensive)
+		slow_pool_do(mount_of(req)->slow, run, req, asked);
+	else
+		run(req, asked);
+}
+
+int node_error(fuse_req_t req, int r)
+{
+	const pid_t tid = fuse_req_ctx(req)->pid;
+
+	if (r != -ENOENT && r != -ESTALE)
+		return r;
+	/* A thread of another pid namespace has no number here. */
+	return tid > 0 && retries_is_second(mount_of(req)->retries, tid) ? -ENOENT : -ESTALE;
+}
+
+void node_error_over(fuse_req_t req)
+{
+	retries_over(mount_of(req)->retries, fuse_req_ctx(req)->pid);
+}
+
+static void reply_error(fuse_req_t req, int r)
+{
+	/* Not the program that asks is out of descriptors, we are. */
+	fuse_reply_err(req, r == -EMFILE      ? ENFILE
+			    : r == -ENOSYS    ? EOPNOTSUPP
+			    : r == -ESHUTDOWN ? ENOENT /* a second look finds it no more */
+					      : -r);
+}
+
+void reply_name_result(fuse_req_t req, int r)
+{
+	/* Of the directory that the name is in. */
+	reply_error(req, r == -ESTALE ? node_error(req, r) : r);
+}
+
+void reply_result(fuse_req_t req, int r)
+{
+	reply_error(req, node_error(req, r));
+}
+
+int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
+{
+	struct fuse_entry_param entry = {.ino = ino_of(req, node), .generation = 1};
+	int r = node->ops->getattr(node, true, &entry.attr);
+
+	if (r < 0)
+		return r;
+	node_remember(node);
+	*ret_entry = entry;
+	return 0;
+}
+
+double listed_name_valid(const Node *directory, double valid)
+{
+	if (directory->ops->names_are_fixed)
+		return FIXED_VALID;
+	/* Another caller might not be allowed to find what this one has listed. */
+	return directory->ops->looks_as_caller ? 0 : valid;
+}
+
+void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found)
+{
+	g_autoptr(Node) node = r == 0 ? found : NULL;
+	struct fuse_entry_param entry;
+
+	if (r == 0)
+		r = entry_of(req, node, &entry);
+	if (r < 0) {
+		reply_name_result(req, r);
+		return;
+	}
+	/* Else each walk along a path would ask again for its first step. */
+	if (directory->ops->names_are_fixed)
+		entry.entry_timeout = FIXED_VALID;
+	if (fuse_reply_entry(req, &entry) == -ENOENT)
+		node_forget(node, 1);
+}
+
+void reply_attr(fuse_req_t req, Node *node, int r)
+{
+	struct stat st;
+
+	if (r == 0)
+		r = node->ops->getattr(node, false, &st);
+	if (r < 0) {
+		reply_result(req, r);
+		return;
+	}
+	node_error_over(req);
+	fuse_reply_attr(req, &st, 0);
+}
+
+void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size)
+{
+	gsize length;
+
+	if (r < 0) {
+		reply_result(req, r);
+		return;
+	}
+	const void *data = g_bytes_get_data(bytes, &length);
+	if (size == 0)
+		fuse_reply_xattr(req, length);
+	else if (length > size)
+		reply_result(req, -ERANGE);
+	else
+		fuse_reply_buf(req, data, length);
+}

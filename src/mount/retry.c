@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * A system call that takes a name can be told ESTALE once: the kernel then looks the name
+ * up again and comes back, as the same thread. What it is told then goes to the program.
+ * The kernel does not say that it comes for the second time; we know by the thread.
+ */
+
+#include "mount/retry.h"
+
+/*
+ * A call that ends elsewhere, with a name that is not found, leaves its thread here: the
+ * next one that is told of a node that is gone must not take that for its own first time.
+ */
+#define COMES_BACK_WITHIN (5 * G_TIME_SPAN_SECOND)
+
+/* So many are remembered before those whose calls ended elsewhere are looked for. */
+#define MANY 256
+
+struct Retries {
+	GMutex lock;      /* protects told */
+	GHashTable *told; /* thread → gint64, when */
+	gint n_told;      /* what told holds; read without the lock */
+};
+
+Retries *retries_new(void)
+{
+	Retries *retries = g_new0(Retries, 1);
+
+	g_mutex_init(&retries->lock);
+	retries->told = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	return retries;
+}
+
+void retries_free(Retries *retries)
+{
+	g_hash_table_unref(retries->told);
+	g_mutex_clear(&retries->lock);
+	g_free(retries);
+}
+
+static gboolean is_old(gpointer tid, gpointer when, gpointer now)
+{
+	return *(gint64 *)now - *(gint64 *)when > COMES_BACK_WITHIN;
+}
+
+bool retries_is_second(Retries *retries, pid_t tid)
+{
+	const gpointer key = GINT_TO_POINTER(tid);
+	gint64 now = g_get_monotonic_time();
+
+	g_mutex_lock(&retries->lock);
+	const gint64 *when = g_hash_table_lookup(retries->told, key);
+	const bool again = when && !is_old(key, (gpointer)when, &now);
+	if (again) {
+		g_hash_table_remove(retries->told, key);
+	} else {
+		if (g_hash_table_size(retries->told) >= MANY)
+			g_hash_table_foreach_remove(retries->told, is_old, &now);
+		g_hash_table_insert(retries->told, key, g_memdup2(&now, sizeof(now)));
+	}
+	g_atomic_int_set(&retries->n_told, g_hash_table_size(retries->told));
+	g_mutex_unlock(&retries->lock);
+	return again;
+}
+
+void retries_over(Retries *retries, pid_t tid)
+{
+	/* The thread itself was told, and has come back since: it cannot be missed here. */
+	if (g_atomic_int_get(&retries->n_told) == 0)
+		return;
+	g_mutex_lock(&retries->lock);
+	g_hash_table_remove(retries->told, GINT_TO_POINTER(tid));
+	g_atomic_int_set(&retries->n_told, g_hash_table_size(retries->told));
+	g_mutex_unlock(&retries->lock);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Lists shared memory, who holds it and whether anybody will still want it, with no mount. */
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "segls/segls.h"
+
+#define DEFAULT_COLUMNS "FILE,OWNER,PERMS,SIZE,RESIDENT,HOLDERS,CREATOR,AGE,VERDICT"
+#define DEFAULT_AGE 60
+
+typedef struct {
+	char *columns, *sort, *shm_dir;
+	gboolean json, orphans, bytes, noheadings, raw, version;
+	int64_t orphan_age;
+} Options;
+
+static void options_clear(Options *options)
+{
+	g_free(options->columns);
+	g_free(options->sort);
+	g_free(options->shm_dir);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
+
+static gboolean fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static gboolean fail(GError **error, const char *format, ...)
+{
+	va_list values;
+
+	va_start(values, format);
+	*error = g_error_new_valist(g_quark_from_static_string("segls"), 0, format, values);
+	va_end(values);
+	return FALSE;
+}
+
+static gboolean options_parse(int *argc, char ***argv, Options *options, GError **error)
+{
+	options->orphan_age = DEFAULT_AGE;
+	const GOptionEntry entries[] = {
+		{"output", 'o', 0, G_OPTION_ARG_STRING, &options->columns,
+		 "Columns, in this order; +COL,... adds to the usual ones", "COL,..."},
+		{"sort", 0, 0, G_OPTION_ARG_STRING, &options->sort,
+		 "Sort by this column; -COL: greatest first", "COL"},
+		{"orphans", 0, 0, G_OPTION_ARG_NONE, &options->orphans,
+		 "Only what nobody uses any more", NULL},
+		{"orphan-age", 0, 0, G_OPTION_ARG_INT64, &options->orphan_age,
+		 "What was used more lately is not orphaned (default 60)", "SECONDS"},
+		{"json", 'J', 0, G_OPTION_ARG_NONE, &options->json,
+		 "All that is known, as in the file segments.json of a mount", NULL},
+		{"bytes", 'b', 0, G_OPTION_ARG_NONE, &options->bytes, "Sizes in bytes", NULL},
+		{"noheadings", 'n', 0, G_OPTION_ARG_NONE, &options->noheadings,
+		 "Do not print the headings", NULL},
+		{"raw", 'r', 0, G_OPTION_ARG_NONE, &options->raw,
+		 "Cells separated by one blank; blanks in them are \\x20", NULL},
+		{"shm-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->shm_dir,
+		 "The directory of POSIX objects (default /dev/shm)", "DIR"},
+		{"version", 'V', 0, G_OPTION_ARG_NONE, &options->version, "Print the version",
+		 NULL},
+		{},
+	};
+	g_autoptr(GOptionContext) context =
+		g_option_context_new("- shared memory, who holds it, and what is orphaned");
+	g_autofree char *help = columns_help();
+	g_autofree char *description = g_strconcat(
+		help,
+		"\nThe usual ones are " DEFAULT_COLUMNS
+		".\nMemory without a name that is still held is listed as unlinked/...; what is "
+		"not known is \"-\".\nOther users' processes can be examined by root only.\n"
+		"It knows the IPC namespace and the /dev/shm that it is started in, and no "
+		"other:\nfor those of a process, nsenter -t PID -i segls --shm-dir "
+		"/proc/PID/root/dev/shm\n",
+		NULL);
+
+	g_option_context_set_description(context, description);
+	g_option_context_add_main_entries(context, entries, NULL);
+	if (!g_option_context_parse(context, argc, argv, error))
+		return FALSE;
+	if (*argc > 1)
+		return fail(error, "unexpected argument '%s'; segls --help says more", (*argv)[1]);
+	if (options->orphan_age < 0)
+		return fail(error, "--orphan-age: a number of seconds, 0 or more, is wanted");
+	if (options->json && (options->columns || options->raw || options->noheadings))
+		return fail(error, "--json tells everything: it goes with no -o, -n or -r");
+	return TRUE;
+}
+
+/* What items come from; freed in the other order. */
+typedef struct {
+	SegfsIpc *ipc;
+	SegfsPosix *posix;
+	SegfsScanner *scanner;
+	SegfsView *view;
+	GPtrArray *items;
+	guint unexamined;
+} Source;
+
+static void source_clear(Source *source)
+{
+	g_clear_pointer(&source->items, g_ptr_array_unref);
+	g_clear_pointer(&source->view, segfs_view_free);
+	g_clear_pointer(&source->scanner, segfs_scanner_free);
+	g_clear_pointer(&source->posix, segfs_posix_free);
+	g_clear_pointer(&source->ipc, segfs_ipc_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Source, source_clear)
+
+static gboolean source_open(const Options *options, Source *source, GError **error)
+{
+	const char *directory = options->shm_dir ? options->shm_dir : "/dev/shm";
+	const SegfsIpcOptions ipc_options = {.no_attach = true};
+	g_autoptr(SegfsScan) scan = NULL;
+
+	int r = segfs_ipc_new(&ipc_options, &source->ipc);
+	if (r < 0)
+		return fail(error, "no SysV shared memory here: %s", g_strerror(-r));
+	r = segfs_posix_new(directory, &source->posix);
+	if (r < 0)
+		return fail(error, "%s: %s; name the directory of POSIX objects with --shm-dir",
+			    directory, g_strerror(-r));
+	source->scanner = segfs_scanner_new(NULL);
+	segfs_scanner_watch(source->scanner, segfs_posix_dev(source->posix));
+	source->view = segfs_view_new(&(SegfsViewOptions){
+		.scanner = source->scanner,
+		.ipc = source->ipc,
+		.takes_all = true,
+		.orphan_age = options->orphan_age,
+		.plain = segfs_posix_dev(source->posix),
+	});
+	segfs_view_add_posix(source->view, source->posix);
+	r = segfs_view_survey(source->view, SEGFS_SCAN_NEW, &source->items);
+	if (r < 0)
+		return fail(error, "cannot list shared memory: %s", g_strerror(-r));
+	/* The scan that the items have, unless there are none. */
+	if (source->items->len > 0)
+		scan = segfs_scan_ref(((SegfsItem *)source->items->pdata[0])->scan);
+	else if ((r = segfs_scanner_scan(source->scanner, SEGFS_SCAN_RECENT, &scan)) < 0)
+		return fail(error, "/proc: %s", g_strerror(-r));
+	source->unexamined = segfs_scan_unexamined(scan);
+	return TRUE;
+}
+
+static void keep_orphans(GPtrArray *items)
+{
+	guint kept = 0;
+
+	for (guint i = 0; i < items->len; i++) {
+		SegfsItem *item = items->pdata[i];
+		if (item->verdict != SEGFS_ORPHANED)
+			continue;
+		items->pdata[i] = items->pdata[kept];
+		items->pdata[kept++] = item;
+	}
+	g_ptr_array_set_size(items, kept);
+}
+
+static gboolean list(const Options *options, GString *text, GError **error)
+{
+	g_auto(Table) table = {
+		.now = time(NULL),
+		.bytes = options->bytes,
+		.users = g_hash_table_new_full(NULL, NULL, NULL, g_free),
+		.groups = g_hash_table_new_full(NULL, NULL, NULL, g_free),
+	};
+	const char *wanted = options->columns ? options->columns : DEFAULT_COLUMNS;
+	g_autoptr(GPtrArray) shown = NULL;
+	g_auto(Source) source = {};
+
+	if (!columns_parse(DEFAULT_COLUMNS, wanted, &shown, error) ||
+	    !source_open(options, &source, error))
+		return FALSE;
+	if (options->orphans)
+		keep_orphans(source.items);
+	if (options->sort && !table_sort(&table, source.items, options->sort, error))
+		return FALSE;
+	if (options->json) {
+		g_autoptr(SegfsReport) report = segfs_report_new(NULL, source.unexamined);
+		segfs_report_add(report, source.ipc, source.items, segfs_view_unread(source.view));
+		segfs_report_write(report, text);
+	} else {
+		table_write(&table, shown, source.items, options->raw ? TABLE_RAW : TABLE_ALIGNED,
+			    !options->noheadings, text);
+	}
+	if (source.unexamined > 0)
+		g_printerr("segls: %u %s could not be examined: what they hold is not known\n",
+			   source.unexamined, source.unexamined == 1 ? "process" : "processes");
+	return TRUE;
+}
+
+int main(int argc, char **argv)
+{
+	g_auto(Options) options = {};
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autoptr(GError) error = NULL;
+
+	setlocale(LC_CTYPE, "");
+	if (!options_parse(&argc, &argv, &options, &error)) {
+		g_printerr("segls: %s\n", error->message);
+		return 1;
+	}
+	if (options.version) {
+		printf("segls %s\n", SEGFS_VERSION);
+		return 0;
+	}
+	if (!list(&options, text, &error)) {
+		g_printerr("segls: %s\n", error->message);
+		return 1;
+	}
+	if (fwrite(text->str, 1, text->len, stdout) != text->len || fflush(stdout) != 0) {
+		g_printerr("segls: cannot write: %s\n", g_strerror(errno));
+		return 1;
+	}
+	return 0;
+}

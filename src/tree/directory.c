@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Directories whose entries are fixed when the mount is made, but for one per directory of POSIX
+ * objects.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tree/tree.h"
+
+typedef struct {
+	Node node;
+	guint n_entries;
+	const DirectoryEntry *entries;
+	Node **children;
+
+	DirectoryOfPosix of_posix; /* NULL: has none of those */
+	GMutex lock;               /* protects posix */
+	GPtrArray *posix;          /* Node, by number of its directory; only grows */
+} Directory;
+
+static int directory_getattr(Node *node, bool brief, struct stat *ret_stat)
+{
+	node_static_directory_stat(node, 0555, ret_stat);
+	return 0;
+}
+
+static int directory_access(Node *node, const SegfsCaller *caller, int mask)
+{
+	return mask & W_OK ? -EACCES : 0;
+}
+
+static Node *posix_child(Directory *directory, guint index)
+{
+	g_mutex_lock(&directory->lock);
+	while (directory->posix->len <= index)
+		g_ptr_array_add(directory->posix,
+				directory->of_posix(directory->node.ns, directory->posix->len));
+	Node *node = node_ref(directory->posix->pdata[index]);
+	g_mutex_unlock(&directory->lock);
+	return node;
+}
+
+static int directory_lookup(Node *node, const SegfsCaller *caller, const char *name,
+			    Node **ret_node)
+{
+	Directory *directory = (Directory *)node;
+	guint index;
+
+	for (guint i = 0; i < directory->n_entries; i++) {
+		if (!strcmp(directory->entries[i].name, name)) {
+			*ret_node = node_ref(directory->children[i]);
+			return 0;
+		}
+	}
+	if (!directory->of_posix || ipcns_find_directory(node->ns, name, &index) < 0)
+		return -ENOENT;
+	*ret_node = posix_child(directory, index);
+	return 0;
+}
+
+typedef struct {
+	Listing listing;
+	GPtrArray *names;
+	GPtrArray *nodes; /* Node */
+} NodeListing;
+
+static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+{
+	NodeListing *listing = (NodeListing *)base;
+	Node *node = listing->nodes->pdata[index];
+	struct stat st;
+
+	/* What goes in the meantime is a directory. */
+	*ret_entry = (ListingEntry){.ino = UINT32_MAX, .type = S_IFDIR};
+	g_strlcpy(ret_entry->name, listing->names->pdata[index], sizeof(ret_entry->name));
+	if (node->ops->getattr(node, true, &st) == 0) {
+		ret_entry->ino = st.st_ino;
+		ret_entry->type = st.st_mode & S_IFMT;
+	}
+}
+
+static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
+{
+	Node *node = ((NodeListing *)base)->nodes->pdata[index];
+	int r = node->ops->getattr(node, false, ret_stat);
+
+	if (r == 0)
+		*ret_node = node_ref(node);
+	return r;
+}
+
+static void listing_close(Listing *base)
+{
+	g_ptr_array_unref(((NodeListing *)base)->names);
+	g_ptr_array_unref(((NodeListing *)base)->nodes);
+}
+
+static const ListingOps listing_ops = {
+	.entry = listing_entry,
+	.look = listing_look,
+	.free = listing_close,
+};
+
+Listing *node_listing_new(Node *directory)
+{
+	NodeListing *listing = listing_new(directory, &listing_ops, sizeof(NodeListing));
+
+	listing->names = g_ptr_array_new_with_free_func(g_free);
+	listing->nodes = g_ptr_array_new_with_free_func((GDestroyNotify)node_unref);
+	return &listing->listing;
+}
+
+void node_listing_add(Listing *base, const char *name, Node *node)
+{
+	NodeListing *listing = (NodeListing *)base;
+
+	g_ptr_array_add(listing->names, g_strdup(name));
+	g_ptr_array_add(listing->nodes, node);
+	base->n_entries++;
+}
+
+static int directory_list(Node *node, const SegfsCaller *caller, Listing **ret_listing)
+{
+	Directory *directory = (Directory *)node;
+	IpcNs *ns = node->ns;
+	int r = 0;
+
+	if (directory->of_posix)
+		r = segfs_view_refresh(ns->view,
+				       ipcns_list_since(ns, caller, LIST_INFO_DIRECTORIES));
+	if (r < 0)
+		return r;
+	*ret_listing = node_listing_new(node);
+	for (guint i = 0; i < directory->n_entries; i++)
+		node_listing_add(*ret_listing, directory->entries[i].name,
+				 node_ref(directory->children[i]));
+	for (guint i = 0; directory->of_posix && segfs_view_posix(ns->view, i); i++) {
+		g_autofree char *name = segfs_posix_directory_name(i);
+		if (segfs_view_posix_is_seen(ns->view, i))
+			node_listing_add(*ret_listing, name, posix_child(directory, i));
+	}
+	return 0;
+}
+
+static void directory_free(Node *node)
+{
+	Directory *directory = (Directory *)node;
+
+	for (guint i = 0; i < directory->n_entries; i++)
+		node_unref(directory->children[i]);
+	g_free(directory->children);
+	g_ptr_array_unref(directory->posix);
+	g_mutex_clear(&directory->lock);
+}
+
+static const NodeOps directory_ops = {
+	.names_are_fixed = true,
+	.getattr = directory_getattr,
+	.access = directory_access,
+	.lookup = directory_lookup,
+	.list = directory_list,
+	.free = directory_free,
+};
+
+Node *directory_new(IpcNs *ns, const DirectoryEntry *entries, guint n_entries,
+		    DirectoryOfPosix of_posix)
+{
+	Directory *directory = node_new_static(ns, &directory_ops, sizeof(Directory));
+
+	directory->entries = entries;
+	directory->n_entries = n_entries;
+	directory->of_posix = of_posix;
+	g_mutex_init(&directory->lock);
+	directory->posix = g_ptr_array_new_with_free_func((GDestroyNotify)node_unref);
+	directory->children = g_new(Node *, n_entries);
+	for (guint i = 0; i < n_entries; i++)
+		directory->children[i] = entries[i].make(ns, entries[i].data);
+	return &directory->node;
+}

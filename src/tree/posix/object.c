@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a POSIX object's node is, and the way back from the node to the object. */
+
+#include "tree/posix/object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/os/autofd.h"
+
+void object_leave(ObjectAt *at)
+{
+	autofd_close(&at->fd);
+}
+
+/* depth: steps up that are left; renames that race a lookup could make a circle of parents. */
+static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
+{
+	autofd parent_fd = -1;
+	struct stat st;
+	guint index;
+
+	int r = segfs_object_open(node->posix, &node->object, ret_fd);
+	/* What is open lives on when no process of its namespace leads to it any more. */
+	const bool is_lost = r == -ESHUTDOWN || r == -ESTALE;
+	if (r != -EOPNOTSUPP && !is_lost)
+		return r;
+
+	g_mutex_lock(&node->lock);
+	const int open_fd = node->open_fd < 0 ? -1 : fcntl(node->open_fd, F_DUPFD_CLOEXEC, 0);
+	g_autoptr(Node) parent = node->parent ? node_ref(node->parent) : NULL;
+	g_autofree char *name = g_strdup(node->name);
+	g_mutex_unlock(&node->lock);
+	if (open_fd >= 0) {
+		*ret_fd = open_fd;
+		return 0;
+	}
+	if (is_lost) {
+		/* Where another directory has got the place of its own, the kernel is to look
+		 * again.
+		 */
+		SegfsView *view = node->node.ns->view;
+		segfs_view_refresh(view, SEGFS_SCAN_RECENT);
+		return segfs_view_posix_index(view, node->posix, &index) ? r : -ESTALE;
+	}
+	if (!parent)
+		r = segfs_posix_open(node->posix, &parent_fd);
+	else
+		r = depth ? object_fd((ObjectNode *)parent, depth - 1, &parent_fd) : -ESTALE;
+	if (r < 0)
+		return r == -ENOENT ? -ESHUTDOWN : r;
+	autofd fd = segfs_object_open_at(parent_fd, name ? name : ".");
+	if (fd < 0)
+		return errno == ENOENT ? -ESTALE : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_dev != node->object.dev || st.st_ino != node->object.ino)
+		return -ESTALE;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int object_reach(Node *node, ObjectAt *ret_at)
+{
+	int r = object_fd((ObjectNode *)node, PATH_MAX / 2, &ret_at->fd);
+
+	if (r == 0)
+		fd_path(ret_at->fd, ret_at->path);
+	return r;
+}
+
+typedef struct {
+	const SegfsPosix *posix;
+	SegfsObject object;
+} Made;
+
+static Node *make(IpcNs *ns, const void *data)
+{
+	ObjectNode *node = node_new(ns, &object_ops, sizeof(ObjectNode));
+
+	const Made *made = data;
+
+	g_mutex_init(&node->lock);
+	node->posix = made->posix;
+	node->object = made->object;
+	node->open_fd = -1;
+	return &node->node;
+}
+
+/*
+ * The kernel opens FIFOs without asking us, so a FIFO is a node of its own for each set of
+ * rights: whoever may not read it can open it, but meets nobody there who may.
+ */
+static uint32_t rights_of(const SegfsCaller *caller, int fd)
+{
+	uint32_t rights = 0;
+	FdPath path;
+
+	fd_path(fd, path);
+	if (SEGFS_AS(caller, faccessat(AT_FDCWD, path, R_OK, AT_EACCESS)) == 0)
+		rights |= R_OK;
+	if (SEGFS_AS(caller, faccessat(AT_FDCWD, path, W_OK, AT_EACCESS)) == 0)
+		rights |= W_OK;
+	return rights;
+}
+
+/* Of the lower half of the third number the upper has room for rights_of(). */
+#define KEY_SPACE_SHIFT 40
+
+static NodeKey key_of(const IpcNs *ns, const SegfsObject *object)
+{
+	NodeKey key = {.a = object->dev, .b = object->ino};
+
+	/* tmpfs puts the inode's generation first: an inode number can come again. */
+	memcpy(&key.c, object->handle, MIN(object->handle_size, sizeof(uint32_t)));
+	/* Two namespaces can see one file system; each reaches it through its own processes. */
+	key.c |= (uint64_t)ns->index << KEY_SPACE_SHIFT;
+	return key;
+}
+
+void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat)
+{
+	const SegfsId id = {SEGFS_POSIX, st->st_dev, st->st_ino};
+
+	*ret_stat = *st;
+	ret_stat->st_ino = segfs_mount_ino(&id, ns->tree->plain);
+}
+
+int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
+		Node **ret_node, struct stat *ret_stat)
+{
+	IpcNs *ns = parent->node.ns;
+	const SegfsPosix *posix = parent->posix;
+	Made made = {.posix = posix};
+	struct stat st;
+
+	int r = segfs_object_read(posix, fd, &made.object, &st);
+	if (r < 0)
+		return r;
+	NodeKey key = key_of(ns, &made.object);
+	/* Whose FIFO it would be is settled by a lookup. */
+	if (S_ISFIFO(st.st_mode) && !caller)
+		return -EAGAIN;
+	if (S_ISFIFO(st.st_mode))
+		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
+	ObjectNode *node = (ObjectNode *)node_intern(ns, &object_ops, &key, make, &made);
+	Node *parent_before = NULL;
+	g_mutex_lock(&node->lock);
+	if (made.object.handle_size == 0) {
+		parent_before = node->parent;
+		node->parent = node_ref(&parent->node);
+		g_free(node->name);
+		node->name = g_strdup(name);
+	}
+	g_mutex_unlock(&node->lock);
+	if (parent_before)
+		node_unref(parent_before);
+	object_stat(ns, &st, ret_stat);
+	*ret_node = &node->node;
+	return 0;
+}
+
+/*
+ * Not waiting: neither for the other end of a FIFO that has taken the file's name nor for
+ * a lease (fcntl(2), F_SETLEASE) to be given up, which is -EAGAIN then: all of us would
+ * wait. For regular files O_NONBLOCK means nothing else; O_DIRECT would only forbid what
+ * tmpfs can do anyway.
+ */
+int object_open_flags(int flags)
+{
+	return (flags & ~(O_DIRECT | O_EXECUTE)) | O_NONBLOCK | O_CLOEXEC;
+}
+
+int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(node, &at);
+
+	if (r < 0)
+		return r;
+	const int how = object_open_flags(flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW));
+	long fd;
+	if (flags & O_EXECUTE) {
+		/* To be run it need not be readable: the kernel reads it, not the caller. */
+		fd = SEGFS_AS(caller, faccessat(AT_FDCWD, at.path, X_OK, AT_EACCESS));
+		if (fd == 0 && (fd = open(at.path, how)) < 0)
+			fd = -errno;
+	} else {
+		fd = SEGFS_AS(caller, open(at.path, how));
+	}
+	/* A lease that we had for an instant ourselves is not to be in anybody's way. */
+	if (fd == -EWOULDBLOCK) {
+		segfs_posix_settle();
+		fd = SEGFS_AS(caller, open(at.path, how));
+	}
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+void object_free(Node *base)
+{
+	ObjectNode *node = (ObjectNode *)base;
+
+	g_clear_pointer(&node->owners, g_hash_table_unref);
+	g_clear_pointer(&node->parent, node_unref);
+	g_free(node->name);
+	g_mutex_clear(&node->lock);
+}
+
+int posix_node(IpcNs *ns, const SegfsPosix *posix, Node **ret_node)
+{
+	Made made = {.posix = posix};
+	autofd fd = -1;
+	struct stat st;
+
+	int r = posix ? segfs_posix_open(posix, &fd) : -ENOENT;
+	if (r == 0)
+		r = segfs_object_read(posix, fd, &made.object, &st);
+	if (r < 0)
+		return r;
+	const NodeKey key = key_of(ns, &made.object);
+	*ret_node = node_intern(ns, &object_ops, &key, make, &made);
+	return 0;
+}
+
+/* What shm_dir was when the mount was made. */
+Node *posix_directory_new(IpcNs *ns, const void *data)
+{
+	Node *node = NULL;
+
+	if (posix_node(ns, segfs_view_posix(ns->view, 0), &node) < 0)
+		g_error("the directory of POSIX objects cannot be read");
+	return node;
+}
+
+int posix_find(IpcNs *ns, const SegfsPosix *posix, const char *path, Node **ret_node)
+{
+	g_auto(GStrv) names = g_strsplit(path, "/", -1);
+	g_autoptr(Node) node = NULL;
+	struct stat st;
+
+	int r = posix_node(ns, posix, &node);
+	if (r < 0)
+		return r;
+
+	for (char **name = names; *name; name++) {
+		g_auto(ObjectAt) at = OBJECT_NOWHERE;
+		Node *found;
+
+		r = object_reach(node, &at);
+		if (r < 0)
+			return r;
+		autofd fd = segfs_object_open_at(at.fd, *name);
+		if (fd < 0)
+			return -errno;
+		r = object_node((ObjectNode *)node, NULL, *name, fd, &found, &st);
+		if (r < 0)
+			return r;
+		node_unref(node);
+		node = found;
+	}
+	*ret_node = g_steal_pointer(&node);
+	return 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lib/os/fd.h"
+#include "tree/tree.h"
+
+/*
+ * What /dev/shm holds: files, directories, symlinks and the rest, each a node.
+ *
+ * A node is opened again by its file handle. Where there are none (a plain user's mount, or
+ * another file system mounted inside) it is found by its name in its parent, and while it
+ * is open by a descriptor, since its name may go.
+ */
+typedef struct {
+	Node node;
+	const SegfsPosix *posix; /* the directory in which it is; the ns keeps it */
+	SegfsObject object;
+
+	GMutex lock; /* protects what follows */
+	Node *parent;
+	char *name;         /* in parent; NULL: there is a handle, or it is the directory itself */
+	guint n_open;       /* files */
+	int open_fd;        /* O_PATH, while n_open where a handle does not do; else -1 */
+	GHashTable *owners; /* of fcntl(2) locks, see object_lock.c */
+} ObjectNode;
+
+/* An object as calls can reach it: an O_PATH descriptor, and the name that stands for it. */
+typedef struct {
+	int fd;
+	FdPath path;
+} ObjectAt;
+
+#define OBJECT_NOWHERE                                                                             \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
+/* -ESTALE: it is not there any more. */
+int object_reach(Node *node, ObjectAt *ret_at);
+void object_leave(ObjectAt *at);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectAt, object_leave)
+
+/* What the kernel adds to the flags of an open by execve(2): __FMODE_EXEC in linux/fs.h. */
+#define O_EXECUTE 040
+
+/* The flags of open(2) with which we open in /dev/shm what was asked for with flags. */
+int object_open_flags(int flags);
+
+/* Opens it anew, as the caller and with rights of its own. */
+int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd);
+
+/* What the mount says of an object that fstat(2) has told of. */
+void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat);
+
+extern const NodeOps object_ops; /* posix.c */
+void object_free(Node *node);
+
+/* object_listing.c */
+int object_list(Node *node, const SegfsCaller *caller, Listing **ret_listing);
+
+/*
+ * The node of what fd (O_PATH) stands for, found by the caller as name in parent; and its
+ * attributes. Only a FIFO's node depends on the caller: -EAGAIN where that is NULL.
+ */
+int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
+		Node **ret_node, struct stat *ret_stat);
+
+/* The node of a directory of POSIX objects. -ENOENT: it is gone, or NULL. */
+int posix_node(IpcNs *ns, const SegfsPosix *posix, Node **ret_node);
+
+/* The node of a path below it, found as ourselves and by no symbolic link. */
+int posix_find(IpcNs *ns, const SegfsPosix *posix, const char *path, Node **ret_node);
+
+/* A file of node that has been opened as fd, which it takes. */
+File *object_file_new(ObjectNode *node, int fd, int flags);
+
+typedef struct {
+	File file;
+	int fd;
+} ObjectFile;
+
+/* object_lock.c */
+int object_flock(File *file, int operation);
+int object_lock(File *file, uint64_t owner, int command, struct flock *lock);
+void object_unlock_all(File *file, uint64_t owner);
+void object_unlock_file(ObjectFile *file);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One open of a POSIX object: a descriptor that was opened as the caller. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "tree/posix/object.h"
+
+static int object_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
+{
+	*ret_span = (FileSpan){.fd = ((ObjectFile *)file)->fd, .offset = offset, .size = size};
+	return 0;
+}
+
+static ssize_t object_write(File *file, const SegfsCaller *caller, const void *bytes, size_t size,
+			    off_t offset)
+{
+	const int fd = ((ObjectFile *)file)->fd;
+	struct stat st;
+
+	/* A write takes the set-user-id bit away, but not if it is by root, as we are. */
+	if (caller->uid != 0 && fstat(fd, &st) == 0 && st.st_mode & (S_ISUID | S_ISGID))
+		return SEGFS_AS(caller, pwrite(fd, bytes, size, offset));
+	const ssize_t n = pwrite(fd, bytes, size, offset);
+	return n < 0 ? -errno : n;
+}
+
+static int object_allocate(File *file, int mode, off_t offset, off_t length)
+{
+	return fallocate(((ObjectFile *)file)->fd, mode, offset, length) < 0 ? -errno : 0;
+}
+
+static off_t object_seek(File *file, off_t offset, int whence)
+{
+	const off_t found = lseek(((ObjectFile *)file)->fd, offset, whence);
+
+	return found < 0 ? -errno : found;
+}
+
+static int object_memory_fd(File *file)
+{
+	return ((ObjectFile *)file)->fd;
+}
+
+static void object_file_free(File *file)
+{
+	ObjectNode *node = (ObjectNode *)file->node;
+	ObjectFile *object_file = (ObjectFile *)file;
+
+	object_unlock_file(object_file);
+	g_mutex_lock(&node->lock);
+	if (--node->n_open == 0 && node->open_fd >= 0) {
+		close(node->open_fd);
+		node->open_fd = -1;
+	}
+	g_mutex_unlock(&node->lock);
+	close(object_file->fd);
+}
+
+static const FileOps object_file_ops = {
+	.read = object_read,
+	.write = object_write,
+	.allocate = object_allocate,
+	.seek = object_seek,
+	.memory_fd = object_memory_fd,
+	.flock = object_flock,
+	.lock = object_lock,
+	.unlock_all = object_unlock_all,
+	.free = object_file_free,
+};
+
+File *object_file_new(ObjectNode *node, int fd, int flags)
+{
+	ObjectFile *file = file_new(&node->node, &object_file_ops, sizeof(ObjectFile), flags);
+	FdPath path;
+	struct stat st;
+
+	file->fd = fd;
+	/* Before a native write the kernel would ask to take the bits away, as if by chmod(2). */
+	file->file.through_us = fstat(fd, &st) == 0 && st.st_mode & (S_ISUID | S_ISGID);
+	g_mutex_lock(&node->lock);
+	if (node->n_open++ == 0 && (node->object.handle_size == 0 || node->node.ns->other)) {
+		fd_path(fd, path);
+		node->open_fd = open(path, O_PATH | O_CLOEXEC);
+	}
+	g_mutex_unlock(&node->lock);
+	return &file->file;
+}

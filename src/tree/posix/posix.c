@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The directory posix/. Every request is the same request to /dev/shm, made as the caller, so
+ * that its rules (sticky bit, ACLs, umask) are the kernel's, not ours.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "lib/os/autofd.h"
+#include "tree/item.h"
+#include "tree/posix/object.h"
+
+static int posix_getattr(Node *base, bool brief, struct stat *ret_stat)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	struct stat st;
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	if (fstat(at.fd, &st) < 0)
+		return -errno;
+	object_stat(base->ns, &st, ret_stat);
+	return 0;
+}
+
+static int posix_access(Node *base, const SegfsCaller *caller, int mask)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	/* The request carries the ids that count, real ones for access(2). */
+	return SEGFS_AS(caller, faccessat(AT_FDCWD, at.path, mask, AT_EACCESS));
+}
+
+static int change_size(const SegfsCaller *caller, File *file, const char *path, uint64_t size)
+{
+	struct stat st;
+
+	/* As the caller, also where its descriptor is the right to: it takes set-user-id away. */
+	if (file)
+		return SEGFS_AS(caller, ftruncate(((ObjectFile *)file)->fd, size));
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return SEGFS_AS(caller, truncate(path, size));
+	/* truncate(2) would wait for leases. */
+	const long opened_fd = SEGFS_AS(caller, open(path, object_open_flags(O_WRONLY)));
+	autofd fd = opened_fd;
+	return opened_fd < 0 ? opened_fd : SEGFS_AS(caller, ftruncate(fd, size));
+}
+
+static int posix_setattr(Node *base, const SegfsCaller *caller, File *file,
+			 const NodeChange *change)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	/* What changes nothing is a chown to nobody new, which clears set-user-id bits. */
+	const bool nothing = !change->has_mode && !change->has_size && !change->has_times;
+	if (change->has_owner || nothing)
+		r = SEGFS_AS(caller, fchownat(at.fd, "", change->uid, change->gid, AT_EMPTY_PATH));
+	if (r == 0 && change->has_mode)
+		r = SEGFS_AS(caller, chmod(at.path, change->mode));
+	if (r == 0 && change->has_size)
+		r = change_size(caller, file, at.path, change->size);
+	else if (r == 0 && change->has_times)
+		r = SEGFS_AS(caller, utimensat(at.fd, "", change->times, AT_EMPTY_PATH));
+	return r;
+}
+
+static int posix_readlink(Node *base, char **ret_target)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	char target[PATH_MAX];
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	const ssize_t n = readlinkat(at.fd, "", target, sizeof(target));
+	if (n < 0)
+		return -errno;
+	*ret_target = g_strndup(target, n);
+	return 0;
+}
+
+static int posix_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
+{
+	int fd;
+	int r = object_reopen(base, caller, flags, &fd);
+
+	if (r == 0)
+		*ret_file = object_file_new((ObjectNode *)base, fd, flags);
+	return r;
+}
+
+static int posix_statfs(Node *base, struct statvfs *ret_stat)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	return fstatvfs(at.fd, ret_stat) < 0 ? -errno : 0;
+}
+
+static int posix_get_xattr(Node *base, const SegfsCaller *caller, const char *name,
+			   GBytes **ret_value)
+{
+	g_autofree char *value = g_malloc(XATTR_SIZE_MAX);
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	if (item_has_xattr(name)) {
+		SegfsView *view = base->ns->view;
+		g_autoptr(SegfsItem) item = NULL;
+		guint index;
+		r = segfs_view_posix_index(view, ((ObjectNode *)base)->posix, &index)
+			    ? segfs_view_file(view, index, NULL, at.fd, SEGFS_SCAN_NEW, &item)
+			    : -ENOENT;
+		if (r == 0)
+			*ret_value = item_xattr(base->ns, caller, item, name);
+		return r == -ENOENT ? -ENODATA : r; /* only files are judged */
+	}
+	const long n = SEGFS_AS(caller, getxattr(at.path, name, value, XATTR_SIZE_MAX));
+	if (n < 0)
+		return n;
+	*ret_value = g_bytes_new(value, n);
+	return 0;
+}
+
+static int posix_list_xattr(Node *base, const SegfsCaller *caller, GBytes **ret_names)
+{
+	g_autofree char *names = g_malloc(XATTR_LIST_MAX);
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	const long n = SEGFS_AS(caller, listxattr(at.path, names, XATTR_LIST_MAX));
+	if (n < 0)
+		return n;
+	GString *all = g_string_new_len(names, n);
+	struct stat st;
+	if (fstat(at.fd, &st) == 0 && S_ISREG(st.st_mode))
+		item_list_xattr(all);
+	*ret_names = g_string_free_to_bytes(all);
+	return 0;
+}
+
+static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *name,
+			   const void *bytes, size_t size, int flags)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+
+	if (g_str_has_prefix(name, "user.segfs."))
+		return -EPERM; /* what is under these names we say, and nobody else */
+	int r = object_reach(base, &at);
+	if (r < 0)
+		return r;
+	return bytes ? SEGFS_AS(caller, setxattr(at.path, name, bytes, size, flags))
+		     : SEGFS_AS(caller, removexattr(at.path, name));
+}
+
+/* The node of what has just been found or made as name. */
+static int find(ObjectNode *directory, const SegfsCaller *caller, int directory_fd,
+		const char *name, Node **ret_node)
+{
+	struct stat st;
+	const long found = SEGFS_AS(caller, segfs_object_open_at(directory_fd, name));
+	autofd fd = found;
+
+	if (found < 0)
+		return found;
+	return object_node(directory, caller, name, fd, ret_node, &st);
+}
+
+static int posix_lookup(Node *base, const SegfsCaller *caller, const char *name, Node **ret_node)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	return r < 0 ? r : find((ObjectNode *)base, caller, at.fd, name, ret_node);
+}
+
+static int opened(ObjectNode *directory, const SegfsCaller *caller, const char *name, int fd,
+		  int flags, Node **ret_node, File **ret_file)
+{
+	struct stat st;
+	int r = object_node(directory, caller, name, fd, ret_node, &st);
+
+	/* Something else has taken the name since the kernel looked: it is to look again. */
+	if (r == 0 && !S_ISREG(st.st_mode)) {
+		node_unref(*ret_node);
+		r = -ESTALE;
+	}
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_file = object_file_new((ObjectNode *)*ret_node, fd, flags);
+	return 0;
+}
+
+static int posix_create(Node *base, const SegfsCaller *caller, const char *name, int flags,
+			mode_t mode, Node **ret_node, File **ret_file)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	const int how = object_open_flags(flags) | O_CREAT | O_NOFOLLOW;
+	long fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
+	if (fd == -EWOULDBLOCK) { /* see object_reopen() */
+		segfs_posix_settle();
+		fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
+	}
+	return fd < 0 ? fd
+		      : opened((ObjectNode *)base, caller, name, fd, flags, ret_node, ret_file);
+}
+
+static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags, mode_t mode,
+			       Node **ret_node, File **ret_file)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	const int how = object_open_flags(flags) | O_TMPFILE;
+	const long fd = SEGFS_AS(caller, open(at.path, how, mode));
+	return fd < 0 ? fd
+		      : opened((ObjectNode *)base, caller, NULL, fd, flags, ret_node, ret_file);
+}
+
+static int posix_make(Node *base, const SegfsCaller *caller, const char *name, mode_t mode,
+		      dev_t device, const char *target, Node **ret_node)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	if (r < 0)
+		return r;
+	if (S_ISDIR(mode))
+		r = SEGFS_AS(caller, mkdirat(at.fd, name, mode & 07777));
+	else if (S_ISLNK(mode))
+		r = SEGFS_AS(caller, symlinkat(target, at.fd, name));
+	else
+		r = SEGFS_AS(caller, mknodat(at.fd, name, mode, device));
+	return r < 0 ? r : find((ObjectNode *)base, caller, at.fd, name, ret_node);
+}
+
+static int posix_link(Node *base, const SegfsCaller *caller, const char *name, Node *target)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE, of = OBJECT_NOWHERE;
+
+	if (target->ops != &object_ops)
+		return -EXDEV;
+	int r = object_reach(base, &at);
+	if (r == 0)
+		r = object_reach(target, &of);
+	return r < 0 ? r
+		     : SEGFS_AS(caller, linkat(AT_FDCWD, of.path, at.fd, name, AT_SYMLINK_FOLLOW));
+}
+
+static int posix_remove(Node *base, const SegfsCaller *caller, const char *name, bool is_directory)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	return r < 0 ? r : SEGFS_AS(caller, unlinkat(at.fd, name, is_directory ? AT_REMOVEDIR : 0));
+}
+
+static int posix_rename(Node *base, const SegfsCaller *caller, const char *name, Node *to_base,
+			const char *to_name, unsigned int flags)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE, to = OBJECT_NOWHERE;
+	int r = object_reach(base, &at);
+
+	if (r == 0)
+		r = object_reach(to_base, &to);
+	return r < 0 ? r : SEGFS_AS(caller, renameat2(at.fd, name, to.fd, to_name, flags));
+}
+
+const NodeOps object_ops = {
+	.getattr = posix_getattr,
+	.access = posix_access,
+	.setattr = posix_setattr,
+	.readlink = posix_readlink,
+	.open = posix_open,
+	.statfs = posix_statfs,
+	.get_xattr = posix_get_xattr,
+	.list_xattr = posix_list_xattr,
+	.set_xattr = posix_set_xattr,
+	.looks_as_caller = true,
+	.lookup = posix_lookup,
+	.list = object_list,
+	.create = posix_create,
+	.make = posix_make,
+	.make_nameless = posix_make_nameless,
+	.link = posix_link,
+	.remove = posix_remove,
+	.rename = posix_rename,
+	.free = object_free,
+};

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tree/tree.h"
+
+IpcNs *ipcns_ref(IpcNs *ns)
+{
+	g_atomic_ref_count_inc(&ns->refs);
+	return ns;
+}
+
+void ipcns_unref(IpcNs *ns)
+{
+	if (!g_atomic_ref_count_dec(&ns->refs))
+		return;
+	g_clear_pointer(&ns->view, segfs_view_free);
+	g_clear_pointer(&ns->ipc, segfs_ipc_free);
+	g_clear_pointer(&ns->other, segfs_namespace_unref);
+	g_mutex_clear(&ns->lock);
+	g_free(ns);
+}
+
+IpcNs *ipcns_new(Tree *tree)
+{
+	IpcNs *ns = g_new0(IpcNs, 1);
+
+	g_atomic_ref_count_init(&ns->refs);
+	g_mutex_init(&ns->lock);
+	ns->tree = tree;
+	return ns;
+}
+
+void tree_walk_begins(Tree *tree, const SegfsCaller *caller)
+{
+	g_mutex_lock(&tree->lock);
+	tree->walker = caller->pid;
+	tree->walk_from = g_get_monotonic_time();
+	g_mutex_unlock(&tree->lock);
+}
+
+int64_t ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list)
+{
+	Tree *tree = ns->tree;
+	const gint64 now = g_get_monotonic_time();
+	gint64 since = now;
+
+	g_mutex_lock(&tree->lock);
+	if (ns->other && caller->pid > 0 && caller->pid == tree->walker)
+		since = MAX(now - G_USEC_PER_SEC, MAX(tree->walk_from, ns->listed[list] + 1));
+	ns->listed[list] = now;
+	g_mutex_unlock(&tree->lock);
+	return since;
+}
+
+int ipcns_find_directory(IpcNs *ns, const char *name, guint *ret_index)
+{
+	const char *number = strchr(name, '.');
+	const guint index = number ? strtoul(number + 1, NULL, 10) - 1 : 0;
+	g_autofree char *canonical = segfs_posix_directory_name(index);
+	int r = 0;
+
+	if (strcmp(canonical, name) != 0)
+		return -ENOENT;
+	if (!segfs_view_posix(ns->view, index))
+		r = segfs_view_refresh(ns->view, SEGFS_SCAN_NEW);
+	if (r < 0)
+		return r;
+	if (!segfs_view_posix(ns->view, index))
+		return -ENOENT;
+	*ret_index = index;
+	return 0;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The directories sysv/ and key/: the same segments, by id and by key.
+ *
+ * A segment that is marked for removal has lost its name and is in neither.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "lib/survey/item_name.h"
+#include "tree/sysv/pending.h"
+#include "tree/sysv/segment.h"
+
+/* By then whoever removes it and makes it anew has won: it is taken for not there. */
+#define OPENS_BY_KEY 16
+
+typedef struct {
+	Listing listing;
+	GArray *segments; /* SegfsSysv */
+	bool by_key;
+} SegmentListing;
+
+static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+{
+	SegmentListing *listing = (SegmentListing *)base;
+	const SegfsSysv *segment = &g_array_index(listing->segments, SegfsSysv, index);
+	struct stat st;
+
+	segment_stat(base->directory->ns, segment, &st);
+	ret_entry->ino = st.st_ino;
+	ret_entry->type = S_IFREG;
+	if (listing->by_key)
+		g_snprintf(ret_entry->name, sizeof(ret_entry->name), "0x%08x",
+			   (unsigned int)segment->key);
+	else
+		g_snprintf(ret_entry->name, sizeof(ret_entry->name), "%d", segment->shmid);
+}
+
+static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
+{
+	SegmentListing *listing = (SegmentListing *)base;
+	const SegfsSysv *segment = &g_array_index(listing->segments, SegfsSysv, index);
+
+	segment_stat(base->directory->ns, segment, ret_stat);
+	*ret_node = segment_node(base->directory->ns, segment);
+	return 0;
+}
+
+static void listing_free_segments(Listing *base)
+{
+	g_array_unref(((SegmentListing *)base)->segments);
+}
+
+static const ListingOps listing_ops = {
+	.entry = listing_entry,
+	.look = listing_look,
+	.free = listing_free_segments,
+};
+
+static int list(Node *directory, bool by_key, Listing **ret_listing)
+{
+	g_autoptr(GArray) segments = NULL;
+	const gint64 taken = g_get_monotonic_time();
+	guint kept = 0;
+
+	int r = segfs_sysv_list(directory->ns->ipc, &segments);
+	if (r < 0)
+		return r;
+	for (guint i = 0; i < segments->len; i++) {
+		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		if (!segment->dest && !(by_key && segment->key == IPC_PRIVATE))
+			g_array_index(segments, SegfsSysv, kept++) = *segment;
+	}
+	g_array_set_size(segments, kept);
+	SegmentListing *listing = listing_new(directory, &listing_ops, sizeof(SegmentListing));
+	listing->listing.n_entries = kept;
+	listing->segments = g_steal_pointer(&segments);
+	listing->listing.taken = taken;
+	listing->by_key = by_key;
+	*ret_listing = &listing->listing;
+	return 0;
+}
+
+static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)
+{
+	node_static_directory_stat(directory, 0777, ret_stat);
+	return 0;
+}
+
+/* 0x1234, 0X1234 and 4660 are one key. */
+static int parse_key(const char *name, key_t *ret_key)
+{
+	const bool hex = name[0] == '0' && (name[1] == 'x' || name[1] == 'X');
+	guint64 key;
+
+	if (!g_ascii_string_to_unsigned(hex ? name + 2 : name, hex ? 16 : 10, 0, UINT32_MAX, &key,
+					NULL))
+		return -EINVAL;
+	*ret_key = (key_t)key;
+	return 0;
+}
+
+static int find_by_id(IpcNs *ns, const char *name, SegfsSysv *ret_segment)
+{
+	int shmid;
+	int r = item_parse_shmid(name, &shmid);
+
+	if (r == 0)
+		r = segfs_sysv_stat(ns->ipc, shmid, ret_segment);
+	return r == 0 && ret_segment->dest ? -ENOENT : r;
+}
+
+static int find_by_key(IpcNs *ns, const char *name, SegfsSysv *ret_segment)
+{
+	key_t key;
+	int shmid;
+
+	if (parse_key(name, &key) < 0)
+		return -ENOENT;
+	int r = segfs_sysv_by_key(ns->ipc, key, &shmid);
+	return r < 0 ? r : segfs_sysv_stat(ns->ipc, shmid, ret_segment);
+}
+
+typedef int (*Find)(IpcNs *ns, const char *name, SegfsSysv *ret_segment);
+
+static int lookup(Node *directory, const char *name, Find find, Node **ret_node)
+{
+	SegfsSysv segment;
+	int r = find(directory->ns, name, &segment);
+
+	if (r == 0)
+		*ret_node = segment_node(directory->ns, &segment);
+	return r;
+}
+
+static int remove_found(Node *directory, const SegfsCaller *caller, const char *name,
+			bool is_directory, Find find)
+{
+	SegfsSysv segment;
+	int r = find(directory->ns, name, &segment);
+
+	if (r == 0 && is_directory)
+		return -ENOTDIR;
+	return r < 0 ? r : segment_remove(directory->ns, caller, segment.shmid);
+}
+
+static int sysv_lookup(Node *directory, const SegfsCaller *caller, const char *name,
+		       Node **ret_node)
+{
+	return lookup(directory, name, find_by_id, ret_node);
+}
+
+static int sysv_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
+{
+	return list(directory, false, ret_listing);
+}
+
+static int sysv_remove(Node *directory, const SegfsCaller *caller, const char *name,
+		       bool is_directory)
+{
+	return remove_found(directory, caller, name, is_directory, find_by_id);
+}
+
+static int key_lookup(Node *directory, const SegfsCaller *caller, const char *name, Node **ret_node)
+{
+	return lookup(directory, name, find_by_key, ret_node);
+}
+
+static int key_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
+{
+	return list(directory, true, ret_listing);
+}
+
+static int key_remove(Node *directory, const SegfsCaller *caller, const char *name,
+		      bool is_directory)
+{
+	return remove_found(directory, caller, name, is_directory, find_by_key);
+}
+
+/*
+ * Somebody else has made it since the kernel looked. It can go again, and come again,
+ * before it is open; -ENOENT: nothing has the key.
+ */
+static int open_by_key(Node *directory, const SegfsCaller *caller, const char *name, int flags,
+		       Node **ret_node, File **ret_file)
+{
+	int r = -ESTALE;
+
+	for (int i = 0; i < OPENS_BY_KEY && (r == -ENOENT || r == -ESTALE); i++) {
+		g_autoptr(Node) node = NULL;
+		r = key_lookup(directory, caller, name, &node);
+		if (r < 0)
+			return r;
+		if (flags & O_EXCL)
+			return -EEXIST;
+		r = segment_open(node, caller, flags, ret_file);
+		if (r == 0)
+			*ret_node = g_steal_pointer(&node);
+	}
+	return r == -ESTALE ? -ENOENT : r;
+}
+
+static int key_create(Node *directory, const SegfsCaller *caller, const char *name, int flags,
+		      mode_t mode, Node **ret_node, File **ret_file)
+{
+	Pending *pending;
+	key_t key;
+
+	int r = parse_key(name, &key);
+	if (r == 0 && key == IPC_PRIVATE)
+		return -EINVAL;
+	if (r == 0)
+		r = open_by_key(directory, caller, name, flags, ret_node, ret_file);
+	if (r != -ENOENT)
+		return r;
+	r = pending_new(directory->ns, caller, key, mode, &pending);
+	if (r < 0)
+		return r;
+	segment_node_new_pending(directory->ns, pending, flags, ret_node, ret_file);
+	return 0;
+}
+
+static const NodeOps sysv_ops = {
+	.getattr = directory_getattr,
+	.lookup = sysv_lookup,
+	.list = sysv_list,
+	.remove = sysv_remove,
+	.statfs = segment_statfs,
+};
+
+static const NodeOps key_ops = {
+	.getattr = directory_getattr,
+	.lookup = key_lookup,
+	.list = key_list,
+	.remove = key_remove,
+	.create = key_create,
+	.statfs = segment_statfs,
+};
+
+Node *sysv_directory_new(IpcNs *ns, const void *data)
+{
+	return node_new_static(ns, &sysv_ops, sizeof(Node));
+}
+
+Node *key_directory_new(IpcNs *ns, const void *data)
+{
+	return node_new_static(ns, &key_ops, sizeof(Node));
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tree/sysv/pending.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+struct Pending {
+	IpcNs *ns; /* its node's */
+	key_t key;
+	SegfsCaller creator; /* its pid tells whose close counts */
+	mode_t mode;
+	uid_t uid; /* given away before it is made; -1: not */
+	gid_t gid;
+	time_t started;
+	int kept_fd; /* memfd of what is written */
+	uint64_t kept;
+	uint64_t pages; /* its share of the ns's pages_pending */
+	bool is_cut;    /* the last write found no room: what is kept is not all there should be */
+	uint64_t shmmax;
+};
+
+int pending_new(IpcNs *ns, const SegfsCaller *caller, key_t key, mode_t mode, Pending **ret_pending)
+{
+	SegfsLimits limits;
+	int r = segfs_limits_read(ns->ipc, &limits);
+
+	if (r < 0)
+		return r;
+	const int fd = memfd_create("segfs-pending", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	Pending *pending = g_new(Pending, 1);
+	*pending = (Pending){
+		.ns = ns,
+		.key = key,
+		.creator = *caller,
+		.mode = mode & ~caller->umask & 0777,
+		.uid = -1,
+		.gid = -1,
+		.started = time(NULL),
+		.kept_fd = fd,
+		.shmmax = limits.shmmax,
+	};
+	pending->creator.groups = g_memdup2(caller->groups, caller->n_groups * sizeof(gid_t));
+	*ret_pending = pending;
+	return 0;
+}
+
+/* Pages of the range that hold nothing yet. */
+static uint64_t pages_missing(const Pending *pending, uint64_t offset, uint64_t size)
+{
+	const uint64_t page = sysconf(_SC_PAGESIZE);
+	const uint64_t end = (offset + size + page - 1) / page;
+	uint64_t at = offset / page, missing = 0;
+
+	while (at < end) {
+		const off_t data = lseek(pending->kept_fd, at * page, SEEK_DATA);
+		if (data < 0 || data / page >= end)
+			return missing + end - at;
+		missing += data / page - at;
+		const off_t hole = lseek(pending->kept_fd, data, SEEK_HOLE);
+		at = (hole + page - 1) / page;
+	}
+	return missing;
+}
+
+/*
+ * So many more pages are about to be kept: shmget would refuse them past shmall, and until
+ * then they are ours, whom no limit of the caller's binds.
+ */
+static int take_pages(Pending *pending, uint64_t pages)
+{
+	SegfsLimits limits;
+	int r = segfs_limits_read(pending->ns->ipc, &limits);
+
+	if (r < 0)
+		return r;
+	const uint64_t left = limits.shmall - MIN(limits.shmall, limits.pages_used);
+	g_mutex_lock(&pending->ns->lock);
+	const uint64_t taken = pending->ns->pages_pending;
+	if (taken > left || pages > left - taken) {
+		r = -ENOSPC;
+	} else {
+		pending->ns->pages_pending += pages;
+		pending->pages += pages;
+	}
+	g_mutex_unlock(&pending->ns->lock);
+	return r;
+}
+
+/* Without asking: fewer than there were, or as many as before. */
+static void count_pages(Pending *pending, uint64_t pages)
+{
+	g_mutex_lock(&pending->ns->lock);
+	pending->ns->pages_pending += pages - pending->pages;
+	pending->pages = pages;
+	g_mutex_unlock(&pending->ns->lock);
+}
+
+void pending_free(Pending *pending)
+{
+	count_pages(pending, 0);
+	close(pending->kept_fd);
+	segfs_caller_clear(&pending->creator);
+	g_free(pending);
+}
+
+static bool is_creators(const Pending *pending, const SegfsCaller *caller)
+{
+	return caller->uid == pending->creator.uid || caller->uid == 0;
+}
+
+int pending_open(SegmentNode *node, const SegfsCaller *caller, int flags, File **ret_file)
+{
+	/* Only /proc/PID/fd leads here: by name there is nothing to open yet. */
+	if (!is_creators(node->pending, caller))
+		return -EACCES;
+	*ret_file = segment_file_new_pending(node, flags);
+	return 0;
+}
+
+void pending_stat(const Pending *pending, struct stat *ret_stat)
+{
+	*ret_stat = (struct stat){
+		.st_ino = (ino_t)(UINT32_MAX - 1) << 32 | (uint32_t)pending->key,
+		.st_mode = S_IFREG | pending->mode,
+		.st_nlink = 1,
+		.st_uid = pending->uid == (uid_t)-1 ? pending->creator.uid : pending->uid,
+		.st_gid = pending->gid == (gid_t)-1 ? pending->creator.gid : pending->gid,
+		.st_blksize = sysconf(_SC_PAGESIZE),
+		.st_atime = pending->started,
+		.st_mtime = pending->started,
+		.st_ctime = pending->started,
+	};
+}
+
+/* What was written before the size was known becomes the segment's first bytes. */
+static int copy_kept(const Pending *pending, SegfsMemory *memory, uint64_t size)
+{
+	enum { PIECE = 1024 * 1024 };
+	g_autofree char *piece = g_malloc(PIECE);
+	const uint64_t end = MIN(size, pending->kept);
+	off_t at = 0;
+
+	while ((at = lseek(pending->kept_fd, at, SEEK_DATA)) >= 0 && (uint64_t)at < end) {
+		const ssize_t n = pread(pending->kept_fd, piece, MIN(PIECE, end - at), at);
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		for (ssize_t done = 0; done < n;) {
+			const ssize_t written =
+				segfs_memory_write(memory, piece + done, n - done, at + done);
+			if (written < 0)
+				return written;
+			done += written;
+		}
+		at += n;
+	}
+	return at < 0 && errno != ENXIO ? -errno : 0;
+}
+
+/* Is the id still that of the segment that we have made? It could be removed, and given out again.
+ */
+static int made_stat(SegfsIpc *ipc, const Pending *pending, int shmid, uint64_t size,
+		     SegfsSysv *ret_segment)
+{
+	int r = segfs_sysv_stat(ipc, shmid, ret_segment);
+
+	if (r < 0)
+		return r;
+	return ret_segment->size == size && ret_segment->cpid == getpid() &&
+			       (ret_segment->dest || ret_segment->key == pending->key)
+		       ? 0
+		       : -ENOENT;
+}
+
+/* The segment is there, under its creator's rights for now; gives it bytes, then mode and owner. */
+static int fill(SegmentNode *node, int shmid, uint64_t size)
+{
+	Pending *pending = node->pending;
+	SegfsIpc *ipc = node->node.ns->ipc;
+	g_autoptr(SegfsMemory) memory = NULL;
+	SegfsSysv segment;
+
+	int r = made_stat(ipc, pending, shmid, size, &segment);
+	if (r == 0)
+		r = segfs_memory_open(ipc, &pending->creator, &segment, true, &memory);
+	if (r == 0)
+		r = copy_kept(pending, memory, size);
+	if (r == 0 && (pending->mode != segment.mode || pending->uid != (uid_t)-1 ||
+		       pending->gid != (gid_t)-1))
+		r = segfs_sysv_set(ipc, &pending->creator, shmid, pending->uid, pending->gid,
+				   pending->mode);
+	/* Removed, but we have got its memory: as good as if it had been removed a moment later. */
+	if (r == 0 || (r == -ENOENT && memory))
+		segment_node_made(node, &segment, memory);
+	return r == -ENOENT && memory ? 0 : r;
+}
+
+/* Nothing is left of a segment that could not be made whole. */
+static int pending_make(SegmentNode *node, uint64_t size)
+{
+	Pending *pending = node->pending;
+	SegfsIpc *ipc = node->node.ns->ipc;
+	const SegfsCaller creator = pending->creator;
+	const uint64_t pages = pending->pages;
+	int shmid;
+
+	/* From here on the kernel counts the segment's: not both, or others would find no room. */
+	count_pages(pending, 0);
+	/* Without a descriptor the creator attaches it to write, whatever its mode is to be. */
+	int r = segfs_sysv_create(ipc, &creator, pending->key, size, pending->mode | 0600, &shmid);
+	if (r < 0) {
+		count_pages(pending, pages);
+		return r;
+	}
+	r = fill(node, shmid, size);
+	if (r < 0)
+		count_pages(pending, pages);
+	/* Somebody has removed it since: there is nothing to take back, the id may be another's. */
+	if (r == -ENOENT || r == -ESTALE)
+		r = -EIDRM;
+	else if (r < 0)
+		segfs_sysv_remove(ipc, &creator, shmid);
+	segfs_sysv_resident_changed(ipc);
+	return r;
+}
+
+static int forget_kept(Pending *pending)
+{
+	if (ftruncate(pending->kept_fd, 0) < 0)
+		return -errno;
+	count_pages(pending, 0);
+	pending->kept = 0;
+	pending->is_cut = false;
+	return 0;
+}
+
+int pending_setattr(SegmentNode *node, const SegfsCaller *caller, const NodeChange *change)
+{
+	Pending *pending = node->pending;
+
+	if (!is_creators(pending, caller))
+		return -EPERM;
+	if (change->has_mode)
+		pending->mode = change->mode & 0777;
+	if (change->has_owner && change->uid != (uid_t)-1)
+		pending->uid = change->uid;
+	if (change->has_owner && change->gid != (gid_t)-1)
+		pending->gid = change->gid;
+	/* Times are taken and not kept, so that `tar -x` and `cp -p` are content: there is no
+	 * segment yet that could have others. */
+	if (!change->has_size)
+		return 0;
+	if (change->size > 0)
+		return pending_make(node, change->size);
+	return forget_kept(pending);
+}
+
+int pending_read(Pending *pending, size_t size, off_t offset, FileSpan *ret_span)
+{
+	*ret_span = (FileSpan){.fd = -1};
+	if ((uint64_t)offset >= pending->kept)
+		return 0;
+	size = MIN(size, pending->kept - offset);
+	/* A copy: the memfd goes as soon as the segment is made, while this is on its way. */
+	g_autofree char *bytes = g_malloc(size);
+	const ssize_t n = pread(pending->kept_fd, bytes, size, offset);
+	if (n < 0)
+		return -errno;
+	ret_span->bytes = bytes;
+	ret_span->size = n;
+	ret_span->keep = g_bytes_new_take(g_steal_pointer(&bytes), n);
+	return 0;
+}
+
+ssize_t pending_write(Pending *pending, const void *bytes, size_t size, off_t offset)
+{
+	if (offset == PENDING_END)
+		offset = pending->kept;
+	if ((uint64_t)offset >= pending->shmmax)
+		return -EFBIG;
+	size = MIN(size, pending->shmmax - offset);
+	int r = take_pages(pending, pages_missing(pending, offset, size));
+	pending->is_cut = r == -ENOSPC;
+	if (r < 0)
+		return r;
+	const ssize_t n = pwrite(pending->kept_fd, bytes, size, offset);
+	r = n < 0 ? -errno : 0;
+	if (n < (ssize_t)size)
+		count_pages(pending, pending->pages - pages_missing(pending, offset, size));
+	if (r < 0)
+		return r;
+	pending->kept = MAX(pending->kept, (uint64_t)offset + n);
+	return n;
+}
+
+off_t pending_seek(Pending *pending, off_t offset, int whence)
+{
+	const off_t found = lseek(pending->kept_fd, offset, whence);
+
+	return found < 0 ? -errno : found;
+}
+
+int pending_allocate(SegmentNode *node, int mode, off_t offset, off_t length)
+{
+	if (mode != 0)
+		return -EOPNOTSUPP;
+	int r = pending_make(node, MAX((uint64_t)offset + length, node->pending->kept));
+	if (r < 0)
+		return r;
+	return segfs_memory_allocate(node->memory, offset, length);
+}
+
+int pending_close(SegmentNode *node, const SegfsCaller *caller)
+{
+	const Pending *pending = node->pending;
+
+	if (caller->pid && pending->creator.pid && caller->pid != pending->creator.pid)
+		return 0;
+	if (pending->kept == 0)
+		return -EINVAL;
+	int r = pending->is_cut ? -ENOSPC : pending_make(node, pending->kept);
+	/* The program knows now: the release need not try again. */
+	if (r < 0)
+		forget_kept(node->pending);
+	return r;
+}
+
+void pending_release(SegmentNode *node)
+{
+	if (node->pending->kept == 0)
+		return;
+	const key_t key = node->pending->key;
+	int r = node->pending->is_cut ? -ENOSPC : pending_make(node, node->pending->kept);
+	if (r < 0)
+		g_warning("key 0x%08x: no segment could be made of what was written: %s",
+			  (unsigned int)key, g_strerror(-r));
+}

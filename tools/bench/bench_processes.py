@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Rows of tools/bench/run with many processes: who holds what, and other namespaces."""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Callable
+
+import bench_population
+from bench_world import KIB, Failed, Group, Measure, Row, Target, World
+
+PROCESSES = 500
+SEGMENTS, OBJECTS = 1000, 300
+NAMESPACES, SEGMENTS_EACH = 200, 50
+
+
+def populate(world: World, *arguments: object) -> list[str]:
+    """Their pids."""
+    command = [sys.executable, "-B", bench_population.__file__, *map(str, arguments)]
+    return world.keep(command).split()
+
+
+def holders_group(world: World) -> Group:
+    section = (f"holders: {PROCESSES} processes, {SEGMENTS} segments and {OBJECTS} objects, a third of them held,"
+               " a third orphaned")
+    native = "lsof /dev/shm; ipcs -mp"
+    age = "orphan_age=0"
+
+    def setup() -> None:
+        if not shutil.which("lsof"):
+            raise Failed("no lsof here")
+        populate(world, "processes", PROCESSES, SEGMENTS, OBJECTS)
+        # Each must see all that is there, or its time says nothing.
+        seen = subprocess.run(["lsof", "/dev/shm"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        found = len(os.listdir(f"{world.mount(age)}/orphans"))
+        if seen.count(b"/dev/shm/bench.") < 2 * (OBJECTS // 3):
+            raise Failed("lsof does not list what processes hold")
+        if found != SEGMENTS // 3 + OBJECTS - OBJECTS // 3:
+            raise Failed(f"{found} in orphans/")
+
+    def against(*command: str) -> Measure:
+        return lambda: world.run(1, *(part.replace("mnt", world.mount(age), 1) if part.startswith("mnt/") else part
+                                      for part in command))
+
+    def row(name: str, command: tuple[str, ...], target: Target | None = None) -> Row:
+        return Row(section, f"holders: {name} / lsof + ipcs", native, "ms", against(*command),
+                   lambda: world.run(1, "sh", "-c", native), target=target)
+
+    segls = str(Path(world.helper).parent / "segls")
+    return Group([
+        row("ls -l orphans", ("ls", "-l", "mnt/orphans"), Target("ratio", "<=", 0.50)),
+        row("cat segments.json", ("cat", "mnt/segments.json")),
+        row("segls --orphans", (segls, "--orphans", "--orphan-age=0")),
+    ], setup)
+
+
+def no_scan_group(world: World) -> Group:
+    """A scan of 500 processes would take longer than all the rest of it."""
+    section = f"no scan: ls -l mnt/sysv of {SEGMENTS} segments, with processes and without"
+
+    def measure() -> float:
+        command = ["ls", "-l", f"{world.mount('')}/sysv"]
+        world.run(10, *command)  # what has just come or gone has cooled the caches
+        return world.run(30, *command)
+
+    def among_processes() -> float:
+        with ExitStack() as own:
+            outer, world.stack = world.stack, own
+            try:
+                populate(world, "processes", PROCESSES, 0, 0)
+            finally:
+                world.stack = outer
+            return measure()
+
+    def setup() -> None:
+        world.make(SEGMENTS, 4 * KIB)
+        world.mount("")
+
+    return Group([Row(section, f"no scan: ls -l sysv, {PROCESSES} processes / none", "ls -l, no processes", "ms",
+                      among_processes, measure, target=Target("ratio", "<=", 1.30), heads=("with", "without"))], setup)
+
+
+def namespaces_group(world: World) -> Group:
+    section = f"ns: {NAMESPACES} IPC namespaces with {SEGMENTS_EACH} segments each, against ipcs in one after the other"
+    native = "nsenter ipcs"
+    pids: list[str] = []
+
+    def setup() -> None:
+        pids[:] = populate(world, "namespaces", NAMESPACES, SEGMENTS_EACH)
+        seen = subprocess.run(["ls", "-lR", f"{world.mount('')}/ns"], stdout=subprocess.PIPE, text=True).stdout
+        # In sysv/ and in info/sysv/, and half of them have a key.
+        files = sum(line.startswith("-r") for line in seen.splitlines())
+        if files < NAMESPACES * SEGMENTS_EACH * 5 // 2:
+            raise Failed(f"{files} files in ns/")
+
+    def base() -> float:
+        return world.run(1, "sh", "-c", 'for pid; do nsenter -t "$pid" -i ipcs -m; done', "sh", *pids)
+
+    def row(name: str, command: Callable[[str], str], target: Target | None = None) -> Row:
+        return Row(section, f"ns: {name} / {native}", "nsenter -t PID -i ipcs -m in each", "ms",
+                   lambda: world.run(1, "sh", "-c", command(world.mount(""))), base, target=target)
+
+    return Group([
+        row("ls -lR ns", lambda mnt: f"exec ls -lR {mnt}/ns", Target("ratio", "<=", 0.10)),
+        row("ls -l ns/*/sysv", lambda mnt: f"exec ls -l {mnt}/ns/*/sysv"),
+        row("cat segments.json", lambda mnt: f"exec cat {mnt}/segments.json"),
+    ], setup)
+
+
+def groups(world: World) -> list[Group]:
+    return [holders_group(world), no_scan_group(world), namespaces_group(world)]
