@@ -52,19 +52,21 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /* The entry at position, as a name alone: number 0 tells the kernel to look it up itself. */
-static void name_at(Listing *listing, off_t position, struct fuse_entry_param *ret_param,
-		    ListingEntry *ret_entry)
+static const ListingEntry *name_at(const Listing *listing, off_t position,
+				   struct fuse_entry_param *ret_param)
 {
-	if (position < N_DOTS) {
-		*ret_entry = (ListingEntry){.type = S_IFDIR, .ino = FUSE_ROOT_ID};
-		strcpy(ret_entry->name, position ? ".." : ".");
-	} else {
-		listing->ops->entry(listing, position - N_DOTS, ret_entry);
-	}
-	*ret_param = (struct fuse_entry_param){
-		.attr.st_ino = ret_entry->ino,
-		.attr.st_mode = ret_entry->type,
+	static const ListingEntry dots[N_DOTS] = {
+		{.name = ".", .type = S_IFDIR, .ino = FUSE_ROOT_ID},
+		{.name = "..", .type = S_IFDIR, .ino = FUSE_ROOT_ID},
 	};
+	const ListingEntry *entry =
+		position < N_DOTS ? &dots[position] : listing_entry(listing, position - N_DOTS);
+
+	*ret_param = (struct fuse_entry_param){
+		.attr.st_ino = entry->ino,
+		.attr.st_mode = entry->type,
+	};
+	return entry;
 }
 
 /*
@@ -79,8 +81,8 @@ static double attr_valid(const Node *node, double valid)
 }
 
 /* The entry at position with its attributes; the node that the kernel learns of, or NULL. */
-static Node *entry_at(fuse_req_t req, Listing *listing, off_t position,
-		      struct fuse_entry_param *ret_param, ListingEntry *ret_entry)
+static Node *entry_at(fuse_req_t req, const Listing *listing, off_t position,
+		      struct fuse_entry_param *ret_param, const char **ret_name)
 {
 	g_autoptr(Node) node = NULL;
 	struct stat st;
@@ -88,9 +90,9 @@ static Node *entry_at(fuse_req_t req, Listing *listing, off_t position,
 	const gint64 age = listing->taken ? g_get_monotonic_time() - listing->taken : 0;
 	const double valid = LISTED_VALID - (double)age / G_USEC_PER_SEC;
 
-	name_at(listing, position, ret_param, ret_entry);
-	if (position < N_DOTS || valid <= 0 ||
-	    listing->ops->look(listing, position - N_DOTS, &node, &st) < 0)
+	const ListingEntry *entry = name_at(listing, position, ret_param);
+	*ret_name = entry->name;
+	if (position < N_DOTS || valid <= 0 || listing->look(listing, entry, &node, &st) < 0)
 		return NULL;
 	*ret_param = (struct fuse_entry_param){
 		.ino = ino_of(req, node),
@@ -106,24 +108,24 @@ static Node *entry_at(fuse_req_t req, Listing *listing, off_t position,
 
 static void reply_listing(fuse_req_t req, Listing *listing, size_t size, off_t offset, bool plus)
 {
-	const off_t end = (off_t)listing->n_entries + N_DOTS;
+	const off_t end = (off_t)listing->entries->len + N_DOTS;
 	g_autofree char *reply = g_malloc(size);
 	g_autoptr(GPtrArray) told = g_ptr_array_new();
 	size_t used = 0;
 
 	for (off_t at = MAX(offset, 0); at < end; at++) {
 		struct fuse_entry_param param;
-		ListingEntry entry;
+		const char *name;
 		Node *node = NULL;
 		size_t length;
 
 		if (plus) {
-			node = entry_at(req, listing, at, &param, &entry);
-			length = fuse_add_direntry_plus(req, reply + used, size - used, entry.name,
+			node = entry_at(req, listing, at, &param, &name);
+			length = fuse_add_direntry_plus(req, reply + used, size - used, name,
 							&param, at + 1);
 		} else {
-			name_at(listing, at, &param, &entry);
-			length = fuse_add_direntry(req, reply + used, size - used, entry.name,
+			name = name_at(listing, at, &param)->name;
+			length = fuse_add_direntry(req, reply + used, size - used, name,
 						   &param.attr, at + 1);
 		}
 		if (node && length > size - used)

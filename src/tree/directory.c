@@ -61,67 +61,6 @@ static int directory_lookup(Node *node, const SegfsCaller *caller, const char *n
 	return 0;
 }
 
-typedef struct {
-	Listing listing;
-	GPtrArray *names;
-	GPtrArray *nodes; /* Node */
-} NodeListing;
-
-static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
-{
-	NodeListing *listing = (NodeListing *)base;
-	Node *node = listing->nodes->pdata[index];
-	struct stat st;
-
-	/* What goes in the meantime is a directory. */
-	*ret_entry = (ListingEntry){.ino = UINT32_MAX, .type = S_IFDIR};
-	g_strlcpy(ret_entry->name, listing->names->pdata[index], sizeof(ret_entry->name));
-	if (node->ops->getattr(node, true, &st) == 0) {
-		ret_entry->ino = st.st_ino;
-		ret_entry->type = st.st_mode & S_IFMT;
-	}
-}
-
-static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
-{
-	Node *node = ((NodeListing *)base)->nodes->pdata[index];
-	int r = node->ops->getattr(node, false, ret_stat);
-
-	if (r == 0)
-		*ret_node = node_ref(node);
-	return r;
-}
-
-static void listing_close(Listing *base)
-{
-	g_ptr_array_unref(((NodeListing *)base)->names);
-	g_ptr_array_unref(((NodeListing *)base)->nodes);
-}
-
-static const ListingOps listing_ops = {
-	.entry = listing_entry,
-	.look = listing_look,
-	.free = listing_close,
-};
-
-Listing *node_listing_new(Node *directory)
-{
-	NodeListing *listing = listing_new(directory, &listing_ops, sizeof(NodeListing));
-
-	listing->names = g_ptr_array_new_with_free_func(g_free);
-	listing->nodes = g_ptr_array_new_with_free_func((GDestroyNotify)node_unref);
-	return &listing->listing;
-}
-
-void node_listing_add(Listing *base, const char *name, Node *node)
-{
-	NodeListing *listing = (NodeListing *)base;
-
-	g_ptr_array_add(listing->names, g_strdup(name));
-	g_ptr_array_add(listing->nodes, node);
-	base->n_entries++;
-}
-
 static int directory_list(Node *node, const SegfsCaller *caller, Listing **ret_listing)
 {
 	Directory *directory = (Directory *)node;

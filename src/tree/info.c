@@ -41,11 +41,6 @@ typedef struct {
 	char *name;
 } InfoNode;
 
-typedef struct {
-	Listing listing;
-	GPtrArray *names;
-} InfoListing;
-
 static int sysv_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
@@ -238,28 +233,36 @@ static void info_free(Node *base)
 	g_free(((InfoNode *)base)->name);
 }
 
+typedef struct {
+	const InfoDirectory *directory;
+	const char *name;
+} Made;
+
+static void init(Node *base, const void *data)
+{
+	InfoNode *node = (InfoNode *)base;
+	const Made *made = data;
+
+	node->kind = made->directory->kind;
+	node->index = made->directory->index;
+	node->name = g_strdup(made->name);
+}
+
 static const NodeOps info_ops = {
 	.is_expensive = true,
 	.getattr = info_getattr,
 	.access = info_access,
 	.open = info_open,
 	.free = info_free,
+	.size = sizeof(InfoNode),
+	.init = init,
 };
 
-typedef struct {
-	const InfoDirectory *directory;
-	const char *name;
-} Made;
-
-static Node *make(IpcNs *ns, const void *data)
+static Node *info_node(const InfoDirectory *directory, const char *name)
 {
-	InfoNode *node = node_new(ns, &info_ops, sizeof(InfoNode));
-	const Made *made = data;
+	const NodeKey key = key_of(directory, name);
 
-	node->kind = made->directory->kind;
-	node->index = made->directory->index;
-	node->name = g_strdup(made->name);
-	return &node->node;
+	return node_intern(directory->node.ns, &info_ops, &key, &(Made){directory, name});
 }
 
 static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)
@@ -272,60 +275,35 @@ static int directory_lookup(Node *base, const SegfsCaller *caller, const char *n
 			    Node **ret_node)
 {
 	const InfoDirectory *directory = (InfoDirectory *)base;
-	const Made made = {directory, name};
-	const NodeKey key = key_of(directory, name);
-
 	int r = directory->kind->exists(base->ns, directory->index, caller, name);
+
 	if (r == 0)
-		*ret_node = node_intern(base->ns, &info_ops, &key, make, &made);
+		*ret_node = info_node(directory, name);
 	return r;
 }
 
-static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
+		struct stat *ret_stat)
 {
-	const char *name = ((InfoListing *)base)->names->pdata[index];
-	const InfoDirectory *directory = (InfoDirectory *)base->directory;
-	const NodeKey key = key_of(directory, name);
-
-	g_strlcpy(ret_entry->name, name, sizeof(ret_entry->name));
-	ret_entry->ino = ino_of(&key);
-	ret_entry->type = S_IFREG;
-}
-
-static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
-{
-	const InfoDirectory *directory = (InfoDirectory *)base->directory;
-	const Made made = {directory, ((InfoListing *)base)->names->pdata[index]};
-	const NodeKey key = key_of(directory, made.name);
-
-	*ret_node = node_intern(base->directory->ns, &info_ops, &key, make, &made);
+	*ret_node = info_node((InfoDirectory *)listing->directory, entry->name);
 	return info_getattr(*ret_node, true, ret_stat);
 }
 
-static void listing_close(Listing *base)
-{
-	g_ptr_array_unref(((InfoListing *)base)->names);
-}
-
-static const ListingOps listing_ops = {
-	.entry = listing_entry,
-	.look = listing_look,
-	.free = listing_close,
-};
-
 static int directory_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 {
-	GPtrArray *names;
 	const InfoDirectory *directory = (InfoDirectory *)base;
+	g_autoptr(GPtrArray) names = NULL;
 	int r = directory->kind->names(base->ns, directory->index, caller, &names);
 
 	if (r < 0)
 		return r;
-	InfoListing *listing = listing_new(base, &listing_ops, sizeof(InfoListing));
-	listing->names = names;
-	listing->listing.n_entries = names->len;
-	listing->listing.taken = g_get_monotonic_time();
-	*ret_listing = &listing->listing;
+	Listing *listing = listing_new(base, look, NULL, NULL);
+	listing->taken = g_get_monotonic_time();
+	for (guint i = 0; i < names->len; i++) {
+		const NodeKey key = key_of(directory, names->pdata[i]);
+		listing_add(listing, names->pdata[i], ino_of(&key), S_IFREG, NULL);
+	}
+	*ret_listing = listing;
 	return 0;
 }
 

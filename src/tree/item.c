@@ -30,52 +30,25 @@ void item_stat(const IpcNs *ns, const SegfsItem *item, struct stat *ret_stat)
 	};
 }
 
-typedef struct {
-	Listing listing;
-	const ItemListingKind *kind;
-	GPtrArray *items;
-} ItemListing;
-
-static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+static void free_items(gpointer items)
 {
-	const ItemListing *listing = (ItemListing *)base;
-	const SegfsItem *item = listing->items->pdata[index];
-	g_autofree char *name = listing->kind->name(item);
-
-	g_strlcpy(ret_entry->name, name, sizeof(ret_entry->name));
-	ret_entry->ino = segfs_mount_ino(&item->id, base->directory->ns->tree->plain);
-	ret_entry->type = S_IFREG;
-}
-
-static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
-{
-	const ItemListing *listing = (ItemListing *)base;
-
-	return listing->kind->node(base->directory->ns, listing->items->pdata[index], ret_node,
-				   ret_stat);
-}
-
-static void listing_close(Listing *base)
-{
-	g_ptr_array_unref(((ItemListing *)base)->items);
+	g_ptr_array_unref(items);
 	node_trim_memory();
 }
 
-static const ListingOps listing_ops = {
-	.entry = listing_entry,
-	.look = listing_look,
-	.free = listing_close,
-};
-
-Listing *item_listing_new(Node *directory, const ItemListingKind *kind, GPtrArray *items)
+Listing *item_listing_new(Node *directory, ListingLook look, char *(*name)(const SegfsItem *item),
+			  GPtrArray *items)
 {
-	ItemListing *listing = listing_new(directory, &listing_ops, sizeof(ItemListing));
+	Listing *listing = listing_new(directory, look, items, free_items);
 
-	listing->kind = kind;
-	listing->items = items;
-	listing->listing.n_entries = items->len;
-	listing->listing.taken = g_get_monotonic_time();
-	return &listing->listing;
+	listing->taken = g_get_monotonic_time();
+	for (guint i = 0; i < items->len; i++) {
+		SegfsItem *item = items->pdata[i];
+		g_autofree char *its = name(item);
+		listing_add(listing, its, segfs_mount_ino(&item->id, directory->ns->tree->plain),
+			    S_IFREG, item);
+	}
+	return listing;
 }
 
 /* What follows "posix-", "posix.2-" and so on; NULL: it does not begin so. */

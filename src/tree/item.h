@@ -5,16 +5,9 @@
 
 /* What the directories of judged memory (orphans/, unlinked/, info/) have in common. */
 
-/*
- * A listing of items, which it takes: name() names one; node() is its node and attributes,
- * or NULL for what only a lookup can find.
- */
-typedef struct {
-	char *(*name)(const SegfsItem *item);
-	int (*node)(IpcNs *ns, const SegfsItem *item, Node **ret_node, struct stat *ret_stat);
-} ItemListingKind;
-
-Listing *item_listing_new(Node *directory, const ItemListingKind *kind, GPtrArray *items);
+/* A listing of items, which it takes; name() names one, and an entry's what is the item. */
+Listing *item_listing_new(Node *directory, ListingLook look, char *(*name)(const SegfsItem *item),
+			  GPtrArray *items);
 
 /* What stat shows of an item that is no SysV segment, as it was when it was judged. */
 void item_stat(const IpcNs *ns, const SegfsItem *item, struct stat *ret_stat);

@@ -144,6 +144,15 @@ static int namespace_getattr(Node *node, bool brief, struct stat *ret_stat)
 	return 0;
 }
 
+/* data: not used, the node has its IPC namespace from node_intern(). */
+static void init(Node *base, const void *data)
+{
+	NamespaceNode *node = (NamespaceNode *)base;
+
+	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
+		node->children[i] = entries[i].make(base->ns, entries[i].data);
+}
+
 static const NodeOps namespace_ops = {
 	.names_are_fixed = true,
 	.getattr = namespace_getattr,
@@ -151,27 +160,15 @@ static const NodeOps namespace_ops = {
 	.lookup = namespace_lookup,
 	.list = namespace_list,
 	.free = namespace_free,
+	.size = sizeof(NamespaceNode),
+	.init = init,
 };
-
-static NodeKey key_of(uint64_t inum)
-{
-	return (NodeKey){.a = inum};
-}
-
-static Node *make(IpcNs *ns, const void *data)
-{
-	NamespaceNode *node = node_new(ns, &namespace_ops, sizeof(NamespaceNode));
-
-	memcpy(node->children, data, sizeof(node->children));
-	return &node->node;
-}
 
 /* The node of a namespace that lives. */
 static int find(Tree *tree, uint64_t inum, Node **ret_node)
 {
-	const NodeKey key = key_of(inum);
+	const NodeKey key = {.a = inum};
 	g_autoptr(Node) known = node_find(tree, &namespace_ops, &key);
-	Node *children[G_N_ELEMENTS(entries)];
 	g_autoptr(IpcNs) ns = NULL;
 
 	if (known) {
@@ -185,17 +182,9 @@ static int find(Tree *tree, uint64_t inum, Node **ret_node)
 		node_detach(known); /* another may have its number by now */
 	}
 	int r = ipcns_new_of(tree, inum, &ns);
-	if (r < 0)
-		return r;
-	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
-		children[i] = entries[i].make(ns, entries[i].data);
-	Node *node = node_intern(ns, &namespace_ops, &key, make, children);
-	/* Somebody else was as quick. */
-	if (((NamespaceNode *)node)->children[0] != children[0])
-		for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
-			node_unref(children[i]);
-	*ret_node = node;
-	return 0;
+	if (r == 0)
+		*ret_node = node_intern(ns, &namespace_ops, &key, NULL);
+	return r;
 }
 
 static int ns_lookup(Node *directory, const SegfsCaller *caller, const char *name, Node **ret_node)

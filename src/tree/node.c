@@ -73,25 +73,6 @@ void node_static_directory_stat(const Node *node, mode_t mode, struct stat *ret_
 	};
 }
 
-Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, NodeMake make,
-		  const void *data)
-{
-	const Node wanted = {.ops = ops, .key = *key};
-	Tree *tree = ns->tree;
-
-	g_mutex_lock(&tree->lock);
-	Node *node = g_hash_table_lookup(tree->nodes, &wanted);
-	if (node) {
-		node->refs++;
-	} else {
-		node = make(ns, data);
-		node->key = *key;
-		g_hash_table_add(tree->nodes, node);
-	}
-	g_mutex_unlock(&tree->lock);
-	return node;
-}
-
 Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key)
 {
 	const Node wanted = {.ops = ops, .key = *key};
@@ -102,6 +83,44 @@ Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key)
 		node->refs++;
 	g_mutex_unlock(&tree->lock);
 	return node;
+}
+
+/* Puts made into the table, and is it; but where another caller was as quick, that one's. */
+static Node *intern_made(Node *made, const NodeKey *key)
+{
+	const Node wanted = {.ops = made->ops, .key = *key};
+	Tree *tree = made->ns->tree;
+
+	g_mutex_lock(&tree->lock);
+	Node *node = g_hash_table_lookup(tree->nodes, &wanted);
+	if (node) {
+		node->refs++;
+	} else {
+		made->key = *key;
+		g_hash_table_add(tree->nodes, made);
+	}
+	g_mutex_unlock(&tree->lock);
+	if (!node)
+		return made;
+	node_unref(made);
+	return node;
+}
+
+Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, const void *data)
+{
+	for (;;) {
+		Node *node = node_find(ns->tree, ops, key);
+		if (!node) {
+			/* Not with the tree's lock held: init() may need it. */
+			node = node_new(ns, ops, ops->size);
+			ops->init(node, data);
+			node = intern_made(node, key);
+		}
+		if (!ops->is_of || ops->is_of(node, data))
+			return node;
+		node_detach(node);
+		node_unref(node);
+	}
 }
 
 /* Call with the lock held. */
@@ -183,8 +202,7 @@ void node_forget(Node *node, uint64_t n)
 		drop(node, n, false);
 }
 
-/* What is open, so that it can be closed when the mount ends under it. */
-static void open_set_change(Tree *tree, GHashTable *set, gpointer opened, bool is_open)
+void tree_set_open(Tree *tree, GHashTable *set, gpointer opened, bool is_open)
 {
 	g_mutex_lock(&tree->lock);
 	if (is_open)
@@ -201,37 +219,17 @@ gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags)
 	file->ops = ops;
 	file->node = node_ref(node);
 	file->flags = flags;
-	open_set_change(node->ns->tree, node->ns->tree->files, file, true);
+	tree_set_open(node->ns->tree, node->ns->tree->files, file, true);
 	return file;
 }
 
 void file_free(File *file)
 {
-	open_set_change(file->node->ns->tree, file->node->ns->tree->files, file, false);
+	tree_set_open(file->node->ns->tree, file->node->ns->tree->files, file, false);
 	if (file->ops->free)
 		file->ops->free(file);
 	node_unref(file->node);
 	g_free(file);
-}
-
-gpointer listing_new(Node *directory, const ListingOps *ops, size_t size)
-{
-	Listing *listing = g_malloc0(size);
-
-	listing->ops = ops;
-	listing->directory = node_ref(directory);
-	open_set_change(directory->ns->tree, directory->ns->tree->listings, listing, true);
-	return listing;
-}
-
-void listing_free(Listing *listing)
-{
-	open_set_change(listing->directory->ns->tree, listing->directory->ns->tree->listings,
-			listing, false);
-	if (listing->ops->free)
-		listing->ops->free(listing);
-	node_unref(listing->directory);
-	g_free(listing);
 }
 
 void node_trim_memory(void)

@@ -11,7 +11,7 @@
 
 /*
  * What the mount is made of. A Node is a file or directory, a File is one open(2) of a node,
- * a Listing one opendir(3). Each has a table of verbs; a verb that is NULL is refused
+ * a Listing one opendir(3). Nodes and files have a table of verbs; a verb that is NULL is refused
  * with the errno that stands beside it. Verbs return 0 or -errno.
  *
  * Lifetime: nodes are counted references, and they are in the tree's table as long as
@@ -26,7 +26,6 @@ typedef struct NodeOps NodeOps;
 typedef struct File File;
 typedef struct FileOps FileOps;
 typedef struct Listing Listing;
-typedef struct ListingOps ListingOps;
 
 /* What a node stands for; ops says of which kind. All zero: not in the table. */
 typedef struct {
@@ -102,6 +101,11 @@ struct NodeOps {
 		      Node *to_directory, const char *to_name, unsigned int flags);
 
 	void (*free)(Node *node);
+
+	/* For node_intern(). */
+	size_t size;                                 /* bytes of a node, which begin with a Node */
+	void (*init)(Node *node, const void *data);  /* sets what is not zero */
+	bool (*is_of)(Node *node, const void *data); /* NULL: a key never comes again */
 };
 
 struct File {
@@ -139,36 +143,39 @@ struct FileOps {
 	void (*free)(File *file);
 };
 
+/* One name of a listing, and what is known of it without a look. */
 typedef struct {
-	char name[NAME_MAX + 1];
+	const char *name; /* the listing's */
 	ino_t ino;
-	mode_t type; /* S_IFMT bits; 0: not known */
+	mode_t type;   /* S_IFMT bits; 0: not known */
+	gpointer what; /* for look(); the listing's, or NULL */
 } ListingEntry;
 
-struct Listing {
-	const ListingOps *ops;
-	Node *directory;
-	guint n_entries;
-	gint64 taken; /* monotonic time of what look() tells; 0: it asks anew each time */
-};
+/* The entry's node, with a reference, and attributes. Any error: it is listed without. */
+typedef int (*ListingLook)(const Listing *listing, const ListingEntry *entry, Node **ret_node,
+			   struct stat *ret_stat);
 
-struct ListingOps {
-	void (*entry)(Listing *listing, guint index, ListingEntry *ret_entry);
-	/* The entry's node and attributes. Any error: it is listed without. */
-	int (*look)(Listing *listing, guint index, Node **ret_node, struct stat *ret_stat);
-	void (*free)(Listing *listing);
+/* The names of the moment of opendir(3). Each listing is one class: what differs is look() and what
+ * it goes by. */
+struct Listing {
+	Node *directory;     /* a reference */
+	GStringChunk *names; /* of the entries */
+	GArray *entries;     /* ListingEntry */
+	ListingLook look;
+	gpointer data; /* what look() needs, freed by free_data */
+	GDestroyNotify free_data;
+	gint64 taken; /* monotonic time of what look() tells; 0: it asks anew each time */
 };
 
 /* A new node with one reference, of size bytes that begin with a Node; not yet in the table. */
 gpointer node_new(IpcNs *ns, const NodeOps *ops, size_t size);
 
 /*
- * The node that stands for key, with a reference for the caller: the one in the table, or
- * the one that make() returns, which is put there. make() is called with the lock held.
+ * The node that stands for key and is of data, with a reference for the caller: the one in the
+ * table, or a new one of ops->size bytes, which ops->init() makes of data. One in the table that
+ * stands for something else by now (ops->is_of()) is detached. Call with no node's lock held.
  */
-typedef Node *(*NodeMake)(IpcNs *ns, const void *data);
-Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, NodeMake make,
-		  const void *data);
+Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, const void *data);
 
 /* The node that stands for key, with a reference for the caller, or NULL. */
 Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key);
@@ -194,6 +201,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_free)
 /* What a survey of very many took goes back to the system: call when its items are freed. */
 void node_trim_memory(void);
 
-gpointer listing_new(Node *directory, const ListingOps *ops, size_t size);
+/* An empty listing, which takes data; free_data can be NULL. */
+Listing *listing_new(Node *directory, ListingLook look, gpointer data, GDestroyNotify free_data);
+void listing_add(Listing *listing, const char *name, ino_t ino, mode_t type, gpointer what);
+/* index: from 0, below listing->entries->len. */
+const ListingEntry *listing_entry(const Listing *listing, guint index);
 void listing_free(Listing *listing);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listing, listing_free)
+
+/* A listing of nodes. Adding one takes the reference. */
+Listing *node_listing_new(Node *directory);
+void node_listing_add(Listing *listing, const char *name, Node *node);

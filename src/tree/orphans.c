@@ -23,8 +23,6 @@ typedef struct {
 	char *path; /* of a POSIX object, below its directory; NULL: a segment */
 } OrphanNode;
 
-static const NodeOps orphan_ops;
-
 /* By its own name a caller finds only what lies in directories that it may search. */
 static int reach(const OrphanNode *node, const SegfsCaller *caller)
 {
@@ -131,6 +129,26 @@ static void orphan_free(Node *base)
 	g_free(node->path);
 }
 
+typedef struct {
+	Node *inner;
+	const char *path;
+} Made;
+
+static void init(Node *base, const void *data)
+{
+	OrphanNode *node = (OrphanNode *)base;
+	const Made *made = data;
+
+	node->inner = node_ref(made->inner);
+	node->path = g_strdup(made->path);
+}
+
+/* Else the id or the number is another's by now. */
+static bool is_of(Node *base, const void *data)
+{
+	return ((OrphanNode *)base)->inner == ((const Made *)data)->inner;
+}
+
 static const NodeOps orphan_ops = {
 	.getattr = orphan_getattr,
 	.access = orphan_access,
@@ -141,23 +159,10 @@ static const NodeOps orphan_ops = {
 	.list_xattr = orphan_list_xattr,
 	.set_xattr = orphan_set_xattr,
 	.free = orphan_free,
+	.size = sizeof(OrphanNode),
+	.init = init,
+	.is_of = is_of,
 };
-
-typedef struct {
-	Node *inner;
-	const char *path;
-} Made;
-
-static Node *make(IpcNs *ns, const void *data)
-{
-	OrphanNode *node = node_new(ns, &orphan_ops, sizeof(OrphanNode));
-	const Made *made = data;
-
-	node->inner = made->inner;
-	node->inner->refs++; /* node_ref() by hand: the lock is held */
-	node->path = g_strdup(made->path);
-	return &node->node;
-}
 
 static NodeKey key_of(const IpcNs *ns, const SegfsItem *item)
 {
@@ -177,22 +182,12 @@ static int inner_of(IpcNs *ns, const SegfsItem *item, Node **ret_inner)
 static int orphan_node(IpcNs *ns, const SegfsItem *item, Node **ret_node)
 {
 	const NodeKey key = key_of(ns, item);
+	g_autoptr(Node) inner = NULL;
+	int r = inner_of(ns, item, &inner);
 
-	for (;;) {
-		g_autoptr(Node) inner = NULL;
-		int r = inner_of(ns, item, &inner);
-		if (r < 0)
-			return r;
-		const Made made = {inner, item->name};
-		OrphanNode *node = (OrphanNode *)node_intern(ns, &orphan_ops, &key, make, &made);
-		if (node->inner == inner) {
-			*ret_node = &node->node;
-			return 0;
-		}
-		/* The id or the number is another's by now. */
-		node_detach(&node->node);
-		node_unref(&node->node);
-	}
+	if (r == 0)
+		*ret_node = node_intern(ns, &orphan_ops, &key, &(Made){inner, item->name});
+	return r;
 }
 
 static int orphans_getattr(Node *directory, bool brief, struct stat *ret_stat)
@@ -227,8 +222,12 @@ static bool all_may_search(const SegfsPosix *posix)
 }
 
 /* What not all may find is looked up by each caller, and so is what lies in a subdirectory. */
-static int listed_node(IpcNs *ns, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
+static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
+		struct stat *ret_stat)
 {
+	IpcNs *ns = listing->directory->ns;
+	const SegfsItem *item = entry->what;
+
 	if (item->id.kind == SEGFS_SYSV)
 		segment_stat(ns, &item->sysv, ret_stat);
 	else if (!strchr(item->name, '/') && all_may_search(item->posix))
@@ -240,7 +239,6 @@ static int listed_node(IpcNs *ns, const SegfsItem *item, Node **ret_node, struct
 
 static int orphans_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
 {
-	static const ItemListingKind kind = {segfs_item_orphan_name, listed_node};
 	g_autoptr(GHashTable) known = segfs_directories_known_new();
 	IpcNs *ns = directory->ns;
 	GPtrArray *items;
@@ -254,7 +252,7 @@ static int orphans_list(Node *directory, const SegfsCaller *caller, Listing **re
 		    !segfs_item_is_visible(caller, item, known))
 			g_ptr_array_remove_index(items, i);
 	}
-	*ret_listing = item_listing_new(directory, &kind, items);
+	*ret_listing = item_listing_new(directory, look, segfs_item_orphan_name, items);
 	return 0;
 }
 

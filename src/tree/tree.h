@@ -88,6 +88,8 @@ void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 int ipcns_find_directory(IpcNs *ns, const char *name, guint *ret_index);
 /* For node.c's table; here because the tree owns it. */
 GHashTable *node_table_new(void);
+/* What is open (set: files or listings), so that tree_free() closes what a mount leaves open. */
+void tree_set_open(Tree *tree, GHashTable *set, gpointer opened, bool is_open);
 
 /*
  * The directories and files of the mount. A row of a static directory is a name and what makes
@@ -103,10 +105,6 @@ typedef struct {
 typedef Node *(*DirectoryOfPosix)(IpcNs *ns, guint index);
 Node *directory_new(IpcNs *ns, const DirectoryEntry *entries, guint n_entries,
 		    DirectoryOfPosix of_posix);
-
-/* A listing of nodes, each of which it takes. */
-Listing *node_listing_new(Node *directory);
-void node_listing_add(Listing *listing, const char *name, Node *node);
 
 /* A file of text, made anew at each open; what stat shows as size is its length now. */
 typedef void (*TextWrite)(IpcNs *ns, GString *text);

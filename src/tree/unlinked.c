@@ -152,6 +152,20 @@ static void unlinked_free(Node *base)
 	object_free(base);
 }
 
+typedef struct {
+	ObjectMade object;
+	const char *name;
+} Made;
+
+static void init(Node *base, const void *data)
+{
+	UnlinkedNode *node = (UnlinkedNode *)base;
+	const Made *made = data;
+
+	object_init(base, &made->object);
+	node->name = g_strdup(made->name);
+}
+
 static const NodeOps unlinked_ops = {
 	.is_expensive = true,
 	.getattr = unlinked_getattr,
@@ -162,45 +176,28 @@ static const NodeOps unlinked_ops = {
 	.list_xattr = unlinked_list_xattr,
 	.set_xattr = unlinked_set_xattr,
 	.free = unlinked_free,
+	.size = sizeof(UnlinkedNode),
+	.init = init,
 };
-
-typedef struct {
-	const SegfsPosix *posix;
-	SegfsObject object;
-	const char *name;
-} Made;
-
-static Node *make(IpcNs *ns, const void *data)
-{
-	UnlinkedNode *node = node_new(ns, &unlinked_ops, sizeof(UnlinkedNode));
-	const Made *made = data;
-
-	g_mutex_init(&node->object.lock);
-	node->object.posix = made->posix;
-	node->object.object = made->object;
-	node->object.open_fd = -1;
-	node->name = g_strdup(made->name);
-	return &node->object.node;
-}
-
 static Node *unlinked_node(IpcNs *ns, const SegfsItem *item)
 {
 	const SegfsPosix *files = item->posix ? item->posix : ns->tree->nameless;
 	g_autofree char *name = item_unlinked_name(item);
-	Made made = {.posix = files,
-		     .object = {.dev = item->id.space, .ino = item->id.number},
-		     .name = name};
+	Made made = {.name = name};
+	SegfsObject *object = &made.object.object;
 	autofd fd = -1;
 	struct stat st;
 
 	if (item->id.kind == SEGFS_SYSV)
 		return segment_node(ns, &item->sysv);
+	made.object.posix = files;
+	*object = (SegfsObject){.dev = item->id.space, .ino = item->id.number};
 	if (segfs_item_open_path(item, segfs_ipc_proc_root(ns->ipc), &fd) == 0)
-		segfs_object_read(files, fd, &made.object, &st);
+		segfs_object_read(files, fd, object, &st);
 	NodeKey key = {.a = item->id.space, .b = item->id.number};
-	memcpy(&key.c, made.object.handle, MIN(made.object.handle_size, sizeof(uint32_t)));
+	memcpy(&key.c, object->handle, MIN(object->handle_size, sizeof(uint32_t)));
 	key.c |= (uint64_t)ns->index << 32;
-	return node_intern(ns, &unlinked_ops, &key, make, &made);
+	return node_intern(ns, &unlinked_ops, &key, &made);
 }
 
 static int unlinked_directory_getattr(Node *directory, bool brief, struct stat *ret_stat)
@@ -220,8 +217,12 @@ static int unlinked_lookup(Node *directory, const SegfsCaller *caller, const cha
 	return r;
 }
 
-static int listed_node(IpcNs *ns, const SegfsItem *item, Node **ret_node, struct stat *ret_stat)
+static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
+		struct stat *ret_stat)
 {
+	IpcNs *ns = listing->directory->ns;
+	const SegfsItem *item = entry->what;
+
 	if (item->id.kind == SEGFS_SYSV)
 		segment_stat(ns, &item->sysv, ret_stat);
 	else
@@ -232,13 +233,12 @@ static int listed_node(IpcNs *ns, const SegfsItem *item, Node **ret_node, struct
 
 static int unlinked_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
 {
-	static const ItemListingKind kind = {item_unlinked_name, listed_node};
 	GPtrArray *items;
 
 	int r = segfs_view_unlinked(directory->ns->view,
 				    ipcns_list_since(directory->ns, caller, LIST_UNLINKED), &items);
 	if (r == 0)
-		*ret_listing = item_listing_new(directory, &kind, items);
+		*ret_listing = item_listing_new(directory, look, item_unlinked_name, items);
 	return r;
 }
 

@@ -73,22 +73,15 @@ int object_reach(Node *node, ObjectAt *ret_at)
 	return r;
 }
 
-typedef struct {
-	const SegfsPosix *posix;
-	SegfsObject object;
-} Made;
-
-static Node *make(IpcNs *ns, const void *data)
+void object_init(Node *base, const void *data)
 {
-	ObjectNode *node = node_new(ns, &object_ops, sizeof(ObjectNode));
-
-	const Made *made = data;
+	ObjectNode *node = (ObjectNode *)base;
+	const ObjectMade *made = data;
 
 	g_mutex_init(&node->lock);
 	node->posix = made->posix;
 	node->object = made->object;
 	node->open_fd = -1;
-	return &node->node;
 }
 
 /*
@@ -135,7 +128,7 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 {
 	IpcNs *ns = parent->node.ns;
 	const SegfsPosix *posix = parent->posix;
-	Made made = {.posix = posix};
+	ObjectMade made = {.posix = posix};
 	struct stat st;
 
 	int r = segfs_object_read(posix, fd, &made.object, &st);
@@ -147,7 +140,7 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 		return -EAGAIN;
 	if (S_ISFIFO(st.st_mode))
 		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
-	ObjectNode *node = (ObjectNode *)node_intern(ns, &object_ops, &key, make, &made);
+	ObjectNode *node = (ObjectNode *)node_intern(ns, &object_ops, &key, &made);
 	Node *parent_before = NULL;
 	g_mutex_lock(&node->lock);
 	if (made.object.handle_size == 0) {
@@ -215,7 +208,7 @@ void object_free(Node *base)
 
 int posix_node(IpcNs *ns, const SegfsPosix *posix, Node **ret_node)
 {
-	Made made = {.posix = posix};
+	ObjectMade made = {.posix = posix};
 	autofd fd = -1;
 	struct stat st;
 
@@ -225,7 +218,7 @@ int posix_node(IpcNs *ns, const SegfsPosix *posix, Node **ret_node)
 	if (r < 0)
 		return r;
 	const NodeKey key = key_of(ns, &made.object);
-	*ret_node = node_intern(ns, &object_ops, &key, make, &made);
+	*ret_node = node_intern(ns, &object_ops, &key, &made);
 	return 0;
 }
 

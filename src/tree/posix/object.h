@@ -52,6 +52,13 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat);
 
 extern const NodeOps object_ops; /* posix.c */
+
+/* What a node is made of, for node_intern(). */
+typedef struct {
+	const SegfsPosix *posix;
+	SegfsObject object;
+} ObjectMade;
+void object_init(Node *node, const void *made);
 void object_free(Node *node);
 
 /* object_listing.c */

@@ -11,77 +11,46 @@
 #include "lib/os/autofd.h"
 #include "tree/posix/object.h"
 
+/* What a listing looks with. */
 typedef struct {
-	char *name; /* in names */
-	ino_t ino;
-	mode_t type;
-} ObjectEntry;
+	int fd;        /* of the directory */
+	bool may_look; /* the caller may see more than names */
+} Opened;
 
-typedef struct {
-	Listing listing;
-	GStringChunk *names;
-	GArray *entries; /* ObjectEntry */
-	int fd;          /* of the directory */
-	bool may_look;   /* the caller may see more than names */
-} ObjectListing;
-
-static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+static void opened_free(gpointer data)
 {
-	const ObjectEntry *entry =
-		&g_array_index(((ObjectListing *)base)->entries, ObjectEntry, index);
+	Opened *opened = data;
 
-	g_strlcpy(ret_entry->name, entry->name, sizeof(ret_entry->name));
-	ret_entry->ino = entry->ino;
-	ret_entry->type = entry->type;
+	autofd_close(&opened->fd);
+	g_free(opened);
 }
 
-static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
+static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
+		struct stat *ret_stat)
 {
-	ObjectListing *listing = (ObjectListing *)base;
-	const ObjectEntry *entry = &g_array_index(listing->entries, ObjectEntry, index);
+	const Opened *opened = listing->data;
 
-	if (!listing->may_look)
+	if (!opened->may_look)
 		return -EACCES;
-	autofd fd = segfs_object_open_at(listing->fd, entry->name);
+	autofd fd = segfs_object_open_at(opened->fd, entry->name);
 	if (fd < 0)
 		return -errno;
-	return object_node((ObjectNode *)base->directory, NULL, entry->name, fd, ret_node,
+	return object_node((ObjectNode *)listing->directory, NULL, entry->name, fd, ret_node,
 			   ret_stat);
 }
 
-static void listing_close(Listing *base)
+static int names_read(int fd, Listing *listing)
 {
-	ObjectListing *listing = (ObjectListing *)base;
-
-	g_string_chunk_free(listing->names);
-	g_array_unref(listing->entries);
-	if (listing->fd >= 0)
-		close(listing->fd);
-}
-
-static const ListingOps listing_ops = {
-	.entry = listing_entry,
-	.look = listing_look,
-	.free = listing_close,
-};
-
-static int names_read(ObjectListing *listing)
-{
-	DIR *dir = fdopendir(fcntl(listing->fd, F_DUPFD_CLOEXEC, 0));
+	DIR *dir = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	struct dirent *found;
 
 	if (!dir)
 		return -errno;
 	errno = 0;
 	while ((found = readdir(dir))) {
-		if (!strcmp(found->d_name, ".") || !strcmp(found->d_name, ".."))
-			continue;
-		ObjectEntry entry = {
-			.name = g_string_chunk_insert(listing->names, found->d_name),
-			.ino = found->d_ino,
-			.type = DTTOIF(found->d_type),
-		};
-		g_array_append_val(listing->entries, entry);
+		if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
+			listing_add(listing, found->d_name, found->d_ino, DTTOIF(found->d_type),
+				    NULL);
 	}
 	const int error = errno;
 	closedir(dir);
@@ -90,22 +59,18 @@ static int names_read(ObjectListing *listing)
 
 int object_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 {
-	g_autoptr(Listing) made = listing_new(base, &listing_ops, sizeof(ObjectListing));
-	ObjectListing *listing = (ObjectListing *)made;
+	Opened *opened = g_new(Opened, 1);
+	g_autoptr(Listing) listing = listing_new(base, look, opened, opened_free);
 	FdPath path;
 
-	listing->names = g_string_chunk_new(4096);
-	listing->entries = g_array_new(FALSE, FALSE, sizeof(ObjectEntry));
-	listing->fd = -1;
-	int r = object_reopen(base, caller, O_RDONLY | O_DIRECTORY, &listing->fd);
+	opened->fd = -1;
+	int r = object_reopen(base, caller, O_RDONLY | O_DIRECTORY, &opened->fd);
 	if (r < 0)
 		return r;
-	fd_path(listing->fd, path);
-	listing->may_look = SEGFS_AS(caller, faccessat(AT_FDCWD, path, X_OK, AT_EACCESS)) == 0;
-	r = names_read(listing);
-	if (r < 0)
-		return r;
-	listing->listing.n_entries = listing->entries->len;
-	*ret_listing = g_steal_pointer(&made);
-	return 0;
+	fd_path(opened->fd, path);
+	opened->may_look = SEGFS_AS(caller, faccessat(AT_FDCWD, path, X_OK, AT_EACCESS)) == 0;
+	r = names_read(opened->fd, listing);
+	if (r == 0)
+		*ret_listing = g_steal_pointer(&listing);
+	return r;
 }

@@ -315,4 +315,6 @@ const NodeOps object_ops = {
 	.remove = posix_remove,
 	.rename = posix_rename,
 	.free = object_free,
+	.size = sizeof(ObjectNode),
+	.init = object_init,
 };

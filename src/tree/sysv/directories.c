@@ -17,70 +17,43 @@
 /* By then whoever removes it and makes it anew has won: it is taken for not there. */
 #define OPENS_BY_KEY 16
 
-typedef struct {
-	Listing listing;
-	GArray *segments; /* SegfsSysv */
-	bool by_key;
-} SegmentListing;
-
-static void listing_entry(Listing *base, guint index, ListingEntry *ret_entry)
+static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
+		struct stat *ret_stat)
 {
-	SegmentListing *listing = (SegmentListing *)base;
-	const SegfsSysv *segment = &g_array_index(listing->segments, SegfsSysv, index);
-	struct stat st;
+	const SegfsSysv *segment = entry->what;
 
-	segment_stat(base->directory->ns, segment, &st);
-	ret_entry->ino = st.st_ino;
-	ret_entry->type = S_IFREG;
-	if (listing->by_key)
-		g_snprintf(ret_entry->name, sizeof(ret_entry->name), "0x%08x",
-			   (unsigned int)segment->key);
-	else
-		g_snprintf(ret_entry->name, sizeof(ret_entry->name), "%d", segment->shmid);
-}
-
-static int listing_look(Listing *base, guint index, Node **ret_node, struct stat *ret_stat)
-{
-	SegmentListing *listing = (SegmentListing *)base;
-	const SegfsSysv *segment = &g_array_index(listing->segments, SegfsSysv, index);
-
-	segment_stat(base->directory->ns, segment, ret_stat);
-	*ret_node = segment_node(base->directory->ns, segment);
+	segment_stat(listing->directory->ns, segment, ret_stat);
+	*ret_node = segment_node(listing->directory->ns, segment);
 	return 0;
 }
 
-static void listing_free_segments(Listing *base)
+static void free_segments(gpointer segments)
 {
-	g_array_unref(((SegmentListing *)base)->segments);
+	g_array_unref(segments);
 }
-
-static const ListingOps listing_ops = {
-	.entry = listing_entry,
-	.look = listing_look,
-	.free = listing_free_segments,
-};
 
 static int list(Node *directory, bool by_key, Listing **ret_listing)
 {
-	g_autoptr(GArray) segments = NULL;
 	const gint64 taken = g_get_monotonic_time();
-	guint kept = 0;
+	GArray *segments;
 
 	int r = segfs_sysv_list(directory->ns->ipc, &segments);
 	if (r < 0)
 		return r;
+	Listing *listing = listing_new(directory, look, segments, free_segments);
+	listing->taken = taken;
 	for (guint i = 0; i < segments->len; i++) {
-		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
-		if (!segment->dest && !(by_key && segment->key == IPC_PRIVATE))
-			g_array_index(segments, SegfsSysv, kept++) = *segment;
+		SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		char name[16];
+		if (segment->dest || (by_key && segment->key == IPC_PRIVATE))
+			continue;
+		if (by_key)
+			g_snprintf(name, sizeof(name), "0x%08x", (unsigned int)segment->key);
+		else
+			g_snprintf(name, sizeof(name), "%d", segment->shmid);
+		listing_add(listing, name, segment_ino(directory->ns, segment), S_IFREG, segment);
 	}
-	g_array_set_size(segments, kept);
-	SegmentListing *listing = listing_new(directory, &listing_ops, sizeof(SegmentListing));
-	listing->listing.n_entries = kept;
-	listing->segments = g_steal_pointer(&segments);
-	listing->listing.taken = taken;
-	listing->by_key = by_key;
-	*ret_listing = &listing->listing;
+	*ret_listing = listing;
 	return 0;
 }
 

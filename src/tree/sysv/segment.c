@@ -9,14 +9,23 @@
 
 #include "tree/sysv/pending.h"
 
-static Node *make(IpcNs *ns, const void *data)
+static void init(Node *base, const void *data)
 {
-	const SegfsSysv *segment = data;
-	SegmentNode *node = node_new(ns, &segment_ops, sizeof(SegmentNode));
+	SegmentNode *node = (SegmentNode *)base;
 
 	g_mutex_init(&node->lock);
-	node->shmid = segment->shmid;
-	return &node->node;
+	node->shmid = ((const SegfsSysv *)data)->shmid;
+}
+
+/* While a node is open it stands for the segment that was opened, whatever has its id by now. */
+static bool is_of(Node *base, const void *data)
+{
+	SegmentNode *node = (SegmentNode *)base;
+
+	g_mutex_lock(&node->lock);
+	const bool is_other = node->last && !segfs_sysv_same(node->last, data);
+	g_mutex_unlock(&node->lock);
+	return !is_other;
 }
 
 /*
@@ -32,17 +41,7 @@ Node *segment_node(IpcNs *ns, const SegfsSysv *segment)
 {
 	const NodeKey key = key_of(ns, segment->shmid);
 
-	for (;;) {
-		SegmentNode *node =
-			(SegmentNode *)node_intern(ns, &segment_ops, &key, make, segment);
-		g_mutex_lock(&node->lock);
-		const bool is_other = node->last && !segfs_sysv_same(node->last, segment);
-		g_mutex_unlock(&node->lock);
-		if (!is_other)
-			return &node->node;
-		node_detach(&node->node);
-		node_unref(&node->node);
-	}
+	return node_intern(ns, &segment_ops, &key, segment);
 }
 
 void segment_node_new_pending(IpcNs *ns, Pending *pending, int flags, Node **ret_node,
@@ -67,10 +66,15 @@ void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory 
 	node_rekey(&node->node, &key);
 }
 
+ino_t segment_ino(const IpcNs *ns, const SegfsSysv *segment)
+{
+	return segfs_ipc_inum(ns->ipc) << 32 | (uint32_t)segment->shmid;
+}
+
 void segment_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret_stat)
 {
 	*ret_stat = (struct stat){
-		.st_ino = segfs_ipc_inum(ns->ipc) << 32 | (uint32_t)segment->shmid,
+		.st_ino = segment_ino(ns, segment),
 		.st_mode = S_IFREG | segment->mode,
 		.st_nlink = segment->nattch + (segment->dest ? 0 : 1),
 		.st_uid = segment->uid,
@@ -282,4 +286,7 @@ const NodeOps segment_ops = {
 	.list_xattr = segment_list_xattr,
 	.set_xattr = segment_set_xattr,
 	.free = segment_node_free,
+	.size = sizeof(SegmentNode),
+	.init = init,
+	.is_of = is_of,
 };

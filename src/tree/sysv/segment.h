@@ -45,6 +45,7 @@ void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory 
 
 /* As struct stat shows a segment (design 1.2). */
 void segment_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret_stat);
+ino_t segment_ino(const IpcNs *ns, const SegfsSysv *segment);
 
 /* What has been done with it through us. */
 SegfsOpened segment_opened(IpcNs *ns, int shmid);
