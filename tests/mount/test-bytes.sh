@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Reading and writing a segment, and where it ends: the table of 1.2 of the design.
+# Reading and writing a segment, and where it ends: doc/contract.md, "A SysV segment as a file".
 . "$(dirname "$0")/lib.sh"
 
 id=$(mkseg 10000 0600 0x10)
@@ -56,7 +56,7 @@ is "$(tell A lseek a 0 SEEK_END)" 10000 "SEEK_END is the size"
 is "$(tell A write a x)" ENOSPC "a write there is ENOSPC"
 is "$(ipc "$id" size)" 10000 "the segment has not grown"
 is "$(stat -c %s "$file")" 10000 "nor has the file"
-# A grown memory file would show behind the end, to whoever attaches next: design 2.2.
+# A grown memory file would show behind the end, to whoever attaches next (doc/contract.md, write).
 is "$(attached "$id" 10000 2288)" '\x00{2288}' "the rest of the last page is untouched"
 fails_with ENOSPC ">> has no room" bash -c "echo x >>'$file'"
 head -c 20000 /dev/urandom >"$TESTDIR/big"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Making segments in key/: section 1.3 of the design.
+# Creation in key/: doc/contract.md, "Creating a SysV segment".
 . "$(dirname "$0")/lib.sh"
 need rsync tar
 

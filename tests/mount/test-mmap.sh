@@ -55,7 +55,7 @@ is "$(tell A pread r 20000 100)" "0:" "nothing behind it"
 is "$(ipc "$id" size) $(stat -c %s "$file")" "20000 20000" "the size is what it was"
 is "$(do_ops "shmat a $id" "peek a 20000 480" | tail -n 1)" '\x00{480}' "a new attach sees zeros behind the end"
 
-# Everything at once on one inode: all opens of it must agree (design 2.5), or one gets EIO.
+# Everything at once on one inode: all opens of it must agree (mount/passthrough.h), or one gets EIO.
 eio=0
 for i in $(seq 50); do
 	for flags in O_RDONLY O_RDWR O_WRONLY 'O_RDONLY|O_DIRECT' 'O_RDWR|O_DIRECT'; do

@@ -108,7 +108,7 @@ tell L open a "$MNT/sysv/$fresh" O_RDWR >/dev/null
 next_second
 tell H shmat c "$fresh" >/dev/null
 xattr() { getfattr --absolute-names --only-values -n "user.segfs.$2" "$MNT/sysv/$1"; }
-# What a listing has said is taken as true for a second (design 2.6): so poll.
+# What a listing has said is taken as true for a second (doc/contract.md, "Freshness"): so poll.
 nlink_is() { [ "$(stat -c %h "$MNT/sysv/$fresh")" = "$1" ]; }
 ok "a real attach shows in nlink while the file is open" until_true 5 nlink_is 2
 is "$(stat -c %X "$MNT/sysv/$fresh")" "$(ipc "$fresh" atime)" "and in atime"
