@@ -97,6 +97,16 @@ ok "both processes end" until_true 20 none_running
 is "$(ls -A "$MNT")" "" "the directory is empty again"
 rm -f /dev/shm/shared
 
+# A program that may not be run where the objects are may not be run here
+for exec in exec noexec; do
+	mkdir "$TESTDIR/$exec" && mount -t tmpfs -o $exec none "$TESTDIR/$exec"
+	ok "the objects of a mount that is $exec" "$SEGFS" -o "shm_dir=$TESTDIR/$exec" "$MNT"
+	is "$(findmnt -no OPTIONS "$MNT" | grep -ow noexec)" "$([ $exec = exec ] || echo noexec)" "so is the mount"
+	fusermount3 -u "$MNT"
+	ok "it ends" until_true 20 none_running
+	umount "$TESTDIR/$exec"
+done
+
 # The command returns only when the mount answers, and lets go of the caller's pipes.
 bad=0
 for _ in $(seq 20); do

@@ -200,5 +200,6 @@ done
 like "$(cat "$MNT/limits")" "(^|[^0-9])$used([^0-9]|\$)" "limits says how many segments there are"
 like "$(cat "$MNT/limits")" "(^|[^0-9])($pages|$((pages * 4)) kB|$((pages * 4096)))([^0-9]|\$)" "limits says how much of shmall is used"
 like "$(findmnt -no FSTYPE "$MNT")" '^fuse\.segfs$' "the mount table says fuse.segfs"
+like "$(findmnt -no OPTIONS "$MNT")" '(^|,)nosuid,nodev(,|$)' "nosuid and nodev"
 quit A
 done_testing
