@@ -32,8 +32,10 @@ bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
 char *segfs_sysv_creator_shown(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment);
 
 /*
- * The evidence for the item's verdict, as told to the caller, to whom so many of its holders are
- * not visible: it names them, or another process. The caller's to free.
+ * The item's evidence in words, for the caller (NULL: for anybody), to whom n_hidden of its holders
+ * are not visible: where there are some, only numbers are told of all. Other processes are named
+ * where the caller may see them, which is asked as the caller, below proc_root. The calling
+ * function frees it.
  */
 char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, const SegfsItem *item,
 			  guint n_hidden);

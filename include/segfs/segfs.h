@@ -10,6 +10,7 @@
  */
 
 #include <segfs/caller.h>
+#include <segfs/evidence.h>
 #include <segfs/ipc.h>
 #include <segfs/limits.h>
 #include <segfs/memory.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <segfs/evidence.h>
 #include <segfs/posix.h>
 #include <segfs/scan.h>
 #include <sys/stat.h>
@@ -43,16 +44,11 @@ typedef struct {
 	GArray *holders;      /* SegfsHolder */
 	uint64_t n_not_found; /* attaches of processes that are not among the holders */
 	SegfsVerdict verdict;
-	char *evidence; /* for it, in words; not for everybody: see segfs_item_evidence() */
-	char *creator;  /* command of who made a SysV segment; NULL: not known */
+	SegfsEvidence evidence; /* for it; in words: segfs_item_evidence() */
+	char *creator;          /* command of a SysV segment's creator; NULL: not known */
 	bool creator_lives;
 	bool creator_unknown; /* whether it lives: it cannot be seen, or another mount knows it */
 	SegfsProcess creator_process; /* who that is; start is 0 where it has ended */
-
-	/* Whom the evidence names that is no holder, and where; named_length is 0: nobody. */
-	SegfsProcess witness;
-	bool witness_has_held; /* and so is shown to whom holders are */
-	guint named_at, named_length;
 } SegfsItem;
 
 SegfsItem *segfs_item_new(void);

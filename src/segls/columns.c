@@ -278,7 +278,9 @@ static void write_verdict(const Table *table, const SegfsItem *item, GString *ce
 
 static void write_evidence(const Table *table, const SegfsItem *item, GString *cell)
 {
-	append_text(item->evidence, cell);
+	g_autofree char *evidence = segfs_item_evidence("/proc", NULL, item, 0);
+
+	append_text(evidence, cell);
 }
 
 const Column columns[] = {

@@ -40,4 +40,6 @@ bool object_exists(const Survey *survey, const char *name);
  */
 bool survey_need_certain(Survey *survey);
 
+/* In words, for a reader who may read everything; the caller's to free. */
+char *evidence_of(const SegfsItem *item);
 void assert_verdict(const SegfsItem *item, SegfsVerdict verdict, const char *evidence);

@@ -175,7 +175,8 @@ static void many_holders_are_counted(void)
 	g_autoptr(SegfsItem) item = judged(&world, &(Row){.cpid = 1, .nattch = 11});
 
 	assert_verdict(item, SEGFS_IN_USE, "attached 11 times by 47");
-	g_assert_true(g_str_has_suffix(item->evidence, " and 3 more"));
+	g_autofree char *evidence = evidence_of(item);
+	g_assert_true(g_str_has_suffix(evidence, " and 3 more"));
 	g_assert_cmpuint(item->holders->len, ==, 11);
 }
 

@@ -23,6 +23,9 @@ typedef struct {
 	int64_t now;           /* seconds since 1970 */
 } Judge;
 
+/* evidence.c: the rule decides, and with it the verdict. */
+void item_conclude(SegfsItem *item, SegfsRule rule);
+
 /* Sets holders, verdict, evidence and creator; the rest of item is there. */
 void judge_sysv(Judge *judge, SegfsItem *item);
 /* at: O_PATH, of the object, or -1 where it is gone. */

@@ -12,19 +12,14 @@
  */
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "lib/memory/creator.h"
 #include "lib/memory/ipc.h"
-#include "lib/os/escape.h"
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 #include "lib/survey/free.h"
 #include "lib/survey/survey.h"
-
-/* Names so many in the evidence; a segment of a database has hundreds of holders. */
-#define NAMED_MOST 8
 
 const char *segfs_verdict_name(SegfsVerdict verdict)
 {
@@ -38,56 +33,10 @@ const char *segfs_verdict_name(SegfsVerdict verdict)
 	return names[verdict];
 }
 
-static void conclude(SegfsItem *item, SegfsVerdict verdict, GString *evidence)
+/* A process that the rule names. */
+static void name(SegfsItem *item, guint index, SegfsRole role, const SegfsProcess *process)
 {
-	item->verdict = verdict;
-	item->evidence = g_string_free(evidence, FALSE);
-}
-
-static void append_process(GString *text, pid_t pid, const char *command)
-{
-	g_string_append_printf(text, "%d", pid);
-	if (command[0]) {
-		g_autofree char *escaped = escape_text(command, -1);
-		g_string_append_printf(text, " (%s)", escaped);
-	}
-}
-
-/*
- * One that is no holder, who may be none of the reader's business. The number that the kernel
- * tells of the segment (told) is everybody's, the rest is left out for others.
- */
-static void append_witness(SegfsItem *item, GString *text, const char *before,
-			   const SegfsProcess *witness, pid_t told)
-{
-	const gsize from = text->len;
-
-	g_string_append(text, before);
-	append_process(text, witness->pid, witness->command);
-	g_autofree char *number = g_strdup_printf("%d", witness->pid);
-	const gsize kept = witness->pid == told ? strlen(before) + strlen(number) : 0;
-	item->witness = *witness;
-	item->named_at = from + kept;
-	item->named_length = text->len - item->named_at;
-}
-
-static void append_holders(GString *text, const GArray *holders)
-{
-	for (guint i = 0; i < MIN(holders->len, NAMED_MOST); i++) {
-		const SegfsProcess *process = g_array_index(holders, SegfsHolder, i).process;
-		g_string_append(text, i ? ", " : " by ");
-		append_process(text, process->pid, process->command);
-	}
-	if (holders->len > NAMED_MOST)
-		g_string_append_printf(text, " and %u more", holders->len - NAMED_MOST);
-}
-
-static void append_unexamined(GString *text, const SegfsScan *scan)
-{
-	const guint n = segfs_scan_unexamined(scan);
-
-	g_string_append_printf(text, "%u %s could not be examined", n,
-			       n == 1 ? "process" : "processes");
+	item->evidence.processes[index] = (SegfsWitness){role, *process};
 }
 
 /* A mapping of a segment's name and number, but of the memory of another namespace's? */
@@ -133,19 +82,16 @@ static void find_holders(const Judge *judge, SegfsItem *item)
 }
 
 /* Nobody holds it. Was it used lately? A time that has not come yet tells nothing. */
-static bool is_young(const Judge *judge, int64_t used, GString *evidence)
+static bool is_young(const Judge *judge, int64_t used, SegfsItem *item)
 {
+	SegfsEvidence *evidence = &item->evidence;
 	/* Nothing here is older than the boot, whatever a clock that was wrong has written. */
 	const int64_t age = judge->now - MAX(used, procfs_started(0));
 
-	if (age >= judge->view->options.orphan_age) {
-		g_string_append_printf(evidence, "; unused for %" PRId64 " s", age);
-		return false;
-	}
-	g_string_append_printf(evidence,
-			       "; used %" PRId64 " s ago, less than orphan_age (%" PRId64 " s)",
-			       MAX(age, 0), judge->view->options.orphan_age);
-	return true;
+	evidence->has_age = true;
+	evidence->age = MAX(age, 0);
+	evidence->orphan_age = judge->view->options.orphan_age;
+	return age < evidence->orphan_age;
 }
 
 static int64_t latest(const Judge *judge, int64_t a, int64_t b, int64_t c)
@@ -153,119 +99,137 @@ static int64_t latest(const Judge *judge, int64_t a, int64_t b, int64_t c)
 	return MAX(c, MAX(a <= judge->now ? a : 0, b <= judge->now ? b : 0));
 }
 
-static void judge_held_segment(SegfsItem *item, GString *evidence)
+static void judge_held_segment(SegfsItem *item)
 {
 	uint64_t attached = 0;
 
 	for (guint i = 0; i < item->holders->len; i++)
 		attached += g_array_index(item->holders, SegfsHolder, i).attached;
 	item->n_not_found = item->sysv.nattch - MIN(item->sysv.nattch, attached);
-	if (item->sysv.nattch == 0)
-		g_string_append(evidence, "mapped or open");
-	else if (item->sysv.nattch == 1)
-		g_string_append(evidence, "attached once");
-	else
-		g_string_append_printf(evidence, "attached %" PRIu64 " times", item->sysv.nattch);
-	append_holders(evidence, item->holders);
-	if (item->n_not_found > 0)
-		g_string_append_printf(evidence,
-				       "; %" PRIu64 " of the attaches %s by processes "
-				       "that were not found",
-				       item->n_not_found, item->n_not_found == 1 ? "is" : "are");
-	conclude(item, SEGFS_IN_USE, evidence);
+	item_conclude(item, SEGFS_RULE_HELD);
 }
 
-void judge_sysv(Judge *judge, SegfsItem *item)
+/* Sets all that the item tells of its creator. */
+static void find_creator(Judge *judge, SegfsItem *item)
 {
-	SegfsIpc *ipc = judge->view->options.ipc;
-	const SegfsSysv *segment = &item->sysv;
-	GString *evidence = g_string_new(NULL);
-	bool is_mount;
-	ProcfsStat user;
 	Creator creator;
+	const CreatorState state =
+		creator_state(judge->view->options.ipc, judge->processes, &item->sysv, &creator);
 
-	find_holders(judge, item);
-	const CreatorState state = creator_state(ipc, judge->processes, segment, &creator);
 	item->creator_lives = state == CREATOR_LIVES;
 	item->creator_unknown = state == CREATOR_UNKNOWN;
 	if (creator.command[0])
 		item->creator = g_strdup(creator.command);
 	item->creator_process = creator_process(&creator);
+}
+
+/* Only processes that cannot be examined, with a segfs mount between, could still hold it. */
+static bool may_be_mapped(const Judge *judge, SegfsOpened opened)
+{
+	const guint other_mounts =
+		segfs_scan_mounts(judge->scan) - (judge->view->options.opened ? 1 : 0);
+
+	return segfs_scan_unexamined(judge->scan) > 0 &&
+	       (opened == SEGFS_WAS_OPENED || (gint)other_mounts > 0);
+}
+
+/* When a process attached or detached it last; 0: never. */
+static int64_t last_use(const SegfsSysv *segment)
+{
+	return MAX(segment->atime, segment->dtime);
+}
+
+/* Nobody has it attached: does a process live that may attach it again? */
+static bool judge_by_the_living(Judge *judge, SegfsItem *item)
+{
+	const SegfsIpc *ipc = judge->view->options.ipc;
+	const SegfsSysv *segment = &item->sysv;
+	bool is_mount;
+	ProcfsStat user;
+
+	if (item->creator_lives) {
+		name(item, 0, SEGFS_ROLE_CREATOR, &item->creator_process);
+		item_conclude(item, SEGFS_RULE_CREATOR_LIVES);
+		return true;
+	}
+	if (segment->lpid == ipc->pid ||
+	    !process_lives(ipc->proc_root, judge->processes, segment->lpid, last_use(segment),
+			   &user, &is_mount) ||
+	    is_mount)
+		return false;
+	SegfsProcess last = {.pid = segment->lpid, .uid = -1, .start = user.start};
+	memcpy(last.command, user.command, sizeof(last.command));
+	name(item, 0, SEGFS_ROLE_LAST_USER, &last);
+	item_conclude(item, SEGFS_RULE_LAST_USER_LIVES);
+	return true;
+}
+
+/* Has a process used it that cannot be seen from here? Then nobody knows whether it lives. */
+static bool judge_by_the_unseen(SegfsItem *item)
+{
+	const SegfsSysv *segment = &item->sysv;
+
+	if (segment->cpid <= 0) {
+		item_conclude(item, SEGFS_RULE_CREATOR_UNSEEN);
+	} else if (segment->lpid <= 0 && last_use(segment) > 0) {
+		item_conclude(item, SEGFS_RULE_LAST_USER_UNSEEN);
+	} else if (item->creator_unknown) {
+		SegfsProcess mount = item->creator_process;
+		mount.pid = segment->cpid;
+		name(item, 0, SEGFS_ROLE_CREATOR, &mount);
+		item_conclude(item, SEGFS_RULE_CREATED_FOR);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* All whom the kernel names have ended: the last question is to the kernel itself. */
+static void judge_by_the_kernel(Judge *judge, SegfsItem *item)
+{
+	const SegfsSysv *segment = &item->sysv;
+	const int free = item->evidence.may_be_mapped
+				 ? segment_is_free(judge->view->options.ipc, segment)
+				 : 0;
+
+	if (free == -EBUSY) {
+		item_conclude(item, SEGFS_RULE_IN_A_MOUNT);
+	} else if (free < 0) {
+		item->evidence.count = segfs_scan_unexamined(judge->scan);
+		item_conclude(item, SEGFS_RULE_NOT_EXAMINED);
+	} else {
+		const SegfsProcess last = {.pid = segment->lpid, .uid = -1};
+		name(item, 0, SEGFS_ROLE_CREATOR, &item->creator_process);
+		if (segment->lpid > 0 && segment->lpid != segment->cpid)
+			name(item, 1, SEGFS_ROLE_LAST_USER, &last);
+		item_conclude(item, SEGFS_RULE_ENDED);
+	}
+}
+
+void judge_sysv(Judge *judge, SegfsItem *item)
+{
+	const SegfsViewOptions *options = &judge->view->options;
+	const SegfsSysv *segment = &item->sysv;
+
+	find_holders(judge, item);
+	find_creator(judge, item);
 	if (segment->nattch > 0 || item->holders->len > 0) {
-		judge_held_segment(item, evidence);
+		judge_held_segment(item);
 		return;
 	}
-	const SegfsViewOptions *options = &judge->view->options;
 	const SegfsOpened opened = options->opened ? options->opened(segment->shmid, options->data)
 						   : SEGFS_NEVER_OPENED;
 	if (opened == SEGFS_IS_OPEN) {
-		g_string_append(evidence,
-				"open through this mount, by no process that could be found");
-		conclude(item, SEGFS_IN_USE, evidence);
+		item_conclude(item, SEGFS_RULE_OPEN_HERE);
 		return;
 	}
-	/* Who cannot be examined may hold it through a segfs mount: the last question below. */
-	const guint other_mounts = segfs_scan_mounts(judge->scan) - (options->opened ? 1 : 0);
-	const bool uncertain = segfs_scan_unexamined(judge->scan) > 0 &&
-			       (opened == SEGFS_WAS_OPENED || (gint)other_mounts > 0);
-	g_string_append(evidence, uncertain ? "nobody has it attached" : "nobody holds it");
-	if (item->creator_lives) {
-		g_string_append(evidence, "; its creator lives");
-		append_witness(item, evidence, ": ", &item->creator_process, segment->cpid);
-		conclude(item, SEGFS_IDLE, evidence);
+	item->evidence.may_be_mapped = may_be_mapped(judge, opened);
+	if (judge_by_the_living(judge, item))
 		return;
-	}
-	const int64_t attached = MAX(segment->atime, segment->dtime);
-	if (segment->lpid != ipc->pid &&
-	    process_lives(ipc->proc_root, judge->processes, segment->lpid, attached, &user,
-			  &is_mount) &&
-	    !is_mount) {
-		SegfsProcess last = {.pid = segment->lpid, .uid = -1, .start = user.start};
-		memcpy(last.command, user.command, sizeof(last.command));
-		g_string_append(evidence, "; its last user lives");
-		append_witness(item, evidence, ": ", &last, segment->lpid);
-		conclude(item, SEGFS_IDLE, evidence);
-		return;
-	}
-	if (is_young(judge, latest(judge, segment->atime, segment->dtime, segment->ctime),
-		     evidence)) {
-		conclude(item, SEGFS_IDLE, evidence);
-		return;
-	}
-	if (segment->cpid <= 0 || (segment->lpid <= 0 && attached > 0)) {
-		g_string_append_printf(
-			evidence, "; its %s is in a pid namespace that cannot be seen from here",
-			segment->cpid <= 0 ? "creator" : "last user");
-		conclude(item, SEGFS_UNKNOWN, evidence);
-		return;
-	}
-	if (item->creator_unknown) {
-		g_string_append(evidence, "; its creator ");
-		append_process(evidence, segment->cpid, creator.command);
-		g_string_append(evidence, " made it for somebody who is not known here");
-		conclude(item, SEGFS_UNKNOWN, evidence);
-		return;
-	}
-	const int free = uncertain ? segment_is_free(ipc, segment) : 0;
-	if (free == -EBUSY) {
-		g_string_append(evidence, ", but it is mapped or open through a segfs mount");
-		conclude(item, SEGFS_IN_USE, evidence);
-		return;
-	}
-	if (free < 0) {
-		g_string_append(evidence, ", but ");
-		append_unexamined(evidence, judge->scan);
-		g_string_append(evidence, ", which may hold it through a segfs mount");
-		conclude(item, SEGFS_UNKNOWN, evidence);
-		return;
-	}
-	g_string_append(evidence, "; its creator");
-	append_witness(item, evidence, " ", &item->creator_process, segment->cpid);
-	if (segment->lpid > 0 && segment->lpid != segment->cpid)
-		g_string_append_printf(evidence, " and its last user %d have ended", segment->lpid);
-	else
-		g_string_append(evidence, " has ended");
-	conclude(item, SEGFS_ORPHANED, evidence);
+	if (is_young(judge, latest(judge, segment->atime, segment->dtime, segment->ctime), item))
+		item_conclude(item, SEGFS_RULE_USED_LATELY);
+	else if (!judge_by_the_unseen(item))
+		judge_by_the_kernel(judge, item);
 }
 
 /* Its holders, so that they are known as long as they live. */
@@ -312,53 +276,37 @@ static bool remembered_lives(SegfsView *view, const SegfsItem *item, SegfsProces
 
 void judge_object(Judge *judge, SegfsItem *item, int at)
 {
-	GString *evidence = g_string_new(NULL);
 	SegfsProcess seen;
 
 	find_holders(judge, item);
 	if (item->holders->len > 0) {
-		g_string_append(evidence, "mapped or open");
-		append_holders(evidence, item->holders);
 		remember_holders(judge->view, item);
-		conclude(item, SEGFS_IN_USE, evidence);
+		item_conclude(item, SEGFS_RULE_HELD);
 		return;
 	}
 	const int leased = segfs_object_is_free(at);
-	if (leased == -EBUSY) {
-		g_string_append(evidence, "mapped or open, but by no process that could be found");
-		conclude(item, SEGFS_IN_USE, evidence);
-		return;
-	}
 	/* That we may not ask is one thing, that we could not another. */
 	const bool may_not =
 		leased == -EACCES || leased == -EPERM || leased == -EINVAL || leased == -EOPNOTSUPP;
-	if (leased < 0 && (!may_not || segfs_scan_unexamined(judge->scan) > 0)) {
-		append_unexamined(evidence, judge->scan);
-		g_string_append(evidence, ", and the kernel could not be asked whether it is held");
-		conclude(item, SEGFS_UNKNOWN, evidence);
-		return;
-	}
-	g_string_append(evidence, "nobody holds it");
-	if (remembered_lives(judge->view, item, &seen)) {
-		g_string_append(evidence, "; a process that has held it lives");
-		append_witness(item, evidence, ": ", &seen, 0);
-		item->witness_has_held = true;
-		conclude(item, SEGFS_IDLE, evidence);
-	} else if (is_young(judge,
-			    latest(judge, item->atime.tv_sec, item->mtime.tv_sec,
-				   item->ctime.tv_sec),
-			    evidence)) {
-		conclude(item, SEGFS_IDLE, evidence);
+	const guint unexamined = segfs_scan_unexamined(judge->scan);
+	if (leased == -EBUSY) {
+		item_conclude(item, SEGFS_RULE_HELD_BY_UNSEEN);
+	} else if (leased < 0 && (!may_not || unexamined > 0)) {
+		item->evidence.count = unexamined;
+		item_conclude(item, SEGFS_RULE_NOT_ASKED);
+	} else if (remembered_lives(judge->view, item, &seen)) {
+		name(item, 0, SEGFS_ROLE_HOLDER, &seen);
+		item_conclude(item, SEGFS_RULE_HOLDER_LIVES);
 	} else {
-		conclude(item, SEGFS_ORPHANED, evidence);
+		const int64_t used =
+			latest(judge, item->atime.tv_sec, item->mtime.tv_sec, item->ctime.tv_sec);
+		item_conclude(item, is_young(judge, used, item) ? SEGFS_RULE_USED_LATELY
+								: SEGFS_RULE_UNUSED);
 	}
 }
 
 void judge_unlinked(Judge *judge, SegfsItem *item)
 {
-	GString *evidence = g_string_new("mapped or open");
-
 	find_holders(judge, item);
-	append_holders(evidence, item->holders);
-	conclude(item, SEGFS_IN_USE, evidence);
+	item_conclude(item, SEGFS_RULE_HELD);
 }

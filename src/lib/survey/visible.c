@@ -84,26 +84,6 @@ char *segfs_sysv_creator_shown(SegfsIpc *ipc, const SegfsCaller *caller, const S
 	return g_strdup(creator.command);
 }
 
-static bool witness_is_visible(const char *proc_root, const SegfsCaller *caller,
-			       const SegfsItem *item)
-{
-	return item->witness_has_held ? segfs_holder_is_visible(proc_root, caller, &item->witness)
-				      : segfs_command_is_visible(proc_root, caller, &item->witness);
-}
-
-char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, const SegfsItem *item,
-			  guint n_hidden)
-{
-	if (n_hidden > 0)
-		return g_strdup_printf("held by %u %s, %u of which you may not look into",
-				       item->holders->len,
-				       item->holders->len == 1 ? "process" : "processes", n_hidden);
-	GString *evidence = g_string_new(item->evidence);
-	if (item->named_length > 0 && !witness_is_visible(proc_root, caller, item))
-		g_string_erase(evidence, item->named_at, item->named_length);
-	return g_string_free(evidence, FALSE);
-}
-
 /* Does it have a name that lies in a directory? */
 static bool is_in_directory(const SegfsItem *item)
 {

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Evidence in words: each rule's, for a reader who may see everything and for one who may not. */
+
+#include <string.h>
+
+#include "lib/survey/survey.h"
+#include "unit.h"
+
+enum { CREATOR = 4711, LAST_USER = 4712, OTHER = 4713 };
+
+static SegfsWitness witness(SegfsRole role, pid_t pid, const char *command)
+{
+	SegfsWitness made = {role, {.pid = pid, .uid = 54321, .start = 1}};
+
+	g_strlcpy(made.process.command, command, sizeof(made.process.command));
+	return made;
+}
+
+typedef struct {
+	SegfsRule rule;
+	SegfsVerdict verdict;
+	SegfsEvidence saw;
+	SegfsWitness witness;
+	const char *words;       /* for a reader who may see everything */
+	const char *words_blind; /* for one who may see no process; NULL: the same */
+} Case;
+
+/* Of a segment whose creator and last user were those above. */
+static SegfsItem *item_of(const Case *row)
+{
+	SegfsItem *item = segfs_item_new();
+
+	item->id = (SegfsId){.kind = SEGFS_SYSV, .number = 5};
+	item->sysv = (SegfsSysv){.shmid = 5, .cpid = CREATOR, .lpid = LAST_USER};
+	item->evidence = row->saw;
+	item->evidence.processes[0] = row->witness;
+	item_conclude(item, row->rule);
+	return item;
+}
+
+static void every_rule_has_its_verdict_and_its_words(void)
+{
+	const SegfsEvidence idle_for_9 = {.has_age = true, .age = 9, .orphan_age = 5};
+	const SegfsEvidence mapped_perhaps = {.may_be_mapped = true, .has_age = true, .age = 9};
+	const SegfsEvidence unexamined = {
+		.may_be_mapped = true, .has_age = true, .age = 9, .count = 2};
+	const SegfsWitness creator = witness(SEGFS_ROLE_CREATOR, CREATOR, "mine");
+	const SegfsWitness last_user = witness(SEGFS_ROLE_LAST_USER, LAST_USER, "late");
+	const SegfsWitness holder = witness(SEGFS_ROLE_HOLDER, OTHER, "held\n");
+	const SegfsWitness none = {};
+	const Case cases[] = {
+		{SEGFS_RULE_HELD, SEGFS_IN_USE, {}, none, "mapped or open", NULL},
+		{SEGFS_RULE_HELD_BY_UNSEEN,
+		 SEGFS_IN_USE,
+		 {},
+		 none,
+		 "mapped or open, but by no process that could be found",
+		 NULL},
+		{SEGFS_RULE_OPEN_HERE,
+		 SEGFS_IN_USE,
+		 {},
+		 none,
+		 "open through this mount, by no process that could be found",
+		 NULL},
+		{SEGFS_RULE_IN_A_MOUNT, SEGFS_IN_USE, mapped_perhaps, none,
+		 "nobody has it attached; unused for 9 s, but it is mapped or open through a segfs "
+		 "mount",
+		 NULL},
+		{SEGFS_RULE_CREATOR_LIVES,
+		 SEGFS_IDLE,
+		 {},
+		 creator,
+		 "nobody holds it; its creator lives: 4711 (mine)",
+		 "nobody holds it; its creator lives: 4711"},
+		/* Its number is not the one that the kernel tells: a mount made it for OTHER. */
+		{SEGFS_RULE_CREATOR_LIVES,
+		 SEGFS_IDLE,
+		 {},
+		 witness(SEGFS_ROLE_CREATOR, OTHER, "mine"),
+		 "nobody holds it; its creator lives: 4713 (mine)",
+		 "nobody holds it; its creator lives"},
+		{SEGFS_RULE_LAST_USER_LIVES,
+		 SEGFS_IDLE,
+		 {.may_be_mapped = true},
+		 last_user,
+		 "nobody has it attached; its last user lives: 4712 (late)",
+		 "nobody has it attached; its last user lives: 4712"},
+		{SEGFS_RULE_HOLDER_LIVES,
+		 SEGFS_IDLE,
+		 {},
+		 holder,
+		 "nobody holds it; a process that has held it lives: 4713 (held\\n)",
+		 "nobody holds it; a process that has held it lives"},
+		{SEGFS_RULE_USED_LATELY,
+		 SEGFS_IDLE,
+		 {.has_age = true, .age = 3, .orphan_age = 5},
+		 none,
+		 "nobody holds it; used 3 s ago, less than orphan_age (5 s)",
+		 NULL},
+		{SEGFS_RULE_CREATOR_UNSEEN, SEGFS_UNKNOWN, idle_for_9, none,
+		 "nobody holds it; unused for 9 s; its creator is in a pid namespace that cannot "
+		 "be "
+		 "seen from here",
+		 NULL},
+		{SEGFS_RULE_LAST_USER_UNSEEN, SEGFS_UNKNOWN, idle_for_9, none,
+		 "nobody holds it; unused for 9 s; its last user is in a pid namespace that cannot "
+		 "be seen from here",
+		 NULL},
+		{SEGFS_RULE_CREATED_FOR, SEGFS_UNKNOWN, idle_for_9, creator,
+		 "nobody holds it; unused for 9 s; its creator 4711 (mine) made it for somebody "
+		 "who "
+		 "is not known here",
+		 "nobody holds it; unused for 9 s; its creator 4711 made it for somebody who is "
+		 "not "
+		 "known here"},
+		{SEGFS_RULE_NOT_EXAMINED, SEGFS_UNKNOWN, unexamined, none,
+		 "nobody has it attached; unused for 9 s, but 2 processes could not be examined, "
+		 "which may hold it through a segfs mount",
+		 NULL},
+		{SEGFS_RULE_NOT_ASKED,
+		 SEGFS_UNKNOWN,
+		 {.count = 1},
+		 none,
+		 "1 process could not be examined, and the kernel could not be asked whether it is "
+		 "held",
+		 NULL},
+		{SEGFS_RULE_UNUSED, SEGFS_ORPHANED, idle_for_9, none,
+		 "nobody holds it; unused for 9 s", NULL},
+		{SEGFS_RULE_ENDED, SEGFS_ORPHANED, idle_for_9, creator,
+		 "nobody holds it; unused for 9 s; its creator 4711 (mine) has ended",
+		 "nobody holds it; unused for 9 s; its creator 4711 has ended"},
+	};
+	g_auto(SegfsCaller) blind = {};
+	scoped_tree nothing = tree_make(NULL); /* a /proc in which no process is to be seen */
+	bool seen[SEGFS_N_RULES] = {};
+
+	segfs_caller_self(&blind);
+	blind.caps = 0;
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		const Case *row = &cases[i];
+		g_autoptr(SegfsItem) item = item_of(row);
+		g_autofree char *words = segfs_item_evidence(nothing, NULL, item, 0);
+		g_autofree char *others = segfs_item_evidence(nothing, &blind, item, 0);
+		g_assert_cmpstr(words, ==, row->words);
+		g_assert_cmpstr(others, ==, row->words_blind ? row->words_blind : row->words);
+		g_assert_cmpint(item->verdict, ==, row->verdict);
+		seen[row->rule] = true;
+	}
+	for (guint rule = 0; rule < SEGFS_N_RULES; rule++)
+		g_assert_true(seen[rule]);
+}
+
+static void two_processes_can_have_ended(void)
+{
+	const Case row = {
+		.rule = SEGFS_RULE_ENDED,
+		.witness = witness(SEGFS_ROLE_CREATOR, CREATOR, "mine"),
+	};
+	g_autoptr(SegfsItem) item = item_of(&row);
+
+	item->evidence.processes[1] = witness(SEGFS_ROLE_LAST_USER, LAST_USER, "");
+	g_autofree char *words = segfs_item_evidence("/proc", NULL, item, 0);
+	g_assert_cmpstr(words, ==,
+			"nobody holds it; its creator 4711 (mine) and its last user 4712 have "
+			"ended");
+}
+
+static void of_hidden_holders_there_are_only_numbers(void)
+{
+	const Case row = {.rule = SEGFS_RULE_HELD};
+	const SegfsWitness hidden = witness(SEGFS_ROLE_HOLDER, OTHER, "secret");
+	const SegfsHolder holder = {.process = &hidden.process, .attached = 1};
+	g_autoptr(SegfsItem) item = item_of(&row);
+
+	item->sysv.nattch = 1;
+	g_array_append_val(item->holders, holder);
+	g_autofree char *words = segfs_item_evidence("/proc", NULL, item, 0);
+	g_autofree char *hides = segfs_item_evidence("/proc", NULL, item, 1);
+	g_assert_cmpstr(words, ==, "attached once by 4713 (secret)");
+	g_assert_cmpstr(hides, ==, "held by 1 process, 1 of which you may not look into");
+}
+
+int main(int argc, char **argv)
+{
+	unit_init(&argc, &argv);
+	g_test_add_func("/evidence/every-rule", every_rule_has_its_verdict_and_its_words);
+	g_test_add_func("/evidence/two-have-ended", two_processes_can_have_ended);
+	g_test_add_func("/evidence/hidden-holders", of_hidden_holders_there_are_only_numbers);
+	return g_test_run();
+}
