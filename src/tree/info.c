@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,12 +79,47 @@ static int sysv_find(IpcNs *ns, guint index, const SegfsCaller *caller, const ch
 }
 
 /* The flat name of a path: what orphans/ calls it, without its kind. */
-static char *flat(const char *path)
+static char *flat(const char *path, uint64_t number)
 {
-	const SegfsItem item = {.id.kind = SEGFS_POSIX, .name = (char *)path};
+	const SegfsItem item = {.id = {.kind = SEGFS_POSIX, .number = number},
+				.name = (char *)path};
 	g_autofree char *name = segfs_item_orphan_name(&item);
 
 	return g_strdup(name + strlen("posix-"));
+}
+
+/* One that was too long to be the whole of it is found only by comparing. */
+static int path_by_cut_name(const SegfsPosix *posix, const char *name, char **ret_path)
+{
+	g_autoptr(GArray) files = NULL;
+	guint unread;
+
+	int r = segfs_posix_list(posix, &files, &unread);
+	for (guint i = 0; r == 0 && i < files->len; i++) {
+		const SegfsPosixFile *file = &g_array_index(files, SegfsPosixFile, i);
+		g_autofree char *its = flat(file->path, file->stat.st_ino);
+		if (strcmp(its, name) != 0)
+			continue;
+		*ret_path = g_strdup(file->path);
+		return 0;
+	}
+	return r < 0 ? r : -ENOENT;
+}
+
+/* The path that a flat name stands for. */
+static int posix_path(const SegfsPosix *posix, const char *name, char **ret_path)
+{
+	enum { LONGEST_ESCAPE = 3 };
+	g_autofree char *path = item_decode(name);
+	g_autofree char *again = path ? flat(path, 0) : NULL;
+
+	if (again && *path && !strcmp(again, name)) {
+		*ret_path = g_steal_pointer(&path);
+		return 0;
+	}
+	return strlen("posix-") + strlen(name) > NAME_MAX - LONGEST_ESCAPE
+		       ? path_by_cut_name(posix, name, ret_path)
+		       : -ENOENT;
 }
 
 static int posix_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
@@ -96,37 +132,44 @@ static int posix_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrAr
 	const SegfsPosix *posix = segfs_view_posix(ns->view, index);
 	int r = posix ? segfs_posix_list(posix, &files, &unread) : 0;
 	for (guint i = 0; r == 0 && files && i < files->len; i++) {
-		char *path = g_array_index(files, SegfsPosixFile, i).path;
-		const SegfsItem item = {.id.kind = SEGFS_POSIX, .posix = posix, .name = path};
+		const SegfsPosixFile *file = &g_array_index(files, SegfsPosixFile, i);
+		const SegfsItem item = {.id.kind = SEGFS_POSIX, .posix = posix, .name = file->path};
 		if (segfs_item_is_visible(caller, &item, known))
-			g_ptr_array_add(names, flat(path));
+			g_ptr_array_add(names, flat(file->path, file->stat.st_ino));
 	}
 	if (r == 0)
 		*ret_names = g_steal_pointer(&names);
 	return r;
 }
 
-static int posix_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name)
+static int posix_find_path(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
+			   char **ret_path)
 {
-	g_autofree char *path = item_decode(name);
-	g_autofree char *again = path ? flat(path) : NULL;
+	const SegfsPosix *posix = segfs_view_posix(ns->view, index);
+	g_autofree char *path = NULL;
 	autofd fd = -1;
 	struct stat st;
 
-	const SegfsPosix *posix = segfs_view_posix(ns->view, index);
-	if (!posix || !path || !*path || strcmp(again, name) != 0)
+	if (!posix || posix_path(posix, name, &path) < 0 ||
+	    segfs_posix_open_path(posix, caller, path, &fd) < 0 || fstat(fd, &st) < 0 ||
+	    !S_ISREG(st.st_mode))
 		return -ENOENT;
-	return segfs_posix_open_path(posix, caller, path, &fd) < 0 || fstat(fd, &st) < 0 ||
-			       !S_ISREG(st.st_mode)
-		       ? -ENOENT
-		       : 0;
+	*ret_path = g_steal_pointer(&path);
+	return 0;
+}
+
+static int posix_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name)
+{
+	g_autofree char *path = NULL;
+
+	return posix_find_path(ns, index, caller, name, &path);
 }
 
 static int posix_find_item(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
 			   SegfsItem **ret_item)
 {
-	g_autofree char *path = item_decode(name);
-	int r = posix_exists(ns, index, caller, name);
+	g_autofree char *path = NULL;
+	int r = posix_find_path(ns, index, caller, name, &path);
 
 	return r < 0 ? r : segfs_view_object(ns->view, index, path, SEGFS_SCAN_NEW, ret_item);
 }

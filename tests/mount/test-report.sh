@@ -215,4 +215,13 @@ mkdir "/dev/shm/${deep}e" "/dev/shm/${deep}f"
 echo x >"/dev/shm/${deep}e/x"
 is "$(file "posix/${deep}e/x" .size) $(report '.namespaces[0].folders_unread')" " 2" "below that it is not: two directories are counted"
 is "$(cat "$MNT/posix/${deep}e/x")" x "(it is there)"
+# A name of which the flat one, with its escapes, is too long: info/ has it cut, and by that name finds it.
+for end in a b; do
+	long=$(printf '%%%.0s' {1..100})$end
+	truncate -s 5 "/dev/shm/$long"
+	name=$(find "$MNT/info/posix" -name "*%25~$(stat -c %i "/dev/shm/$long")" -printf '%f\n')
+	ok "info/ of a name that is too long is read ($end)" grep -qF "$long" "$MNT/info/posix/$name"
+	rm "/dev/shm/$long"
+done
+
 done_testing
