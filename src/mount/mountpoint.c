@@ -64,7 +64,7 @@ static gboolean is_empty(const char *path)
 	gboolean empty = TRUE;
 
 	if (!dir)
-		return TRUE; /* not ours to see, nor to hide: mounting will tell */
+		return TRUE; /* what mount(2) will say of it is not known here */
 	while ((entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			empty = FALSE;

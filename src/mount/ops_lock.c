@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Locks. One that can be had at once is answered at once; one that must wait does so on a
- * thread of its own, so that no request waits behind it, and can be interrupted: a program
+ * File locks. A lock that is free is taken at once; a lock that is not is waited for on a thread
+ * of its own, so that no request waits behind it, and the wait can be interrupted: a program
  * that is killed while it waits would otherwise stay until the lock is free.
  *
  * An interrupt must end the waiting system call, and a signal that comes just before the
- * call would be lost. So it is not sent once but by a timer, again and again, from the
- * interrupt until the call is over.
+ * call would be lost. So a timer sends the signal, again and again, from the interrupt until the
+ * call is over.
  */
 
 #include <errno.h>

@@ -51,7 +51,8 @@ static void take_private(Options *options, const char *name, const char *value)
 static void take_shm_dir(Options *options, const char *name, const char *value)
 {
 	g_free((char *)options->tree.shm_dir);
-	options->tree.shm_dir = g_canonicalize_filename(value, NULL); /* we leave this directory */
+	/* The daemon leaves the working directory. */
+	options->tree.shm_dir = g_canonicalize_filename(value, NULL);
 }
 
 static void take_orphan_age(Options *options, const char *name, const char *value)
@@ -98,7 +99,7 @@ static void take_max_threads(Options *options, const char *name, const char *val
 static const Word words[] = {
 	{"ro", take_kernel},
 	{"rw", take_kernel},
-	{"suid", take_ignored}, /* never: what others put there is not to be trusted */
+	{"suid", take_ignored}, /* never: files that others put there are not to be trusted */
 	{"nosuid", take_ignored},
 	{"dev", take_ignored},
 	{"nodev", take_ignored},

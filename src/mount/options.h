@@ -9,14 +9,14 @@ typedef struct {
 	bool foreground, debug;
 	bool allow_other, no_passthrough;
 	guint max_threads;  /* 0: libfuse's own */
-	const char *wanted; /* what the value of the last word should have been; NULL: it is fine */
+	const char *wanted; /* the value that the last word should have had; NULL: it is fine */
 	TreeOptions tree;
-	GString *kernel;  /* what the kernel and libfuse are to be told, by commas */
+	GString *kernel;  /* options for the kernel and libfuse, with commas */
 	char *mountpoint; /* as given */
-	char *ipcns;      /* as given; NULL: our own */
+	char *ipcns;      /* as given; NULL: the daemon's own */
 } Options;
 
-/* What is left to do once the command line has been read. */
+/* The command line has been read: does the program go on to mount? */
 typedef enum { OPTIONS_MOUNT, OPTIONS_DONE } OptionsVerdict;
 
 /* DONE where help or version have been printed. FALSE with error where they make no sense. */

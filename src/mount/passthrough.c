@@ -43,7 +43,7 @@ static void give_back_abandoned(Passthrough *passthrough, fuse_req_t req)
 	g_array_set_size(passthrough->abandoned, 0);
 }
 
-/* Call with the lock held. True where that was the last: its id is to be given back. */
+/* Call with the lock held. True: that was the last open, and its id is to be given back. */
 static bool one_less(Passthrough *passthrough, const Node *node, int *ret_id)
 {
 	Backing *backing = g_hash_table_lookup(passthrough->backings, node);

@@ -15,7 +15,7 @@
 
 #define HUGE_PAGE (2UL * 1024 * 1024)
 
-/* A thread that has seen none has no huge page: most never do. */
+/* A thread gets its huge page with its first write of this size; most threads never do. */
 #define LARGE (256 * 1024)
 
 #define WRITE_HEAD (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
@@ -36,7 +36,7 @@ static void receiver_free(gpointer data)
 
 static GPrivate own = G_PRIVATE_INIT(receiver_free);
 
-/* The huge page is the kernel's to give; ordinary ones do, too. */
+/* Whether it is a huge page is up to the kernel; ordinary pages do, too. */
 static void receiver_make(void)
 {
 	char *mapped = mmap(NULL, 2 * HUGE_PAGE, PROT_READ | PROT_WRITE,

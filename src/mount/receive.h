@@ -4,16 +4,16 @@
 #include <fuse_lowlevel.h>
 
 /*
- * Receives requests in libfuse's stead, so that what a program writes lands in a huge page
- * of the thread that receives it: the kernel looks up each 4 KiB of a receive buffer by
+ * Receives requests in libfuse's stead, so that the bytes of a write land in a huge page
+ * of the thread that receives them: the kernel looks up each 4 KiB of a receive buffer by
  * itself, which takes longer than to copy them, and in a huge page half as long.
  *
- * A pipe is no way around: what a program writes directly the kernel copies into new pages
- * for it (user_pages in fuse_copy_folio(), fs/fuse/dev.c). Measured in 1 MiB writes to a
- * SysV file, ratio to native: 0.58 into libfuse's buffer, 0.62 so; spliced 0.45 where the
- * buffer had 0.51. The price is 2 MiB for each thread that has met a large write.
+ * A pipe is no way around: for it the kernel copies the bytes of a direct write into new pages
+ * (user_pages in fuse_copy_folio(), fs/fuse/dev.c). Measured in 1 MiB writes to a SysV file,
+ * ratio to native: 0.58 into libfuse's buffer, 0.62 so; spliced 0.45 where the buffer had 0.51. The
+ * price is 2 MiB for each thread that has met a large write.
  */
 int receive_start(struct fuse_session *session);
 
-/* Where the bytes are of the write that this thread handles, which libfuse says are at bytes. */
+/* The place of the bytes of the write that this thread handles; libfuse takes it to be bytes. */
 const char *receive_bytes(const char *bytes);

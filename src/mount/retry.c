@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A system call that takes a name can be told ESTALE once: the kernel then looks the name
- * up again and comes back, as the same thread. What it is told then goes to the program.
- * The kernel does not say that it comes for the second time; we know by the thread.
+ * A system call that takes a name can be answered with ESTALE once: the kernel then looks the
+ * name up again and comes back, as the same thread. The second answer goes to the program. No
+ * request says that it is the second one; the daemon knows it by the thread.
  */
 
 #include "mount/retry.h"
 
 /*
- * A call that ends elsewhere, with a name that is not found, leaves its thread here: the
- * next one that is told of a node that is gone must not take that for its own first time.
+ * An ESTALE need not bring its thread back: where the second look finds no such name, the system
+ * call ends with the ENOENT of that lookup, and the thread stays in the table. A later system call
+ * of the same thread must not be taken for the second try of that one, so an entry counts only for
+ * this long.
  */
 #define COMES_BACK_WITHIN (5 * G_TIME_SPAN_SECOND)
 
-/* So many are remembered before those whose calls ended elsewhere are looked for. */
+/* The table may have as many threads before entries that count no more are removed. */
 #define MANY 256
 
 struct Retries {
@@ -66,7 +68,7 @@ bool retries_is_second(Retries *retries, pid_t tid)
 
 void retries_over(Retries *retries, pid_t tid)
 {
-	/* The thread itself was told, and has come back since: it cannot be missed here. */
+	/* An entry of this thread was made before its ESTALE was sent: it is counted by now. */
 	if (g_atomic_int_get(&retries->n_told) == 0)
 		return;
 	g_mutex_lock(&retries->lock);

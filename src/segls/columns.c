@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What segls can tell of a segment, a column each. */
+/* The columns of segls: each says one thing of a segment. */
 
 #include <inttypes.h>
 #include <string.h>
@@ -13,7 +13,7 @@ void table_clear(Table *table)
 	g_hash_table_unref(table->groups);
 }
 
-/* Where there is nothing to tell, or it is not known. */
+/* The cell of a value that there is not, or that is not known. */
 #define NOTHING "-"
 
 static bool is_sysv(const SegfsItem *item)
@@ -58,7 +58,7 @@ static void append_owner(GHashTable *names, char *(*name_of)(guint id), guint id
 		g_string_append_printf(cell, "%u", id);
 }
 
-/* Those of the kernel, where 0 is nobody, or one that is not visible from here. */
+/* The pids of IPC_STAT: 0 is no process, or one that is not visible from here. */
 static void append_pid(const SegfsItem *item, pid_t pid, GString *cell)
 {
 	if (is_sysv(item) && pid > 0)

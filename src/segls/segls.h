@@ -4,7 +4,7 @@
 #include <glib.h>
 #include <segfs/segfs.h>
 
-/* What cells depend on besides the segment. */
+/* The values on which cells depend besides the segment. */
 typedef struct {
 	int64_t now;                /* seconds since 1970 */
 	bool bytes;                 /* sizes as plain numbers */
@@ -18,7 +18,7 @@ typedef struct {
 	const char *name, *help;
 	bool is_right; /* aligned */
 	void (*write)(const Table *table, const SegfsItem *item, GString *cell);
-	/* What to sort by; false where there is none. NULL: by the cell's text. */
+	/* The number to sort by; false: there is none. NULL: the column is sorted by its text. */
 	bool (*number)(const SegfsItem *item, int64_t *ret_number);
 } Column;
 
@@ -32,7 +32,7 @@ const Column *column_find(const char *name);
 gboolean columns_parse(const char *before, const char *list, GPtrArray **ret_columns,
 		       GError **error);
 
-/* What a list of names can be, with commas; the caller's to free. */
+/* All names of columns, with commas; the caller's to free. */
 char *columns_names(void);
 /* The same as lines of a help text. */
 char *columns_help(void);

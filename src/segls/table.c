@@ -67,7 +67,7 @@ gboolean columns_parse(const char *before, const char *list, GPtrArray **ret_col
 	return TRUE;
 }
 
-/* What an item is sorted by. */
+/* The key by which an item is sorted. */
 typedef struct {
 	SegfsItem *item;
 	char *text;
@@ -122,7 +122,7 @@ gboolean table_sort(const Table *table, GPtrArray *items, const char *by, GError
 	return TRUE;
 }
 
-/* Whatever is not to be printed becomes \xNN, and so does a backslash before an x. */
+/* A byte that is not printable becomes \xNN, and so does a backslash before an x. */
 static void append_safely(GString *text, const char *cell, TableStyle style)
 {
 	const bool is_utf8 = g_get_charset(NULL);
