@@ -375,6 +375,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (!options.foreground) {
+		/* A lock or a pipe of whoever starts us is not to last as long as the mount. */
+		close_range(STDERR_FILENO + 1, ~0U, 0);
 		if (pipe2(ends, O_CLOEXEC) < 0) {
 			g_printerr("segfs: %s\n", g_strerror(errno));
 			return 1;

@@ -33,7 +33,11 @@ static int describe(fuse_req_t req, File *file, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)file | (id ? HANDLE_PASSED : 0);
 	fi->backing_id = id;
 	fi->direct_io = id == 0 || file->through_us;
-	fi->parallel_direct_writes = fi->direct_io;
+	/*
+	 * A write that the kernel does not serialize counts as another way of caching the inode
+	 * while it lasts: an open that has a backing id, which this one has not, would be EIO then.
+	 */
+	fi->parallel_direct_writes = fi->direct_io && id;
 	return 0;
 }
 

@@ -238,7 +238,12 @@ ok "fusermount3 -u -z while a file is open" fusermount3 -u -z "$MNT"
 is "$(tell A pread f 0 1)" 1:x "the open file works until it is closed"
 quit A
 ok "then it ends with status 0" segfs_wait "$MNT"
+touch "$TESTDIR/lock"
+exec {lock}<"$TESTDIR/lock"
+ok "a lock of the shell's" flock -n "$lock"
 ok "in the background: start" "$SEGFS" "$MNT"
+exec {lock}<&-
+ok "in the background: it does not keep a lock of who has started it" flock -n "$TESTDIR/lock" true
 ok "in the background: umount" umount "$MNT"
 ok "in the background: ends" until_true 20 none_running
 done_testing

@@ -216,7 +216,7 @@ static void *leader_thread(void *data)
 		if (!fgets(line, sizeof(line), stdin))
 			_exit(0);
 	}
-	pthread_mutex_unlock(data);
+	sem_post(data);
 	while (!leader_ended())
 		usleep(1000);
 	if (strcmp(leader_words[0], "attach") == 0)
@@ -234,7 +234,7 @@ static void *leader_thread(void *data)
 
 static void do_leader(char **words)
 {
-	static pthread_mutex_t go = PTHREAD_MUTEX_INITIALIZER;
+	static sem_t go;
 	pthread_t thread;
 
 	/* The stack of the first thread goes with it. */
@@ -242,10 +242,11 @@ static void do_leader(char **words)
 	for (int i = 0; words[i] && i < 7; i++)
 		copies[i] = strdup(words[i]);
 	leader_words = copies;
-	pthread_mutex_lock(&go);
+	sem_init(&go, 0, 0);
 	if (pthread_create(&thread, NULL, leader_thread, &go))
 		fail("thread");
-	pthread_mutex_lock(&go);
+	while (sem_wait(&go) < 0)
+		;
 	pthread_exit(NULL);
 }
 

@@ -12,6 +12,7 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -419,6 +420,26 @@ static void a_descriptor_outlives_holder_and_segment(void)
 	g_assert_cmpint(byte_of(fd), ==, 'h');
 }
 
+static void that_we_are_out_of_descriptors_is_not_that_nobody_has_it(void)
+{
+	g_auto(World) world = {};
+	struct rlimit before, none;
+	int fd = -7;
+
+	if (!world_start(&world))
+		return;
+	world_maps(&world, "4711", world.file);
+	g_assert_no_errno(getrlimit(RLIMIT_NOFILE, &before));
+	/* The search begins on a thread, which needs none of its own. */
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &none));
+	const int r = holder_open_memory(world.ipc, &world.segment, &fd);
+	g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &before));
+	g_assert_cmpint(r, ==, -EMFILE);
+	g_assert_cmpint(fd, ==, -7);
+	assert_found(&world);
+}
+
 static void the_same_id_in_another_namespace_is_not_taken(void)
 {
 	g_autoptr(SegfsIpc) ipc = real_ipc();
@@ -462,6 +483,8 @@ int main(int argc, char **argv)
 	TEST("maps/as-the-kernel-writes-them", lines_of_maps_are_read_as_the_kernel_writes_them);
 	TEST("maps/not-to-be-opened-says-so", a_mapping_that_may_not_be_opened_says_so);
 	TEST("maps/of-a-gone-process-is-enoent", a_process_that_is_gone_is_enoent);
+	TEST("out-of-descriptors-is-no-answer",
+	     that_we_are_out_of_descriptors_is_not_that_nobody_has_it);
 	TEST("real/found-without-a-trace", real_holders_are_found_without_a_trace);
 	TEST("real/descriptor-outlives-holder-and-segment",
 	     a_descriptor_outlives_holder_and_segment);

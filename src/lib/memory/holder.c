@@ -101,6 +101,15 @@ typedef struct {
 	SegfsSysv segment;
 } Search;
 
+/*
+ * What says something of us, not of a process that was asked: it is no answer to who has the
+ * memory, nor is it another one when the next process is asked.
+ */
+static bool is_our_own(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
 /* A descriptor of it, or -errno. */
 static int open_of(const Search *search, const char *pid)
 {
@@ -112,7 +121,9 @@ static int open_of(const Search *search, const char *pid)
 	if (deadline_is_stuck(number))
 		return -ETIMEDOUT;
 	deadline_at(number);
-	if (stat(ns, &st) < 0 || st.st_ino != search->inum)
+	if (stat(ns, &st) < 0)
+		return is_our_own(-errno) ? -errno : -ENOENT;
+	if (st.st_ino != search->inum)
 		return -ENOENT;
 	int r = holder_open_mapping(search->proc_root, pid, &search->segment, NULL, &fd);
 	return r < 0 ? r : fd;
@@ -122,9 +133,9 @@ static int open_of_any(const Search *search)
 {
 	DIR *proc = opendir(search->proc_root);
 	struct dirent *entry;
-	int fd = -ENOENT;
+	int fd = proc ? -ENOENT : -errno;
 
-	while (proc && fd < 0 && (entry = readdir(proc)))
+	while (proc && fd < 0 && !is_our_own(fd) && (entry = readdir(proc)))
 		if (g_ascii_isdigit(entry->d_name[0]))
 			fd = open_of(search, entry->d_name);
 	if (proc)
@@ -143,7 +154,7 @@ static int search_run(gpointer data)
 			continue;
 		g_snprintf(pid, sizeof(pid), "%d", likely[i]);
 		const int fd = open_of(search, pid);
-		if (fd >= 0)
+		if (fd >= 0 || is_our_own(fd))
 			return fd;
 	}
 	return open_of_any(search);
@@ -167,7 +178,7 @@ int holder_open_memory(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
 	search->segment = *segment;
 	const int fd = deadline_fetch(0, PATIENCE_MS, search_run, search, search_release);
 	if (fd < 0)
-		return -ENOENT;
+		return is_our_own(fd) ? fd : -ENOENT;
 	*ret_fd = fd;
 	return 0;
 }

@@ -6,7 +6,8 @@
 /*
  * A descriptor of segment's memory file out of a process that has it attached, which
  * leaves no trace in the segment: of its last user or creator, then of any process.
- * -ENOENT: none was found, or none may be looked into.
+ * -ENOENT: none was found, or none may be looked into. -EMFILE, -ENFILE, -ENOMEM: not known, we
+ * could not look.
  */
 int holder_open_memory(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd);
 

@@ -93,8 +93,9 @@ static int open_fd(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
 {
 	if (!ipc->has_map_files)
 		return -EPERM;
-	if (holder_open_memory(ipc, segment, ret_fd) == 0)
-		return 0;
+	int r = holder_open_memory(ipc, segment, ret_fd);
+	if (r != -ENOENT)
+		return r;
 	if (!ipc_attach_is_safe(ipc, segment))
 		return -EBUSY;
 	OwnAttach own = {segment, ret_fd};

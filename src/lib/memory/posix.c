@@ -214,11 +214,14 @@ static void list_directory(const SegfsPosix *posix, int directory_fd, const char
 		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
 	};
-	DIR *directory = depth <= DEEPEST ? fdopendir(directory_fd) : NULL;
 	struct dirent *entry;
+	DIR *directory = NULL;
 
-	if (!directory) {
+	if (depth > DEEPEST)
 		close(directory_fd);
+	else
+		directory = fd_directory(directory_fd);
+	if (!directory) {
 		(*unread)++;
 		return;
 	}

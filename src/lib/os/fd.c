@@ -2,9 +2,11 @@
 
 #include "lib/os/fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 void fd_path(int fd, FdPath ret_path)
 {
@@ -22,4 +24,21 @@ bool fd_is_tmpfs(int fd)
 
 	return name_to_handle_at(fd, "", &u.handle, &mount_id, AT_EMPTY_PATH) == 0 &&
 	       u.handle.handle_type == TYPE && u.handle.handle_bytes == SIZE;
+}
+
+DIR *fd_directory(int fd)
+{
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+	if (fd >= 0 && !directory) {
+		const int error = errno;
+		close(fd);
+		errno = error;
+	}
+	return directory;
+}
+
+DIR *fd_open_directory(int at_fd, const char *name)
+{
+	return fd_directory(openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }

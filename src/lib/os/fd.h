@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 
 /* The name under which any call reaches what a descriptor stands for, O_PATH ones included. */
@@ -12,3 +13,12 @@ void fd_path(int fd, FdPath ret_path);
  * nothing: another might not answer.
  */
 bool fd_is_tmpfs(int fd);
+
+/*
+ * The directory that fd, which it takes, stands for, to be read from where fd is; closedir(3)
+ * closes both. NULL and errno, of fdopendir(3) or, where fd is negative, as it was: then fd is
+ * closed, too.
+ */
+DIR *fd_directory(int fd);
+/* The same of a name in the directory at_fd, from its beginning. Errors of openat(2), too. */
+DIR *fd_open_directory(int at_fd, const char *name);

@@ -18,6 +18,7 @@
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
 #include "lib/os/escape.h"
+#include "lib/os/fd.h"
 
 #define MOUNT_COMMAND "segfs"
 
@@ -34,10 +35,7 @@ static bool runs_mount(int directory_fd)
 
 static bool has_fuse(int directory_fd)
 {
-	const int fd = openat(directory_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *fds = fd < 0 ? NULL : fdopendir(fd);
-	if (fd >= 0 && !fds)
-		close(fd);
+	DIR *fds = fd_open_directory(directory_fd, "fd");
 	struct dirent *entry;
 	bool found = false;
 

@@ -26,6 +26,7 @@
 
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
+#include "lib/os/fd.h"
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 #include "lib/process/scan.h"
@@ -357,20 +358,13 @@ static void take_fd(ScanRun *walk, int process_fd, const char *directory, int di
 static int take_fds(ScanRun *walk, int process_fd, const char *directory, SegfsProcess *process)
 {
 	struct dirent *entry;
-	const int fd = openat(process_fd, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *fds = fd < 0 ? NULL : fdopendir(fd);
-	if (fd >= 0 && !fds) {
-		/* It has ended since. */
-		const int error = errno;
-		close(fd);
-		errno = error;
-	}
+	DIR *fds = fd_open_directory(process_fd, directory);
 
 	if (!fds)
 		return -errno;
 	while ((entry = readdir(fds)))
 		if (g_ascii_isdigit(entry->d_name[0]))
-			take_fd(walk, process_fd, directory, fd, entry->d_name, process);
+			take_fd(walk, process_fd, directory, dirfd(fds), entry->d_name, process);
 	closedir(fds);
 	return 0;
 }
@@ -378,14 +372,12 @@ static int take_fds(ScanRun *walk, int process_fd, const char *directory, SegfsP
 /* The first thread has ended and others live: /proc/PID shows nothing any more, they do. */
 static void take_threads(ScanRun *walk, int process_fd, SegfsProcess *process, bool *ret_examined)
 {
-	const int fd = openat(process_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *threads = fd < 0 ? NULL : fdopendir(fd);
-	if (!threads)
-		*ret_examined = scan_run_tolerates(walk, -errno);
-	if (fd >= 0 && !threads)
-		close(fd);
+	DIR *threads = fd_open_directory(process_fd, "task");
 	struct dirent *entry;
 	bool found = false;
+
+	if (!threads)
+		*ret_examined = scan_run_tolerates(walk, -errno);
 
 	while (threads && !found && (entry = readdir(threads))) {
 		char maps[64], directory[64];

@@ -14,6 +14,7 @@
 
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
+#include "lib/os/fd.h"
 #include "lib/os/procfs.h"
 
 /* A scan that those who ask together share. */
@@ -47,10 +48,7 @@ static void find_namespaces(int process_fd, SegfsProcess *process)
 	process->ipc_ns = procfs_namespace(process_fd, "ns/ipc");
 	if (process->ipc_ns || errno != ENOENT)
 		return;
-	const int fd = openat(process_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *threads = fd < 0 ? NULL : fdopendir(fd);
-	if (fd >= 0 && !threads)
-		close(fd);
+	DIR *threads = fd_open_directory(process_fd, "task");
 	while (threads && !process->ipc_ns && (entry = readdir(threads))) {
 		char ipc[64], mnt[64];
 		g_snprintf(ipc, sizeof(ipc), "task/%.16s/ns/ipc", entry->d_name);
@@ -80,8 +78,7 @@ static int find_processes(ScanRun *walk, bool with_mounts)
 	char self[16] = "";
 	struct dirent *entry;
 
-	const int dup_fd = fcntl(walk->proc_fd, F_DUPFD_CLOEXEC, 0);
-	DIR *proc = dup_fd < 0 ? NULL : fdopendir(dup_fd);
+	DIR *proc = fd_directory(fcntl(walk->proc_fd, F_DUPFD_CLOEXEC, 0));
 	if (!proc)
 		return -errno;
 	const ssize_t n = readlinkat(walk->proc_fd, "self", self, sizeof(self) - 1);

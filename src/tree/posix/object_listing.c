@@ -41,7 +41,7 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 
 static int names_read(int fd, Listing *listing)
 {
-	DIR *dir = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	DIR *dir = fd_directory(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	struct dirent *found;
 
 	if (!dir)
