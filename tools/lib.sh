@@ -50,7 +50,7 @@ as_root() {
 	fi
 }
 
-# What is needed: Debian's package | how to see it where there is no dpkg | what it is
+# The needs: Debian's package | how to see it where there is no dpkg | what it is
 build_needs="gcc|cmd cc|a C compiler
 libc6-dev|cmd cc|the C library's headers
 meson|cmd meson|Meson, the build system

@@ -106,7 +106,7 @@ orphan() {
 	ls "$where/orphans" | grep -qxF -e "${path##*/}" && echo yes || echo no
 }
 
-# What the mount says of a file, in one line.
+# All that the mount says of a file, in one line.
 state() {
 	local file=$1
 	echo "verdict: $(verdict "$file"); info: $(info "$file" Verdict | sed 's/ *(.*//'); holders: $(holders "$file"); info: $(info "$file" Holder | awk '{ print $1 }' | sort -n | xargs); orphan: $(orphan "$file")"

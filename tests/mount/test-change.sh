@@ -80,7 +80,7 @@ fails_with EPERM "touch -a by the owner" as_user 20001 touch -a "$sysv/$id"
 fails_with EPERM "futimens" do_ops "open a $sysv/$id O_RDWR" "futimens a 1000"
 is "$(times)" "$before" "times are what they were"
 
-# What there is no call for
+# Changes for which SysV has no call
 n=$(ls "$sysv" | wc -l)
 for directory in sysv key; do
 	for who in 0 20001; do

@@ -63,7 +63,7 @@ chown 65534 "$MNT"
 chmod 600 /dev/fuse
 one_error "a plain user where /dev/fuse is for root" "^segfs: /dev/fuse: Permission denied; who .* 0666" "${nobody[@]}" "$SEGFS" "$MNT"
 chmod 666 /dev/fuse
-# What libfuse itself has to say is not told as a warning of ours.
+# A complaint of libfuse itself is not repeated as a warning of the daemon.
 echo '#!/none' >"$TESTDIR/helper" && chmod 755 "$TESTDIR/helper"
 mount --bind "$TESTDIR/helper" "$(command -v fusermount3)"
 one_error "a fusermount3 that cannot be run" "^segfs: $MNT: cannot mount: [^*]*fusermount3 failed: [^*]*; you need" "${nobody[@]}" "$SEGFS" "$MNT"

@@ -68,7 +68,7 @@ is "$(cd "$key" && cksum 0x* | sort)" "$before" "tar -x brings every segment bac
 for name in "$key"/0x*; do rm "$name"; done
 ok "tar of none" packs "$TESTDIR/set.tar"
 ok "tar -x of none" tar -xmpf "$TESTDIR/set.tar" -C "$key"
-# The same as a user, of what they may read: mode kept, and pages that nobody has touched.
+# The same by a user, of the segments that the user may read: modes and untouched pages are kept.
 mkseg -u 20001 1M 0666 0xaa02 >/dev/null
 mkseg -u 20001 4096 0600 0xaa03 >/dev/null
 mkseg 4096 0600 0xaa04 >/dev/null
@@ -181,7 +181,7 @@ fails_with EPERM "truncate -s of it to another size" truncate -s 1M "$key/0x300"
 is "$(by_key 0x300 | cut -d' ' -f1)" 8000 "it is as it was"
 ok "O_CREAT without O_EXCL opens it" do_ops "open a $key/0x300 O_RDWR|O_CREAT 0600" "pread a 5000 3"
 fails_with EACCES "O_CREAT of another user's" as_user 20001 "$SHMTOOL" run "open a $key/0x300 O_RDWR|O_CREAT 0600"
-# Two on one key: whoever comes second learns of it.
+# Two programs create one key: the second gets an error.
 agent A
 agent B as_user 20001
 is "$(tell A open a "$key/0x320" "O_RDWR|O_CREAT" 0666)" 0 "one pending"
@@ -232,9 +232,9 @@ fails_with EINVAL "truncate -s past shmmax" truncate -s 4097 "$key/0x400"
 gone 0x400 "past shmmax"
 fails_with EINVAL "fallocate past shmmax" fallocate -l 1M "$key/0x400"
 ok "truncate -s shmmax" truncate -s 4096 "$key/0x401"
-# What is kept aside is bounded, so the write may already be refused.
+# The bytes kept aside are bounded, so the write may already be refused.
 fails_with "EINVAL|EFBIG|ENOSPC" "cp of more than shmmax" cp "$TESTDIR/image" "$key/0x402"
-# As on a full disk, what was accepted may be there; more than shmmax may not.
+# As on a full disk, the bytes that were accepted may be there; more than shmmax may not.
 like "$(by_key 0x402)" '^$|^4096 |^[0-9]{1,3} ' "no segment above shmmax is left"
 ipcrm -M 0x402 2>/dev/null
 echo 18446744073692774399 >/proc/sys/kernel/shmmax
@@ -251,7 +251,7 @@ echo 1 >/proc/sys/kernel/shmall
 fails_with ENOSPC "truncate -s past shmall" truncate -s 1M "$key/0x405"
 fails_with ENOSPC "cp past shmall" cp "$TESTDIR/image" "$key/0x405"
 gone 0x405 "past shmall"
-# What is kept until close is bounded by what is left of it, for all together.
+# The bytes that all pending files keep until close are bounded by what is left of shmall.
 tail -n +2 /proc/sysvipc/shm | while read -r _ id _; do ipcrm -m "$id"; done
 echo 256 >/proc/sys/kernel/shmall
 head -c 1M /dev/urandom >"$TESTDIR/most"
@@ -312,7 +312,7 @@ done
 is "$(count)" 0 "nothing is left"
 echo 18446744073692774399 >/proc/sys/kernel/shmall
 ok "and now there is room" cp "$TESTDIR/image" "$key/0x404"
-# More than the machine has: whatever shmget itself says.
+# More than the machine has: the answer is that of shmget itself.
 native=$(do_ops "shmget 0x406 1125899906842624 IPC_CREAT|0600")
 is "$(do_ops "open a $key/0x407 O_RDWR|O_CREAT 0600" "ftruncate a 1125899906842624" | tail -n 1 | sed 's/^0$/made/')" \
 	"${native/#[0-9]*/made}" "1 PiB answers as shmget does ($native)"

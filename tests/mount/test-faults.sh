@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What goes wrong stays with the program that asked, and with segfs. (with-mount -n)
+# A failure concerns the program that asked, or segfs, and nobody else. (with-mount -n)
 . "$(dirname "$0")/lib.sh"
 
 # start [COMMAND PREFIX...]
@@ -67,7 +67,7 @@ ok "umount" umount "$MNT"
 fails "and nothing is left below" segfs_mounted "$MNT"
 quit A
 
-# Out of descriptors: an error for who asks, then work as before.
+# Out of descriptors: the program that asks gets an error; later requests work as before.
 mkdir /dev/shm/many
 "$SHMTOOL" run "mkfiles /dev/shm/many/f 300" >/dev/null
 ids=()

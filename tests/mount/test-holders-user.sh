@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A plain user's mount among other users' processes: what it cannot know it says it does not.
+# A plain user's mount among other users' processes: the mount calls unknown what it cannot know.
 # (with-mount -n)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"

@@ -45,7 +45,7 @@ for how in "open $MNT/sysv/$id" "open $MNT/key/0x1001" "open $MNT/orphans/sysv-$
 	# shellcheck disable=SC2086
 	if hold A "$HOLDERS" $how; then
 		case $how in
-		*"$second"*) # whose daemon may have it open, too, and is a process like others
+		*"$second"*) # the daemon of that mount may have it open, too, and is a process like others
 			like " $(holders "sysv/$id") " " $(held A) " "only ${how//$TESTDIR/}: is a holder"
 			is "$(verdict "sysv/$id"), $(orphan "sysv/$id")" "in use, no" "in use" ||
 				false_verdicts=$((false_verdicts + 1))
@@ -258,7 +258,7 @@ for how in "open $shm/object" "map $shm/object" "map $shm/object private" "open 
 	# shellcheck disable=SC2086
 	if hold A "$HOLDERS" $how; then
 		case $how in
-		*"$second"*) # whose daemon has it open, too, and is a process like others
+		*"$second"*) # the daemon of that mount has it open, too, and is a process like others
 			like " $(holders posix/object) " " $(held A) " "only ${how//$TESTDIR/}: is a holder"
 			is "$(verdict posix/object), $(orphan posix/object)" "in use, no" "in use" ||
 				false_verdicts=$((false_verdicts + 1))
@@ -459,7 +459,7 @@ wait $waits $waits2
 drop U V W
 row "it goes on, and the file is closed" "sysv/$id" orphaned
 
-# What a mount has made for somebody only that one knows.
+# Only the mount that has made a segment for a caller knows that caller.
 agent A
 is "$(tell A open a "$second/key/0x1004" 'O_RDWR|O_CREAT' 0600) $(tell A ftruncate a 4096) $(tell A close a)" "0 0 0" "made through the second mount"
 made=$(by_key 0x1004)
@@ -476,7 +476,7 @@ is "$(grep -c . <(info "sysv/$id" Unexamined))" 0 "root has examined all: there 
 segfs_stop_ok "$second" "the second mount ends cleanly"
 row "nobody is left who would know" "sysv/$made" orphaned
 
-# All at once: what is in orphans/ has nobody.
+# All at once: nobody has the memory that is in orphans/.
 live=$(tail -n +2 /proc/sysvipc/shm | awk '$7 > 0 { print "sysv-" $2 }')
 is "$(comm -12 <(sort <<<"$live") <(ls "$MNT/orphans" | sort))" "" "nothing attached is in orphans/"
 no_false_verdicts

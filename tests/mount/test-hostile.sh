@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What a user might try against the daemon or against others through it: each of these once worked.
+# Attacks of a user on the daemon, or on others through it: each of these once worked.
 . "$(dirname "$0")/lib.sh"
 posix=$MNT/posix shm=/dev/shm
 alive() { timeout 5 stat "$MNT/sysv" >/dev/null; }
@@ -17,7 +17,7 @@ ok "a listing in which a file becomes a FIFO" /usr/bin/python3 - "$posix" "$shm/
 END
 ok "the daemon lives" alive
 
-# A lease on one's own file: who opens it waits in a thread of the daemon, or is told.
+# A lease on one's own file: a program that opens it must not wait in a thread of the daemon.
 as_user 20001 sh -c "echo leased >'$shm/leased' && chmod 666 '$shm/leased'"
 as_user 20001 /usr/bin/python3 - "$shm/leased" >"$TESTDIR/lease" <<-'END' &
 	import fcntl, os, signal, sys, time
@@ -72,7 +72,7 @@ wait $hung "${waiting[@]}" 2>/dev/null
 umount "$shm/hung" 2>/dev/null
 rmdir "$shm/hung" "$shm/inside"
 
-# Who may run a file, here and there.
+# The callers who may run a file, here and there.
 cp /bin/true "$shm/program"
 runs() { as_user 20002 "$1" 2>/dev/null && echo yes || echo no; }
 for mode in 0700 0744 0711 0755 0644 0601; do

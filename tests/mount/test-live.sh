@@ -5,7 +5,7 @@
 
 sysv=$MNT/sysv
 
-# While others make and remove segments, what stays is always listed, and no listing fails.
+# While others make and remove segments, a segment that stays is always listed, and no listing fails.
 stay=()
 for _ in $(seq 50); do
 	stay+=("$(mkseg 4096 0600)")

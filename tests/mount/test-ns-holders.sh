@@ -12,7 +12,7 @@ segfs_start "$second" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=86400" || don
 
 mkseg_in() { inside "$c" "$SHMTOOL" run "shmget ${3:-0} $1 IPC_CREAT|IPC_EXCL|$2"; }
 
-# Those of test-holders.sh that can be told apart in container $c.
+# The states of test-holders.sh that differ in container $c.
 rows() {
 	local id how
 	diag "--- $c: SysV"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What a user may put on /dev/shm in namespaces of their own is not followed into the host; and a
+# A mount or link that a user puts on /dev/shm in namespaces of their own leads nowhere in the host; and a
 # lease on an object is a holder. (-o orphan_age=0)
 . "$(dirname "$0")/lib.sh"
 need setpriv
@@ -92,7 +92,7 @@ ok "its namespace is there: $number" test -d "$trapped/ns/$number/sysv"
 for what in metrics segments.json "ns/$number/info/namespace" limits; do
 	ok "$what comes all the same" timeout 5 cat "$trapped/$what"
 done
-timeout 5 ls -lR "$trapped/ns/$number" >/dev/null 2>&1 # of what hangs it may say that it is not there
+timeout 5 ls -lR "$trapped/ns/$number" >/dev/null 2>&1 # a directory that hangs may be reported as not there
 isnt $? 124 "so does a listing"
 ok "and anything else" timeout 5 ls "$trapped/sysv"
 kill "$trap_pid"

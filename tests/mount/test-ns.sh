@@ -364,7 +364,7 @@ for name in 0 "$own" "$dead" 0123 "0${inum[A]}" "+${inum[A]}" " ${inum[A]}" "${i
 done
 
 diag "--- others than root of the host"
-# What root has just walked the kernel may remember; it must not help anybody.
+# The kernel may remember the directories that root has just walked; that must not help anybody.
 walk() { ls -lR "$MNT/ns" >/dev/null && cat "${ns[A]}/limits" "${ns[B]}/sysv/0" "${ns[B]}/info/namespace" >/dev/null; }
 denied() {
 	local name=$1 what file
@@ -381,7 +381,7 @@ denied "the user of a namespace" "${as[@]}" --reuid 20001 --regid 20001 unshare 
 denied "root of another user namespace" unshare --user --map-root-user
 denied "root without capabilities" setpriv --bounding-set=-all --inh-caps=-all
 is "$(as_user 20001 stat -c '%F %a %U' "$MNT/ns")" "directory 500 root" "ns itself can be seen"
-# Who is in there already: a shell of root's that becomes somebody else, or what it has open.
+# A process that is in there already: a shell of root's that becomes somebody else, or its open files.
 echo secret >"${ns[B]}/posix/anyones"
 chmod 666 "${ns[B]}/posix/anyones"
 for what in "ls ." "cat posix/anyones" "cat limits" "cat info/namespace" "cat info/posix/anyones" "touch posix/x" "rm posix/anyones" "truncate -s 4096 key/0x4242" "getfattr -n user.segfs.verdict posix/anyones" "chmod 600 posix/anyones" "mv posix/anyones posix/other" "ln posix/anyones posix/other" "ls posix" "ls orphans" "stat sysv/99"; do
@@ -485,7 +485,7 @@ for value in "${pid[B]}" "/proc/${pid[B]}/ns/ipc"; do
 	is "$(where=$second holders sysv/0)" "${pid[B]}" "holders"
 	segfs_stop_ok "$second" "it ends cleanly"
 done
-# What removes it without the mount is said only where that would not be another's.
+# info/ says how to remove memory without the mount only where that command would not remove another's.
 removal() { sed -n 's/^Remove:[[:blank:]]*//p' "$second/info/$1"; }
 advises() {
 	segfs_start "$second" "$options$2"
@@ -541,7 +541,8 @@ else
 fi
 
 diag "--- who cannot be seen"
-# A mount in a pid namespace below ours: what we make in a namespace that it sees is of nobody.
+# A mount in a pid namespace below ours: to it the creator of a segment that a process of ours makes
+# in a namespace that it sees has no number.
 unshare --pid --fork --kill-child --mount-proc sh -c "\"$HOLDERS\" wait </dev/null; exec $SEGFS -f -o ${options}orphan_age=0 $second" >"$TESTDIR/inner.log" 2>&1 &
 outer=$!
 inside_is_up() { inner_pid=$(child_of $outer) && [ -n "$inner_pid" ] && grep -q " $second fuse" "/proc/$inner_pid/mounts"; }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# orphans/: what nobody uses any more, and how it is removed without any risk. (-o orphan_age=1)
+# orphans/: memory that nobody uses any more, and its removal without any risk. (-o orphan_age=1)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
 need getfattr
@@ -10,7 +10,7 @@ chmod 1777 "$shm"
 segments() { tail -n +2 /proc/sysvipc/shm | wc -l; }
 object() { head -c 4096 /dev/zero >"$shm/$1" && chmod 666 "$shm/$1"; }
 there() { [ "$(find "$orphans" -mindepth 1 -printf x | wc -c)" = "$1" ]; }
-# rm of all that is listed now; what it says goes to $TESTDIR/rm.err.
+# rm of all that is listed now; its messages go to $TESTDIR/rm.err.
 rm_all() { rm -f "$orphans"/* 2>"$TESTDIR/rm.err"; }
 
 is "$(stat -c '%F %a %u' "$orphans")" "$(stat -c '%F %a %u' "$MNT/sysv")" "a directory like sysv/"
@@ -203,7 +203,7 @@ is "$(segments) $(ls "$shm")" "1 mine" "it is all there"
 ok "its owner removes it" as_user 20001 rm "$orphans/sysv-$id" "$orphans/posix-mine"
 is "$(segments) $(ls "$shm")" "0 " "both are gone"
 
-# What only has the name of an orphan.
+# Files that only have the name of an orphan.
 id=$(mkseg 4096 0600)
 object twice
 ok "two are orphans" until_true 20 there 2
@@ -234,7 +234,7 @@ fi
 ipcrm -m "$id"
 
 diag "--- what it costs"
-# What the daemon reads, in system calls: an orphan is looked for in every process.
+# The reads of the daemon, in system calls: an orphan is looked for in every process.
 reads() { awk '$1 == "syscr:" { print $2 }' "/proc/$SEGFS_PID/io"; }
 spent() {
 	local before after

@@ -53,7 +53,7 @@ while IFS= read -r line; do
 done <"$(dirname "$0")/posix-ops.txt"
 diag "$operations operations compared"
 
-# What is there in the end is the same too.
+# The files that are there in the end are the same, too.
 tree() { (cd "$1" && find . -printf '%P %y %m %U %G %s %n %l\n' | sort); }
 tree "$native" >"$TESTDIR/native.out"
 tree "$mount_side" >"$TESTDIR/mount.out"

@@ -79,7 +79,7 @@ is "$(tell A pwrite a 0 SEC) $(tell A pread a 0 6)" "3 6:SECond" "and can be wri
 like "$(tell A fstat a)" "nlink=0 size=7 " "its link count is 0"
 quit A
 
-# Whose: owner, group, umask
+# Owner, group, umask
 for mask in 022 077 002 0; do
 	rm -f "$posix/mine"
 	as_user 20001 -g 30001 sh -c "umask $mask && : >'$posix/mine'"
@@ -94,7 +94,7 @@ fails_with EACCES "create" as_user 20002 touch "$posix/closed/new"
 fails_with EACCES "also right after its owner looked" sh -c "
 	setpriv --reuid 20001 --regid 20001 --clear-groups cat '$posix/closed/file' &&
 	setpriv --reuid 20002 --regid 20002 --clear-groups cat '$posix/closed/file'"
-# What a listing leaves in the kernel's cache must not open the directory to others.
+# The names that a listing leaves in the kernel's cache must not open the directory to others.
 fails_with EACCES "also right after its owner listed it" sh -c "
 	setpriv --reuid 20001 --regid 20001 --clear-groups ls -l '$posix/closed' >/dev/null &&
 	setpriv --reuid 20002 --regid 20002 --clear-groups cat '$posix/closed/file'"
@@ -300,7 +300,7 @@ cat "$posix/pipe" >"$TESTDIR/piped" &
 echo through >"$posix/pipe"
 wait $!
 is "$(cat "$TESTDIR/piped")" through "a FIFO pipes"
-# The kernel opens a FIFO without asking segfs: who may not, gets one where nobody else is.
+# The kernel opens a FIFO without asking segfs: a caller who may not gets a FIFO where nobody else is.
 as_user 20001 mkfifo -m 0600 "$posix/private-pipe"
 agent A setpriv --reuid 20001 --regid 20001 --clear-groups
 agent B setpriv --reuid 20002 --regid 20002 --clear-groups

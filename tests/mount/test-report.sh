@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# segments.json against ipcs and lsipc, for every segment; what whom it tells; metrics.
+# segments.json against ipcs and lsipc, for every segment; what of it each reader is shown; metrics.
 . "$(dirname "$0")/lib.sh"
 need jq ipcs lsipc python3
 
@@ -120,7 +120,7 @@ assert odd[0]['name'] == 'odd \ufffd%\"\\\\\x1b', odd
 assert urllib.parse.unquote_to_bytes(odd[0]['name_bytes']) == b'odd \xff%\"\\\\\x1b', odd
 assert urllib.parse.unquote_to_bytes(odd[0]['file_bytes']) == b'posix/odd \xff%\"\\\\\x1b', odd"
 
-# To whom what is told: as much as the kernel would
+# Each reader is shown as much as the kernel would show
 is "$(report '"\(.segments_hidden) \([.segments[].holders_hidden] | add)"')" "0 0" "to root all"
 is "$(file posix/own/secret .size)" 5000 "a file in a directory of its own"
 theirs=".segments[] | select(.shmid == $attached)"
@@ -206,7 +206,7 @@ is "$(of "$attached" '"\(.verdict) \(.holders) \(.creator) \(.creator_lives)"')"
 is "$(of "$removed" .file)" "" "what was held is gone"
 quit C
 
-# What is too deep to be looked for is not told of: that is told.
+# Objects too deep to be looked for are not in the report; the report says that there are such.
 deep=$(printf 'd/%.0s' $(seq 64))
 mkdir -p "/dev/shm/$deep"
 echo x >"/dev/shm/${deep}x"

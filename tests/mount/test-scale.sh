@@ -16,7 +16,7 @@ rss_kb() { awk '/^VmRSS:/ { print $2 }' "/proc/$pid/status"; }
 cpu_ticks() { sed 's/.*) //' "/proc/$pid/stat" | awk '{ print $12 + $13 }'; }
 descriptors() { ls "/proc/$pid/fd" | wc -l; }
 
-# What is measured here is doing nothing, for a time: the one place where waiting is the test.
+# This measures an idle daemon, for a time: the one place where waiting is the test.
 idle_costs_nothing() {
 	local before
 	# The last requests (RELEASE, FORGET) need no answer and may still be under way.

@@ -5,7 +5,7 @@
 need jq
 : "${SEGLS:?}"
 
-# What was examined is the same for all here: the processes of this pid namespace.
+# Mount and segls examine the same processes here: those of this pid namespace.
 segls() { "$SEGLS" "$@"; }
 cells() { segls -n "$@" | tr -s ' ' | sed 's/^ //; s/ $//'; }
 cell() { cells -b -o "FILE,$2" | awk -v file="$1" '$1 == file { sub(/^[^ ]* /, ""); print }'; }

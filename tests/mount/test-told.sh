@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What the mount tells to whom, and how: no more than the kernel would, and nothing that a terminal
+# What the mount shows to each reader: no more than the kernel would, and nothing that a terminal
 # obeys. (-o orphan_age=0)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
@@ -130,11 +130,11 @@ chgrp 30001 /dev/shm
 while read -r mode stranger_names stranger_finds; do
 	stranger_names=${stranger_names//_/ } stranger_finds=${stranger_finds//_/ }
 	chmod "$mode" /dev/shm
-	# What a listing told before keeps for a second.
+	# The kernel may keep for a second what an earlier listing said.
 	until_true 10 settled
 	is "$(names 0)" "2 2 2" "$mode: root is told all the names"
 	is "$(finds 0) $(opens 0)" "4 2" "$mode: and finds them"
-	# Just after root, of whose listing and looks the kernel may remember something.
+	# Just after root: the kernel may remember something of root's listing and lookups.
 	is "$(finds $stranger) $(opens $stranger)" "$stranger_finds" "$mode: others find what they may search"
 	is "$(names $stranger)" "$stranger_names" "$mode: and are told what they may list"
 	is "$(as_user $stranger jq .segments_hidden "$MNT/segments.json")" "$((2 - ${stranger_names##* }))" "$mode: the rest is counted"

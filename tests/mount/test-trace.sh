@@ -101,14 +101,14 @@ find "$MNT/sysv" -ls >/dev/null
 du "$MNT/sysv" >/dev/null
 is "$(ipcstat "$used")" "$before" "ls, find and du are not seen by the kernel"
 
-# What others do shows, also after segfs has looked, and while it does.
+# Attaches of others show, also after segfs has looked, and while it does.
 cat "$MNT/sysv/$fresh" >/dev/null
 agent L
 tell L open a "$MNT/sysv/$fresh" O_RDWR >/dev/null
 next_second
 tell H shmat c "$fresh" >/dev/null
 xattr() { getfattr --absolute-names --only-values -n "user.segfs.$2" "$MNT/sysv/$1"; }
-# What a listing has said is taken as true for a second (doc/contract.md, "Freshness"): so poll.
+# The kernel keeps the attributes of a listing for a second (doc/contract.md, "Freshness"): so poll.
 nlink_is() { [ "$(stat -c %h "$MNT/sysv/$fresh")" = "$1" ]; }
 ok "a real attach shows in nlink while the file is open" until_true 5 nlink_is 2
 is "$(stat -c %X "$MNT/sysv/$fresh")" "$(ipc "$fresh" atime)" "and in atime"

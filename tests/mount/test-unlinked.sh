@@ -218,7 +218,7 @@ for name in "${files[@]}"; do
 	fails_with EPERM "$name: rm" rm -f "$unlinked/$name"
 	fails_with "EPERM|EACCES" "$name: truncate to another size by another user" as_user 20002 truncate -s 1 "$unlinked/$name"
 done
-# What may be done to a process is a question of its user alone where it has no more rights.
+# The user alone decides who may look into a process that has no more rights than its user.
 ok "its own user reads a segment" as_user 20001 cat "$unlinked/sysv-$id"
 ok "its own user reads a memfd" as_user 20001 cat "$unlinked/memfd-private-$(held A 2)"
 drop A B C
@@ -277,7 +277,7 @@ for what in add_memfd add_anon add_object add_posix add_segment add_dest; do
 	done
 	is "$done" yes "${what#add_} of 64 MiB: du -s of the directories grows by it, Shmem too, the difference does not" || diag "$why"
 done
-# What is elsewhere: a tmpfs of somebody's own.
+# Memory that is elsewhere: a tmpfs of somebody's own.
 elsewhere=$(limit shmem-elsewhere)
 head -c 64M /dev/zero >"$TESTDIR/elsewhere"
 ok "64 MiB in another tmpfs are elsewhere" until_true 20 eval 'near "$(limit shmem-elsewhere)" $((elsewhere + 64 * mib))'

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the daemon holds, by what /proc says of it. */
+/* The descriptors and memory that the daemon holds, as /proc shows them. */
 #include "churn.h"
 
 #include <dirent.h>

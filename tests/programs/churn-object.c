@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What is done to POSIX objects. */
+/* The operations on POSIX objects. */
 #include "churn.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What a thread does, one thing after the other, at random. */
+/* The work of a thread: one operation after the other, at random. */
 #include "churn.h"
 
 #include <dirent.h>

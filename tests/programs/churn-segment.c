@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What is done to SysV segments. */
+/* The operations on SysV segments. */
 #include "churn.h"
 
 #include <errno.h>

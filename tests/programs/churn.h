@@ -100,7 +100,7 @@ enum kind {
 		N_KINDS
 };
 
-/* What all processes write to. */
+/* The memory that all processes share. */
 struct shared {
 	atomic_bool stop;
 	atomic_long counts[N_KINDS][ERRORS]; /* by errno */
@@ -129,7 +129,7 @@ extern const char *const kind_names[N_KINDS];
 /* churn-ops.c: does something at random, until it is told to stop. */
 void churn(struct thread *self);
 
-/* Counts how it went, error 0 or an errno, and writes down what should not be. */
+/* Counts the outcome, error 0 or an errno, and writes down an outcome that should not be. */
 void outcome(struct thread *self, enum kind kind, int error);
 void bad(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t random_below(struct thread *self, uint64_t n);

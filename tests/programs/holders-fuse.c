@@ -26,7 +26,7 @@ typedef struct {
 
 int mount_tmpfs(const char *directory)
 {
-	/* Nothing of it may come to those who live outside. */
+	/* No mount made here may reach the processes outside. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -1;
 	return mount("none", directory, "tmpfs", 0, NULL);
@@ -136,7 +136,8 @@ _Noreturn void hangfs(const char *directory, const char *type, uint64_t ino, boo
 			skip("a user may not mount here");
 		fail("mount");
 	}
-	/* Who serves a file must not have it open: neither could end before the other. */
+	/* The process that serves a file must not have it open: neither could end before the other.
+	 */
 	const pid_t holder = apart ? fork() : 0;
 	if (holder > 0) {
 		close(server.fd);

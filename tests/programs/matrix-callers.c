@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who asks: each caller is a process with real credentials, set by raw system calls. */
+/* The callers: each is a process with real credentials, set by raw system calls. */
 #include "matrix.h"
 
 #include <err.h>
@@ -111,7 +111,7 @@ void caller_become(const struct caller *caller)
 		setfsgid(GID_OWNER);
 		setfsuid(UID_OWNER);
 	}
-	/* As after an exec: what /proc says of us is said of any program. */
+	/* As after an exec: /proc shows this process as it shows any program. */
 	prctl(PR_SET_DUMPABLE, 1);
 	/* The change of user has cleared it; SIGKILL, as for the runner. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is asked: each operation as a call on a path, and as the SysV call that it stands for. */
+/* The operations: each as a call on a path, and as the SysV call that it stands for. */
 #include "matrix.h"
 
 #include <errno.h>

@@ -15,7 +15,7 @@
 
 #define FIRST_KEY 0x5e900001
 
-/* What is left of a target. */
+/* The state of a target after the operation. */
 struct state {
 	int error;
 	uid_t uid, cuid;

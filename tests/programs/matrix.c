@@ -172,7 +172,7 @@ static void make_batch(const struct kind *kind, const struct caller *caller, mod
 			errx(EXIT_FAILURE, "JOBS_MAX is too small");
 		*job = (struct job){.op = op, .mount.shmid = -1, .direct.shmid = -1};
 		arena->count++;
-		/* What changes nothing shares one pair of twins. */
+		/* Operations that change nothing share one pair of twins. */
 		if (!(op->flags & OP_CHANGES) && looked_at) {
 			job->mount = looked_at->mount;
 			job->direct = looked_at->direct;

@@ -111,7 +111,7 @@ extern const int matrix_caller_count;
 
 /* Become the caller for good, with real groups, users and capabilities. Exits on failure. */
 void caller_become(const struct caller *caller);
-/* What access() does to the credentials, for calls that have no such form; and back. */
+/* The change that access() makes to the credentials, for calls that have no such form; and back. */
 void caller_enter_real(const struct caller *caller);
 void caller_leave_real(const struct caller *caller);
 /*
@@ -152,7 +152,7 @@ void make_directory(const struct kind *kind);
 void make_target(const struct kind *kind, struct job *job, struct target *target, mode_t mode);
 void remove_target(const struct target *target);
 
-/* What differs between the twins after both answered the same, to be freed, or NULL. */
+/* The difference between the twins after both answered the same, to be freed, or NULL. */
 char *compare_segments(const struct job *job);
 char *compare_files(const struct job *job);
 const char *error_name(int error);

@@ -121,7 +121,7 @@ static const struct {
 #undef N
 };
 
-/* What a letter stands for: a descriptor, or memory (attached or mapped). */
+/* The thing that a letter stands for: a descriptor, or memory (attached or mapped). */
 typedef struct {
 	int fd;
 	char *mem;
@@ -755,7 +755,7 @@ static int do_commands(int argc, char **argv)
 	return good ? 0 : 1;
 }
 
-/* What a kernel built without CONFIG_SYSVIPC answers. */
+/* The answers of a kernel built without CONFIG_SYSVIPC. */
 static int no_sysv(char **argv)
 {
 	struct sock_filter filter[] = {

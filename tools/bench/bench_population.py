@@ -122,7 +122,7 @@ def processes(count: int, n_segments: int, n_objects: int, own: ExitStack) -> li
     held_segments, held_objects = segments[:n_segments // 3], objects[:n_objects // 3]
 
     def prepare(index: int) -> None:
-        # What daemons have: a log, a pipe, a socket. And what they share.
+        # A daemon has a log, a pipe, a socket, and memory that it shares.
         os.open("/var/log" if os.path.isdir("/var/log") else "/", os.O_RDONLY)
         os.pipe()
         kept.append(socket.socketpair())

@@ -64,7 +64,7 @@ def no_scan_group(world: World) -> Group:
 
     def measure() -> float:
         command = ["ls", "-l", f"{world.mount('')}/sysv"]
-        world.run(10, *command)  # what has just come or gone has cooled the caches
+        world.run(10, *command)  # processes that have just come or gone have cooled the caches
         return world.run(30, *command)
 
     def among_processes() -> float:
