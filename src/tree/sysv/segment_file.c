@@ -88,21 +88,25 @@ int segment_open(Node *base, const SegfsCaller *caller, int flags, File **ret_fi
 	return 0;
 }
 
-/* The file's memory with a reference, or NULL where its segment is pending; then the lock is held.
+/*
+ * Is the file's segment pending? True: the node's lock is held, until unlock(). False: it is not,
+ * and the file's memory is there, with a reference.
  */
-static SegfsMemory *memory_or_lock(File *file)
+static bool lock_pending(File *file, SegfsMemory **ret_memory)
 {
 	SegmentNode *node = (SegmentNode *)file->node;
 	SegfsMemory *memory = ((SegmentFile *)file)->memory;
 
-	if (memory)
-		return segfs_memory_ref(memory);
+	if (memory) {
+		*ret_memory = segfs_memory_ref(memory);
+		return false;
+	}
 	g_mutex_lock(&node->lock);
 	if (node->pending)
-		return NULL;
-	memory = segfs_memory_ref(node->memory);
+		return true;
+	*ret_memory = segfs_memory_ref(node->memory);
 	g_mutex_unlock(&node->lock);
-	return memory;
+	return false;
 }
 
 static void unlock(File *file)
@@ -112,9 +116,9 @@ static void unlock(File *file)
 
 static int segment_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
 {
-	g_autoptr(SegfsMemory) memory = memory_or_lock(file);
+	g_autoptr(SegfsMemory) memory = NULL;
 
-	if (!memory) {
+	if (lock_pending(file, &memory)) {
 		int r = pending_read(((SegmentNode *)file->node)->pending, size, offset, ret_span);
 		unlock(file);
 		return r;
@@ -131,25 +135,25 @@ static int segment_read(File *file, size_t size, off_t offset, FileSpan *ret_spa
 static ssize_t segment_write(File *file, const SegfsCaller *caller, const void *bytes, size_t size,
 			     off_t offset)
 {
-	g_autoptr(SegfsMemory) memory = memory_or_lock(file);
+	g_autoptr(SegfsMemory) memory = NULL;
 	ssize_t r;
 
-	if (memory) {
-		r = segfs_memory_write(memory, bytes, size, offset);
-		segfs_sysv_resident_changed(file->node->ns->ipc);
+	if (lock_pending(file, &memory)) {
+		r = pending_write(((SegmentNode *)file->node)->pending, bytes, size,
+				  file->flags & O_APPEND ? PENDING_END : offset);
+		unlock(file);
 		return r;
 	}
-	r = pending_write(((SegmentNode *)file->node)->pending, bytes, size,
-			  file->flags & O_APPEND ? PENDING_END : offset);
-	unlock(file);
+	r = segfs_memory_write(memory, bytes, size, offset);
+	segfs_sysv_resident_changed(file->node->ns->ipc);
 	return r;
 }
 
 static int segment_flush(File *file, const SegfsCaller *caller)
 {
-	g_autoptr(SegfsMemory) memory = memory_or_lock(file);
+	g_autoptr(SegfsMemory) memory = NULL;
 
-	if (memory)
+	if (!lock_pending(file, &memory))
 		return 0;
 	int r = pending_close((SegmentNode *)file->node, caller);
 	unlock(file);
@@ -158,10 +162,10 @@ static int segment_flush(File *file, const SegfsCaller *caller)
 
 static int segment_allocate(File *file, int mode, off_t offset, off_t length)
 {
-	g_autoptr(SegfsMemory) memory = memory_or_lock(file);
+	g_autoptr(SegfsMemory) memory = NULL;
 	int r;
 
-	if (!memory) {
+	if (lock_pending(file, &memory)) {
 		r = pending_allocate((SegmentNode *)file->node, mode, offset, length);
 		unlock(file);
 		return r;
@@ -183,9 +187,9 @@ static int segment_allocate(File *file, int mode, off_t offset, off_t length)
 
 static off_t segment_seek(File *file, off_t offset, int whence)
 {
-	g_autoptr(SegfsMemory) memory = memory_or_lock(file);
+	g_autoptr(SegfsMemory) memory = NULL;
 
-	if (memory)
+	if (!lock_pending(file, &memory))
 		return segfs_memory_seek(memory, offset, whence);
 	const off_t r = pending_seek(((SegmentNode *)file->node)->pending, offset, whence);
 	unlock(file);
