@@ -229,7 +229,7 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 	const SegfsItem *item = entry->what;
 
 	if (item->id.kind == SEGFS_SYSV)
-		segment_stat(ns, &item->sysv, ret_stat);
+		segment_as_stat(ns, &item->sysv, ret_stat);
 	else if (!strchr(item->name, '/') && all_may_search(item->posix))
 		item_stat(ns, item, ret_stat);
 	else

@@ -224,7 +224,7 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 	const SegfsItem *item = entry->what;
 
 	if (item->id.kind == SEGFS_SYSV)
-		segment_stat(ns, &item->sysv, ret_stat);
+		segment_as_stat(ns, &item->sysv, ret_stat);
 	else
 		item_stat(ns, item, ret_stat);
 	*ret_node = unlinked_node(ns, item);

@@ -22,7 +22,7 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 {
 	const SegfsSysv *segment = entry->what;
 
-	segment_stat(listing->directory->ns, segment, ret_stat);
+	segment_as_stat(listing->directory->ns, segment, ret_stat);
 	*ret_node = segment_node(listing->directory->ns, segment);
 	return 0;
 }
@@ -117,7 +117,7 @@ static int remove_found(Node *directory, const SegfsCaller *caller, const char *
 
 	if (r == 0 && is_directory)
 		return -ENOTDIR;
-	return r < 0 ? r : segment_remove(directory->ns, caller, segment.shmid);
+	return r < 0 ? r : segment_rmid(directory->ns, caller, segment.shmid);
 }
 
 static int sysv_lookup(Node *directory, const SegfsCaller *caller, const char *name,

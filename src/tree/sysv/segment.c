@@ -71,7 +71,7 @@ ino_t segment_ino(const IpcNs *ns, const SegfsSysv *segment)
 	return segfs_ipc_inum(ns->ipc) << 32 | (uint32_t)segment->shmid;
 }
 
-void segment_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret_stat)
+void segment_as_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret_stat)
 {
 	*ret_stat = (struct stat){
 		.st_ino = segment_ino(ns, segment),
@@ -140,7 +140,7 @@ static int segment_getattr(Node *base, bool brief, struct stat *ret_stat)
 	if (node->pending) {
 		pending_stat(node->pending, ret_stat);
 	} else if ((r = now(node, brief, &segment)) == 0) {
-		segment_stat(base->ns, &segment, ret_stat);
+		segment_as_stat(base->ns, &segment, ret_stat);
 	}
 	g_mutex_unlock(&node->lock);
 	return r;
@@ -232,7 +232,7 @@ SegfsOpened segment_opened(IpcNs *ns, int shmid)
 	return opened;
 }
 
-int segment_remove(IpcNs *ns, const SegfsCaller *caller, int shmid)
+int segment_rmid(IpcNs *ns, const SegfsCaller *caller, int shmid)
 {
 	int r = segfs_sysv_remove(ns->ipc, caller, shmid);
 

@@ -44,14 +44,14 @@ File *segment_file_new_pending(SegmentNode *node, int flags);
 void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory);
 
 /* As struct stat shows a segment (design 1.2). */
-void segment_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret_stat);
+void segment_as_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret_stat);
 ino_t segment_ino(const IpcNs *ns, const SegfsSysv *segment);
 
 /* What has been done with it through us. */
 SegfsOpened segment_opened(IpcNs *ns, int shmid);
 
 /* Removes it as the caller, by IPC_RMID. */
-int segment_remove(IpcNs *ns, const SegfsCaller *caller, int shmid);
+int segment_rmid(IpcNs *ns, const SegfsCaller *caller, int shmid);
 
 /* What statfs(2) says in sysv/ and key/: blocks are pages of shmall, files are shmmni. */
 int segment_statfs(Node *node, struct statvfs *ret_stat);
