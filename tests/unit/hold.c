@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -234,6 +235,67 @@ bool take_less(Taken *taken, const void *unused)
 	if (taken->id.kind == SEGFS_SYSV)
 		return shmdt(taken->at) == 0;
 	return taken->fd >= 0 ? close(taken->fd) == 0 : munmap(taken->at, SIZE) == 0;
+}
+
+static bool take_segment_there(Taken *taken, const void *shmid)
+{
+	*taken = (Taken){.id = {SEGFS_SYSV, 0, *(const int *)shmid}, .fd = -1};
+	return true;
+}
+
+static bool take_attach(Taken *taken, const void *flags)
+{
+	taken->at = shmat(taken->id.number, NULL, GPOINTER_TO_INT(flags));
+	return taken->at != (char *)-1;
+}
+
+static bool take_fill(Taken *taken, const void *byte)
+{
+	memset(taken->at, GPOINTER_TO_INT(byte), 4096);
+	return true;
+}
+
+static bool take_namespace(Taken *taken, const void *size)
+{
+	g_autofree char *text = g_strdup_printf("%d", (int)taken->id.number);
+
+	if (unshare(CLONE_NEWIPC) < 0)
+		return false;
+	autofd fd = open("/proc/sys/kernel/shm_next_id", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		return false;
+	const int same = shmget(IPC_PRIVATE, GPOINTER_TO_SIZE(size), IPC_CREAT | 0600);
+	return same >= 0 && same == (int)taken->id.number;
+}
+
+void hold_segment(Hold *ret_hold, int shmid)
+{
+	hold_start(ret_hold, take_segment_there, &shmid);
+}
+
+void hold_attach(Hold *hold)
+{
+	hold_step(hold, take_attach, NULL);
+}
+
+void hold_attach_read_only(Hold *hold)
+{
+	hold_step(hold, take_attach, GINT_TO_POINTER(SHM_RDONLY));
+}
+
+void hold_detach(Hold *hold)
+{
+	hold_step(hold, take_less, NULL);
+}
+
+void hold_fill(Hold *hold, char byte)
+{
+	hold_step(hold, take_fill, GINT_TO_POINTER(byte));
+}
+
+void hold_leave_namespace(Hold *hold, size_t size)
+{
+	hold_step(hold, take_namespace, GSIZE_TO_POINTER(size));
 }
 
 static bool take_segment_unattached(Taken *taken, const void *made)

@@ -41,6 +41,14 @@ bool take_first_threads_end(Taken *taken, const void *unused);
 bool take_again(Taken *taken, const void *unused); /* opened, mapped or attached once more */
 bool take_less(Taken *taken, const void *unused);  /* closed, unmapped or detached */
 
+/* A process for one segment that is there already; it has it attached after hold_attach(). */
+void hold_segment(Hold *ret_hold, int shmid);
+void hold_attach(Hold *hold);
+void hold_attach_read_only(Hold *hold);
+void hold_detach(Hold *hold);
+void hold_fill(Hold *hold, char byte);              /* the first 4096 bytes */
+void hold_leave_namespace(Hold *hold, size_t size); /* has the same id in another one */
+
 /* A segment that a process made that has ended since. */
 int segment_make_by_dead(size_t size, mode_t mode);
 

@@ -17,9 +17,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "hold.h"
 #include "lib/memory/ipc.h"
 #include "lib/os/autofd.h"
-#include "unit.h"
 
 enum { SIZE = 5000 };
 
@@ -378,14 +378,14 @@ static void real_holders_are_found_without_a_trace(void)
 	if (!ipc)
 		return;
 	scoped_segment shmid = segment_make(SIZE, 0600);
-	g_auto(Other) user = {}, late = {};
+	g_auto(Hold) user = {}, late = {};
 
-	other_start(&user, shmid);
-	other_start(&late, shmid);
-	other_attach(&user);
-	other_fill(&user, 'h');
-	other_attach(&late);
-	other_detach(&late);
+	hold_segment(&user, shmid);
+	hold_segment(&late, shmid);
+	hold_attach(&user);
+	hold_fill(&user, 'h');
+	hold_attach(&late);
+	hold_detach(&late);
 	/* Neither its last user nor its creator has it: it takes a search. */
 	const struct shmid_ds before = segment_kernel(shmid);
 	const SegfsSysv segment = segment_stat(ipc, shmid);
@@ -405,18 +405,18 @@ static void a_descriptor_outlives_holder_and_segment(void)
 	if (!ipc)
 		return;
 	scoped_segment shmid = segment_make(SIZE, 0600);
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 
-	other_start(&other, shmid);
-	other_attach(&other);
-	other_fill(&other, 'h');
+	hold_segment(&other, shmid);
+	hold_attach(&other);
+	hold_fill(&other, 'h');
 	const SegfsSysv segment = segment_stat(ipc, shmid);
 	int opened = -1;
 	g_assert_cmpint(holder_open_memory(ipc, &segment, &opened), ==, 0);
 	autofd fd = opened;
 	segment_remove(&shmid);
 	shmid = -1;
-	other_stop(&other);
+	hold_stop(&other);
 	g_assert_cmpint(byte_of(fd), ==, 'h');
 }
 
@@ -446,13 +446,13 @@ static void the_same_id_in_another_namespace_is_not_taken(void)
 	if (!ipc)
 		return;
 	scoped_segment shmid = segment_make(SIZE, 0600);
-	g_auto(Other) ours = {}, foreign = {};
+	g_auto(Hold) ours = {}, foreign = {};
 	int opened = -7;
 
-	other_start(&foreign, shmid);
-	other_leave_namespace(&foreign, SIZE);
-	other_attach(&foreign);
-	other_fill(&foreign, 'f');
+	hold_segment(&foreign, shmid);
+	hold_leave_namespace(&foreign, SIZE);
+	hold_attach(&foreign);
+	hold_fill(&foreign, 'f');
 	SegfsSysv segment = segment_stat(ipc, shmid);
 	g_assert_cmpuint(segment.nattch, ==, 0);
 	/* As if it were the likeliest. */
@@ -461,9 +461,9 @@ static void the_same_id_in_another_namespace_is_not_taken(void)
 	g_assert_cmpint(holder_open_memory(ipc, &segment, &opened), ==, -ENOENT);
 	g_assert_cmpint(opened, ==, -7);
 
-	other_start(&ours, shmid);
-	other_attach(&ours);
-	other_fill(&ours, 'o');
+	hold_segment(&ours, shmid);
+	hold_attach(&ours);
+	hold_fill(&ours, 'o');
 	g_assert_cmpint(holder_open_memory(ipc, &segment, &opened), ==, 0);
 	autofd fd = opened;
 	g_assert_cmpint(byte_of(fd), ==, 'o');

@@ -118,18 +118,18 @@ static void a_segment_that_is_held_since_is_busy(void)
 {
 	g_auto(Survey) survey = {};
 	scoped_segment shmid = -1;
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 	survey_start(&survey, 0);
 	g_autoptr(SegfsItem) item = orphan_segment(&survey, &shmid);
 	if (!item)
 		return;
-	other_start(&other, shmid);
-	other_attach(&other);
+	hold_segment(&other, shmid);
+	hold_attach(&other);
 	g_assert_cmpint(remove_it(&survey, item), ==, -EBUSY);
 	/* Used, and left again. */
 	unit_next_second();
-	other_detach(&other);
-	other_stop(&other);
+	hold_detach(&other);
+	hold_stop(&other);
 	g_assert_cmpint(remove_it(&survey, item), ==, -EBUSY);
 	g_assert_true(segment_exists(shmid));
 	/* Looked at again it is an orphan as it is now. */

@@ -3,7 +3,6 @@
 /* Who may attach a segment, and making, changing and removing one as somebody. */
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <sys/resource.h>
 #include <unistd.h>
 

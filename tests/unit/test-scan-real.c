@@ -151,11 +151,11 @@ static void the_same_id_in_another_namespace_is_another(void)
 	g_autoptr(SegfsIpc) ipc = ipc_make(NULL, false);
 	scoped_segment shmid = segment_make(5000, 0600);
 	SegfsId id = id_of_segment(ipc, shmid);
-	g_auto(Other) foreign = {};
+	g_auto(Hold) foreign = {};
 
-	other_start(&foreign, shmid);
-	other_leave_namespace(&foreign, 5000);
-	other_attach(&foreign);
+	hold_segment(&foreign, shmid);
+	hold_leave_namespace(&foreign, 5000);
+	hold_attach(&foreign);
 	g_autoptr(SegfsScan) scan = scan_now(scanner);
 	g_assert_null(scan_holder(scan, &id, foreign.pid));
 	const GPtrArray *all = segfs_scan_processes(scan);

@@ -36,16 +36,16 @@ static void a_segment_that_is_attached_is_in_use(void)
 	g_auto(Survey) survey = {};
 	survey_start(&survey, 0);
 	scoped_segment shmid = orphan_make();
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 
-	other_start(&other, shmid);
-	other_attach(&other);
+	hold_segment(&other, shmid);
+	hold_attach(&other);
 	g_autofree char *once = g_strdup_printf("attached once by %d (unit-survey)", other.pid);
 	assert_sysv(&survey, shmid, SEGFS_IN_USE, once);
 	g_autoptr(SegfsItem) item = survey_sysv(&survey, shmid);
 	g_assert_cmpuint(item->holders->len, ==, 1);
 	g_assert_cmpuint(item->n_not_found, ==, 0);
-	other_detach(&other);
+	hold_detach(&other);
 }
 
 /* Scans leave us out: that we hold it the kernel's count tells. */
@@ -83,17 +83,17 @@ static void a_segment_is_idle_while_its_last_user_lives(void)
 	g_auto(Survey) survey = {};
 	survey_start(&survey, 0);
 	scoped_segment shmid = orphan_make();
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 
-	other_start(&other, shmid);
-	other_attach(&other);
-	other_detach(&other);
+	hold_segment(&other, shmid);
+	hold_attach(&other);
+	hold_detach(&other);
 	g_autofree char *evidence =
 		g_strdup_printf("; its last user lives: %d (unit-survey)", other.pid);
 	assert_sysv(&survey, shmid, SEGFS_IDLE, evidence);
 	if (!survey_need_certain(&survey))
 		return;
-	other_stop(&other);
+	hold_stop(&other);
 	assert_sysv(&survey, shmid, SEGFS_ORPHANED, "have ended");
 }
 

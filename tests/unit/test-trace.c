@@ -8,11 +8,9 @@
 
 #include <unistd.h>
 
+#include "hold.h"
 #include "lib/memory/attach.h"
 #include "lib/memory/ipc.h"
-#include "unit.h"
-
-#define HEADING "key shmid ...\n"
 
 static int attach_fails(void *address, void *data)
 {
@@ -31,23 +29,14 @@ static SegfsSysv listed(SegfsIpc *ipc, int shmid)
 	g_assert_not_reached();
 }
 
-static void assert_seen(const SegfsSysv *seen, uint64_t nattch, pid_t lpid, int64_t atime,
-			int64_t dtime)
-{
-	g_assert_cmpuint(seen->nattch, ==, nattch);
-	g_assert_cmpint(seen->lpid, ==, lpid);
-	g_assert_cmpint(seen->atime, ==, atime);
-	g_assert_cmpint(seen->dtime, ==, dtime);
-}
-
 /* In stat and in the list alike. */
 static void assert_shows(SegfsIpc *ipc, int shmid, uint64_t nattch, pid_t lpid, int64_t atime,
 			 int64_t dtime)
 {
 	const SegfsSysv by_stat = segment_stat(ipc, shmid), by_list = listed(ipc, shmid);
 
-	assert_seen(&by_stat, nattch, lpid, atime, dtime);
-	assert_seen(&by_list, nattch, lpid, atime, dtime);
+	assert_attaches(&by_stat, nattch, lpid, atime, dtime);
+	assert_attaches(&by_list, nattch, lpid, atime, dtime);
 }
 
 static void *hold(SegfsIpc *ipc, int shmid)
@@ -105,12 +94,12 @@ static void what_others_did_before_us_shows(void)
 {
 	g_autoptr(SegfsIpc) ipc = ipc_make(NULL, false);
 	scoped_segment shmid = segment_make(4096, 0600);
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 
-	other_start(&other, shmid);
-	other_attach(&other);
-	other_detach(&other);
-	other_attach(&other);
+	hold_segment(&other, shmid);
+	hold_attach(&other);
+	hold_detach(&other);
+	hold_attach(&other);
 	const struct shmid_ds before = segment_kernel(shmid);
 	unit_next_second();
 	void *address = hold(ipc, shmid);
@@ -128,16 +117,16 @@ static void what_others_do_after_us_shows(void)
 {
 	g_autoptr(SegfsIpc) ipc = ipc_make(NULL, false);
 	scoped_segment shmid = segment_make(4096, 0600);
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 
-	other_start(&other, shmid);
+	hold_segment(&other, shmid);
 	void *address = hold(ipc, shmid);
 	unit_next_second();
-	other_attach(&other);
+	hold_attach(&other);
 	struct shmid_ds theirs = segment_kernel(shmid);
 	g_assert_cmpuint(theirs.shm_nattch, ==, 2);
 	assert_shows(ipc, shmid, 1, other.pid, theirs.shm_atime, 0);
-	other_detach(&other);
+	hold_detach(&other);
 	theirs = segment_kernel(shmid);
 	assert_shows(ipc, shmid, 0, other.pid, theirs.shm_atime, theirs.shm_dtime);
 
@@ -152,18 +141,18 @@ static void what_others_do_in_between_shows(void)
 {
 	g_autoptr(SegfsIpc) ipc = ipc_make(NULL, false);
 	scoped_segment shmid = segment_make(4096, 0600);
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 
-	other_start(&other, shmid);
+	hold_segment(&other, shmid);
 	touch(ipc, shmid);
 	unit_next_second();
-	other_attach(&other);
+	hold_attach(&other);
 	const struct shmid_ds attached = segment_kernel(shmid);
 	unit_next_second();
 	touch(ipc, shmid);
 	assert_shows(ipc, shmid, 1, other.pid, attached.shm_atime, 0);
 	unit_next_second();
-	other_detach(&other);
+	hold_detach(&other);
 	const struct shmid_ds detached = segment_kernel(shmid);
 	assert_shows(ipc, shmid, 0, other.pid, attached.shm_atime, detached.shm_dtime);
 	unit_next_second();
@@ -176,12 +165,12 @@ static void others_in_the_same_second_show_in_lpid_and_nattch(void)
 {
 	g_autoptr(SegfsIpc) ipc = ipc_make(NULL, false);
 	scoped_segment shmid = segment_make(4096, 0600);
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 
-	other_start(&other, shmid);
+	hold_segment(&other, shmid);
 	unit_next_second();
 	touch(ipc, shmid);
-	other_attach(&other);
+	hold_attach(&other);
 	g_assert_cmpint(segment_stat(ipc, shmid).lpid, ==, other.pid);
 	g_assert_cmpuint(segment_stat(ipc, shmid).nattch, ==, 1);
 }
@@ -191,11 +180,11 @@ static void each_attach_that_lasts_is_taken_off(void)
 	enum { N = 5 };
 	g_autoptr(SegfsIpc) ipc = ipc_make(NULL, false);
 	scoped_segment shmid = segment_make(4096, 0600);
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 	void *addresses[N];
 
-	other_start(&other, shmid);
-	other_attach(&other);
+	hold_segment(&other, shmid);
+	hold_attach(&other);
 	for (int i = 0; i < N; i++) {
 		addresses[i] = hold(ipc, shmid);
 		g_assert_cmpuint(segment_kernel(shmid).shm_nattch, ==, i + 2);
@@ -241,11 +230,11 @@ static void other_segments_are_not_masked(void)
 	g_autoptr(SegfsIpc) ipc = ipc_make(NULL, false);
 	scoped_segment looked_at = segment_make(4096, 0600);
 	scoped_segment left_alone = segment_make(4096, 0600);
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 
-	other_start(&other, left_alone);
+	hold_segment(&other, left_alone);
 	touch(ipc, looked_at);
-	other_attach(&other);
+	hold_attach(&other);
 	const struct shmid_ds ds = segment_kernel(left_alone);
 	assert_shows(ipc, left_alone, 1, other.pid, ds.shm_atime, 0);
 	assert_shows(ipc, looked_at, 0, 0, 0, 0);
@@ -330,9 +319,9 @@ static void traces_of_gone_segments_are_forgotten(void)
 		g_assert_cmpuint(g_hash_table_size(ipc->traces), <, MOST);
 	}
 	g_assert_nonnull(g_hash_table_lookup(ipc->traces, &held));
-	assert_seen(&(SegfsSysv[]){segment_stat(ipc, held)}[0], 0, 0, 0, 0);
+	assert_attaches(&(SegfsSysv[]){segment_stat(ipc, held)}[0], 0, 0, 0, 0);
 	ipc_detach(ipc, held, address);
-	assert_seen(&(SegfsSysv[]){segment_stat(ipc, held)}[0], 0, 0, 0, 0);
+	assert_attaches(&(SegfsSysv[]){segment_stat(ipc, held)}[0], 0, 0, 0, 0);
 }
 
 static void memory_by_descriptor_leaves_a_trace_that_is_masked(void)
@@ -462,77 +451,10 @@ static void looking_does_not_keep_an_attach_waiting(void)
 	g_assert_true(in_time);
 }
 
-static void attach_is_safe_unless_it_would_remove(void)
-{
-	static const struct {
-		const char *forced;
-		bool no_attach;
-		uint64_t nattch;
-		bool safe;
-	} cases[] = {
-		{"0\n", false, 0, true}, {"0\n", false, 1, true}, {"1\n", false, 0, false},
-		{"1\n", false, 1, true}, {"0\n", true, 0, false}, {"0\n", true, 1, false},
-		{NULL, false, 0, true},  {NULL, true, 5, false},
-	};
-
-	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-		scoped_tree tree = tree_make(NULL);
-		const SegfsSysv segment = {.nattch = cases[i].nattch};
-		tree_write(tree, "sysvipc/shm", HEADING);
-		if (cases[i].forced)
-			tree_write(tree, "sys/kernel/shm_rmid_forced", cases[i].forced);
-		g_autoptr(SegfsIpc) ipc = ipc_make(tree, cases[i].no_attach);
-		g_assert_cmpint(ipc_attach_is_safe(ipc, &segment), ==, cases[i].safe);
-	}
-}
-
-/* The two marks are compared with what the kernel shows now, field by field. */
-static void mask_puts_back_only_what_is_still_ours(void)
-{
-	scoped_tree tree = tree_make(NULL);
-	const pid_t us = getpid();
-	int shmid = 5;
-	Trace *trace = g_new(Trace, 1);
-	static const int64_t before = 100, ours = 200, theirs = 300;
-
-	tree_write(tree, "sysvipc/shm", HEADING);
-	g_autoptr(SegfsIpc) ipc = ipc_make(tree, false);
-	*trace = (Trace){.shmid = shmid,
-			 .held = 2,
-			 .atime_before = before,
-			 .dtime_before = before + 1,
-			 .lpid_before = 1,
-			 .atime_left = ours,
-			 .dtime_left = ours + 1};
-	g_hash_table_insert(ipc->traces, &trace->shmid, trace);
-
-	SegfsSysv segment = {
-		.shmid = shmid, .nattch = 3, .atime = ours, .dtime = ours + 1, .lpid = us};
-	ipc_mask(ipc, &segment);
-	assert_seen(&segment, 1, 1, before, before + 1);
-	segment = (SegfsSysv){
-		.shmid = shmid, .nattch = 3, .atime = theirs, .dtime = ours + 1, .lpid = us + 1};
-	ipc_mask(ipc, &segment);
-	assert_seen(&segment, 1, us + 1, theirs, before + 1);
-	segment = (SegfsSysv){
-		.shmid = shmid, .nattch = 3, .atime = ours, .dtime = theirs, .lpid = us};
-	ipc_mask(ipc, &segment);
-	assert_seen(&segment, 1, 1, before, theirs);
-	/* Never below none. */
-	segment = (SegfsSysv){.shmid = shmid, .nattch = 1};
-	ipc_mask(ipc, &segment);
-	g_assert_cmpuint(segment.nattch, ==, 0);
-	segment = (SegfsSysv){
-		.shmid = shmid + 1, .nattch = 3, .atime = ours, .dtime = ours, .lpid = us};
-	ipc_mask(ipc, &segment);
-	assert_seen(&segment, 3, us, ours, ours);
-}
-
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
 #define TEST(path, function) g_test_add_func("/trace/" path, function)
-	TEST("mask/puts-back-only-what-is-still-ours", mask_puts_back_only_what_is_still_ours);
 	TEST("never-attached-shows-so", never_attached_shows_as_never_attached);
 	TEST("of-a-moment-shows-nothing", a_moments_attach_shows_nothing_after);
 	TEST("others-before-us-show", what_others_did_before_us_shows);
@@ -547,7 +469,6 @@ int main(int argc, char **argv)
 	     marked_for_removal_under_us_it_goes_with_our_detach);
 	TEST("attach/that-fails-leaves-nothing", attach_that_fails_leaves_nothing);
 	TEST("attach/that-is-denied-is-eacces", attach_that_is_denied_is_eacces);
-	TEST("attach/is-safe-unless-it-would-remove", attach_is_safe_unless_it_would_remove);
 	TEST("detach/of-a-gone-id-is-safe", detach_of_memory_whose_id_is_gone_is_safe);
 	TEST("of-gone-segments-are-forgotten", traces_of_gone_segments_are_forgotten);
 	TEST("memory/by-descriptor-is-masked", memory_by_descriptor_leaves_a_trace_that_is_masked);

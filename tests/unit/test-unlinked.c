@@ -112,13 +112,13 @@ static void an_object_that_has_another_name_is_not_unlinked(void)
 static void a_removed_segment_that_is_attached_is_unlinked(void)
 {
 	g_auto(Survey) survey = {};
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 	survey_start(&survey, 0);
 	scoped_segment shmid = segment_make(SIZE, 0600);
 	const SegfsId id = id_of_segment(survey.ipc, shmid);
 
-	other_start(&other, shmid);
-	other_attach(&other);
+	hold_segment(&other, shmid);
+	hold_attach(&other);
 	g_assert_null(survey_find_unlinked(&survey, &id));
 	g_assert_no_errno(shmctl(shmid, IPC_RMID, NULL));
 	g_autoptr(SegfsItem) item = survey_find_unlinked(&survey, &id);
@@ -149,12 +149,12 @@ static void memory_of_other_namespaces_is_theirs(void)
 		return;
 	g_auto(Survey) survey = {};
 	g_auto(Hold) hold = {};
-	g_auto(Other) foreign = {};
+	g_auto(Hold) foreign = {};
 	survey_start(&survey, 0);
 	hold_start(&hold, take_memfd, "inherited");
 	/* A view of another namespace, in which only that one lives. */
-	other_start(&foreign, 0);
-	other_leave_namespace(&foreign, SIZE);
+	hold_segment(&foreign, 0);
+	hold_leave_namespace(&foreign, SIZE);
 	g_autoptr(SegfsNamespace) ns = NULL;
 	g_autoptr(SegfsIpc) ipc = NULL;
 	g_autofree char *link = g_strdup_printf("/proc/%d/ns/ipc", foreign.pid);

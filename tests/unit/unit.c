@@ -13,9 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -241,124 +239,20 @@ struct shmid_ds segment_kernel(int shmid)
 	return ds;
 }
 
-static int other_does(char command, int *shmid, char **at)
+void assert_attaches(const SegfsSysv *segment, uint64_t nattch, pid_t lpid, int64_t atime,
+		     int64_t dtime)
 {
-	switch (command) {
-	case 'a':
-	case 'r':
-		*at = shmat(*shmid, NULL, command == 'r' ? SHM_RDONLY : 0);
-		return *at == (char *)-1 ? errno : 0;
-	case 'd':
-		return shmdt(*at) < 0 ? errno : 0;
-	default:
-		return EINVAL;
-	}
+	g_assert_cmpuint(segment->nattch, ==, nattch);
+	g_assert_cmpint(segment->lpid, ==, lpid);
+	g_assert_cmpint(segment->atime, ==, atime);
+	g_assert_cmpint(segment->dtime, ==, dtime);
 }
 
-static int other_moves(int shmid, size_t size)
+void assert_groups(const SegfsCaller *caller, guint n, const gid_t *groups)
 {
-	char text[16];
-	const int fd = unshare(CLONE_NEWIPC) < 0
-			       ? -1
-			       : open("/proc/sys/kernel/shm_next_id", O_WRONLY | O_CLOEXEC);
-	const int length = snprintf(text, sizeof(text), "%d", shmid);
-
-	if (fd < 0 || write(fd, text, length) < 0)
-		return errno;
-	close(fd);
-	const int same = shmget(IPC_PRIVATE, size, IPC_CREAT | 0600);
-	if (same < 0)
-		return errno;
-	return same == shmid ? 0 : ERANGE;
-}
-
-static void other_main(int socket, int shmid)
-{
-	char command[1 + sizeof(size_t)];
-	char *at = NULL;
-	size_t argument;
-
-	while (recv(socket, command, sizeof(command), 0) == sizeof(command)) {
-		int error;
-		memcpy(&argument, command + 1, sizeof(argument));
-		if (command[0] == 'f') {
-			memset(at, (int)argument, 4096);
-			error = 0;
-		} else if (command[0] == 'n') {
-			error = other_moves(shmid, argument);
-		} else {
-			error = other_does(command[0], &shmid, &at);
-		}
-		if (send(socket, &error, sizeof(error), 0) < 0)
-			break;
-	}
-	_exit(0);
-}
-
-void other_start(Other *ret_other, int shmid)
-{
-	int sockets[2];
-	const pid_t parent = getpid();
-
-	g_assert_no_errno(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets));
-	const pid_t pid = fork();
-	g_assert_no_errno(pid);
-	if (pid == 0) {
-		close(sockets[0]);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(1);
-		other_main(sockets[1], shmid);
-	}
-	close(sockets[1]);
-	*ret_other = (Other){.pid = pid, .socket = sockets[0]};
-}
-
-static int other_order(Other *other, char command, size_t argument)
-{
-	char message[1 + sizeof(argument)] = {command};
-	int error = EPIPE;
-
-	memcpy(message + 1, &argument, sizeof(argument));
-	g_assert_no_errno(send(other->socket, message, sizeof(message), MSG_NOSIGNAL));
-	g_assert_no_errno(recv(other->socket, &error, sizeof(error), 0));
-	return error;
-}
-
-void other_attach(Other *other)
-{
-	g_assert_cmpint(other_order(other, 'a', 0), ==, 0);
-}
-
-void other_attach_read_only(Other *other)
-{
-	g_assert_cmpint(other_order(other, 'r', 0), ==, 0);
-}
-
-void other_detach(Other *other)
-{
-	g_assert_cmpint(other_order(other, 'd', 0), ==, 0);
-}
-
-void other_fill(Other *other, char byte)
-{
-	g_assert_cmpint(other_order(other, 'f', (unsigned char)byte), ==, 0);
-}
-
-void other_leave_namespace(Other *other, size_t size)
-{
-	g_assert_cmpint(other_order(other, 'n', size), ==, 0);
-}
-
-void other_stop(Other *other)
-{
-	if (other->pid <= 0)
-		return;
-	/* Not only closed: later children have it open, too. */
-	shutdown(other->socket, SHUT_RDWR);
-	close(other->socket);
-	waitpid(other->pid, NULL, 0);
-	other->pid = 0;
+	g_assert_cmpuint(caller->n_groups, ==, n);
+	for (guint i = 0; i < n; i++)
+		g_assert_cmpuint(caller->groups[i], ==, groups[i]);
 }
 
 char *tree_make(const char *parent)

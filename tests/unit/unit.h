@@ -8,6 +8,7 @@
 #pragma once
 
 #include <glib.h>
+#include <linux/capability.h>
 #include <segfs/segfs.h>
 #include <stdbool.h>
 #include <sys/shm.h>
@@ -64,20 +65,13 @@ struct shmid_ds segment_kernel(int shmid);
 		g_assert_cmpint(a_->shm_ctime, ==, b_->shm_ctime);                                 \
 	} while (0)
 
-/* Another process, which attaches and detaches one segment as it is told. */
-typedef struct {
-	pid_t pid;
-	int socket;
-} Other;
+/* What is reported of the attaches of a segment. */
+void assert_attaches(const SegfsSysv *segment, uint64_t nattch, pid_t lpid, int64_t atime,
+		     int64_t dtime);
 
-void other_start(Other *ret_other, int shmid);
-void other_attach(Other *other);
-void other_attach_read_only(Other *other);
-void other_detach(Other *other);
-void other_fill(Other *other, char byte);              /* the first 4096 bytes */
-void other_leave_namespace(Other *other, size_t size); /* has the same id in another one */
-void other_stop(Other *other);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Other, other_stop)
+#define CAP(name) (1ULL << CAP_##name)
+
+void assert_groups(const SegfsCaller *caller, guint n, const gid_t *groups);
 
 /* A new directory with all that is put into it, as long as its variable. */
 #define scoped_tree __attribute__((cleanup(tree_remove))) char *
