@@ -22,7 +22,6 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "mount/error.h"
 #include "mount/mount.h"
 #include "mount/mountpoint.h"
 #include "mount/options.h"

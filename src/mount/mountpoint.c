@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mount/error.h"
+#include "mount/options.h"
 
 /* Is the topmost mount at path a segfs? A line of mountinfo: proc_pid_mountinfo(5). */
 static gboolean is_segfs(const char *path)

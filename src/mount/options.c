@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mount/error.h"
-
 #define DESCRIPTION                                                                                \
 	"Mount options (-o, separated by commas):\n"                                               \
 	"  ro               nothing can be written, made or removed through this mount\n"          \
@@ -22,6 +20,17 @@
 	"and those of mount(8) that concern the kernel (nosuid, nodev, noexec, noatime ...).\n"    \
 	"\n"                                                                                       \
 	"SOURCE is what mount(8) passes, and ignored. Unmount with fusermount3 -u MOUNTPOINT.\n"
+
+gboolean segfs_error(GError **error, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	g_autofree char *message = g_strdup_vprintf(format, arguments);
+	va_end(arguments);
+	g_set_error_literal(error, g_quark_from_static_string("segfs"), 1, message);
+	return FALSE;
+}
 
 /* One word of -o. */
 typedef struct {

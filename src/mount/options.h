@@ -5,6 +5,9 @@
 
 #include "tree/tree.h"
 
+/* Sets error to one line that says what is wrong and what to do about it. Returns FALSE. */
+gboolean segfs_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
 typedef struct {
 	bool foreground, debug;
 	bool allow_other, no_passthrough;
