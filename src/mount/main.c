@@ -30,12 +30,12 @@
 /* Of capabilities(7); <linux/capability.h> is not needed for one number. */
 #define CAPABILITY_SYS_ADMIN 21
 
-/* What the child tells the parent: its verdict, then text up to the end. */
+/* The child tells the parent its verdict, then text up to the end. */
 #define TOLD_STARTED '+'
 #define TOLD_FAILED '-'
 
 typedef struct {
-	int parent_fd; /* -1: nobody waits, we are in the foreground or have started */
+	int parent_fd; /* -1: nobody waits: the daemon is in the foreground or has started */
 } Report;
 
 static void report(const Report *to, char verdict, const char *text)
@@ -68,7 +68,7 @@ static void log_of_libfuse(enum fuse_log_level level, const char *format, va_lis
 		g_printerr("%s\n", message);
 	else if (level <= FUSE_LOG_WARNING && !g_str_has_prefix(message, "fuse: passthrough_open"))
 		g_warning("%s", message);
-	errno = error; /* passthrough_open() looks at it afterwards, and tells itself */
+	errno = error; /* passthrough_open() reads errno afterwards, and returns it */
 }
 
 static void to_background(void)
@@ -123,7 +123,7 @@ static const char *why_no_passthrough(const Options *options)
 				       : why_not_privileged();
 }
 
-/* libfuse and fusermount3 say on stderr why they could not mount; that is caught here. */
+/* libfuse and fusermount3 say on stderr why they could not mount: stderr is caught meanwhile. */
 static gboolean mount_session(struct fuse_session *session, const char *mountpoint, GError **error)
 {
 	const int caught = memfd_create("segfs-stderr", MFD_CLOEXEC);
@@ -226,7 +226,7 @@ static gboolean enter_namespace(Options *options, GError **error)
 
 static gboolean make_tree(Options *options, Tree **ret_tree, GError **error)
 {
-	/* As root of the host: others may not enter namespaces. */
+	/* Only root of the host may enter other namespaces. */
 	options->tree.no_namespaces |= why_not_privileged() != NULL;
 	options->tree.for_others = options->allow_other;
 	int r = tree_new(&options->tree, ret_tree);
@@ -255,7 +255,7 @@ static bool is_noexec(const Tree *tree)
 	return noexec;
 }
 
-/* Serves until it is unmounted or told to end. */
+/* Serves until the mount is gone or a signal ends the daemon. */
 static gboolean serve(Options *options, const char *mountpoint, Start *start, GError **error)
 {
 	g_autoptr(Tree) tree = NULL;
@@ -300,7 +300,8 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		fuse_loop_cfg_destroy(config);
 		slow_pool_free(mount.slow);
 		fuse_session_unmount(session);
-		/* A thread that waits in a lock uses the session and the tree: it ends with us. */
+		/* A thread that waits in a lock uses the session and the tree: it ends with the
+		 * process. */
 		if (lock_is_waiting())
 			_exit(done ? 0 : 1);
 	}
@@ -310,7 +311,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	return done;
 }
 
-/* What the parent waits for; its exit status. */
+/* Waits for the child's verdict; returns the parent's exit status. */
 static int await_start(int fd, const char *mountpoint)
 {
 	g_autoptr(GString) told = g_string_new(NULL);
@@ -343,7 +344,7 @@ static void tune_process(void)
 	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	umask(0);
-	signal(SIGXFSZ, SIG_IGN); /* a limit of ours is the writer's EFBIG */
+	signal(SIGXFSZ, SIG_IGN); /* a limit of the daemon's is the writer's EFBIG */
 	if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
 		descriptors.rlim_cur = descriptors.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &descriptors);
@@ -358,7 +359,7 @@ int main(int argc, char **argv)
 	Start start = {.report.parent_fd = -1};
 	int ends[2];
 
-	/* What is opened later is not to be taken for stdin, stdout or stderr. */
+	/* No descriptor that is opened later may be taken for stdin, stdout or stderr. */
 	while ((ends[0] = open("/dev/null", O_RDWR)) >= 0 && ends[0] <= 2)
 		;
 	close(ends[0]);
@@ -374,7 +375,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (!options.foreground) {
-		/* A lock or a pipe of whoever starts us is not to last as long as the mount. */
+		/* A lock or a pipe of the shell that starts segfs is not to last as long as the
+		 * mount. */
 		close_range(STDERR_FILENO + 1, ~0U, 0);
 		if (pipe2(ends, O_CLOEXEC) < 0) {
 			g_printerr("segfs: %s\n", g_strerror(errno));

@@ -10,13 +10,14 @@
 #include "mount/slow.h"
 #include "tree/tree.h"
 
-/* Seconds for which the kernel may keep what a listing told it; all else it asks anew. */
+/* Seconds for which the kernel may keep names and attributes of a listing; it asks all else anew.
+ */
 #define LISTED_VALID 1.0
 #define FIXED_VALID 86400.0
 
 /*
- * The most that one read asks of us. What is read goes from the memory file to the kernel
- * through a pipe, without a copy; one that does not fit in the pipe (1 MiB, with its
+ * The largest read that the kernel may ask for. The bytes go from the memory file to the kernel
+ * through a pipe, without a copy; a read that does not fit in the pipe (1 MiB, with its
  * header, see pipe(7), pipe-max-size) would go through a buffer.
  */
 #define READ_MAX (512 * 1024)
@@ -24,7 +25,7 @@
 typedef struct {
 	Tree *tree;
 	const char *proc_root;
-	Passthrough *passthrough; /* NULL: all reads and writes come through us */
+	Passthrough *passthrough; /* NULL: all reads and writes come through the daemon */
 	bool want_passthrough;
 	/* Says, once, that the kernel has agreed on how it talks to us. */
 	void (*started)(const char *way, void *data);
@@ -35,7 +36,7 @@ typedef struct {
 
 extern const struct fuse_lowlevel_ops mount_ops;
 
-/* What the handlers share. Each answers a request exactly once. */
+/* The handlers share these. Each handler answers its request exactly once. */
 static inline Mount *mount_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
@@ -80,26 +81,26 @@ void reply_result(fuse_req_t req, int r);
 void reply_name_result(fuse_req_t req, int r);
 
 /*
- * What is asked of a name's node: ENOENT, which the kernel would hand on, becomes ESTALE,
- * upon which it looks the name up again. It does so once in a system call: where what it
- * has found the second time is gone, too, the program gets the ENOENT. No call that takes a
- * name may end in ESTALE.
+ * The error of a request about the node of a name. An ENOENT would go to the program, while the
+ * name may lead to something else by now: it becomes ESTALE, upon which the kernel looks the name
+ * up again. The kernel does so once in a system call: where the second node is gone, too, the
+ * program gets ENOENT. No call that takes a name may end in ESTALE.
  */
 int node_error(fuse_req_t req, int r);
-/* The thread's call has gone on: its next ESTALE is a first one. */
+/* The thread's system call has gone on: its next ESTALE is a first one. */
 void node_error_over(fuse_req_t req);
 
-/* Attributes and number of node for the kernel, which from now on knows it once more. */
+/* Attributes and number of node for the kernel; node counts that the kernel knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);
 
-/* found, whose reference it takes, is what a name in directory stands for. */
+/* Takes the reference of found, for which a name in directory stands. */
 void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found);
 void reply_attr(fuse_req_t req, Node *node, int r);
 /* size 0: only how long it is. */
 void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size);
 
 /* How long the kernel may take a name that directory has listed to stand for the same node;
- * valid: seconds for which what was listed is taken as true. */
+ * valid: seconds for which a listing is taken as true. */
 double listed_name_valid(const Node *directory, double valid);
 
 /* ops_file.c */
@@ -126,7 +127,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
 /* ops_lock.c */
 void lock_init(void);
-/* Does a thread of ours wait for a lock? */
+/* Does any thread of the daemon wait for a file lock? */
 bool lock_is_waiting(void);
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation);
 void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock);

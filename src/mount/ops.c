@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The table of what the kernel can ask, and the requests that are about nodes and names.
- * Each takes the node from its number, calls the node's verb, and answers once. A node's
- * number is its address: the kernel gives back only what it was given and has not
+ * The table of the requests that the kernel can make, and those that are about nodes and names.
+ * Each handler takes the node from its number, calls the node's verb, and answers once. A node's
+ * number is its address: the kernel sends only numbers that it was given and has not
  * forgotten. ENOSYS is never an answer: the kernel takes it for the whole mount.
  */
 
@@ -84,7 +84,7 @@ static void setattr_now(fuse_req_t req, const Asked *asked)
 				  attr->st_mtim)},
 	};
 
-	/* Through what is open already it needs no way in. */
+	/* A request through an open file needs no way in. */
 	int r = 0;
 	if (asked->fi)
 		caller_of(req, true, &caller);

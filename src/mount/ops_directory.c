@@ -71,7 +71,7 @@ static const ListingEntry *name_at(const Listing *listing, off_t position,
 
 /*
  * After an open with O_TRUNC the kernel takes the file for empty, which a segment is not, but
- * then asks for its size. Between the two what a listing tells it would stop it from asking.
+ * then asks for its size. Attributes of a listing between the two would stop it from asking.
  */
 static double attr_valid(const Node *node, double valid)
 {
@@ -101,7 +101,7 @@ static Node *entry_at(fuse_req_t req, const Listing *listing, off_t position,
 		.attr_timeout = attr_valid(node, valid),
 		.entry_timeout = listed_name_valid(listing->directory, valid),
 	};
-	/* Before it is told: a forget may follow at once. */
+	/* Before the answer: a forget may follow it at once. */
 	node_remember(node);
 	return g_steal_pointer(&node);
 }

@@ -8,14 +8,14 @@
 #include "mount/receive.h"
 
 /*
- * From here on it pays to do something ahead of the next write, while the program makes it:
- * 4.2 GB/s become 4.8 in blocks of 1 MiB, but in blocks of 128 KiB 2.4 become 2.2.
+ * After a write of this size it pays to prepare the memory for the next one while the program
+ * makes that: 4.2 GB/s become 4.8 in blocks of 1 MiB, but in blocks of 128 KiB 2.4 become 2.2.
  */
 #define LARGE_WRITE (512 * 1024)
 
 /*
- * How the kernel is to treat this open: reads and mmap natively where there is
- * passthrough, else all through us and nothing cached, since the memory changes under any
+ * Tells the kernel how to treat this open: reads and mmap are native where there is passthrough,
+ * else all comes through the daemon and nothing is cached, since the memory changes under any
  * cache. Shared mmap is ENODEV then.
  */
 static int describe(fuse_req_t req, File *file, struct fuse_file_info *fi)
@@ -26,7 +26,7 @@ static int describe(fuse_req_t req, File *file, struct fuse_file_info *fi)
 
 	if (passthrough && fd >= 0) {
 		int r = passthrough_open(passthrough, req, file->node, fd, &id);
-		/* On a file system that is itself stacked none of its files can have one. */
+		/* A file on a file system that is itself stacked cannot be a backing file. */
 		if (r < 0 && r != -ELOOP)
 			return r;
 	}
@@ -50,7 +50,7 @@ static void close_file(fuse_req_t req, const struct fuse_file_info *fi)
 	file_free(file);
 }
 
-/* Answers an open of a node that is known, or of one that it has made. */
+/* Answers an open of a node that is known, or of the node made, whose reference it takes. */
 static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_info *fi, Node *made)
 {
 	g_autoptr(File) file = opened;
@@ -81,7 +81,7 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 	r = node ? fuse_reply_create(req, &entry, fi) : fuse_reply_open(req, fi);
 	if (r != -ENOENT)
 		return;
-	/* Interrupted: the kernel will not release what it has not heard of. */
+	/* Interrupted: the kernel has not heard of the file and will not release it. */
 	if (node)
 		node_forget(node, 1);
 	if (fi->fh & HANDLE_PASSED)
@@ -192,7 +192,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 		reply_name_result(req, n);
 		return;
 	}
-	/* Once answered the file can be closed at any moment. */
+	/* From the answer on the file can be closed at any moment. */
 	const bool ahead = n >= LARGE_WRITE && file->node->ops->written;
 	g_autoptr(Node) node = ahead ? node_ref(file->node) : NULL;
 	fuse_reply_write(req, n);

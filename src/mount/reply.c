@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Who asks, and the answer: each request gets exactly one. */
+/* The caller of a request, and the answer: each request gets exactly one. */
 
 #include <errno.h>
 
@@ -61,7 +61,7 @@ void node_error_over(fuse_req_t req)
 
 static void reply_error(fuse_req_t req, int r)
 {
-	/* Not the program that asks is out of descriptors, we are. */
+	/* The daemon is out of descriptors, not the program that asks. */
 	fuse_reply_err(req, r == -EMFILE      ? ENFILE
 			    : r == -ENOSYS    ? EOPNOTSUPP
 			    : r == -ESHUTDOWN ? ENOENT /* a second look finds it no more */
@@ -70,7 +70,7 @@ static void reply_error(fuse_req_t req, int r)
 
 void reply_name_result(fuse_req_t req, int r)
 {
-	/* Of the directory that the name is in. */
+	/* ESTALE is an error of the directory that the name is in. */
 	reply_error(req, r == -ESTALE ? node_error(req, r) : r);
 }
 
@@ -110,7 +110,7 @@ void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found)
 		reply_name_result(req, r);
 		return;
 	}
-	/* Else each walk along a path would ask again for its first step. */
+	/* Each walk along a path would ask again for its first step otherwise. */
 	if (directory->ops->names_are_fixed)
 		entry.entry_timeout = FIXED_VALID;
 	if (fuse_reply_entry(req, &entry) == -ENOENT)
