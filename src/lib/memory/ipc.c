@@ -25,6 +25,8 @@ static int ipc_alloc(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 	g_mutex_init(&ipc->lock);
 	g_mutex_init(&ipc->creators_lock);
 	g_mutex_init(&ipc->resident_lock);
+	g_mutex_init(&ipc->handles_lock);
+	ipc->handles = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 	ipc->creators = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 	ipc->traces = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 	ipc->has_map_files = home_has_map_files();
@@ -111,6 +113,8 @@ void segfs_ipc_free(SegfsIpc *ipc)
 	g_hash_table_unref(ipc->traces);
 	g_clear_pointer(&ipc->resident, g_array_unref);
 	g_hash_table_unref(ipc->creators);
+	g_hash_table_unref(ipc->handles);
+	g_mutex_clear(&ipc->handles_lock);
 	g_mutex_clear(&ipc->resident_lock);
 	g_mutex_clear(&ipc->creators_lock);
 	g_mutex_clear(&ipc->lock);

@@ -29,6 +29,10 @@ struct SegfsIpc {
 	GHashTable *creators; /* shmid -> Creator */
 	guint creators_most;  /* before those of segments that are gone are looked for */
 
+	GMutex handles_lock; /* protects what follows */
+	GHashTable *handles; /* shmid -> the handle of its memory, see handles.c */
+	guint handles_most;  /* before those of segments that are gone are looked for */
+
 	GMutex resident_lock; /* protects what follows */
 	GArray *resident;     /* Resident, by shmid */
 	gint64 resident_until;

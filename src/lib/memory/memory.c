@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 
 #include "lib/memory/attach.h"
+#include "lib/memory/handles.h"
 #include "lib/memory/holder.h"
 #include "lib/memory/ipc.h"
 #include "lib/os/autofd.h"
@@ -28,13 +29,6 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* A file handle of tmpfs has the inode's random generation: it tells two memories apart
- * even where their ids are the same. */
-typedef struct {
-	struct file_handle header;
-	unsigned char bytes[MAX_HANDLE_SZ];
-} Handle;
-
 struct SegfsMemory {
 	gatomicrefcount refs;
 	SegfsIpc *ipc;
@@ -43,7 +37,9 @@ struct SegfsMemory {
 	int fd;         /* -1: attached */
 	void *attached; /* NULL: there is fd */
 	bool huge;
-	Handle handle; /* handle_bytes 0: not known */
+	/* It has the inode's random generation: two memories are told apart by it even where their
+	 * ids are the same. handle_bytes 0: not known. */
+	MemoryHandle handle;
 
 	uint64_t whole; /* size, rounded up to whole pages of its kind */
 
@@ -120,25 +116,30 @@ static uint64_t round_up(uint64_t size, uint64_t unit)
 	return (size + unit - 1) / unit * unit;
 }
 
-int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
-		      bool write, SegfsMemory **ret_memory)
+/* Of a descriptor that was found in another way than by a known handle: what the handle stands for.
+ */
+static int describe(SegfsMemory *memory, SegfsIpc *ipc, const SegfsSysv *segment)
 {
-	g_autoptr(SegfsMemory) memory = g_new0(SegfsMemory, 1);
-	SegfsSysv now;
 	struct statfs fs;
-	int mount_id, r;
 
-	g_atomic_ref_count_init(&memory->refs);
-	g_mutex_init(&memory->lock);
-	memory->ipc = ipc;
-	memory->shmid = segment->shmid;
-	memory->size = segment->size;
-	memory->fd = -1;
+	if (fstatfs(memory->fd, &fs) < 0)
+		return -errno;
+	memory->huge = fs.f_type == HUGETLBFS_MAGIC;
+	if (memory->huge)
+		memory->whole = round_up(memory->size, fs.f_bsize);
+	if (handle_read(memory->fd, &memory->handle))
+		handle_remember(ipc, segment, &memory->handle);
+	return 0;
+}
 
-	IPC_SCOPE(ipc, r);
-	if (r < 0)
-		return r;
-	r = open_fd(ipc, segment, &memory->fd);
+/* Any way but a known handle; segment is what the caller found, so its id may be another's now. */
+static int find(SegfsMemory *memory, const SegfsCaller *caller, const SegfsSysv *segment,
+		bool write)
+{
+	SegfsIpc *ipc = memory->ipc;
+	SegfsSysv now;
+
+	int r = open_fd(ipc, segment, &memory->fd);
 	if (r == -EPERM || r == -EACCES)
 		r = attach_as(ipc, caller, segment, write, &memory->attached);
 	/* The id could have been given to another segment between the question and the answer. */
@@ -147,20 +148,36 @@ int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv 
 		return stat_r;
 	if (!segfs_sysv_same(segment, &now))
 		return -ESTALE;
+	if (r == 0 && memory->fd >= 0)
+		r = describe(memory, ipc, &now);
+	return r;
+}
+
+int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
+		      bool write, SegfsMemory **ret_memory)
+{
+	g_autoptr(SegfsMemory) memory = g_new0(SegfsMemory, 1);
+	int r;
+
+	g_atomic_ref_count_init(&memory->refs);
+	g_mutex_init(&memory->lock);
+	memory->ipc = ipc;
+	memory->shmid = segment->shmid;
+	memory->size = segment->size;
+	memory->whole = round_up(memory->size, sysconf(_SC_PAGESIZE));
+	memory->fd = -1;
+
+	/* A handle is of just the segment that the caller has found: nothing is left to ask. */
+	r = handle_open(ipc, segment, &memory->handle, &memory->fd);
+	if (r == -ENOENT) {
+		IPC_SCOPE(ipc, r);
+		if (r == 0)
+			r = find(memory, caller, segment, write);
+		if (r < 0)
+			return r;
+	}
 	if (r < 0)
 		return r;
-	memory->whole = round_up(memory->size, sysconf(_SC_PAGESIZE));
-	if (memory->fd >= 0) {
-		if (fstatfs(memory->fd, &fs) < 0)
-			return -errno;
-		memory->huge = fs.f_type == HUGETLBFS_MAGIC;
-		if (memory->huge)
-			memory->whole = round_up(memory->size, fs.f_bsize);
-		memory->handle.header.handle_bytes = sizeof(memory->handle.bytes);
-		if (name_to_handle_at(memory->fd, "", &memory->handle.header, &mount_id,
-				      AT_EMPTY_PATH) < 0)
-			memory->handle.header.handle_bytes = 0;
-	}
 	*ret_memory = g_steal_pointer(&memory);
 	return 0;
 }
