@@ -18,11 +18,16 @@
 typedef struct {
 	uid_t uid;
 	gid_t gid;
-	pid_t pid; /* of the process (thread group); 0: not known here */
 	mode_t umask;
+	pid_t tid; /* the thread that asks; 0: not known here */
+
+	/* What follows is there once segfs_caller_complete() has run. */
+	pid_t pid;     /* of the process (thread group); 0: not known here */
 	uint64_t caps; /* effective capabilities, bit n is capability n */
 	guint n_groups;
 	gid_t *groups; /* supplementary groups; owned */
+
+	const char *proc_root; /* where the rest is to be read; NULL: it is there */
 } SegfsCaller;
 
 /* The calling process itself. Free with segfs_caller_clear(). */
@@ -39,11 +44,24 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 		       gid_t gid, mode_t umask);
 
 /*
- * A caller with user 0 that may do everything, without its groups: quicker. False: it may not,
- * or it has to be asked the long way.
+ * The same of a thread that waits for the answer, so that its rights stay what they are: they are
+ * read when they are needed first, which takes some 25 us, and mostly never. proc_root has to
+ * outlive the caller.
  */
-bool segfs_caller_read_root(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, gid_t gid,
-			    mode_t umask);
+void segfs_caller_of_thread(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, uid_t uid,
+			    gid_t gid, mode_t umask);
+
+/*
+ * Reads what has not been read yet. Whoever looks at pid, caps or groups calls this before;
+ * segfs_caller_enter() does. The caller is one thread's at a time.
+ */
+void segfs_caller_complete(const SegfsCaller *caller);
+
+/* Has it that capability (capabilities(7))? Quicker than completing it, where it is a root. */
+bool segfs_caller_has(const SegfsCaller *caller, int capability);
+
+/* A copy with groups of its own, complete. Free with segfs_caller_clear(). */
+void segfs_caller_copy(const SegfsCaller *caller, SegfsCaller *ret_copy);
 
 void segfs_caller_clear(SegfsCaller *caller);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsCaller, segfs_caller_clear)

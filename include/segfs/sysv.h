@@ -54,9 +54,10 @@ void segfs_sysv_resident_changed(SegfsIpc *ipc);
 int segfs_sysv_by_key(SegfsIpc *ipc, key_t key, int *ret_shmid);
 
 /*
- * May the caller attach it so? 0 or -EACCES; -ENOENT where it is gone. The kernel is asked
- * and no trace is left. Under no_attach a private segment's write access cannot be asked
- * for: -EBUSY.
+ * May the caller attach it so (shmat(2))? 0 or -EACCES; -ENOENT where it is gone. Where the
+ * segment's mode grants it to the caller's own user or group and no security module has a say, that
+ * is the answer; else the kernel is asked and no trace is left. Under no_attach the kernel cannot
+ * be asked about writing to a private segment: -EBUSY.
  */
 int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
 			  bool write);

@@ -60,17 +60,14 @@ static inline File *file_of(const struct fuse_file_info *fi)
 	return fi ? (File *)(uintptr_t)(fi->fh & ~HANDLE_PASSED) : NULL;
 }
 
-/* The caller with its groups and capabilities, or with its ids alone. */
-void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller);
+/* The thread that asks. What is read of it is read when it is needed first. */
+void caller_of(fuse_req_t req, SegfsCaller *ret_caller);
 /*
  * The same where something is asked of node by its name. -EACCES: it is in a namespace that
  * the caller may not enter. To have come there with an open directory, or as the heir of root's
  * working directory, does not help: the kernel would ask at each step, too.
  */
-int caller_at(fuse_req_t req, const Node *node, bool whole, SegfsCaller *ret_caller);
-
-/* A root with all its rights, without its groups: quicker. False: it has to be asked for whole. */
-bool root_of(fuse_req_t req, SegfsCaller *ret_caller);
+int caller_at(fuse_req_t req, const Node *node, SegfsCaller *ret_caller);
 
 /* Answers it, on a thread of its own where that takes a look at all processes. */
 void answer(fuse_req_t req, bool is_expensive, SlowRun run, const Asked *asked);

@@ -17,15 +17,12 @@ static void lookup_now(fuse_req_t req, const Asked *asked)
 {
 	Node *directory = node_of(req, asked->ino), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
-	int r = -ENOTDIR, may = 0;
+	int r = caller_at(req, directory, &caller);
 
-	/* Programs that walk give whole paths: each file's name goes through its namespace's. */
-	if (!directory->ops->looks_as_root || !root_of(req, &caller))
-		may = caller_at(req, directory,
-				directory->ops->looks_as_caller || directory->ops->lists_as_caller,
-				&caller);
-	if (directory->ops->lookup)
-		r = may < 0 ? may : directory->ops->lookup(directory, &caller, asked->data, &node);
+	if (!directory->ops->lookup)
+		r = -ENOTDIR;
+	else if (r == 0)
+		r = directory->ops->lookup(directory, &caller, asked->data, &node);
 	reply_entry(req, r, directory, node);
 }
 
@@ -87,9 +84,9 @@ static void setattr_now(fuse_req_t req, const Asked *asked)
 	/* A request through an open file needs no way in. */
 	int r = 0;
 	if (asked->fi)
-		caller_of(req, true, &caller);
+		caller_of(req, &caller);
 	else
-		r = caller_at(req, node, true, &caller);
+		r = caller_at(req, node, &caller);
 	if (r == 0)
 		r = node->ops->setattr
 			    ? node->ops->setattr(node, &caller, file_of(asked->fi), &change)
@@ -108,7 +105,7 @@ static void access_now(fuse_req_t req, const Asked *asked)
 {
 	Node *node = node_of(req, asked->ino);
 	g_auto(SegfsCaller) caller = {};
-	int r = caller_at(req, node, true, &caller);
+	int r = caller_at(req, node, &caller);
 
 	if (r == 0 && node->ops->access)
 		r = node->ops->access(node, &caller, (int)asked->number);
@@ -138,7 +135,7 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 {
 	Node *directory = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
-	int r = caller_at(req, directory, true, &caller);
+	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
 		r = !directory->ops->make ? -EPERM
@@ -166,7 +163,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 {
 	Node *directory = node_of(req, parent), *node = node_of(req, ino);
 	g_auto(SegfsCaller) caller = {};
-	int r = caller_at(req, directory, true, &caller);
+	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
 		r = !directory->ops->link ? -EPERM
@@ -178,7 +175,7 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, boo
 {
 	Node *directory = node_of(req, parent);
 	g_auto(SegfsCaller) caller = {};
-	int r = caller_at(req, directory, true, &caller);
+	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
 		r = !directory->ops->remove
@@ -214,7 +211,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 		r = -EXDEV; /* so that mv copies and removes */
 	} else if (!directory->ops->rename) {
 		r = -EPERM;
-	} else if ((r = caller_at(req, directory, true, &caller)) == 0) {
+	} else if ((r = caller_at(req, directory, &caller)) == 0) {
 		r = directory->ops->rename(directory, &caller, name, to_directory, to_name, flags);
 	}
 	reply_name_result(req, r);
@@ -239,7 +236,7 @@ static void getxattr_now(fuse_req_t req, const Asked *asked)
 	g_auto(SegfsCaller) caller = {};
 	int r = -EOPNOTSUPP;
 
-	if (node->ops->get_xattr && (r = caller_at(req, node, true, &caller)) == 0)
+	if (node->ops->get_xattr && (r = caller_at(req, node, &caller)) == 0)
 		r = node->ops->get_xattr(node, &caller, asked->data, &value);
 	reply_bytes(req, r, value, asked->number);
 }
@@ -257,7 +254,7 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	g_auto(SegfsCaller) caller = {};
 	int r = -EOPNOTSUPP;
 
-	if (node->ops->list_xattr && (r = caller_at(req, node, true, &caller)) == 0)
+	if (node->ops->list_xattr && (r = caller_at(req, node, &caller)) == 0)
 		r = node->ops->list_xattr(node, &caller, &names);
 	reply_bytes(req, r, names, size);
 }
@@ -269,7 +266,7 @@ static void set_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, const ch
 	g_auto(SegfsCaller) caller = {};
 	int r = -EOPNOTSUPP;
 
-	if (node->ops->set_xattr && (r = caller_at(req, node, true, &caller)) == 0)
+	if (node->ops->set_xattr && (r = caller_at(req, node, &caller)) == 0)
 		r = node->ops->set_xattr(node, &caller, name, bytes, size, flags);
 	reply_result(req, r);
 }

@@ -23,9 +23,7 @@ static void opendir_now(fuse_req_t req, const Asked *asked)
 	struct fuse_file_info *fi = asked->fi;
 	g_auto(SegfsCaller) caller = {};
 	Listing *listing = NULL;
-	int r = caller_at(req, directory,
-			  directory->ops->looks_as_caller || directory->ops->lists_as_caller,
-			  &caller);
+	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
 		r = !directory->ops->list ? -ENOTDIR

@@ -38,6 +38,8 @@ static int describe(fuse_req_t req, File *file, struct fuse_file_info *fi)
 	 * while it lasts: an open that has a backing id, which this one has not, would be EIO then.
 	 */
 	fi->parallel_direct_writes = fi->direct_io && id;
+	/* A close that has nothing to say saves a request. */
+	fi->noflush = file->has_no_flush || (!file->ops->flush && !file->ops->unlock_all);
 	return 0;
 }
 
@@ -95,7 +97,7 @@ static void open_now(fuse_req_t req, const Asked *asked)
 	struct fuse_file_info *fi = asked->fi;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
-	int r = caller_at(req, node, true, &caller);
+	int r = caller_at(req, node, &caller);
 
 	if (r == 0)
 		r = !node->ops->open ? -EACCES : node->ops->open(node, &caller, fi->flags, &file);
@@ -113,7 +115,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	Node *directory = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
-	int r = caller_at(req, directory, true, &caller);
+	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
 		r = !directory->ops->create ? -EPERM
@@ -127,7 +129,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 	Node *directory = node_of(req, parent), *node = NULL;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
-	int r = caller_at(req, directory, true, &caller);
+	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
 		r = !directory->ops->make_nameless
@@ -152,7 +154,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (file->ops->unlock_all)
 		file->ops->unlock_all(file, fi->lock_owner);
 	if (file->ops->flush && file->through_us) {
-		caller_of(req, true, &caller);
+		caller_of(req, &caller);
 		r = file->ops->flush(file, &caller);
 	}
 	reply_name_result(req, r);
@@ -185,7 +187,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 	g_auto(SegfsCaller) caller = {};
 	ssize_t n = -EBADF;
 
-	caller_of(req, false, &caller);
+	caller_of(req, &caller);
 	if (file->ops->write)
 		n = file->ops->write(file, &caller, receive_bytes(bytes), size, offset);
 	if (n < 0) {

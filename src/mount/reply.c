@@ -6,34 +6,18 @@
 
 #include "mount/mount.h"
 
-void caller_of(fuse_req_t req, bool whole, SegfsCaller *ret_caller)
+void caller_of(fuse_req_t req, SegfsCaller *ret_caller)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	if (whole)
-		segfs_caller_read(ret_caller, mount_of(req)->proc_root, ctx->pid, ctx->uid,
-				  ctx->gid, ctx->umask);
-	else
-		*ret_caller = (SegfsCaller){
-			.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid, .umask = ctx->umask};
+	segfs_caller_of_thread(ret_caller, mount_of(req)->proc_root, ctx->pid, ctx->uid, ctx->gid,
+			       ctx->umask);
 }
 
-bool root_of(fuse_req_t req, SegfsCaller *ret_caller)
+int caller_at(fuse_req_t req, const Node *node, SegfsCaller *ret_caller)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-
-	return ctx->uid == 0 && segfs_caller_read_root(ret_caller, mount_of(req)->proc_root,
-						       ctx->pid, ctx->gid, ctx->umask);
-}
-
-int caller_at(fuse_req_t req, const Node *node, bool whole, SegfsCaller *ret_caller)
-{
-	const bool enters = ipcns_is_foreign(node->ns);
-
-	if (enters && !whole && root_of(req, ret_caller))
-		return 0;
-	caller_of(req, whole || enters, ret_caller);
-	return enters && !caller_may_enter(ret_caller) ? -EACCES : 0;
+	caller_of(req, ret_caller);
+	return ipcns_is_foreign(node->ns) && !caller_may_enter(ret_caller) ? -EACCES : 0;
 }
 
 void answer(fuse_req_t req, bool is_expensive, SlowRun run, const Asked *asked)

@@ -80,7 +80,7 @@ static int directory_getattr(Node *node, bool brief, struct stat *ret_stat)
  */
 bool caller_may_enter(const SegfsCaller *caller)
 {
-	return caller->uid == 0 && caller->caps & 1ULL << CAP_SYS_ADMIN;
+	return caller->uid == 0 && segfs_caller_has(caller, CAP_SYS_ADMIN);
 }
 
 static int directory_access(Node *node, const SegfsCaller *caller, int mask)
@@ -226,7 +226,6 @@ static int ns_list(Node *directory, const SegfsCaller *caller, Listing **ret_lis
 
 static const NodeOps ns_ops = {
 	.looks_as_caller = true,
-	.looks_as_root = true,
 	.getattr = directory_getattr,
 	.access = directory_access,
 	.lookup = ns_lookup,

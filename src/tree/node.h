@@ -75,14 +75,11 @@ struct NodeOps {
 	 * processes. */
 	bool is_expensive;
 	/*
-	 * Who may look names up, and list them, is a question of the caller's rights: so it is
-	 * asked each time, and of the caller's groups and capabilities, too.
+	 * Whether a name is found or listed depends on the caller's rights: so each lookup asks
+	 * anew, and no answer is kept for another caller.
 	 */
 	bool looks_as_caller;
-	bool lists_as_caller; /* the same; but a name that was listed may be remembered */
 	bool names_are_fixed; /* for as long as the mount lives */
-	bool looks_as_root; /* looks_as_caller, where a root's capabilities are all of the question
-			     */
 	/* Of directories. ENOTDIR */
 	int (*lookup)(Node *directory, const SegfsCaller *caller, const char *name,
 		      Node **ret_node);
@@ -114,6 +111,7 @@ struct File {
 	int flags; /* of open(2) */
 	/* Reads and writes come to us also where the memory could be handed to the kernel. */
 	bool through_us;
+	bool has_no_flush; /* closing a descriptor of it needs no word to us: see FileOps.flush */
 };
 
 /* Where the bytes of a read are: in a descriptor, or in memory that lives while the file does. */

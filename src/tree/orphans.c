@@ -275,7 +275,6 @@ static int orphans_remove(Node *directory, const SegfsCaller *caller, const char
 
 static const NodeOps orphans_ops = {
 	.is_expensive = true,
-	.lists_as_caller = true,
 	.getattr = orphans_getattr,
 	.lookup = orphans_lookup,
 	.list = orphans_list,

@@ -36,7 +36,7 @@ IpcNs *ipcns_new(Tree *tree)
 void tree_walk_begins(Tree *tree, const SegfsCaller *caller)
 {
 	g_mutex_lock(&tree->lock);
-	tree->walker = caller->pid;
+	tree->walker = caller->tid;
 	tree->walk_from = g_get_monotonic_time();
 	g_mutex_unlock(&tree->lock);
 }
@@ -48,7 +48,7 @@ int64_t ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list)
 	gint64 since = now;
 
 	g_mutex_lock(&tree->lock);
-	if (ns->other && caller->pid > 0 && caller->pid == tree->walker)
+	if (ns->other && caller->tid > 0 && caller->tid == tree->walker)
 		since = MAX(now - G_USEC_PER_SEC, MAX(tree->walk_from, ns->listed[list] + 1));
 	ns->listed[list] = now;
 	g_mutex_unlock(&tree->lock);

@@ -13,6 +13,7 @@
 #include "lib/memory/ipc.h"
 #include "lib/memory/shm.h"
 #include "lib/os/autofd.h"
+#include "lib/os/lsm.h"
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 
@@ -238,13 +239,37 @@ static int may_attach_by_other_calls(const SegfsSysv *segment, bool write)
 	return shmid == segment->shmid ? 0 : -ENOENT;
 }
 
+/*
+ * ipcperms() in ipc/util.c, as far as the caller's own user and group decide: it never refuses,
+ * since a group that the caller has besides, or a capability, may grant what these do not. The
+ * class that counts can be the group's where only the caller's other groups tell: then both that
+ * and the others' bits have to grant it.
+ */
+static bool is_granted_by_ids(const SegfsCaller *caller, const SegfsSysv *segment, bool write)
+{
+	const uint16_t wanted = write ? 06 : 04;
+	uint16_t granted;
+
+	if (caller->uid == segment->uid || caller->uid == segment->cuid)
+		granted = segment->mode >> 6;
+	else if (caller->gid == segment->gid || caller->gid == segment->cgid)
+		granted = segment->mode >> 3;
+	else
+		granted = segment->mode >> 3 & segment->mode;
+	return (wanted & ~granted) == 0;
+}
+
 int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
 			  bool write)
 {
 	SegfsSysv now;
 	int r;
-	IPC_SCOPE(ipc, r);
 
+	/* A descriptor of the memory is opened by us: no attach as the caller follows. */
+	if (ipc->has_map_files && lsm_leaves_ipc_alone() &&
+	    is_granted_by_ids(caller, segment, write))
+		return 0;
+	IPC_SCOPE(ipc, r);
 	if (r < 0)
 		return r;
 	const bool attach = ipc_attach_is_safe(ipc, segment);
@@ -336,12 +361,13 @@ int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t ui
 static int may_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 {
 	static const char wanted[] = "Max locked memory";
-	g_autofree char *path = g_strdup_printf("%s/%d/limits", ipc->proc_root, caller->pid);
 	g_autofree char *limits = NULL;
 	SegfsSysv segment;
 
-	if (caller->caps & 1ULL << CAP_IPC_LOCK)
+	if (segfs_caller_has(caller, CAP_IPC_LOCK))
 		return 0;
+	segfs_caller_complete(caller);
+	g_autofree char *path = g_strdup_printf("%s/%d/limits", ipc->proc_root, caller->pid);
 	/* prlimit(2) of somebody else's process would take CAP_SYS_RESOURCE. */
 	const char *line = NULL;
 	if (caller->pid > 0 && g_file_get_contents(path, &limits, NULL, NULL))

@@ -100,6 +100,7 @@ void segfs_caller_self(SegfsCaller *ret_caller)
 	*ret_caller = (SegfsCaller){
 		.uid = self.uid,
 		.gid = self.gid,
+		.tid = gettid(),
 		.pid = getpid(),
 		.umask = 0,
 		.caps = self.effective,
@@ -162,7 +163,7 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 	const char *field;
 
 	self_read();
-	*ret_caller = (SegfsCaller){.uid = uid, .gid = gid, .umask = umask};
+	*ret_caller = (SegfsCaller){.uid = uid, .gid = gid, .umask = umask, .tid = MAX(tid, 0)};
 	/* Under a /proc of other numbers it would be a stranger's rights that are read. */
 	if (tid <= 0 || !self.proc_is_ours || !g_file_get_contents(path, &status, NULL, NULL))
 		return;
@@ -192,21 +193,54 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 		ret_caller->caps = 0;
 }
 
-bool segfs_caller_read_root(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, gid_t gid,
-			    mode_t umask)
+void segfs_caller_of_thread(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, uid_t uid,
+			    gid_t gid, mode_t umask)
+{
+	*ret_caller = (SegfsCaller){
+		.uid = uid,
+		.gid = gid,
+		.umask = umask,
+		.tid = MAX(tid, 0),
+		.proc_root = proc_root,
+	};
+}
+
+void segfs_caller_complete(const SegfsCaller *caller)
+{
+	SegfsCaller *lazy = (SegfsCaller *)caller;
+
+	if (caller->proc_root)
+		segfs_caller_read(lazy, caller->proc_root, caller->tid, caller->uid, caller->gid,
+				  caller->umask);
+}
+
+/* Of a root's thread; false also where it has to be asked the long way. */
+static bool root_has(const SegfsCaller *caller, int capability)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3,
-						  .pid = tid};
+						  .pid = caller->tid};
 	struct __user_cap_data_struct data[2] = {};
 
 	self_read();
-	if (tid <= 0 || !self.proc_is_ours || syscall(SYS_capget, &header, data) < 0)
+	if (caller->tid <= 0 || !self.proc_is_ours || syscall(SYS_capget, &header, data) < 0)
 		return false;
 	const uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
-	if (!(caps & 1ULL << CAP_SYS_ADMIN) || !in_our_user_ns(proc_root, tid))
-		return false;
-	*ret_caller = (SegfsCaller){.gid = gid, .pid = tid, .umask = umask, .caps = caps};
-	return true;
+	return caps & 1ULL << capability && in_our_user_ns(caller->proc_root, caller->tid);
+}
+
+bool segfs_caller_has(const SegfsCaller *caller, int capability)
+{
+	if (caller->proc_root && caller->uid == 0 && root_has(caller, capability))
+		return true;
+	segfs_caller_complete(caller);
+	return caller->caps & 1ULL << capability;
+}
+
+void segfs_caller_copy(const SegfsCaller *caller, SegfsCaller *ret_copy)
+{
+	segfs_caller_complete(caller);
+	*ret_copy = *caller;
+	ret_copy->groups = g_memdup2(caller->groups, caller->n_groups * sizeof(gid_t));
 }
 
 static int become(uid_t uid, gid_t gid, int n_groups, const gid_t *groups, uint64_t effective)
@@ -236,6 +270,7 @@ int segfs_caller_enter(const SegfsCaller *caller)
 		return -EINVAL;
 	if (!self.may_change && caller->uid != self.uid)
 		return -EACCES;
+	segfs_caller_complete(caller);
 	if (!own_umask) {
 		if (unshare(CLONE_FS) < 0)
 			return -errno;

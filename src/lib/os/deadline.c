@@ -225,9 +225,7 @@ int deadline_open(pid_t pid, const char *path, int flags, const SegfsCaller *cal
 	opening->flags = flags;
 	if (caller) {
 		opening->as_caller = true;
-		opening->caller = *caller;
-		opening->caller.groups =
-			g_memdup2(caller->groups, caller->n_groups * sizeof(gid_t));
+		segfs_caller_copy(caller, &opening->caller);
 	}
 	return deadline_fetch(pid, OPEN_MS, opening_run, opening, opening_release);
 }

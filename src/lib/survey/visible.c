@@ -62,7 +62,7 @@ bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
 	ProcfsStat stat;
 
 	/* Every process is shown to who may trace every process (proc(5), hidepid). */
-	if (!caller || caller->caps & 1ULL << CAP_SYS_PTRACE)
+	if (!caller || segfs_caller_has(caller, CAP_SYS_PTRACE))
 		return true;
 	const bool may = may_read_command(proc_root, caller, process->pid);
 	/* Afterwards, so that it was not asked of one that has its number by now. */

@@ -45,7 +45,7 @@ int pending_new(IpcNs *ns, const SegfsCaller *caller, key_t key, mode_t mode, Pe
 		.kept_fd = fd,
 		.shmmax = limits.shmmax,
 	};
-	pending->creator.groups = g_memdup2(caller->groups, caller->n_groups * sizeof(gid_t));
+	segfs_caller_copy(caller, &pending->creator);
 	*ret_pending = pending;
 	return 0;
 }
@@ -319,6 +319,7 @@ int pending_close(SegmentNode *node, const SegfsCaller *caller)
 {
 	const Pending *pending = node->pending;
 
+	segfs_caller_complete(caller);
 	if (caller->pid && pending->creator.pid && caller->pid != pending->creator.pid)
 		return 0;
 	if (pending->kept == 0)

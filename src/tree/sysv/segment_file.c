@@ -73,6 +73,8 @@ int segment_open(Node *base, const SegfsCaller *caller, int flags, File **ret_fi
 	g_autoptr(File) file = file_new(base, &segment_file_ops, sizeof(SegmentFile), flags);
 	/* Native writes could grow the memory file: those come to us, who know the end. */
 	file->through_us = write;
+	/* Only a pending segment is made by a close. */
+	file->has_no_flush = true;
 	g_mutex_lock(&node->lock);
 	r = share(node, &segment, memory, (SegmentFile *)file);
 	g_mutex_unlock(&node->lock);
