@@ -7,9 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hold.h"
 #include "lib/memory/handles.h"
 #include "lib/os/autofd.h"
-#include "unit.h"
 
 enum { SIZE = 8192 };
 
@@ -53,14 +53,14 @@ static bool has_handle(SegfsIpc *ipc, int shmid)
 static int segment_with_handle(SegfsIpc *ipc)
 {
 	const int shmid = segment_make(SIZE, 0600);
-	g_auto(Other) other = {};
+	g_auto(Hold) other = {};
 
-	other_start(&other, shmid);
-	other_attach(&other);
-	other_fill(&other, 'h');
+	hold_segment(&other, shmid);
+	hold_attach(&other);
+	hold_fill(&other, 'h');
 	wait_until_old(shmid);
 	g_assert_true(can_open(ipc, shmid));
-	other_detach(&other);
+	hold_detach(&other);
 	return shmid;
 }
 
