@@ -265,13 +265,13 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 	SegfsSysv now;
 	int r;
 
-	/* A descriptor of the memory is opened by us: no attach as the caller follows. */
-	if (ipc->has_map_files && lsm_leaves_ipc_alone() &&
-	    is_granted_by_ids(caller, segment, write))
-		return 0;
 	IPC_SCOPE(ipc, r);
 	if (r < 0)
 		return r;
+	/* A descriptor of the memory is opened by us: no attach as the caller follows. */
+	if (ipc->has_map_files && lsm_leaves_ipc_alone() &&
+	    is_granted_by_ids(caller, segment, write))
+		return shm_stat(segment->shmid, &now);
 	const bool attach = ipc_attach_is_safe(ipc, segment);
 	g_mutex_lock(&ipc->lock);
 	ipc->attaches++; /* for the blink of the call the kernel counts one */
