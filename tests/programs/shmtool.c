@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -474,6 +475,16 @@ static long long set_times(const char *path, int fd, long long when)
 	return path ? utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) : futimens(fd, times);
 }
 
+/* The kernel keeps the inode in its cache from here on; no descriptor and no attach says so. */
+static long long watch(const char *path)
+{
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = inotify_init1(IN_CLOEXEC);
+	return inotify_add_watch(fd, path, IN_DELETE_SELF) < 0 ? -1 : 0;
+}
+
 /* One command. Negative: errno says. Else the number, unless out says more. */
 static long long run(size_t n, char **w, const size_t *len)
 {
@@ -664,6 +675,8 @@ static long long run(size_t n, char **w, const size_t *len)
 	}
 	if (IS("chdir", 1))
 		return chdir(w[1]);
+	if (IS("watch", 1))
+		return watch(w[1]);
 	if (IS("mkfiles", 2))
 		return make_files(w[1], SIZE(2));
 	/* the process */
