@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "lib/os/room.h"
 #include "tree/posix/object.h"
 
 static int object_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
@@ -18,8 +19,12 @@ static ssize_t object_write(File *file, const SegfsCaller *caller, const void *b
 			    off_t offset)
 {
 	const int fd = ((ObjectFile *)file)->fd;
+	g_auto(RoomTaken) taken = 0;
 	struct stat st;
 
+	int r = room_take_range(fd, offset, size, &taken);
+	if (r < 0)
+		return r;
 	/* A write takes the set-user-id bit away, but not if it is by root, as we are. */
 	if (caller->uid != 0 && fstat(fd, &st) == 0 && st.st_mode & (S_ISUID | S_ISGID))
 		return SEGFS_AS(caller, pwrite(fd, bytes, size, offset));
@@ -29,7 +34,11 @@ static ssize_t object_write(File *file, const SegfsCaller *caller, const void *b
 
 static int object_allocate(File *file, int mode, off_t offset, off_t length)
 {
-	return fallocate(((ObjectFile *)file)->fd, mode, offset, length) < 0 ? -errno : 0;
+	const int fd = ((ObjectFile *)file)->fd;
+	g_auto(RoomTaken) taken = 0;
+
+	int r = mode & FALLOC_FL_PUNCH_HOLE ? 0 : room_take_range(fd, offset, length, &taken);
+	return r < 0 ? r : fallocate(fd, mode, offset, length) < 0 ? -errno : 0;
 }
 
 static off_t object_seek(File *file, off_t offset, int whence)

@@ -13,8 +13,12 @@
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
+#include "lib/os/room.h"
 #include "tree/item.h"
 #include "tree/posix/object.h"
+
+/* What a new one takes of the kernel's memory, more or less: an inode and a dentry. */
+#define OBJECT_SIZE 2048
 
 static int posix_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
@@ -160,14 +164,23 @@ static int posix_list_xattr(Node *base, const SegfsCaller *caller, GBytes **ret_
 	return 0;
 }
 
+/* For what the kernel keeps size bytes for, on our account. */
+static int reach_with_room(Node *base, uint64_t size, RoomTaken *ret_taken, ObjectAt *ret_at)
+{
+	int r = room_take_name(size, ret_taken);
+
+	return r < 0 ? r : object_reach(base, ret_at);
+}
+
 static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *name,
 			   const void *bytes, size_t size, int flags)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	g_auto(RoomTaken) taken = 0;
 
 	if (g_str_has_prefix(name, "user.segfs."))
 		return -EPERM; /* what is under these names we say, and nobody else */
-	int r = object_reach(base, &at);
+	int r = reach_with_room(base, bytes ? size : 0, &taken, &at);
 	if (r < 0)
 		return r;
 	return bytes ? SEGFS_AS(caller, setxattr(at.path, name, bytes, size, flags))
@@ -218,7 +231,8 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 			mode_t mode, Node **ret_node, File **ret_file)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
-	int r = object_reach(base, &at);
+	g_auto(RoomTaken) taken = 0;
+	int r = reach_with_room(base, OBJECT_SIZE, &taken, &at);
 
 	if (r < 0)
 		return r;
@@ -236,7 +250,8 @@ static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags,
 			       Node **ret_node, File **ret_file)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
-	int r = object_reach(base, &at);
+	g_auto(RoomTaken) taken = 0;
+	int r = reach_with_room(base, OBJECT_SIZE, &taken, &at);
 
 	if (r < 0)
 		return r;
@@ -250,7 +265,8 @@ static int posix_make(Node *base, const SegfsCaller *caller, const char *name, m
 		      dev_t device, const char *target, Node **ret_node)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
-	int r = object_reach(base, &at);
+	g_auto(RoomTaken) taken = 0;
+	int r = reach_with_room(base, OBJECT_SIZE, &taken, &at);
 
 	if (r < 0)
 		return r;

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/os/room.h"
+
 struct Pending {
 	IpcNs *ns; /* its node's */
 	key_t key;
@@ -50,24 +52,6 @@ int pending_new(IpcNs *ns, const SegfsCaller *caller, key_t key, mode_t mode, Pe
 	return 0;
 }
 
-/* Pages of the range that hold nothing yet. */
-static uint64_t pages_missing(const Pending *pending, uint64_t offset, uint64_t size)
-{
-	const uint64_t page = sysconf(_SC_PAGESIZE);
-	const uint64_t end = (offset + size + page - 1) / page;
-	uint64_t at = offset / page, missing = 0;
-
-	while (at < end) {
-		const off_t data = lseek(pending->kept_fd, at * page, SEEK_DATA);
-		if (data < 0 || data / page >= end)
-			return missing + end - at;
-		missing += data / page - at;
-		const off_t hole = lseek(pending->kept_fd, data, SEEK_HOLE);
-		at = (hole + page - 1) / page;
-	}
-	return missing;
-}
-
 /*
  * So many more pages are about to be kept: shmget would refuse them past shmall, and until
  * then they are ours, whom no limit of the caller's binds.
@@ -99,6 +83,15 @@ static void count_pages(Pending *pending, uint64_t pages)
 	pending->ns->pages_pending += pages - pending->pages;
 	pending->pages = pages;
 	g_mutex_unlock(&pending->ns->lock);
+}
+
+static uint64_t pages_kept(const Pending *pending)
+{
+	struct stat st;
+
+	return fstat(pending->kept_fd, &st) < 0
+		       ? pending->pages
+		       : (uint64_t)st.st_blocks * 512 / sysconf(_SC_PAGESIZE);
 }
 
 void pending_free(Pending *pending)
@@ -138,8 +131,12 @@ void pending_stat(const Pending *pending, struct stat *ret_stat)
 	};
 }
 
-/* What was written before the size was known becomes the segment's first bytes. */
-static int copy_kept(const Pending *pending, SegfsMemory *memory, uint64_t size)
+/*
+ * What was written before the size was known becomes the segment's first bytes. Each piece goes as
+ * soon as it is copied: both whole could be more than our memory cgroup has. If it fails midway
+ * nothing is left that could be made into a segment later.
+ */
+static int copy_kept(Pending *pending, SegfsMemory *memory, uint64_t size)
 {
 	enum { PIECE = 1024 * 1024 };
 	g_autofree char *piece = g_malloc(PIECE);
@@ -157,6 +154,7 @@ static int copy_kept(const Pending *pending, SegfsMemory *memory, uint64_t size)
 				return written;
 			done += written;
 		}
+		fallocate(pending->kept_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n);
 		at += n;
 	}
 	return at < 0 && errno != ENXIO ? -errno : 0;
@@ -218,8 +216,10 @@ static int pending_make(SegmentNode *node, uint64_t size)
 		return r;
 	}
 	r = fill(node, shmid, size);
-	if (r < 0)
-		count_pages(pending, pages);
+	if (r < 0) {
+		count_pages(pending, pages_kept(pending));
+		pending->is_cut = true;
+	}
 	/* Somebody has removed it since: there is nothing to take back, the id may be another's. */
 	if (r == -ENOENT || r == -ESTALE)
 		r = -EIDRM;
@@ -279,19 +279,22 @@ int pending_read(Pending *pending, size_t size, off_t offset, FileSpan *ret_span
 
 ssize_t pending_write(Pending *pending, const void *bytes, size_t size, off_t offset)
 {
+	g_auto(RoomTaken) taken = 0;
+
 	if (offset == PENDING_END)
 		offset = pending->kept;
 	if ((uint64_t)offset >= pending->shmmax)
 		return -EFBIG;
 	size = MIN(size, pending->shmmax - offset);
-	int r = take_pages(pending, pages_missing(pending, offset, size));
+	int r = take_pages(pending, room_pages_missing(pending->kept_fd, offset, size));
+	if (r == 0)
+		r = room_take_range(pending->kept_fd, offset, size, &taken);
 	pending->is_cut = r == -ENOSPC;
-	if (r < 0)
-		return r;
-	const ssize_t n = pwrite(pending->kept_fd, bytes, size, offset);
-	r = n < 0 ? -errno : 0;
+	const ssize_t n = r < 0 ? -1 : pwrite(pending->kept_fd, bytes, size, offset);
+	if (r == 0 && n < 0)
+		r = -errno;
 	if (n < (ssize_t)size)
-		count_pages(pending, pending->pages - pages_missing(pending, offset, size));
+		count_pages(pending, pages_kept(pending));
 	if (r < 0)
 		return r;
 	pending->kept = MAX(pending->kept, (uint64_t)offset + n);
@@ -309,10 +312,11 @@ int pending_allocate(SegmentNode *node, int mode, off_t offset, off_t length)
 {
 	if (mode != 0)
 		return -EOPNOTSUPP;
-	int r = pending_make(node, MAX((uint64_t)offset + length, node->pending->kept));
-	if (r < 0)
-		return r;
-	return segfs_memory_allocate(node->memory, offset, length);
+	g_auto(RoomTaken) taken = 0;
+	int r = room_take_range(-1, offset, length, &taken);
+	if (r == 0)
+		r = pending_make(node, MAX((uint64_t)offset + length, node->pending->kept));
+	return r < 0 ? r : segfs_memory_allocate(node->memory, offset, length);
 }
 
 int pending_close(SegmentNode *node, const SegfsCaller *caller)

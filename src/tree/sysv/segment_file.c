@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "lib/os/room.h"
 #include "tree/sysv/pending.h"
 #include "tree/sysv/segment.h"
 
@@ -134,10 +135,21 @@ static int segment_read(File *file, size_t size, off_t offset, FileSpan *ret_spa
 	return 0;
 }
 
+/* See room.c; huge pages are of a pool of their own. */
+static int take(const SegfsMemory *memory, off_t offset, uint64_t size, RoomTaken *ret_taken)
+{
+	const uint64_t end = segfs_memory_size(memory);
+
+	if (segfs_memory_is_huge(memory) || offset < 0 || (uint64_t)offset >= end)
+		return 0;
+	return room_take_range(segfs_memory_fd(memory), offset, MIN(size, end - offset), ret_taken);
+}
+
 static ssize_t segment_write(File *file, const SegfsCaller *caller, const void *bytes, size_t size,
 			     off_t offset)
 {
 	g_autoptr(SegfsMemory) memory = NULL;
+	g_auto(RoomTaken) taken = 0;
 	ssize_t r;
 
 	if (lock_pending(file, &memory)) {
@@ -146,7 +158,9 @@ static ssize_t segment_write(File *file, const SegfsCaller *caller, const void *
 		unlock(file);
 		return r;
 	}
-	r = segfs_memory_write(memory, bytes, size, offset);
+	r = take(memory, offset, size, &taken);
+	if (r == 0)
+		r = segfs_memory_write(memory, bytes, size, offset);
 	segfs_sysv_resident_changed(file->node->ns->ipc);
 	return r;
 }
@@ -165,6 +179,7 @@ static int segment_flush(File *file, const SegfsCaller *caller)
 static int segment_allocate(File *file, int mode, off_t offset, off_t length)
 {
 	g_autoptr(SegfsMemory) memory = NULL;
+	g_auto(RoomTaken) taken = 0;
 	int r;
 
 	if (lock_pending(file, &memory)) {
@@ -178,7 +193,9 @@ static int segment_allocate(File *file, int mode, off_t offset, off_t length)
 		break;
 	case FALLOC_FL_KEEP_SIZE:
 	case 0:
-		r = segfs_memory_allocate(memory, offset, length);
+		r = take(memory, offset, length, &taken);
+		if (r == 0)
+			r = segfs_memory_allocate(memory, offset, length);
 		break;
 	default:
 		return -EOPNOTSUPP;
@@ -231,13 +248,14 @@ void segment_written(Node *base, off_t end, size_t size)
 {
 	SegmentNode *node = (SegmentNode *)base;
 	g_autoptr(SegfsMemory) memory = NULL;
+	g_auto(RoomTaken) taken = 0;
 
 	g_mutex_lock(&node->lock);
 	/* An attach is not to last longer than the file. */
 	if (node->memory && segfs_memory_fd(node->memory) >= 0)
 		memory = segfs_memory_ref(node->memory);
 	g_mutex_unlock(&node->lock);
-	if (memory)
+	if (memory && take(memory, end, size, &taken) == 0)
 		segfs_memory_prepare(memory, end, size);
 }
 
