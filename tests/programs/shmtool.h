@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "words.h"
+
 /* Of shmtool.c: its commands by what they act on, and the words and answers that all have. */
 
 #define OUT_SIZE (1 << 20)
@@ -20,13 +22,8 @@ typedef struct {
 
 extern char *out; /* the answer, OUT_SIZE; empty: the number that the command returns */
 
-const char *errno_name(int err);
-long long number(const char *word);
 Slot *slot(const char *word);
 void slots_clear(void);
-
-/* Undoes \xNN in place; the length, for what holds a NUL. */
-size_t unescape(char *word);
 
 /* Bytes as text: \xNN where not printable, c{n} for n > 4 times the same. */
 void say_bytes(const char *data, size_t len);
