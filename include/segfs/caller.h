@@ -37,8 +37,9 @@ void segfs_caller_self(SegfsCaller *ret_caller);
  * The rights that thread tid has at this moment, read from proc_root/<tid>/status
  * (proc(5)), for a request made as uid and gid. Supplementary groups and capabilities
  * that cannot be read are taken as none: a caller may get less than the kernel gives,
- * never more. Capabilities count only in our own user namespace (user_namespaces(7)).
- * Cannot fail.
+ * never more. So are those of a thread that acts for another, since they are not the request's: a
+ * worker of io_uring, a kernel's thread (nfsd), who comes through overlayfs. Capabilities count
+ * only in our own user namespace (user_namespaces(7)). Cannot fail.
  */
 void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, uid_t uid,
 		       gid_t gid, mode_t umask);

@@ -6,11 +6,16 @@
 
 /* A /proc/PID/status as Linux 6.18 writes it, with the lines that are read filled in. */
 #define STATUS(uids, groups, permitted, effective)                                                 \
-	"Name:\tprogram\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t4711\nNgid:\t0\nPid:\t4712\n"  \
+	"Name:\tprogram\nUmask:\t0022\nState:\tS "                                                 \
+	"(sleeping)\nTgid:\t4711\nNgid:\t0\nPid:\t5004712\n"                                       \
 	"PPid:\t1\nTracerPid:\t0\nUid:\t" uids "\nGid:\t100\t100\t100\t100\nFDSize:\t64\n"         \
-	"Groups:\t" groups "\nNStgid:\t4711\nNSpid:\t4712\nKthread:\t0\nVmSize:\t    2412 kB\n"    \
+	"Groups:\t" groups "\nNStgid:\t4711\nNSpid:\t5004712\nKthread:\t0\nVmSize:\t    2412 kB\n" \
 	"Threads:\t1\nSigQ:\t0/95744\nCapInh:\t0000000000000000\nCapPrm:\t" permitted              \
 	"\nCapEff:\t" effective "\nCapBnd:\t000001ffffffffff\nCapAmb:\t0000000000000000\n"
+
+/* Its flags are the ninth field. No such thread is: a pid is less than 2^22. */
+#define STAT(flags)                                                                                \
+	"5004712 (a) b) S 1 4711 4711 0 -1 " flags " 81 0 0 0 0 0 0 0 20 0 1 0 67890 2412 200\n"
 
 #define USER_1000 "1000\t1000\t1000\t1000"
 #define CAPS_NONE "0000000000000000"
@@ -28,8 +33,9 @@ static char *status_tree(const char *status)
 {
 	char *tree = tree_make(NULL);
 
-	tree_write(tree, "4712/status", status);
-	link_user_ns(tree, "4712/ns/user");
+	tree_write(tree, "5004712/status", status);
+	tree_write(tree, "5004712/stat", STAT("4194304"));
+	link_user_ns(tree, "5004712/ns/user");
 	return tree;
 }
 
@@ -39,7 +45,7 @@ static void read_takes_process_groups_and_caps_of_the_thread(void)
 		STATUS(USER_1000, "4 24 27 4294967294 ", "0000000000008002", "0000000000008000"));
 	g_auto(SegfsCaller) caller = {};
 
-	segfs_caller_read(&caller, tree, 4712, 1000, 100, 027);
+	segfs_caller_read(&caller, tree, 5004712, 1000, 100, 027);
 	g_assert_cmpuint(caller.uid, ==, 1000);
 	g_assert_cmpuint(caller.gid, ==, 100);
 	g_assert_cmpint(caller.pid, ==, 4711);
@@ -54,7 +60,7 @@ static void read_takes_caps_above_the_32nd(void)
 		status_tree(STATUS("0\t0\t0\t0", "0 ", "000001ffffffffff", "000001ffffffffff"));
 	g_auto(SegfsCaller) caller = {};
 
-	segfs_caller_read(&caller, tree, 4712, 0, 0, 0);
+	segfs_caller_read(&caller, tree, 5004712, 0, 100, 0);
 	g_assert_cmphex(caller.caps, ==, 0x1ffffffffffULL);
 	assert_groups(&caller, 1, (gid_t[]){0});
 }
@@ -65,7 +71,7 @@ static void read_takes_an_empty_list_of_groups_as_none(void)
 	g_auto(SegfsCaller) caller = {};
 
 	/* The next line has numbers, which are none of the groups. */
-	segfs_caller_read(&caller, tree, 4712, 1000, 100, 0);
+	segfs_caller_read(&caller, tree, 5004712, 1000, 100, 0);
 	assert_groups(&caller, 0, NULL);
 	g_assert_null(caller.groups);
 }
@@ -73,12 +79,13 @@ static void read_takes_an_empty_list_of_groups_as_none(void)
 static void read_is_not_fooled_by_the_name(void)
 {
 	/* The kernel writes a line feed in a name as \n, two characters. */
-	scoped_tree tree = status_tree("Name:\tGroups:\t0\\nCapEff:\tffffffff\nTgid:\t4711\n"
-				       "Uid:\t" USER_1000
-				       "\nGroupsOf:\t8\nGroups:\t7 \nCapEff:\t" CAPS_NONE "\n");
+	scoped_tree tree = status_tree(
+		"Name:\tGroups:\t0\\nCapEff:\tffffffff\nTgid:\t4711\n"
+		"Uid:\t" USER_1000
+		"\nGid:\t100\t100\t100\t100\nGroupsOf:\t8\nGroups:\t7 \nCapEff:\t" CAPS_NONE "\n");
 	g_auto(SegfsCaller) caller = {};
 
-	segfs_caller_read(&caller, tree, 4712, 1000, 100, 0);
+	segfs_caller_read(&caller, tree, 5004712, 1000, 100, 0);
 	assert_groups(&caller, 1, (gid_t[]){7});
 	g_assert_cmphex(caller.caps, ==, 0);
 }
@@ -100,7 +107,7 @@ static void read_of_a_thread_that_is_gone_gives_the_request_alone(void)
 {
 	scoped_tree tree = tree_make(NULL);
 
-	assert_nothing_but_the_request(tree, 4712);
+	assert_nothing_but_the_request(tree, 5004712);
 }
 
 static void read_without_a_thread_gives_the_request_alone(void)
@@ -124,7 +131,7 @@ static void read_of_a_cut_status_takes_what_is_missing_as_none(void)
 		scoped_tree tree = status_tree(cut);
 		g_auto(SegfsCaller) caller = {};
 
-		segfs_caller_read(&caller, tree, 4712, 1000, 100, 0);
+		segfs_caller_read(&caller, tree, 5004712, 1000, 100, 0);
 		g_assert_cmpuint(caller.n_groups, <=, 2);
 		/* A number that is cut is another number, but capabilities are hexadecimal
 		 * from the left: cut, they lose the high digits' weight and never exceed. */
@@ -139,12 +146,14 @@ static void caps_of_another_user_namespace_do_not_count(void)
 	scoped_tree foreign = tree_make(NULL);
 	scoped_tree unknown = tree_make(NULL);
 
-	tree_write(foreign, "4712/status", status);
-	tree_link(foreign, "4712/ns/user", "user:[1]");
-	tree_write(unknown, "4712/status", status);
+	tree_write(foreign, "5004712/status", status);
+	tree_write(foreign, "5004712/stat", STAT("4194304"));
+	tree_write(unknown, "5004712/stat", STAT("4194304"));
+	tree_link(foreign, "5004712/ns/user", "user:[1]");
+	tree_write(unknown, "5004712/status", status);
 	for (int i = 0; i < 2; i++) {
 		g_auto(SegfsCaller) caller = {};
-		segfs_caller_read(&caller, i ? unknown : foreign, 4712, 0, 0, 0);
+		segfs_caller_read(&caller, i ? unknown : foreign, 5004712, 0, 100, 0);
 		g_assert_cmphex(caller.caps, ==, 0);
 		assert_groups(&caller, 1, (gid_t[]){4});
 	}
@@ -157,7 +166,7 @@ static uint64_t caps_read(const char *uids, uid_t uid)
 	scoped_tree tree = status_tree(status);
 	g_auto(SegfsCaller) caller = {};
 
-	segfs_caller_read(&caller, tree, 4712, uid, 100, 0);
+	segfs_caller_read(&caller, tree, 5004712, uid, 100, 0);
 	return caller.caps;
 }
 
@@ -171,6 +180,33 @@ static void access_of_a_setuid_program_counts_as_its_real_user(void)
 	g_assert_cmphex(caps_read("0\t1000\t0\t1000", 0), ==, 3);
 	/* setfsuid(2): it is the fourth number that counts. */
 	g_assert_cmphex(caps_read("0\t0\t0\t1000", 1000), ==, 1);
+}
+
+static void assert_rights_of_another(const char *stat, uid_t uid, gid_t gid)
+{
+	scoped_tree tree =
+		status_tree(STATUS(USER_1000, "4 24 ", "000001ffffffffff", "000001ffffffffff"));
+	g_auto(SegfsCaller) caller = {};
+
+	tree_write(tree, "5004712/stat", stat);
+	segfs_caller_read(&caller, tree, 5004712, uid, gid, 0);
+	g_assert_cmpuint(caller.uid, ==, uid);
+	g_assert_cmpuint(caller.gid, ==, gid);
+	g_assert_cmpint(caller.pid, ==, 4711);
+	g_assert_cmphex(caller.caps, ==, 0);
+	assert_groups(&caller, 0, NULL);
+}
+
+static void a_thread_that_acts_for_another_has_none_of_its_rights(void)
+{
+	assert_rights_of_another(STAT("4194384"), 1000, 100); /* an io worker's, as seen */
+	assert_rights_of_another(STAT("16"), 1000, 100);
+	assert_rights_of_another(STAT("2129984"), 1000, 100); /* a kernel's thread */
+	assert_rights_of_another("5004712 (cut", 1000, 100);
+	/* Neither as it is nor as access(2) has it. */
+	assert_rights_of_another(STAT("4194304"), 0, 0);
+	assert_rights_of_another(STAT("4194304"), 0, 100);
+	assert_rights_of_another(STAT("4194304"), 1000, 0);
 }
 
 int main(int argc, char **argv)
@@ -191,5 +227,7 @@ int main(int argc, char **argv)
 	     caps_of_another_user_namespace_do_not_count);
 	TEST("read/access-of-setuid-is-its-real-user",
 	     access_of_a_setuid_program_counts_as_its_real_user);
+	TEST("read/acts-for-another-has-no-rights",
+	     a_thread_that_acts_for_another_has_none_of_its_rights);
 	return g_test_run();
 }

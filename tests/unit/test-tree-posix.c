@@ -395,7 +395,7 @@ static void a_fifo_has_a_node_for_each_set_of_rights(void)
 	g_assert_cmpint(listing->look(listing, listing_entry(listing, 0), &none, &st), ==, -EAGAIN);
 }
 
-static void to_be_run_it_need_not_be_readable(void)
+static void to_be_run_it_has_to_be_readable(void)
 {
 	g_auto(World) world = {};
 	g_autoptr(Node) node = NULL;
@@ -405,9 +405,11 @@ static void to_be_run_it_need_not_be_readable(void)
 	file_free(create(&world, "x", 0711, &node));
 
 	assert_open(node, &stranger, O_RDONLY, -EACCES);
-	g_autoptr(File) file = node_open(node, &stranger, O_RDONLY | O_EXECUTE);
-	g_assert_cmpint(node_chmod(node, &world.self, 0700), ==, 0);
 	assert_open(node, &stranger, O_RDONLY | O_EXECUTE, -EACCES);
+	g_assert_cmpint(node_chmod(node, &world.self, 0744), ==, 0);
+	assert_open(node, &stranger, O_RDONLY | O_EXECUTE, -EACCES);
+	g_assert_cmpint(node_chmod(node, &world.self, 0755), ==, 0);
+	g_autoptr(File) file = node_open(node, &stranger, O_RDONLY | O_EXECUTE);
 }
 
 int main(int argc, char **argv)
@@ -425,6 +427,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/tree-posix/holders", its_holders_are_told);
 	g_test_add_func("/tree-posix/set-user-id", set_user_id_goes_with_a_write);
 	g_test_add_func("/tree-posix/fifo", a_fifo_has_a_node_for_each_set_of_rights);
-	g_test_add_func("/tree-posix/execute", to_be_run_it_need_not_be_readable);
+	g_test_add_func("/tree-posix/execute", to_be_run_it_has_to_be_readable);
 	return g_test_run();
 }

@@ -22,6 +22,7 @@
 #include <sched.h>
 #include <segfs/caller.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -155,6 +156,49 @@ static bool in_our_user_ns(const char *proc_root, pid_t tid)
 	return self.user_ns && procfs_namespace(AT_FDCWD, path) == self.user_ns;
 }
 
+/*
+ * Whose rights are those of the thread's status? A kernel's thread (nfsd) and a worker of
+ * io_uring act for somebody else: the status has what the thread itself was made with, which
+ * the program may have given up since. A thread that has a list of robust futexes has set it
+ * itself, by a system call that those do not make: it need not be asked for its flags.
+ */
+static bool acts_for_another(const char *proc_root, pid_t tid)
+{
+	enum { PF_IO_WORKER = 0x00000010, PF_KTHREAD = 0x00200000 }; /* of linux/sched.h */
+	void *robust = NULL;
+	size_t size;
+	ProcfsStat stat;
+
+	if (syscall(SYS_get_robust_list, tid, &robust, &size) == 0 && robust)
+		return false;
+	return !procfs_stat(proc_root, tid, &stat) || stat.flags & (PF_IO_WORKER | PF_KTHREAD);
+}
+
+/* The four ids of a status line: real, effective, saved, and that of the file system. */
+static bool parse_ids(const char *status, const char *key, unsigned long ids[4])
+{
+	const char *field = status_field(status, key);
+
+	return field && sscanf(field, "%lu %lu %lu %lu", &ids[0], &ids[1], &ids[2], &ids[3]) == 4;
+}
+
+typedef enum {
+	OF_THREAD,  /* as the thread is now */
+	OF_ACCESS,  /* access(2) and its like: with the thread's groups, as its real user */
+	OF_ANOTHER, /* overlayfs: as who has mounted it, whose groups nobody tells */
+} RequestOf;
+
+static RequestOf request_of(const char *status, uid_t uid, gid_t gid)
+{
+	unsigned long uids[4], gids[4];
+
+	if (!parse_ids(status, "Uid", uids) || !parse_ids(status, "Gid", gids))
+		return OF_ANOTHER;
+	if (uids[3] == uid && gids[3] == gid)
+		return OF_THREAD;
+	return uids[0] == uid && gids[0] == gid ? OF_ACCESS : OF_ANOTHER;
+}
+
 void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid, uid_t uid,
 		       gid_t gid, mode_t umask)
 {
@@ -169,25 +213,15 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 		return;
 	if ((field = status_field(status, "Tgid")))
 		ret_caller->pid = atoi(field);
+	const RequestOf of = request_of(status, uid, gid);
+	if (of == OF_ANOTHER || acts_for_another(proc_root, tid))
+		return;
 	if ((field = status_field(status, "Groups")))
 		parse_groups(ret_caller, field);
-
-	/*
-	 * access(2) and its like ask with the real user, while the status tells of the
-	 * effective one: where the two differ the kernel judges a root by what it is
-	 * permitted, anybody else without capabilities.
-	 */
-	bool overridden = false;
-	if ((field = status_field(status, "Uid"))) {
-		char *next = (char *)field;
-		uid_t fsuid = uid;
-		for (int i = 0; i < 4; i++)
-			fsuid = strtoul(next, &next, 10);
-		overridden = fsuid != uid;
-	}
-	if (overridden && uid != 0)
+	/* For access(2) a root has what it is permitted, anybody else no capabilities. */
+	if (of == OF_ACCESS && uid != 0)
 		return;
-	if ((field = status_field(status, overridden ? "CapPrm" : "CapEff")))
+	if ((field = status_field(status, of == OF_ACCESS ? "CapPrm" : "CapEff")))
 		ret_caller->caps = g_ascii_strtoull(field, NULL, 16);
 	if (ret_caller->caps && !in_our_user_ns(proc_root, tid))
 		ret_caller->caps = 0;
@@ -225,7 +259,8 @@ static bool root_has(const SegfsCaller *caller, int capability)
 	if (caller->tid <= 0 || !self.proc_is_ours || syscall(SYS_capget, &header, data) < 0)
 		return false;
 	const uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
-	return caps & 1ULL << capability && in_our_user_ns(caller->proc_root, caller->tid);
+	return caps & 1ULL << capability && in_our_user_ns(caller->proc_root, caller->tid) &&
+	       !acts_for_another(caller->proc_root, caller->tid);
 }
 
 bool segfs_caller_has(const SegfsCaller *caller, int capability)

@@ -72,9 +72,9 @@ bool procfs_stat(const char *proc_root, pid_t pid, ProcfsStat *ret_stat)
 	const char *before = strchr(stat, '('), *after = strrchr(stat, ')');
 	if (!before || !after ||
 	    sscanf(after + 1,
-		   " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u "
+		   " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u "
 		   "%*d %llu",
-		   &found.state, &found.n_threads, &start) != 3)
+		   &found.state, &found.flags, &found.n_threads, &start) != 4)
 		return false;
 	g_strlcpy(found.command, before + 1, MIN(sizeof(found.command), (size_t)(after - before)));
 	found.start = start;

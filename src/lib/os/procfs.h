@@ -21,6 +21,7 @@ typedef struct {
 	char state;     /* a letter; Z: dead, and not yet waited for */
 	uint64_t start; /* clock ticks since boot */
 	guint n_threads;
+	unsigned int flags; /* PF_ of linux/sched.h */
 } ProcfsStat;
 
 /* False where there is no such process, or it cannot be asked. */

@@ -176,15 +176,15 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 	if (r < 0)
 		return r;
 	const int how = object_open_flags(flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW));
-	long fd;
-	if (flags & O_EXECUTE) {
-		/* To be run it need not be readable: the kernel reads it, not the caller. */
+	/*
+	 * Who may run it must be allowed to read it, too: the kernel takes every file of ours for
+	 * readable, and so would let who runs a program read its memory.
+	 */
+	long fd = 0;
+	if (flags & O_EXECUTE)
 		fd = SEGFS_AS(caller, faccessat(AT_FDCWD, at.path, X_OK, AT_EACCESS));
-		if (fd == 0 && (fd = open(at.path, how)) < 0)
-			fd = -errno;
-	} else {
+	if (fd == 0)
 		fd = SEGFS_AS(caller, open(at.path, how));
-	}
 	/* A lease that we had for an instant ourselves is not to be in anybody's way. */
 	if (fd == -EWOULDBLOCK) {
 		segfs_posix_settle();

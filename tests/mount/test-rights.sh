@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Rights come from the request, not from the thread that brings it; nor by a way around open(2).
+. "$(dirname "$0")/lib.sh"
+posix=$MNT/posix shm=/dev/shm
+: "${RIGHTS_URING:?}" "${EXEC_ONLY:?}"
+chmod 1777 "$shm"
+
+# io_uring: its workers keep the rights that they were made with.
+as_user 20001 sh -c "umask 077; echo private >'$shm/private'"
+id=$(mkseg -u 20001 4096 0600)
+for rights in caps ids; do
+	answer=$("$RIGHTS_URING" $rights "$shm/private")
+	status=$?
+	[ $status -ne 77 ] || { skip "io_uring after $rights were given up" "$answer"; continue; }
+	is "$answer" "open Permission denied, io_uring Permission denied" "(in /dev/shm, after $rights were given up)"
+	is "$("$RIGHTS_URING" $rights "$posix/private")" "$answer" "io_uring after $rights were given up, in posix/"
+	is "$("$RIGHTS_URING" $rights "$MNT/sysv/$id")" "$answer" "io_uring after $rights were given up, in sysv/"
+done
+chmod 644 "$shm/private"
+is "$("$RIGHTS_URING" ids "$posix/private")" "open OK, io_uring OK" "what everybody may open io_uring may, too"
+
+# overlayfs: the request is made as who has mounted it, the thread is another.
+mkdir "$shm/lower" "$TESTDIR/merged" "$TESTDIR/private"
+echo below >"$shm/lower/file"
+if mount -t overlay -o "lowerdir=$posix/lower:$TESTDIR/private" none "$TESTDIR/merged" 2>/dev/null; then
+	is "$(as_user 20002 cat "$TESTDIR/merged/file" 2>&1)" below "what everybody may read is read through an overlayfs"
+	chgrp 20077 "$shm/lower/file" && chmod 0060 "$shm/lower/file"
+	fails_with EACCES "groups of the thread are not those of who has mounted it" \
+		as_user 20002 -G 20077 cat "$TESTDIR/merged/file"
+	umount "$TESTDIR/merged"
+else
+	skip "overlayfs" "not on what is stacked already (passthrough)"
+	skip "groups of the thread" "no overlayfs"
+fi
+
+# Whoever runs a program reads its memory, unless the kernel knows that they may not read the file.
+cp "$EXEC_ONLY" "$shm/exec-only"
+for mode in 0711 0755 0100 0111; do
+	chmod $mode "$shm/exec-only"
+	is "$(as_user 20002 "$EXEC_ONLY" read "$posix/exec-only")" "$(as_user 20002 "$EXEC_ONLY" read "$shm/exec-only")" \
+		"mode $mode: a program's memory"
+done
+chmod 0711 "$shm/exec-only"
+is "$(as_user 20002 env "$shm/exec-only" 2>&1)" "exec-only: usage: exec-only read PATH" "(who may run it runs it in /dev/shm)"
+like "$(as_user 20002 env "$posix/exec-only" 2>&1)" "exec-only.: Permission denied" "who may run it and not read it may not run it here"
+done_testing
