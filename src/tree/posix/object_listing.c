@@ -41,16 +41,21 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 
 static int names_read(int fd, Listing *listing)
 {
-	DIR *dir = fd_directory(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	const dev_t plain = listing->directory->ns->tree->plain;
 	struct dirent *found;
+	struct stat st;
 
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	DIR *dir = fd_directory(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	if (!dir)
 		return -errno;
 	errno = 0;
 	while ((found = readdir(dir))) {
+		const SegfsId id = {SEGFS_POSIX, st.st_dev, found->d_ino};
 		if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
-			listing_add(listing, found->d_name, found->d_ino, DTTOIF(found->d_type),
-				    NULL);
+			listing_add(listing, found->d_name, segfs_mount_ino(&id, plain),
+				    DTTOIF(found->d_type), NULL);
 	}
 	const int error = errno;
 	closedir(dir);
