@@ -79,7 +79,7 @@ static void *child_serve(void *data)
 		if (send(child->socket, &answer, sizeof(answer), 0) < 0)
 			break;
 	}
-	_exit(0);
+	unit_exit(0);
 }
 
 void hold_start(Hold *ret_hold, HoldTake take, const void *data)

@@ -54,6 +54,10 @@ static void on_abort(int signal_number)
 
 static void become_user(void)
 {
+	/* What of the program has run is counted in files that the user could not write. */
+	const char *coverage = g_getenv("SEGFS_UNIT_COVERAGE");
+	if (coverage)
+		g_setenv("GCOV_PREFIX", coverage, TRUE);
 	g_assert_no_errno(setgroups(0, NULL));
 	g_assert_no_errno(setresgid(UNIT_GID, UNIT_GID, UNIT_GID));
 	g_assert_no_errno(setresuid(UNIT_UID, UNIT_UID, UNIT_UID));
@@ -136,6 +140,18 @@ bool unit_as_new_process(void)
 		return true;
 	run_again("SEGFS_UNIT_AGAIN");
 	return false;
+}
+
+#ifdef SEGFS_COVERAGE
+void __gcov_dump(void); /* gcc's, of libgcov */
+#endif
+
+void unit_exit(int status)
+{
+#ifdef SEGFS_COVERAGE
+	__gcov_dump();
+#endif
+	_exit(status);
 }
 
 static time_t stamp_now(void)

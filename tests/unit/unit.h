@@ -37,6 +37,12 @@ bool unit_as_user(void);
 /* The same with a new process that stays root: what it changes of itself goes with it. */
 bool unit_as_new_process(void);
 
+/*
+ * _exit(2), for a child: what it has run of the program is counted first, where that is counted
+ * (tools/check --coverage).
+ */
+G_NORETURN void unit_exit(int status);
+
 /* Until the clock that the kernel stamps segments with shows another second. */
 void unit_next_second(void);
 
