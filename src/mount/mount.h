@@ -60,12 +60,12 @@ static inline File *file_of(const struct fuse_file_info *fi)
 	return fi ? (File *)(uintptr_t)(fi->fh & ~HANDLE_PASSED) : NULL;
 }
 
-/* The thread that asks. What is read of it is read when it is needed first. */
+/* The caller: the thread that asks. Its groups and capabilities are read when they are needed. */
 void caller_of(fuse_req_t req, SegfsCaller *ret_caller);
 /*
- * The same where something is asked of node by its name. -EACCES: it is in a namespace that
- * the caller may not enter. To have come there with an open directory, or as the heir of root's
- * working directory, does not help: the kernel would ask at each step, too.
+ * The same for a request that comes to node by its name. -EACCES: node is in a namespace that the
+ * caller may not enter. A directory that is open already, or a working directory inherited from
+ * root, is no way around: the kernel, too, would ask at each step.
  */
 int caller_at(fuse_req_t req, const Node *node, SegfsCaller *ret_caller);
 

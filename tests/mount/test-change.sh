@@ -71,7 +71,7 @@ is "$(ipc "$id" uid) $(ipc "$id" gid) $(stat -c '%u %g' "$sysv/$id")" "20003 200
 fails_with EPERM "and it is no longer theirs" as_user 20002 chmod 600 "$sysv/$id"
 ok "fchmod, fchown of an open file" do_ops "open a $sysv/$id O_RDWR" "fchmod a 0600" "fchown a 20001 20001"
 is "$(ipc "$id" mode) $(ipc "$id" uid)" "600 20001" "are the same"
-# What the mount tells: opening attaches for a moment, which the kernel's own atime shows.
+# The times that the mount shows: opening attaches for a moment, which the kernel's own atime shows.
 times() { echo "$(stat --cached=never -c '%X %Y %Z' "$sysv/$id") $(ipc "$id" ctime)"; }
 before=$(times)
 fails_with EPERM "touch" touch "$sysv/$id"

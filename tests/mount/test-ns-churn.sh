@@ -17,7 +17,7 @@ spaces() { grep -c . <(ls "$MNT/ns"); }
 there() { [ "$(spaces)" = "$1" ]; }
 few_descriptors() { [ "$(descriptors)" -le $((descriptors_at_start + 4)) ]; }
 
-# What the daemon holds of a namespace: none of its threads is in one, no descriptor is of one
+# The daemon holds nothing of a namespace: none of its threads is in one, no descriptor is of one
 # but its own, none of its memory is mapped.
 nothing_kept() {
 	local name=$1 own
@@ -125,7 +125,7 @@ ok "the daemon is alive" test -d "/proc/$SEGFS_PID/fd"
 ok "all are gone" until_true 60 there 0
 ok "their memory, too" until_true 60 freed
 nothing_kept "in the end"
-# What the kernel remembers of names in ns/ the daemon must, too; the kernel forgets when it
+# The daemon must remember the names in ns/ that the kernel remembers; the kernel forgets when it
 # needs memory.
 rss_end=$(rss)
 if sanitized; then

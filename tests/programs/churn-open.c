@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What a thread keeps open for a while: a segment or a POSIX object, through the mount, and where
- * it could be had also directly, by an attach or a descriptor that was there first. While that is
- * held neither the id nor the inode number can be given out again: so, whatever others do, the
- * open through the mount has to be the same memory. It is if what this thread stores by one way
+ * The things that a thread keeps open for a while: a segment or a POSIX object, through the mount,
+ * and where it could be had also directly, by an attach or a descriptor that was there first. While
+ * that is held neither the id nor the inode number can be given out again: so, whatever others do,
+ * the open through the mount has to be the same memory. It is if what this thread stores by one way
  * shows by all the others. Each value is stored once in the whole run, and each thread has a word
  * of its own for it: a value that is neither the thread's last nor zero was read from another
  * segment. Zero is what others make of it who truncate or write a whole file; then it is

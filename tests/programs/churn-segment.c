@@ -57,9 +57,9 @@ static int create(struct thread *self, key_t key, int flags)
 }
 
 /*
- * What the daemon says of it. The kernel may answer out of a listing for a second: then an id that
- * is given out again meanwhile has its predecessor's size, and what another has just opened with
- * O_TRUNC has none (fuse_setattr() with ATTR_OPEN, fs/fuse/dir.c).
+ * Asks the daemon for the stat. The kernel may answer out of a listing for a second: then an id
+ * that is given out again meanwhile has its predecessor's size, and what another has just opened
+ * with O_TRUNC has none (fuse_setattr() with ATTR_OPEN, fs/fuse/dir.c).
  */
 static int look(struct thread *self, int fd, uint32_t *ret_number, off_t *ret_size)
 {

@@ -30,10 +30,10 @@ enum {
 };
 
 /*
- * What is done, and what the direct calls may answer in the same race. A name that another can
- * take away at any moment is ENOENT (the id: EINVAL or EIDRM of shmat and shmctl), one that
- * another can make is EEXIST, and whoever is not root meets segments that are not for him. Never
- * ESTALE: it exists for the kernel to look a name up again, no direct call answers it. EIDRM,
+ * The operations, and the answers that the direct calls may give in the same race. A name that
+ * another can take away at any moment is ENOENT (the id: EINVAL or EIDRM of shmat and shmctl), one
+ * that another can make is EEXIST, and whoever is not root meets segments that are not for him.
+ * Never ESTALE: it exists for the kernel to look a name up again, no direct call answers it. EIDRM,
  * "identifier removed", is what shmctl says of an id that has gone; it is right where a program
  * changes, through what it has open, a segment that is gone, and where the segment was made for
  * it and removed before it could be filled. Three need a word more:

@@ -2,7 +2,7 @@
 /*
  * holders: processes that hold shared memory in every way there is, until "end" or the end
  * of stdin. Each says one line when it does, "ready PID [WORDS]", its own pid and what the
- * verb tells; or "skip WHY". What it forks ends with it.
+ * verb tells; or "skip WHY". The processes that it forks end with it.
  *
  *   wait                            holds nothing
  *   attach SHMID [TIMES]
@@ -383,7 +383,7 @@ static bool hold_plainly(const char *verb, int n, char **w)
 	return true;
 }
 
-/* Those that hold in a way that is hard to see. False: verb is none of them. */
+/* The verbs that hold in a way that is hard to see. False: verb is none of them. */
 static bool hold_oddly(const char *verb, int n, char **w)
 {
 	if (IS("fork", 1)) {
