@@ -133,8 +133,11 @@ int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items);
  */
 guint segfs_view_unread(SegfsView *view);
 
-/* One segment. -ENOENT: there is none with this id. */
+/* One segment, without its resident bytes. -ENOENT: there is none with this id. */
 int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_item);
+
+/* The resident bytes of a segment's item, in it. Errors are those of segfs_sysv_resident(). */
+int segfs_view_read_resident(SegfsView *view, SegfsItem *item);
 
 /*
  * One POSIX object, by its path below that directory. -ENOENT: there is none, or it is no file.

@@ -47,7 +47,10 @@ int segfs_sysv_stat(SegfsIpc *ipc, int shmid, SegfsSysv *ret_segment);
  */
 int segfs_sysv_resident(SegfsIpc *ipc, SegfsSysv *segment);
 
-/* Forgets what segfs_sysv_resident() knows: something was written or freed. */
+/*
+ * Forgets what segfs_sysv_resident() knows: something was written or freed. Not where a segment was
+ * removed: that changes nothing of the others.
+ */
 void segfs_sysv_resident_changed(SegfsIpc *ipc);
 
 /* shmget(2) without flags: -ENOENT where no segment has the key. Needs no rights on it. */

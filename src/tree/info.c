@@ -72,10 +72,17 @@ static int sysv_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const 
 static int sysv_find(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
 		     SegfsItem **ret_item)
 {
+	g_autoptr(SegfsItem) item = NULL;
 	int shmid;
 	int r = item_parse_shmid(name, &shmid);
 
-	return r < 0 ? r : segfs_view_sysv(ns->view, shmid, SEGFS_SCAN_NEW, ret_item);
+	if (r == 0)
+		r = segfs_view_sysv(ns->view, shmid, SEGFS_SCAN_NEW, &item);
+	if (r == 0)
+		r = segfs_view_read_resident(ns->view, item);
+	if (r == 0)
+		*ret_item = g_steal_pointer(&item);
+	return r;
 }
 
 /* The flat name of a path: what orphans/ calls it, without its kind. */

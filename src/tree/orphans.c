@@ -268,9 +268,7 @@ static int orphans_remove(Node *directory, const SegfsCaller *caller, const char
 		return -ENOTDIR;
 	if (item->unlinked)
 		return -ENOENT;
-	r = segfs_view_remove_orphan(directory->ns->view, caller, item);
-	segfs_sysv_resident_changed(directory->ns->ipc);
-	return r;
+	return segfs_view_remove_orphan(directory->ns->view, caller, item);
 }
 
 static const NodeOps orphans_ops = {

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
 #include "lib/os/home.h"
+#include "lib/os/procfs.h"
 
 /* Is it the memory file of this segment, and not something that looks like it? */
 static bool is_memory_of(int fd, const SegfsSysv *segment)
@@ -64,17 +66,45 @@ static int open_verified(const char *map_file, const SegfsSysv *segment, int *re
 	return 0;
 }
 
-int holder_open_mapping(const char *proc_root, const char *pid, const SegfsSysv *segment,
-			const void *address, int *ret_fd)
+static int open_range(const char *proc_root, const char *pid, const SegfsSysv *segment,
+		      uint64_t start, uint64_t end, int *ret_fd)
 {
-	g_autofree char *path = g_strdup_printf("%s/%s/maps", proc_root, pid);
-	FILE *maps = fopen(path, "re");
+	char file[PATH_MAX];
+
+	g_snprintf(file, sizeof(file), "%s/%s/map_files/%" PRIx64 "-%" PRIx64, proc_root, pid,
+		   start, end);
+	return open_verified(file, segment, ret_fd);
+}
+
+/* -ENOTTY: the kernel does not know the question. */
+static int search_by_query(const char *proc_root, const char *pid, int maps_fd,
+			   const SegfsSysv *segment, const void *address, int *ret_fd)
+{
+	ProcMap map = {.end = (uintptr_t)address};
+	int r, found = -ENOENT;
+
+	/* The name need not be asked for: what the mapping leads to is compared. */
+	while (found == -ENOENT && (r = procmap_next(maps_fd, map.end, &map)) == 0) {
+		if (address && map.start != (uintptr_t)address)
+			return -ENOENT;
+		if (map.inode == (uint64_t)segment->shmid && major(map.dev) == 0)
+			found = open_range(proc_root, pid, segment, map.start, map.end, ret_fd);
+	}
+	if (found != -ENOENT)
+		return found;
+	return r == -ESRCH ? -ENOENT : r;
+}
+
+static int search_by_text(const char *proc_root, const char *pid, int maps_fd,
+			  const SegfsSysv *segment, const void *address, int *ret_fd)
+{
+	FILE *maps = fdopen(fcntl(maps_fd, F_DUPFD_CLOEXEC, 0), "r");
 	g_autofree char *line = NULL;
 	size_t line_size = 0;
 	int r = -ENOENT;
 
 	if (!maps)
-		return errno == ESRCH ? -ENOENT : -errno;
+		return -errno;
 	while (r == -ENOENT && getline(&line, &line_size, maps) > 0) {
 		uint64_t start, end, inode;
 		int name = 0;
@@ -86,12 +116,27 @@ int holder_open_mapping(const char *proc_root, const char *pid, const SegfsSysv 
 		    strncmp(line + name, "/SYSV", 5) != 0 || inode != (uint64_t)segment->shmid ||
 		    (address && start != (uintptr_t)address))
 			continue;
-		g_autofree char *file = g_strdup_printf("%s/%s/map_files/%" PRIx64 "-%" PRIx64,
-							proc_root, pid, start, end);
-		r = open_verified(file, segment, ret_fd);
+		r = open_range(proc_root, pid, segment, start, end, ret_fd);
 	}
 	fclose(maps);
 	return r;
+}
+
+int holder_open_mapping(const char *proc_root, const char *pid, const SegfsSysv *segment,
+			const void *address, int *ret_fd)
+{
+	g_autofree char *path = g_strdup_printf("%s/%s/maps", proc_root, pid);
+	const uint64_t start = (uintptr_t)address, page = sysconf(_SC_PAGESIZE);
+	const uint64_t end = start + (segment->size + page - 1) / page * page;
+
+	/* Where it ends is known as well, but of huge pages: maps need not be asked. */
+	if (address && open_range(proc_root, pid, segment, start, end, ret_fd) == 0)
+		return 0;
+	autofd maps = open(path, O_RDONLY | O_CLOEXEC);
+	if (maps < 0)
+		return errno == ESRCH ? -ENOENT : -errno;
+	int r = search_by_query(proc_root, pid, maps, segment, address, ret_fd);
+	return r == -ENOTTY ? search_by_text(proc_root, pid, maps, segment, address, ret_fd) : r;
 }
 
 /* What is looked for, by itself: the search may outlive who wants it. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,4 +103,57 @@ int64_t procfs_started(uint64_t ticks)
 	clock_gettime(CLOCK_REALTIME, &real);
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	return real.tv_sec - boot.tv_sec + (int64_t)(ticks / sysconf(_SC_CLK_TCK));
+}
+
+/* Of <linux/fs.h> since Linux 6.11. */
+typedef struct {
+	uint64_t size, query_flags, query_addr;
+	uint64_t start, end, flags, page_size, offset, inode;
+	uint32_t major, minor, name_size, build_id_size;
+	uint64_t name_addr, build_id_addr;
+} MapQuery;
+
+#define QUERY_MAP _IOWR('f', 17, MapQuery)
+#define QUERY_THIS_OR_NEXT 0x10
+#define QUERY_FILE_BACKED 0x20
+
+static int query(int maps_fd, uint64_t from, char *name, size_t size, MapQuery *ret_query)
+{
+	*ret_query = (MapQuery){
+		.size = sizeof(*ret_query),
+		.query_flags = QUERY_THIS_OR_NEXT | QUERY_FILE_BACKED,
+		.query_addr = from,
+		.name_size = size,
+		.name_addr = (uintptr_t)name,
+	};
+	return ioctl(maps_fd, QUERY_MAP, ret_query) < 0 ? -errno : 0;
+}
+
+static ProcMap map_of(const MapQuery *query)
+{
+	return (ProcMap){query->start, query->end, query->inode,
+			 makedev(query->major, query->minor)};
+}
+
+int procmap_next(int maps_fd, uint64_t from, ProcMap *ret_map)
+{
+	MapQuery found;
+	int r = query(maps_fd, from, NULL, 0, &found);
+
+	if (r == 0)
+		*ret_map = map_of(&found);
+	return r;
+}
+
+ssize_t procmap_name(int maps_fd, ProcMap *map, char *name, size_t size)
+{
+	MapQuery found;
+	int r = query(maps_fd, map->start, name, size, &found);
+
+	if (r == -ENAMETOOLONG)
+		r = query(maps_fd, map->start, NULL, 0, &found);
+	if (r < 0)
+		return r;
+	*map = map_of(&found);
+	return found.name_size ? found.name_size - 1 : 0;
 }

@@ -35,3 +35,25 @@ int64_t procfs_started(uint64_t ticks);
 
 /* One that is dead and not waited for is Z; so is one of which other threads live. */
 bool procfs_stat_lives(const ProcfsStat *stat);
+
+/*
+ * The mappings of a process, asked one by one (PROCMAP_QUERY, Linux 6.11; proc_pid_maps(5)): the
+ * text of maps takes three to seven times as long, since it spells the paths of all libraries.
+ */
+typedef struct {
+	uint64_t start, end, inode;
+	dev_t dev;
+} ProcMap;
+
+/*
+ * The first mapping of a file at or behind from, of an open /proc/PID/maps. 0; -ENOENT: there is
+ * no more; -ESRCH: the process has no memory (any more); -ENOTTY: the kernel does not know the
+ * question.
+ */
+int procmap_next(int maps_fd, uint64_t from, ProcMap *ret_map);
+
+/*
+ * The name of that mapping, as maps spells it but with newlines as they are: its length, 0 where
+ * it has none or one that does not fit. The mapping is as it is by now. Errors as above.
+ */
+ssize_t procmap_name(int maps_fd, ProcMap *map, char *name, size_t size);

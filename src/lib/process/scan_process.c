@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -165,70 +164,46 @@ static void take_mapping(ScanRun *walk, int process_fd, SegfsProcess *process, c
 	}
 }
 
-/* Of <linux/fs.h> since Linux 6.11; proc_pid_maps(5). */
-typedef struct {
-	uint64_t size, query_flags, query_addr;
-	uint64_t start, end, flags, page_size, offset, inode;
-	uint32_t major, minor, name_size, build_id_size;
-	uint64_t name_addr, build_id_addr;
-} MapQuery;
-
-#define QUERY_MAP _IOWR('f', 17, MapQuery)
-#define QUERY_THIS_OR_NEXT 0x10
-#define QUERY_FILE_BACKED 0x20
-
-/*
- * The same without the text: most of what a process has mapped are libraries, and writing
- * their paths is what costs. -ENOTTY: the kernel does not know the question.
- */
+/* The same without the text. -ENOTTY: the kernel does not know the question. */
 static int ask_maps(ScanRun *walk, int process_fd, const char *maps, SegfsProcess *process,
 		    bool *ret_examined)
 {
-	MapQuery query = {.size = sizeof(query),
-			  .query_flags = QUERY_THIS_OR_NEXT | QUERY_FILE_BACKED};
-	char name[PATH_MAX];
 	autofd fd = openat(process_fd, maps, O_RDONLY | O_CLOEXEC);
+	char name[PATH_MAX];
+	ProcMap map = {};
+	int r;
 
 	if (fd < 0)
 		return -errno;
-	for (;; query.query_addr = query.end) {
-		query.name_size = 0;
-		query.name_addr = 0;
-		if (ioctl(fd, QUERY_MAP, &query) < 0)
-			break;
-		const dev_t dev = makedev(query.major, query.minor);
+	while ((r = procmap_next(fd, map.end, &map)) == 0) {
+		const dev_t dev = map.dev;
 		const Device *device = dev ? scan_run_device(walk, dev) : NULL;
 		if (!device)
 			continue;
-		query.query_addr = query.start;
-		query.name_size = sizeof(name);
-		query.name_addr = (uintptr_t)name;
-		int r = ioctl(fd, QUERY_MAP, &query);
-		if (r < 0 && errno == ENAMETOOLONG) { /* of no kind that is told by its name */
-			query.name_size = 0;
-			query.name_addr = 0;
-			r = ioctl(fd, QUERY_MAP, &query);
-		}
-		if (r < 0)
+		const ssize_t length = procmap_name(fd, &map, name, sizeof(name));
+		if (length < 0) {
+			r = length;
 			break;
+		}
+		/* A name that does not fit is of no kind that is told apart by it. */
 		const Mapping mapping = {
-			.start = query.start,
-			.end = query.end,
-			.inode = query.inode,
-			.dev = makedev(query.major, query.minor),
-			.name = query.name_size ? name : "",
-			.name_length = query.name_size ? query.name_size - 1 : 0,
+			.start = map.start,
+			.end = map.end,
+			.inode = map.inode,
+			.dev = map.dev,
+			.name = length ? name : "",
+			.name_length = length,
 		};
 		if (mapping.dev == dev)
 			take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
 	}
-	switch (errno) {
-	case ENOENT: /* no more of them */
+	switch (r) {
+	case -ENOENT: /* no more of them */
 		return 1;
-	case ESRCH: /* it has no memory, or no more */
+	case -ESRCH: /* it has no memory, or no more */
 		return 0;
 	default:
-		return -errno;
+		return r;
 	}
 }
 

@@ -414,9 +414,16 @@ int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_i
 	if (r == 0)
 		r = segfs_sysv_stat(view->options.ipc, shmid, &segment);
 	if (r == 0)
-		r = segfs_sysv_resident(view->options.ipc, &segment);
-	if (r == 0)
 		*ret_item = item_of_sysv(&judge, &segment);
+	return r;
+}
+
+int segfs_view_read_resident(SegfsView *view, SegfsItem *item)
+{
+	int r = segfs_sysv_resident(view->options.ipc, &item->sysv);
+
+	item->resident = item->sysv.rss;
+	item->has_resident = item->sysv.has_resident;
 	return r;
 }
 

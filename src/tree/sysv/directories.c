@@ -117,7 +117,7 @@ static int remove_found(Node *directory, const SegfsCaller *caller, const char *
 
 	if (r == 0 && is_directory)
 		return -ENOTDIR;
-	return r < 0 ? r : segment_rmid(directory->ns, caller, segment.shmid);
+	return r < 0 ? r : segfs_sysv_remove(directory->ns->ipc, caller, segment.shmid);
 }
 
 static int sysv_lookup(Node *directory, const SegfsCaller *caller, const char *name,

@@ -232,14 +232,6 @@ SegfsOpened segment_opened(IpcNs *ns, int shmid)
 	return opened;
 }
 
-int segment_rmid(IpcNs *ns, const SegfsCaller *caller, int shmid)
-{
-	int r = segfs_sysv_remove(ns->ipc, caller, shmid);
-
-	segfs_sysv_resident_changed(ns->ipc);
-	return r;
-}
-
 int segment_statfs(Node *node, struct statvfs *ret_stat)
 {
 	SegfsLimits limits;

@@ -50,9 +50,6 @@ ino_t segment_ino(const IpcNs *ns, const SegfsSysv *segment);
 /* What has been done with it through us. */
 SegfsOpened segment_opened(IpcNs *ns, int shmid);
 
-/* Removes it as the caller, by IPC_RMID. */
-int segment_rmid(IpcNs *ns, const SegfsCaller *caller, int shmid);
-
 /* What statfs(2) says in sysv/ and key/: blocks are pages of shmall, files are shmmni. */
 int segment_statfs(Node *node, struct statvfs *ret_stat);
 
