@@ -5,6 +5,7 @@
 #
 #   container NAME [PREFIX...] [-- OPTION...]   an agent in an IPC, a mount and a pid namespace of
 #                                its own, with its own tmpfs on /dev/shm; options for unshare
+#   containers                   A, B, U and P, with all=(A B U P)
 #   ${pid[NAME]}                 its shmtool, by its number here
 #   ${inum[NAME]}, ${ns[NAME]}   the number of its IPC namespace, and its directory
 #   inside NAME CMD...           CMD in its IPC namespace, as root of the host, in our others
@@ -32,6 +33,20 @@ container() {
 	pid[$name]=$(child_of "${agent_process[$name]}")
 	inum[$name]=$(ipc_inum "${pid[$name]}")
 	ns[$name]=$MNT/ns/${inum[$name]}
+}
+
+# Three of them, one with a user namespace, and one of a plain user where they may: their names are in $all.
+containers() {
+	container A --
+	container B --
+	container U -- --user --map-root-user
+	all=(A B U)
+	if as_user 20001 unshare --user --map-root-user true 2>/dev/null; then
+		container P setpriv --clear-groups --reuid 20001 --regid 20001 -- --user --map-root-user
+		all+=(P)
+	else
+		skip "one of a plain user" "they may not make one here"
+	fi
 }
 
 inside() {

@@ -13,10 +13,9 @@ segfs_start "$second" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=86400" || don
 mkseg_in() { inside "$c" "$SHMTOOL" run "shmget ${3:-0} $1 IPC_CREAT|IPC_EXCL|$2"; }
 
 # The states of test-holders.sh that differ in container $c.
-rows() {
+rows_of_holders() {
 	local id how
 	diag "--- $c: SysV"
-	where=${ns[$c]}
 	id=$(mkseg_in 4096 0600 0x1001)
 	row "nobody is left" "sysv/$id" orphaned
 	where=$second/ns/${inum[$c]} row "younger than orphan_age" "sysv/$id" idle
@@ -44,6 +43,20 @@ rows() {
 	drop A
 	row "and ended" "sysv/$id" orphaned
 
+	rows_of_files "$id"
+	hold A inside "$c" "$HOLDERS" leader attach "$id"
+	row "attached by a thread whose first has ended" "sysv/$id" "in use" "$(held A)"
+	drop A
+
+	hold A inside "$c" "$HOLDERS" fork 4096
+	row "the child of a dead creator" "sysv/$(held A 2)" "in use" "$(held A 4)"
+	drop A
+	row "and ended" "sysv/$(held A 2)" orphaned
+}
+
+# Of a segment that is held by a file of the mount.
+rows_of_files() {
+	local id=$1 how
 	for how in "open $where/sysv/$id" "open $where/key/0x1001" "open $where/orphans/sysv-$id" "map $where/sysv/$id" "map $where/orphans/sysv-$id"; do
 		# shellcheck disable=SC2086
 		if hold A "$HOLDERS" $how; then
@@ -62,15 +75,10 @@ rows() {
 	row "reading it has not made segfs its user" "sysv/$id" orphaned
 	do_ops "open a $where/sysv/$id O_RDWR" "pwrite a 0 x" >/dev/null
 	row "nor has writing" "sysv/$id" orphaned
-	hold A inside "$c" "$HOLDERS" leader attach "$id"
-	row "attached by a thread whose first has ended" "sysv/$id" "in use" "$(held A)"
-	drop A
+}
 
-	hold A inside "$c" "$HOLDERS" fork 4096
-	row "the child of a dead creator" "sysv/$(held A 2)" "in use" "$(held A 4)"
-	drop A
-	row "and ended" "sysv/$(held A 2)" orphaned
-
+rows_of_creators() {
+	local id
 	agent A nsenter --target "${pid[$c]}" --ipc
 	agent B nsenter --target "${pid[$c]}" --ipc
 	id=$(tell A shmget 0 4096 'IPC_CREAT|0600')
@@ -113,9 +121,11 @@ rows() {
 	row "its creator's first thread has ended, another lives" "sysv/$(held A 2)" idle
 	drop A
 	row "and ended" "sysv/$(held A 2)" orphaned
+}
 
+rows_of_objects() {
 	diag "--- $c: POSIX objects"
-	local shm=/proc/${pid[$c]}/root/dev/shm name
+	local shm=/proc/${pid[$c]}/root/dev/shm name how
 	in_shm "$c" mkdir sub
 	for name in object sub/object; do
 		in_shm "$c" sh -c "head -c 4096 /dev/zero >'$name'"
@@ -151,6 +161,13 @@ rows() {
 
 	ok "rm of all orphans" sh -c "rm '$where/orphans'/*"
 	is "$(ls "$where/sysv" "$where/orphans" | grep -vc '^/\|^$') $(in_shm "$c" find . -type f)" "0 " "none is left"
+}
+
+rows() {
+	where=${ns[$c]}
+	rows_of_holders
+	rows_of_creators
+	rows_of_objects
 	where=$MNT
 }
 
