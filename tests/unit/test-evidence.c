@@ -39,98 +39,113 @@ static SegfsItem *item_of(const Case *row)
 	return item;
 }
 
+#define WITNESS(role, number, name)                                                                \
+	{                                                                                          \
+		role,                                                                              \
+		{                                                                                  \
+			.pid = number, .uid = 54321, .start = 1, .command = name                   \
+		}                                                                                  \
+	}
+#define CREATOR_MINE WITNESS(SEGFS_ROLE_CREATOR, CREATOR, "mine")
+#define IDLE_FOR_9                                                                                 \
+	{                                                                                          \
+		.has_age = true, .age = 9, .orphan_age = 5                                         \
+	}
+#define NONE                                                                                       \
+	{                                                                                          \
+	}
+
+static const Case cases[] = {
+	{SEGFS_RULE_HELD, SEGFS_IN_USE, {}, NONE, "mapped or open", NULL},
+	{SEGFS_RULE_HELD_BY_UNSEEN,
+	 SEGFS_IN_USE,
+	 {},
+	 NONE,
+	 "mapped or open, but by no process that could be found",
+	 NULL},
+	{SEGFS_RULE_OPEN_HERE,
+	 SEGFS_IN_USE,
+	 {},
+	 NONE,
+	 "open through this mount, by no process that could be found",
+	 NULL},
+	{SEGFS_RULE_IN_A_MOUNT,
+	 SEGFS_IN_USE,
+	 {.may_be_mapped = true, .has_age = true, .age = 9},
+	 NONE,
+	 "nobody has it attached; unused for 9 s, but it is mapped or open through a segfs "
+	 "mount",
+	 NULL},
+	{SEGFS_RULE_CREATOR_LIVES,
+	 SEGFS_IDLE,
+	 {},
+	 CREATOR_MINE,
+	 "nobody holds it; its creator lives: 4711 (mine)",
+	 "nobody holds it; its creator lives: 4711"},
+	/* Its number is not the one that the kernel tells: a mount made it for OTHER. */
+	{SEGFS_RULE_CREATOR_LIVES,
+	 SEGFS_IDLE,
+	 {},
+	 WITNESS(SEGFS_ROLE_CREATOR, OTHER, "mine"),
+	 "nobody holds it; its creator lives: 4713 (mine)",
+	 "nobody holds it; its creator lives"},
+	{SEGFS_RULE_LAST_USER_LIVES,
+	 SEGFS_IDLE,
+	 {.may_be_mapped = true},
+	 WITNESS(SEGFS_ROLE_LAST_USER, LAST_USER, "late"),
+	 "nobody has it attached; its last user lives: 4712 (late)",
+	 "nobody has it attached; its last user lives: 4712"},
+	{SEGFS_RULE_HOLDER_LIVES,
+	 SEGFS_IDLE,
+	 {},
+	 WITNESS(SEGFS_ROLE_HOLDER, OTHER, "held\n"),
+	 "nobody holds it; a process that has held it lives: 4713 (held\\n)",
+	 "nobody holds it; a process that has held it lives"},
+	{SEGFS_RULE_USED_LATELY,
+	 SEGFS_IDLE,
+	 {.has_age = true, .age = 3, .orphan_age = 5},
+	 NONE,
+	 "nobody holds it; used 3 s ago, less than orphan_age (5 s)",
+	 NULL},
+	{SEGFS_RULE_CREATOR_UNSEEN, SEGFS_UNKNOWN, IDLE_FOR_9, NONE,
+	 "nobody holds it; unused for 9 s; its creator is in a pid namespace that cannot "
+	 "be "
+	 "seen from here",
+	 NULL},
+	{SEGFS_RULE_LAST_USER_UNSEEN, SEGFS_UNKNOWN, IDLE_FOR_9, NONE,
+	 "nobody holds it; unused for 9 s; its last user is in a pid namespace that cannot "
+	 "be seen from here",
+	 NULL},
+	{SEGFS_RULE_CREATED_FOR, SEGFS_UNKNOWN, IDLE_FOR_9, CREATOR_MINE,
+	 "nobody holds it; unused for 9 s; its creator 4711 (mine) made it for somebody "
+	 "who "
+	 "is not known here",
+	 "nobody holds it; unused for 9 s; its creator 4711 made it for somebody who is "
+	 "not "
+	 "known here"},
+	{SEGFS_RULE_NOT_EXAMINED,
+	 SEGFS_UNKNOWN,
+	 {.may_be_mapped = true, .has_age = true, .age = 9, .count = 2},
+	 NONE,
+	 "nobody has it attached; unused for 9 s, but 2 processes could not be examined, "
+	 "which may hold it through a segfs mount",
+	 NULL},
+	{SEGFS_RULE_NOT_ASKED,
+	 SEGFS_UNKNOWN,
+	 {.count = 1},
+	 NONE,
+	 "1 process could not be examined, and the kernel could not be asked whether it is "
+	 "held",
+	 NULL},
+	{SEGFS_RULE_UNUSED, SEGFS_ORPHANED, IDLE_FOR_9, NONE, "nobody holds it; unused for 9 s",
+	 NULL},
+	{SEGFS_RULE_ENDED, SEGFS_ORPHANED, IDLE_FOR_9, CREATOR_MINE,
+	 "nobody holds it; unused for 9 s; its creator 4711 (mine) has ended",
+	 "nobody holds it; unused for 9 s; its creator 4711 has ended"},
+};
+
 static void every_rule_has_its_verdict_and_its_words(void)
 {
-	const SegfsEvidence idle_for_9 = {.has_age = true, .age = 9, .orphan_age = 5};
-	const SegfsEvidence mapped_perhaps = {.may_be_mapped = true, .has_age = true, .age = 9};
-	const SegfsEvidence unexamined = {
-		.may_be_mapped = true, .has_age = true, .age = 9, .count = 2};
-	const SegfsWitness creator = witness(SEGFS_ROLE_CREATOR, CREATOR, "mine");
-	const SegfsWitness last_user = witness(SEGFS_ROLE_LAST_USER, LAST_USER, "late");
-	const SegfsWitness holder = witness(SEGFS_ROLE_HOLDER, OTHER, "held\n");
-	const SegfsWitness none = {};
-	const Case cases[] = {
-		{SEGFS_RULE_HELD, SEGFS_IN_USE, {}, none, "mapped or open", NULL},
-		{SEGFS_RULE_HELD_BY_UNSEEN,
-		 SEGFS_IN_USE,
-		 {},
-		 none,
-		 "mapped or open, but by no process that could be found",
-		 NULL},
-		{SEGFS_RULE_OPEN_HERE,
-		 SEGFS_IN_USE,
-		 {},
-		 none,
-		 "open through this mount, by no process that could be found",
-		 NULL},
-		{SEGFS_RULE_IN_A_MOUNT, SEGFS_IN_USE, mapped_perhaps, none,
-		 "nobody has it attached; unused for 9 s, but it is mapped or open through a segfs "
-		 "mount",
-		 NULL},
-		{SEGFS_RULE_CREATOR_LIVES,
-		 SEGFS_IDLE,
-		 {},
-		 creator,
-		 "nobody holds it; its creator lives: 4711 (mine)",
-		 "nobody holds it; its creator lives: 4711"},
-		/* Its number is not the one that the kernel tells: a mount made it for OTHER. */
-		{SEGFS_RULE_CREATOR_LIVES,
-		 SEGFS_IDLE,
-		 {},
-		 witness(SEGFS_ROLE_CREATOR, OTHER, "mine"),
-		 "nobody holds it; its creator lives: 4713 (mine)",
-		 "nobody holds it; its creator lives"},
-		{SEGFS_RULE_LAST_USER_LIVES,
-		 SEGFS_IDLE,
-		 {.may_be_mapped = true},
-		 last_user,
-		 "nobody has it attached; its last user lives: 4712 (late)",
-		 "nobody has it attached; its last user lives: 4712"},
-		{SEGFS_RULE_HOLDER_LIVES,
-		 SEGFS_IDLE,
-		 {},
-		 holder,
-		 "nobody holds it; a process that has held it lives: 4713 (held\\n)",
-		 "nobody holds it; a process that has held it lives"},
-		{SEGFS_RULE_USED_LATELY,
-		 SEGFS_IDLE,
-		 {.has_age = true, .age = 3, .orphan_age = 5},
-		 none,
-		 "nobody holds it; used 3 s ago, less than orphan_age (5 s)",
-		 NULL},
-		{SEGFS_RULE_CREATOR_UNSEEN, SEGFS_UNKNOWN, idle_for_9, none,
-		 "nobody holds it; unused for 9 s; its creator is in a pid namespace that cannot "
-		 "be "
-		 "seen from here",
-		 NULL},
-		{SEGFS_RULE_LAST_USER_UNSEEN, SEGFS_UNKNOWN, idle_for_9, none,
-		 "nobody holds it; unused for 9 s; its last user is in a pid namespace that cannot "
-		 "be seen from here",
-		 NULL},
-		{SEGFS_RULE_CREATED_FOR, SEGFS_UNKNOWN, idle_for_9, creator,
-		 "nobody holds it; unused for 9 s; its creator 4711 (mine) made it for somebody "
-		 "who "
-		 "is not known here",
-		 "nobody holds it; unused for 9 s; its creator 4711 made it for somebody who is "
-		 "not "
-		 "known here"},
-		{SEGFS_RULE_NOT_EXAMINED, SEGFS_UNKNOWN, unexamined, none,
-		 "nobody has it attached; unused for 9 s, but 2 processes could not be examined, "
-		 "which may hold it through a segfs mount",
-		 NULL},
-		{SEGFS_RULE_NOT_ASKED,
-		 SEGFS_UNKNOWN,
-		 {.count = 1},
-		 none,
-		 "1 process could not be examined, and the kernel could not be asked whether it is "
-		 "held",
-		 NULL},
-		{SEGFS_RULE_UNUSED, SEGFS_ORPHANED, idle_for_9, none,
-		 "nobody holds it; unused for 9 s", NULL},
-		{SEGFS_RULE_ENDED, SEGFS_ORPHANED, idle_for_9, creator,
-		 "nobody holds it; unused for 9 s; its creator 4711 (mine) has ended",
-		 "nobody holds it; unused for 9 s; its creator 4711 has ended"},
-	};
 	g_auto(SegfsCaller) blind = {};
 	scoped_tree nothing = tree_make(NULL); /* a /proc in which no process is to be seen */
 	bool seen[SEGFS_N_RULES] = {};

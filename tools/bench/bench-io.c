@@ -15,11 +15,12 @@
  * TARGET is a file, or shm:ID: the same operation in attached memory, a memcpy for a read or a
  * write. An error is one line "error NAME", status 1.
  */
+#include "bench-io.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,39 +34,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096
 #define FILL_TURN (2 << 20)
-#define SECOND 1000000000LL
 
 extern char **environ;
 
-typedef struct {
-	const char *path; /* NULL: the segment shmid */
-	int shmid;
-	int fd; /* -1 where the loop itself opens, and for a segment */
-	int flags;
-	char *mem; /* mapped or attached, or NULL */
-	size_t size;
-	size_t block;
-	char *buffer;
-	size_t at;       /* of the next sequential block */
-	uint64_t random; /* the same row of places in every run */
-	int64_t aside;   /* ns that do not count */
-} Target;
-
-/* One step is so many operations that reading the clock between steps does not show. */
-typedef struct {
-	const char *name;
-	bool writes;
-	bool maps; /* needs memory beforehand, each page of it touched */
-	bool own;  /* opens or maps by itself */
-	long (*step)(Target *t);
-} Op;
-
-/* Keeps a load whose value nobody wants. */
-static volatile char sink;
-
-_Noreturn static void die(const char *what)
+_Noreturn void die(const char *what)
 {
 	const int err = errno;
 	const char *name = strerrorname_np(err);
@@ -75,13 +48,13 @@ _Noreturn static void die(const char *what)
 	exit(1);
 }
 
-_Noreturn static void usage(void)
+_Noreturn void usage(void)
 {
 	fputs("bench-io: called by tools/bench; see the head of bench-io.c\n", stderr);
 	exit(2);
 }
 
-static long long number(const char *word)
+long long number(const char *word)
 {
 	char *end;
 
@@ -92,7 +65,7 @@ static long long number(const char *word)
 	return n;
 }
 
-static int64_t now(void)
+int64_t now(void)
 {
 	struct timespec t;
 
@@ -100,247 +73,13 @@ static int64_t now(void)
 	return t.tv_sec * SECOND + t.tv_nsec;
 }
 
-static char *attach(int shmid, int flags)
+char *attach(int shmid, int flags)
 {
 	char *mem = shmat(shmid, NULL, flags);
 
 	if (mem == (char *)-1)
 		die("shmat");
 	return mem;
-}
-
-static void touch(const char *mem, size_t size)
-{
-	for (size_t at = 0; at < size; at += PAGE)
-		sink = *(volatile const char *)(mem + at);
-}
-
-static size_t next(Target *t)
-{
-	const size_t at = t->at;
-
-	t->at = at + 2 * t->block <= t->size ? at + t->block : 0;
-	return at;
-}
-
-static size_t next_random(Target *t)
-{
-	t->random ^= t->random << 13;
-	t->random ^= t->random >> 7;
-	t->random ^= t->random << 17;
-	return t->random % (t->size / t->block) * t->block;
-}
-
-static long per_step(const Target *t)
-{
-	return t->block < 65536 ? 64 : 1;
-}
-
-static void get(Target *t, size_t at)
-{
-	if (t->fd < 0) {
-		memcpy(t->buffer, t->mem + at, t->block);
-		/* Somebody may look at the buffer: the copy is not to be left out. */
-		__asm__ volatile("" : : "r"(t->buffer) : "memory");
-		return;
-	}
-	const ssize_t n = pread(t->fd, t->buffer, t->block, at);
-	if (n != (ssize_t)t->block) {
-		errno = n < 0 ? errno : EIO;
-		die("pread");
-	}
-}
-
-static void put(Target *t, size_t at)
-{
-	if (t->fd < 0) {
-		memcpy(t->mem + at, t->buffer, t->block);
-		__asm__ volatile("" : : "r"(t->mem) : "memory");
-		return;
-	}
-	const ssize_t n = pwrite(t->fd, t->buffer, t->block, at);
-	if (n != (ssize_t)t->block) {
-		errno = n < 0 ? errno : EIO;
-		die("pwrite");
-	}
-}
-
-static long step_read(Target *t)
-{
-	const long n = per_step(t);
-
-	for (long i = 0; i < n; i++)
-		get(t, next(t));
-	return n;
-}
-
-static long step_read_random(Target *t)
-{
-	const long n = per_step(t);
-
-	for (long i = 0; i < n; i++)
-		get(t, next_random(t));
-	return n;
-}
-
-static long step_write(Target *t)
-{
-	const long n = per_step(t);
-
-	for (long i = 0; i < n; i++)
-		put(t, next(t));
-	return n;
-}
-
-static long step_write_random(Target *t)
-{
-	const long n = per_step(t);
-
-	for (long i = 0; i < n; i++)
-		put(t, next_random(t));
-	return n;
-}
-
-/* A byte of each page, the whole memory in turn. */
-static long step_touch(Target *t)
-{
-	touch(t->mem, t->size);
-	return t->size / PAGE;
-}
-
-static long step_map_copy(Target *t)
-{
-	const size_t at = next(t);
-
-	memcpy(t->buffer, t->mem + at, t->block);
-	__asm__ volatile("" : : "r"(t->buffer) : "memory");
-	return 1;
-}
-
-static long step_map_random(Target *t)
-{
-	const long n = per_step(t);
-
-	for (long i = 0; i < n; i++) {
-		memcpy(t->buffer, t->mem + next_random(t), t->block);
-		__asm__ volatile("" : : "r"(t->buffer) : "memory");
-	}
-	return n;
-}
-
-static char *map(Target *t)
-{
-	if (!t->path)
-		return attach(t->shmid, SHM_RDONLY);
-	char *mem = mmap(NULL, t->size, PROT_READ, MAP_SHARED, t->fd, 0);
-	if (mem == MAP_FAILED)
-		die("mmap");
-	return mem;
-}
-
-/* A new mapping each time: what the page faults cost, without mapping and unmapping. */
-static long step_fault(Target *t)
-{
-	int64_t start = now();
-	char *mem = map(t);
-
-	t->aside += now() - start;
-	touch(mem, t->size);
-	start = now();
-	if (t->path)
-		munmap(mem, t->size);
-	else
-		shmdt(mem);
-	t->aside += now() - start;
-	return t->size / PAGE;
-}
-
-static long step_open(Target *t)
-{
-	if (!t->path) {
-		shmdt(attach(t->shmid, SHM_RDONLY));
-		return 1;
-	}
-	const int fd = open(t->path, t->flags | O_CLOEXEC);
-	if (fd < 0)
-		die(t->path);
-	close(fd);
-	return 1;
-}
-
-static const Op ops[] = {
-	{"read", .step = step_read},
-	{"read-random", .step = step_read_random},
-	{"write", .writes = true, .step = step_write},
-	{"write-random", .writes = true, .step = step_write_random},
-	{"touch", .maps = true, .step = step_touch},
-	{"map-copy", .maps = true, .step = step_map_copy},
-	{"map-random", .maps = true, .step = step_map_random},
-	{"fault", .own = true, .step = step_fault},
-	{"open", .own = true, .step = step_open},
-};
-
-static void find(Target *t, const char *name)
-{
-	struct shmid_ds segment;
-	struct stat st;
-
-	if (strncmp(name, "shm:", 4) == 0) {
-		t->shmid = number(name + 4);
-		if (shmctl(t->shmid, IPC_STAT, &segment) < 0)
-			die("shmctl");
-		t->size = segment.shm_segsz;
-	} else {
-		t->path = name;
-		if (stat(name, &st) < 0)
-			die(name);
-		t->size = st.st_size;
-	}
-}
-
-static int measure(const char *op_name, size_t block, double seconds, const char *name)
-{
-	Target t = {.fd = -1, .block = block, .random = 0x9e3779b97f4a7c15};
-	const Op *op = NULL;
-
-	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
-		if (strcmp(ops[i].name, op_name) == 0)
-			op = &ops[i];
-	if (!op)
-		usage();
-	find(&t, name);
-	if (block == 0 || block > t.size)
-		usage();
-	t.flags = op->writes ? O_RDWR : O_RDONLY;
-	if (t.path && op->step != step_open) {
-		t.fd = open(t.path, t.flags | O_CLOEXEC);
-		if (t.fd < 0)
-			die(t.path);
-	}
-	if (op->maps)
-		t.mem = map(&t);
-	else if (!t.path && !op->own)
-		t.mem = attach(t.shmid, op->writes ? 0 : SHM_RDONLY);
-	if (t.mem)
-		touch(t.mem, t.size);
-	t.buffer = aligned_alloc(PAGE, (block + PAGE - 1) / PAGE * PAGE);
-	if (!t.buffer)
-		die("no memory");
-	memset(t.buffer, 0x5a, block);
-
-	/* Not for the record: the first has things to set up on its way. */
-	op->step(&t);
-
-	long long count = 0;
-	const int64_t limit = seconds * SECOND, start = now();
-	int64_t spent;
-	t.aside = 0;
-	do {
-		count += op->step(&t);
-		spent = now() - start;
-	} while (spent < limit);
-	printf("%lld %lld\n", count, (long long)(spent - t.aside));
-	return 0;
 }
 
 static int run(long long times, char **argv)

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SECOND 1000000000LL
+
+typedef struct {
+	const char *path; /* NULL: the segment shmid */
+	int shmid;
+	int fd; /* -1 where the loop itself opens, and for a segment */
+	int flags;
+	char *mem; /* mapped or attached, or NULL */
+	size_t size;
+	size_t block;
+	char *buffer;
+	size_t at;       /* of the next sequential block */
+	uint64_t random; /* the same row of places in every run */
+	int64_t aside;   /* ns that do not count */
+} Target;
+
+/* bench-io.c; the first two do not return. */
+_Noreturn void die(const char *what);
+_Noreturn void usage(void);
+long long number(const char *word);
+int64_t now(void); /* ns */
+char *attach(int shmid, int flags);
+
+/* bench-measure.c */
+void find(Target *t, const char *name); /* path or shmid, and the size */
+int measure(const char *op_name, size_t block, double seconds, const char *name);
