@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 /*
- * Who asks. A value that is read once, where the request comes in, and passed down.
+ * The caller: whoever asks. A value that is read once, where the request comes in, and passed down.
  *
  * Whatever opens, makes, changes or removes something does so between
  * segfs_caller_enter() and segfs_caller_leave(): there the calling thread has the
@@ -30,7 +30,7 @@ typedef struct {
 	const char *proc_root; /* where the rest is to be read; NULL: it is there */
 } SegfsCaller;
 
-/* The calling process itself. Free with segfs_caller_clear(). */
+/* The calling process itself, complete. Free with segfs_caller_clear(). Cannot fail. */
 void segfs_caller_self(SegfsCaller *ret_caller);
 
 /*
@@ -64,18 +64,19 @@ bool segfs_caller_has(const SegfsCaller *caller, int capability);
 /* A copy with groups of its own, complete. Free with segfs_caller_clear(). */
 void segfs_caller_copy(const SegfsCaller *caller, SegfsCaller *ret_copy);
 
+/* Frees its groups; one that is all 0 has none. Can be repeated. */
 void segfs_caller_clear(SegfsCaller *caller);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsCaller, segfs_caller_clear)
 
 /*
  * Makes the calling thread act as the caller, until segfs_caller_leave(). The pair does
  * not nest. A process that may not change its user serves only its own user: -EACCES for
- * any other; -EINVAL for nobody (-1). Other errors are those of setresuid(2), setgroups(2) and
- * capset(2).
+ * any other; -EINVAL for nobody (-1); -ENOTRECOVERABLE: the thread is lost (thread.h).
+ * Other errors are those of setresuid(2), setgroups(2) and capset(2).
  */
 int segfs_caller_enter(const SegfsCaller *caller);
 
-/* Back to what the process is. Keeps errno. Ends the process if that is refused. */
+/* Back to what the process is. Keeps errno. Where that is refused the thread is lost (thread.h). */
 void segfs_caller_leave(void);
 
 /* One system call as the caller: its value, or -errno. */

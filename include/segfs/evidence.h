@@ -49,7 +49,7 @@ typedef struct {
 	bool may_be_mapped; /* that nobody has it attached is all that is known */
 	bool has_age;
 	int64_t age;        /* seconds since it was last used; valid where has_age */
-	int64_t orphan_age; /* seconds; see SegfsViewOptions */
+	int64_t orphan_age; /* seconds; see SegfsScopeOptions */
 	uint64_t count;
 	SegfsWitness processes[2];
 } SegfsEvidence;

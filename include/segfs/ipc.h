@@ -12,7 +12,6 @@
  * threads; freed after everything that came from it.
  */
 typedef struct SegfsIpc SegfsIpc;
-struct SegfsNamespace; /* see namespace.h */
 
 typedef struct {
 	const char *proc_root; /* NULL: /proc */
@@ -25,22 +24,13 @@ typedef struct {
  */
 int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc);
 
-/*
- * Another one, which each call enters and leaves again (setns(2), CAP_SYS_ADMIN) on the
- * thread that makes it. -ENOENT from any call: no process lives in it any more.
- */
-int segfs_ipc_new_of(const SegfsIpcOptions *options, struct SegfsNamespace *ns, SegfsIpc **ret_ipc);
+/* Frees it, after everything that came from it. Cannot fail. */
 void segfs_ipc_free(SegfsIpc *ipc);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsIpc, segfs_ipc_free)
 
-/*
- * To be called first by whatever a thread of a GThreadPool is to do: GLib makes such threads
- * when work comes in, and a thread is born in the IPC namespace (ipc_namespaces(7)) in which
- * its creator is just then, which can be another than the process's own.
+/* The number of the namespace, as in /proc/PID/ns/ipc (namespaces(7)); 0: not known. Cannot fail.
  */
-void segfs_thread_comes_home(void);
-
-/* The number of the namespace, as in /proc/PID/ns/ipc. */
 uint64_t segfs_ipc_inum(const SegfsIpc *ipc);
 
+/* The root of /proc that it reads; its own, and valid as long as it is. Cannot fail. */
 const char *segfs_ipc_proc_root(const SegfsIpc *ipc);

@@ -13,5 +13,5 @@ typedef struct {
 	uint64_t page_size;     /* bytes */
 } SegfsLimits;
 
-/* shmctl(2) IPC_INFO and SHM_INFO. */
+/* shmctl(2) IPC_INFO and SHM_INFO, whose errors it has; -ENOENT: the namespace is gone. */
 int segfs_limits_read(SegfsIpc *ipc, SegfsLimits *ret_limits);

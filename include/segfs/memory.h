@@ -2,6 +2,7 @@
 #pragma once
 
 #include <segfs/sysv.h>
+#include <signal.h>
 
 /*
  * The memory of one SysV segment, held open. It stays readable and writable after the
@@ -23,7 +24,9 @@ typedef struct SegfsMemory SegfsMemory;
  */
 int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
 		      bool write, SegfsMemory **ret_memory);
+/* One more reference to it, which is returned. Cannot fail. */
 SegfsMemory *segfs_memory_ref(SegfsMemory *memory);
+/* Gives up a reference; the last one closes or detaches (shmdt(2)) it. Cannot fail. */
 void segfs_memory_unref(SegfsMemory *memory);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsMemory, segfs_memory_unref)
 
@@ -36,37 +39,63 @@ bool segfs_memory_same(const SegfsMemory *a, const SegfsMemory *b);
  */
 int segfs_memory_fd(const SegfsMemory *memory);
 
-/* The attached bytes, or NULL where there is a descriptor. */
+/* The attached bytes, valid as long as it is, or NULL where there is a descriptor. */
 const void *segfs_memory_bytes(const SegfsMemory *memory);
 
+/* Bytes, shm_segsz of shmctl(2): the segment never changes its size. Cannot fail. */
 uint64_t segfs_memory_size(const SegfsMemory *memory);
+/*
+ * Is it of huge pages (hugetlbfs, shmget(2) SHM_HUGETLB)? False, too, where it is attached and that
+ * cannot be told.
+ */
 bool segfs_memory_is_huge(const SegfsMemory *memory);
 
-/* Bytes of memory that it takes. -ENODATA where it is attached, or the system swaps. */
+/*
+ * Bytes of memory that it takes (st_blocks of fstat(2)). -ENODATA where it is attached, or the
+ * system swaps.
+ */
 int segfs_memory_resident(const SegfsMemory *memory, uint64_t *ret_bytes);
 
 /*
  * Writes in place, bounded by the size: the bytes written, fewer where the end is
- * reached, -ENOSPC at or past the end, -ENOMEM where the kernel has no page for it. The
- * first large write gives the process a handler for SIGBUS, which hands on those that are
- * not of our copying.
+ * reached, -ENOSPC at or past the end, -ENOMEM where the kernel has no page for it. Large
+ * writes are twice as fast where segfs_memory_sigbus_is_handled() was called.
  */
 ssize_t segfs_memory_write(SegfsMemory *memory, const void *bytes, size_t size, off_t offset);
 
 /*
- * Makes a large write of size bytes at offset, where the last one ended, faster by what it
- * would have to do first: for who has the time while the bytes are still to come.
+ * The fastest way to write copies into mapped memory; what goes away meanwhile, by a truncation or
+ * for want of a page, is a SIGBUS (signal(7)), and a library has no business to handle signals. So
+ * the program has a handler for it, installed with SA_SIGINFO and SA_NODEFER (sigaction(2)), that
+ * calls segfs_memory_sigbus() first. That does not return where the fault was in a copy of ours,
+ * which then goes on another way; any other SIGBUS is the program's. It is async-signal-safe.
+ */
+void segfs_memory_sigbus(const siginfo_t *info);
+
+/* Says that the program has such a handler, for good. Without it pwrite(2) is used. */
+void segfs_memory_sigbus_is_handled(void);
+
+/*
+ * Makes a large write of size bytes at offset, where the last one ended, faster: it does now
+ * what that write would have to do first, while the bytes are still to come. Cannot fail.
  */
 void segfs_memory_prepare(SegfsMemory *memory, off_t offset, size_t size);
 
-/* Makes the range zero and frees its whole pages; the range may end past the size. */
+/*
+ * Makes length bytes at offset zero and frees the whole pages of them; the range may end past the
+ * size. Errors are those of fallocate(2), FALLOC_FL_PUNCH_HOLE, or of segfs_memory_write().
+ */
 int segfs_memory_punch(SegfsMemory *memory, off_t offset, off_t length);
 
-/* Has pages for the range. -ENOSPC where it ends past the size. */
+/*
+ * Has pages for length bytes at offset. -ENOSPC where they end past the size; -ENOMEM: there are no
+ * pages; other errors are those of fallocate(2), or of madvise(2), MADV_POPULATE_WRITE.
+ */
 int segfs_memory_allocate(SegfsMemory *memory, off_t offset, off_t length);
 
 /*
  * lseek(2) SEEK_DATA and SEEK_HOLE. True holes where there is a descriptor, or where the
- * segment has nothing swapped; else everything counts as data.
+ * segment has nothing swapped; else everything counts as data. A position in bytes, or -errno;
+ * -ENXIO: there is none, or offset is at the end.
  */
 off_t segfs_memory_seek(SegfsMemory *memory, off_t offset, int whence);

@@ -11,23 +11,21 @@
  */
 typedef struct SegfsNamespace SegfsNamespace;
 
-/* scanner is the caller's and must outlive it. -ENOENT: no process lives in it. */
+/*
+ * By its number, as in /proc/PID/ns/ipc. The scanner must outlive it. Free with
+ * segfs_namespace_unref(). -ENOENT: no process lives in it; other errors are those of
+ * segfs_scanner_scan().
+ */
 int segfs_namespace_new(SegfsScanner *scanner, uint64_t inum, SegfsNamespace **ret_ns);
-SegfsNamespace *segfs_namespace_ref(SegfsNamespace *ns);
+/* Gives up a reference. Cannot fail. */
 void segfs_namespace_unref(SegfsNamespace *ns);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsNamespace, segfs_namespace_unref)
 
-uint64_t segfs_namespace_inum(const SegfsNamespace *ns);
-
 /*
- * A descriptor of /proc/PID/ns/ipc for setns(2), the caller's to close; as long as it is
- * open the namespace lives. -ENOENT: no process lives in it any more.
- */
-int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd);
-
-/*
- * 0, or -ENOENT as above. A third of the cost of opening it: where the same process has
- * moved on to another namespace that has got the same number, the next open tells.
+ * Does a process live in it? 0, or -ENOENT as above. Takes a third of the time of entering it, by
+ * looking at the number (namespaces(7)) of the process through which it was reached last; where
+ * that process has moved on to another namespace, which has been given the same number, the next
+ * call that enters it notices and fails with -ENOENT.
  */
 int segfs_namespace_lives(SegfsNamespace *ns);
 
@@ -40,7 +38,8 @@ int segfs_namespace_owner(SegfsNamespace *ns, uint64_t *ret_user_ns);
 
 /*
  * The /dev/shm of its processes, which can be in several mount namespaces; those that show
- * one file system count once. They keep their order, and new ones come behind.
+ * one file system count once. They keep their order, and new
+ * ones come last.
  */
 typedef struct {
 	dev_t dev;
@@ -50,13 +49,10 @@ typedef struct {
 } SegfsNamespaceShm;
 
 /*
- * An array of SegfsNamespaceShm that the caller unrefs. -ENOENT as above. since: see
- * segfs_scanner_scan().
+ * Those directories, as an array of SegfsNamespaceShm that the caller unrefs. -ENOENT as above.
+ * See proc_pid_mountinfo(5).
  */
-int segfs_namespace_shm(SegfsNamespace *ns, int64_t since, GArray **ret_shm);
-
-/* A descriptor of the one on dev, the caller's to close. -ENOENT: no process sees it now. */
-int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd);
+int segfs_namespace_shm(SegfsNamespace *ns, SegfsSince since, GArray **ret_shm);
 
 /*
  * A descriptor of one process's /dev/shm, the caller's to close. -ENOENT: it has none, or
@@ -64,14 +60,21 @@ int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd);
  */
 int segfs_process_open_shm(const char *proc_root, pid_t pid, int *ret_fd);
 
-/* The numbers (uint64_t) of all namespaces but our own, in order. The caller unrefs. */
+/*
+ * The numbers (uint64_t) of all IPC namespaces with a process in them but our own, in order, as an
+ * array that the caller unrefs. Errors are those of segfs_scanner_scan(), and of stat(2) on
+ * /proc/self/ns/ipc.
+ */
 int segfs_namespaces_list(SegfsScanner *scanner, GArray **ret_inums);
 
-/* Its processes at this moment, as an array of SegfsProcess that the caller unrefs. */
+/*
+ * Its processes at this moment, as an array of SegfsProcess that the caller unrefs; it can be
+ * empty. Errors are those of segfs_scanner_scan().
+ */
 int segfs_namespace_processes(SegfsNamespace *ns, GArray **ret_processes);
 
 /*
- * The container that a cgroup path names: "docker 3f2a…", "podman …", "kubernetes pod … …",
+ * The container that a path of cgroups(7) names: "docker 3f2a…", "podman …", "kubernetes pod … …",
  * "lxc NAME", "systemd-nspawn NAME"; the caller's to free. NULL: none that is known.
  */
 char *segfs_container_of_cgroup(const char *cgroup);

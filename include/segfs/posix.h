@@ -12,25 +12,21 @@ typedef struct SegfsPosix SegfsPosix;
 
 /*
  * By its name, such as /dev/shm. It is opened once: what is mounted over it later does not
- * change it. Errors are those of open(2) on the directory.
+ * change it. Free with segfs_posix_free(). Errors are those of open(2) on the directory.
  */
 int segfs_posix_new(const char *directory, SegfsPosix **ret_posix);
 
-/* The /dev/shm on dev of a namespace's processes, reached through them each time. */
-int segfs_posix_new_of(SegfsNamespace *ns, dev_t dev, SegfsPosix **ret_posix);
-/*
- * The kernel's own tmpfs, where memory is that never had a name (memfd_create(2), shared
- * anonymous mappings): it has no directory, and is only for segfs_object_read() and
- * segfs_object_open().
- */
-int segfs_posix_new_nameless(SegfsPosix **ret_posix);
+/* Closes the directory. Cannot fail. */
 void segfs_posix_free(SegfsPosix *posix);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsPosix, segfs_posix_free)
 
-/* A descriptor of the directory to read, the caller's to close. -ENOENT: it is gone. */
+/*
+ * A descriptor of the directory to read, the caller's to close. -ENOENT: no process of its
+ * namespace sees it any more; -ENOTRECOVERABLE: see thread.h; other errors are those of open(2).
+ */
 int segfs_posix_open(const SegfsPosix *posix, int *ret_fd);
 
-/* The device that its objects are on; what is mounted inside is on others. */
+/* st_dev (stat(2)) of its objects; what is mounted inside is on others. Cannot fail. */
 dev_t segfs_posix_dev(const SegfsPosix *posix);
 
 /*
@@ -48,19 +44,23 @@ typedef struct {
 } SegfsObject;
 
 /*
- * An O_PATH descriptor of what has that name in a directory of objects, or -1 and errno, as of
- * openat2(2). EXDEV: a file system is mounted there that is no tmpfs, and might not answer.
+ * An O_PATH descriptor of what has that name in a directory of objects, the caller's to close, or
+ * -1 and errno, as of openat2(2): it can stand in SEGFS_AS(). EXDEV: a file system is mounted there
+ * that is no tmpfs, and might not answer.
  */
 int segfs_object_open_at(int directory_fd, const char *name);
 
-/* Of an open descriptor, O_PATH ones included; also its attributes. Errors of fstat(2). */
+/*
+ * Which object an open descriptor stands for, O_PATH ones included, and its attributes. Errors are
+ * those of fstat(2). See name_to_handle_at(2).
+ */
 int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
 		      struct stat *ret_stat);
 
 /*
- * An O_PATH descriptor of the object, the caller's to close. -ESTALE: it is gone.
- * -EOPNOTSUPP: it has no handle. Does not ask for rights: those are judged by what is done
- * with the descriptor.
+ * An O_PATH descriptor of the object, the caller's to close (open_by_handle_at(2)). -ESTALE: it is
+ * gone. -ESHUTDOWN: its directory is. -EOPNOTSUPP: it has no handle. Does not ask for rights: those
+ * are judged by what is done with the descriptor.
  */
 int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *ret_fd);
 
@@ -72,21 +72,21 @@ typedef struct {
 
 /*
  * Every regular file in the directory and below, as an array of SegfsPosixFile that the caller
- * unrefs; what is mounted inside is left out. Subdirectories that we may not read count in
- * ret_unread.
+ * unrefs; what is mounted inside is left out. Subdirectories that we may not read, or that are
+ * over 64 deep, count in ret_unread. Errors are those of segfs_posix_open().
  */
 int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, guint *ret_unread);
 
 /*
- * An O_PATH descriptor of path below the directory, by no symbolic link and out of no mount; whose
- * it is to close is the calling function's. As caller, who has to be let to search the directories,
- * or as ourselves (NULL). Errors of openat2(2).
+ * An O_PATH descriptor of path below the directory, by no symbolic link and out of no mount, for
+ * the calling function to close. It is opened as caller, who needs the right to search the
+ * directories, or as ourselves (NULL). Errors are those of openat2(2) and segfs_caller_enter().
  */
 int segfs_posix_open_path(const SegfsPosix *posix, const SegfsCaller *caller, const char *path,
 			  int *ret_fd);
 
 /*
  * Waits until no lease of ours is on any object: after an open that was refused with
- * EWOULDBLOCK, which may have been because of one. See lease.h.
+ * EWOULDBLOCK, which may have been because of one (fcntl(2), F_SETLEASE). Cannot fail.
  */
 void segfs_posix_settle(void);

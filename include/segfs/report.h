@@ -8,7 +8,7 @@
 
 /*
  * Surveys as JSON, for scripts: the file segments.json of a mount, whose format is in
- * doc/segments.json.md, and what of a survey may be told to whom.
+ * doc/segments.json.md, and what of a survey may be shown to whom.
  */
 
 /*
@@ -28,12 +28,15 @@ bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
 			      const SegfsProcess *process);
 
-/* segfs_sysv_creator(), as told to the caller; NULL, too, where it may not know. */
+/*
+ * The command of the segment's creator, for the calling function to free. NULL: it is not known, or
+ * the caller may not know: see segfs_command_is_visible().
+ */
 char *segfs_sysv_creator_shown(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment);
 
 /*
  * The item's evidence in words, for the caller (NULL: for anybody), to whom n_hidden of its holders
- * are not visible: where there are some, only numbers are told of all. Other processes are named
+ * are not visible: where there are some, it says only how many. Other processes are named
  * where the caller may see them, which is asked as the caller, below proc_root. The calling
  * function frees it.
  */
@@ -46,32 +49,40 @@ char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, cons
  * segfs_directories_known_new(), so that each is asked once for that caller.
  */
 bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known);
+
+/* An empty one, for one caller; g_hash_table_unref() frees it. Cannot fail. */
 GHashTable *segfs_directories_known_new(void);
 
-/* May the caller find the object by its name, for which no directory has to be listed? */
+/*
+ * May the caller find the object by its name, for which no directory has to be listed? It is looked
+ * up as the caller (openat2(2)). True for what is in no directory, and for a caller of NULL.
+ */
 bool segfs_item_is_found(const SegfsCaller *caller, const SegfsItem *item);
 
-/* getpwuid_r(3), getgrgid_r(3). NULL where it has no name; the caller's to free. */
+/* The name of a user (getpwuid_r(3)), the caller's to free. NULL: there is none. */
 char *segfs_user_name(uid_t uid);
+
+/* The name of a group (getgrgid_r(3)), the caller's to free. NULL: there is none. */
 char *segfs_group_name(gid_t gid);
 
 /* One report, of one or more IPC namespaces. Not to be used from two threads at once. */
 typedef struct SegfsReport SegfsReport;
 
 /*
- * For the caller's eyes; it must outlive the report. NULL: everything is told. unexamined:
- * see segfs_scan_unexamined().
+ * An empty one of what caller, which must outlive it, may see; NULL: everything. unexamined: see
+ * segfs_scan_unexamined(). Free with segfs_report_free(). Cannot fail.
  */
 SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined);
+/* Frees it. Cannot fail. */
 void segfs_report_free(SegfsReport *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsReport, segfs_report_free)
 
 /*
- * One namespace: the limits of ipc, and items of SegfsItem, as from segfs_view_survey(), which
- * could not read so many directories. What an earlier one has told of already, such as a /dev/shm
- * that both see, is left out.
+ * Adds one namespace: the limits of ipc, and items of SegfsItem, as from segfs_view_survey(), which
+ * could not read n_unread directories. What was added with an earlier one, such as a /dev/shm that
+ * both see, is left out. What cannot be read is null in the report; cannot fail.
  */
 void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items, guint n_unread);
 
-/* Appends the JSON of all that was added, UTF-8, one line for each segment. */
+/* Appends the JSON of all that was added to text, UTF-8, one line for each segment. Cannot fail. */
 void segfs_report_write(const SegfsReport *report, GString *text);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <glib.h>
+#include <segfs/since.h>
 #include <segfs/sysv.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,12 +25,15 @@ typedef enum {
 /* Which memory. */
 typedef struct {
 	SegfsKind kind;
-	uint64_t space;  /* of SEGFS_SYSV the number of the IPC namespace, else st_dev */
+	uint64_t space;  /* in which number is given: of SEGFS_SYSV the number of the IPC
+			    namespace, else st_dev */
 	uint64_t number; /* of SEGFS_SYSV the shmid, else st_ino */
 } SegfsId;
 
-/* For hash tables of them. */
+/* A hash of a SegfsId, for g_hash_table_new(). */
 guint segfs_id_hash(gconstpointer id);
+
+/* Are they of one memory? For g_hash_table_new(). */
 gboolean segfs_id_equal(gconstpointer a, gconstpointer b);
 
 /* Lives as long as its scan. */
@@ -52,7 +56,7 @@ typedef struct {
 	int fd;              /* one of those, or -1 */
 	uint64_t start, end; /* one of the mappings; 0, 0: none */
 
-	/* What the mapping of a segment leads to, where we may see that (see segment/holder.c). */
+	/* What the mapping of a segment leads to, where we may see that (see memory/holder.c). */
 	bool has_memory;
 	uid_t memory_uid;
 	gid_t memory_gid;
@@ -69,68 +73,63 @@ typedef struct {
 
 /* A counted reference; never changes. */
 typedef struct SegfsScan SegfsScan;
+
+/* One more reference to it, which is returned. Cannot fail. */
 SegfsScan *segfs_scan_ref(SegfsScan *scan);
+
+/* Gives up a reference. Cannot fail. */
 void segfs_scan_unref(SegfsScan *scan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsScan, segfs_scan_unref)
 
 /* Safe to use from many threads. */
 typedef struct SegfsScanner SegfsScanner;
 
-/* proc_root NULL: /proc. Cannot fail. */
+/* One of proc_root; NULL: /proc. Free with segfs_scanner_free(). Cannot fail. */
 SegfsScanner *segfs_scanner_new(const char *proc_root);
+
+/* Frees it; scans of it stay. No call of another thread may be in it. Cannot fail. */
 void segfs_scanner_free(SegfsScanner *scanner);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsScanner, segfs_scanner_free)
 
 /*
- * Files on this device count as POSIX objects, besides those of each mount namespace's
- * /dev/shm: for a directory of POSIX objects that is somewhere else.
+ * A scan that is as fresh as since says; those who ask while one is made share the next. Leaves out
+ * the calling process. Errors are those of opendir(3) on proc_root; -ETIMEDOUT: it hangs, at one
+ * process after the other.
  */
-void segfs_scanner_watch(SegfsScanner *scanner, dev_t device);
+int segfs_scanner_scan(SegfsScanner *scanner, SegfsSince since, SegfsScan **ret_scan);
 
-/* How old a scan may be; any other number is microseconds of g_get_monotonic_time(). */
-#define SEGFS_SCAN_NEW                                                                             \
-	0 /* begun after the call: those who call while one goes on share the next                 \
-	   */
-#define SEGFS_SCAN_RECENT 1 /* as old as four times what it took */
-
-/*
- * A scan that began at since or later. Leaves out the calling process. Errors are those of
- * opendir(3) on proc_root.
- */
-int segfs_scanner_scan(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan);
-
-/* Processes that we were not allowed to look into. */
+/* How many processes it could not look into (ptrace(2), PTRACE_MODE_READ_FSCREDS). Cannot fail. */
 guint segfs_scan_unexamined(const SegfsScan *scan);
 
-/* Segfs mounts of root, or ours, through which also those may hold memory. */
-guint segfs_scan_mounts(const SegfsScan *scan);
-
-/* Of memory, or NULL where no process that could be examined holds it. */
+/*
+ * What holds the memory, the scan's, or NULL where no process that could be examined holds it.
+ */
 const SegfsHeld *segfs_scan_find(const SegfsScan *scan, const SegfsId *id);
 
-/* What holds number through a segfs mount, see segfs_mount_ino(); or NULL. */
-const SegfsHeld *segfs_scan_find_mounted(const SegfsScan *scan, uint64_t number);
-
-/* All that is held, as an array of const SegfsHeld that the caller unrefs. */
+/* All that is held, as an array of const SegfsHeld, the scan's; the caller unrefs the array. */
 GPtrArray *segfs_scan_held(const SegfsScan *scan);
 
-/* Every process that there was, as SegfsProcess; those who hold nothing have no start. */
+/* Every process that there was, as SegfsProcess, the scan's; one that holds nothing has no start.
+ */
 const GPtrArray *segfs_scan_processes(const SegfsScan *scan);
 
 /*
- * The inode number by which a segfs mount shows memory: of POSIX objects on the device
- * plain, the mount's own directory, the one they have there.
+ * The inode number (st_ino) under which a segfs mount shows memory. POSIX objects on the device
+ * plain, which is that of the mount's own directory of them, have there the number that they have
+ * in that directory; objects on other devices have one that is made of device and inode number.
+ * Cannot fail.
  */
 uint64_t segfs_mount_ino(const SegfsId *id, dev_t plain);
 
-/* When it started, in seconds since 1970. */
+/* When it started, in seconds since 1970; a clock that was set since is not known. Cannot fail. */
 int64_t segfs_process_started(const SegfsProcess *process);
 
 /*
- * The process's command line, with blanks between its arguments, and its cgroup
- * (cgroups(7), the path of version 2); the caller's to free. Both are for a terminal: control
- * characters and what is no UTF-8 are written as in C, "\n" or "\033". NULL where it has none,
- * has ended, or cannot be asked.
+ * The process's command line (proc_pid_cmdline(5)), with blanks between its arguments, the caller's
+ * to free. It is for a terminal: control characters and what is no UTF-8 are written as in C, "\n"
+ * or "\033". NULL where it has none, has ended, or cannot be asked within a second.
  */
 char *segfs_process_command_line(const char *proc_root, const SegfsProcess *process);
+
+/* Its cgroup (cgroups(7)), the path of version 2 where there is one; likewise. */
 char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process);

@@ -18,5 +18,8 @@
 #include <segfs/posix.h>
 #include <segfs/report.h>
 #include <segfs/scan.h>
+#include <segfs/scope.h>
+#include <segfs/since.h>
 #include <segfs/survey.h>
 #include <segfs/sysv.h>
+#include <segfs/thread.h>

@@ -19,7 +19,7 @@ typedef enum {
 	SEGFS_UNKNOWN,  /* not everything could be examined that would have to be */
 } SegfsVerdict;
 
-/* "in use", "idle", "orphaned", "unknown". */
+/* "in use", "idle", "orphaned", "unknown". Static. */
 const char *segfs_verdict_name(SegfsVerdict verdict);
 
 typedef struct {
@@ -51,11 +51,11 @@ typedef struct {
 	SegfsProcess creator_process; /* who that is; start is 0 where it has ended */
 } SegfsItem;
 
-SegfsItem *segfs_item_new(void);
+/* Frees it, and gives up its scan. Cannot fail. */
 void segfs_item_free(SegfsItem *item);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsItem, segfs_item_free)
 
-/* "sysv", "posix", "memfd", "anon". */
+/* "sysv", "posix", "memfd", "anon". Static. */
 const char *segfs_kind_name(SegfsKind kind);
 
 /*
@@ -64,6 +64,7 @@ const char *segfs_kind_name(SegfsKind kind);
  * a file is cut, and in orphans/ "~" and the inode number stand for the rest. The caller's to free.
  */
 char *segfs_item_path(const SegfsItem *item);
+
 /* Its name in orphans/: sysv-5, posix-a%2Fb. The caller's to free. */
 char *segfs_item_orphan_name(const SegfsItem *item);
 
@@ -72,60 +73,39 @@ char *segfs_posix_directory_name(guint index);
 
 typedef enum {
 	SEGFS_NEVER_OPENED,
-	SEGFS_WAS_OPENED, /* one whom we may not examine may still have it mapped */
+	SEGFS_WAS_OPENED, /* a process that we may not examine may still have it mapped */
 	SEGFS_IS_OPEN,
 } SegfsOpened;
 
-typedef struct {
-	SegfsScanner *scanner;
-	SegfsIpc *ipc;
-	int64_t orphan_age; /* seconds that memory has not been used before it is orphaned */
-	dev_t plain;        /* see segfs_mount_ino() */
-	/*
-	 * Where the calling process is a mount: what it has done with a segment for others, which
-	 * scans leave out. NULL: it is none. data: any.
-	 */
-	SegfsOpened (*opened)(int shmid, gpointer data);
-	gpointer data;
-	bool takes_unknown; /* also what has no name and is held in who knows which namespace */
-	bool takes_all;     /* and what has no name and is held in other IPC namespaces */
-} SegfsViewOptions;
-
 /*
- * The view remembers what it has seen: the commands of creators, and who last held a POSIX
- * object. What options point to is the caller's and must outlive it. Safe to use from many
- * threads.
+ * What is in one IPC namespace and its directories of POSIX objects, judged: of a SegfsScope
+ * (scope.h), and freed with that. It remembers what it has seen: the commands of creators, and the
+ * processes that last held a POSIX object. Safe to use from many threads.
  */
 typedef struct SegfsView SegfsView;
-SegfsView *segfs_view_new(const SegfsViewOptions *options);
-void segfs_view_free(SegfsView *view);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsView, segfs_view_free)
 
 /*
- * One more directory of POSIX objects: the first is posix/, the second posix.2/ and so on. It is
- * the caller's and must outlive the view.
+ * Finds the directories of POSIX objects that processes of another namespace see now; each of the
+ * functions below that takes a since does so first. -ENOENT: no process lives in it. In our own
+ * there is nothing to find.
  */
-void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix);
+int segfs_view_refresh(SegfsView *view, SegfsSince since);
 
-/*
- * Of another namespace: the directories that its processes see now, which each look at it begins
- * with. since: see segfs_scanner_scan(). -ENOENT: no process lives in it. Of our own: nothing.
- */
-int segfs_view_refresh(SegfsView *view, int64_t since);
-
-/* The directory of that number from 0, the view's; NULL: there are not so many. */
+/* The directory of that number from 0, the view's; NULL: there are not so many. Cannot fail. */
 const SegfsPosix *segfs_view_posix(SegfsView *view, guint index);
-/* Its number; false: it has lost its place to another. */
+
+/* Its number. False: it has lost its place to another. */
 bool segfs_view_posix_index(SegfsView *view, const SegfsPosix *posix, guint *ret_index);
-/* Did a process of its namespace see it when that was looked at last? */
+
+/* Did a process of its namespace see that directory at the last refresh? */
 bool segfs_view_posix_is_seen(SegfsView *view, guint index);
 
 /*
  * Everything, as SegfsItem: segments by shmid, then objects by name, then what has no name.
- * since: see segfs_scanner_scan(). Errors are those of segfs_sysv_list() and of reading
- * the directory.
+ * The calling function unrefs the array. Errors are those of segfs_scanner_scan(),
+ * segfs_sysv_list() and segfs_posix_list().
  */
-int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items);
+int segfs_view_survey(SegfsView *view, SegfsSince since, GPtrArray **ret_items);
 
 /*
  * How many subdirectories of POSIX objects the last survey could not read: we may not, or they are
@@ -133,31 +113,35 @@ int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items);
  */
 guint segfs_view_unread(SegfsView *view);
 
-/* One segment, without its resident bytes. -ENOENT: there is none with this id. */
-int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_item);
+/*
+ * One segment, without its resident bytes, the caller's to free. -ENOENT: there is none with this
+ * id; other errors as above.
+ */
+int segfs_view_sysv(SegfsView *view, int shmid, SegfsSince since, SegfsItem **ret_item);
 
 /* The resident bytes of a segment's item, in it. Errors are those of segfs_sysv_resident(). */
 int segfs_view_read_resident(SegfsView *view, SegfsItem *item);
 
 /*
- * One POSIX object, by its path below that directory. -ENOENT: there is none, or it is no file.
+ * One POSIX object, by its path below that directory, the caller's to free. -ENOENT: there is none,
+ * or it is no file. Other errors are those of openat2(2) and segfs_scanner_scan().
  * Symbolic links are not followed, nor is what is mounted inside.
  */
-int segfs_view_object(SegfsView *view, guint directory, const char *path, int64_t since,
+int segfs_view_object(SegfsView *view, guint directory, const char *path, SegfsSince since,
 		      SegfsItem **ret_item);
 
-/* The same by an O_PATH descriptor, still the caller's; path can be NULL. */
-int segfs_view_file(SegfsView *view, guint directory, const char *path, int path_fd, int64_t since,
-		    SegfsItem **ret_item);
+/* The same by an O_PATH descriptor, which stays open; path, the item's name, can be NULL. */
+int segfs_view_file(SegfsView *view, guint directory, const char *path, int path_fd,
+		    SegfsSince since, SegfsItem **ret_item);
 
 /*
- * Does anybody hold the object that an O_PATH descriptor stands for? 0: nobody; -EBUSY: yes;
- * other errors: the kernel does not tell us. No scan is made.
+ * Does anybody hold the object that an O_PATH descriptor stands for? 0: nobody; -EBUSY: yes; other
+ * errors, those of open(2) and fcntl(2), F_SETLEASE: the kernel does not tell us. No scan is made.
  */
 int segfs_object_is_free(int path_fd);
 
-/* What has no name, or has it no more: all of it. */
-int segfs_view_unlinked(SegfsView *view, int64_t since, GPtrArray **ret_items);
+/* What has no name, or has it no more: all of it, as segfs_view_survey() has it. */
+int segfs_view_unlinked(SegfsView *view, SegfsSince since, GPtrArray **ret_items);
 
 /*
  * Removes an orphaned item as the caller, if it still is what it was at this moment.

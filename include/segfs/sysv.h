@@ -8,7 +8,7 @@
 #include <sys/ipc.h>
 
 /*
- * A SysV segment, as shmctl(2) IPC_STAT and /proc/sysvipc/shm (proc_sysvipc(5)) tell of
+ * A SysV segment, as shmctl(2) IPC_STAT and /proc/sysvipc/shm (proc_sysvipc(5)) show
  * it, less the traces that this process left by looking.
  */
 typedef struct {
@@ -42,7 +42,7 @@ int segfs_sysv_list_brief(SegfsIpc *ipc, GArray **ret_segments);
 int segfs_sysv_stat(SegfsIpc *ipc, int shmid, SegfsSysv *ret_segment);
 
 /*
- * Fills in rss and swap. The kernel tells them of all segments at once only, which takes
+ * Fills in rss and swap. The kernel gives them for all segments at once only, which takes
  * 45 ms for 32768 of them: the answer may be up to four times as old as it took to get.
  */
 int segfs_sysv_resident(SegfsIpc *ipc, SegfsSysv *segment);
@@ -60,13 +60,13 @@ int segfs_sysv_by_key(SegfsIpc *ipc, key_t key, int *ret_shmid);
  * May the caller attach it so (shmat(2))? 0 or -EACCES; -ENOENT where it is gone. Where the
  * segment's mode grants it to the caller's own user or group and no security module has a say, that
  * is the answer; else the kernel is asked and no trace is left. Under no_attach the kernel cannot
- * be asked about writing to a private segment: -EBUSY.
+ * be asked about writing to a private segment: -EBUSY. -ENOMEM: our own address space is full.
  */
 int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
 			  bool write);
 
 /*
- * True where both tell of one segment, not of two that have had the same id. Compares what
+ * True where both are of one segment, not of two that have had the same id. Compares what
  * never changes in a segment's life; ctime is left to the caller (see memory.h).
  */
 bool segfs_sysv_same(const SegfsSysv *a, const SegfsSysv *b);

@@ -22,6 +22,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "lib/os/fd.h"
 #include "mount/mount.h"
 #include "mount/mountpoint.h"
 #include "mount/options.h"
@@ -220,7 +221,9 @@ static gboolean enter_namespace(Options *options, GError **error)
 			"-o ipcns=%s: no /dev/shm of its own (%s); name the directory of POSIX "
 			"objects with -o shm_dir=DIR",
 			options->ipcns, g_strerror(-found));
-	options->tree.shm_dir = g_strdup_printf("/proc/self/fd/%d", shm_fd);
+	FdPath shm_path;
+	fd_path(shm_fd, shm_path);
+	options->tree.shm_dir = g_strdup(shm_path);
 	return TRUE;
 }
 
@@ -336,6 +339,33 @@ static int await_start(int fd, const char *mountpoint)
 	return 0;
 }
 
+/* Memory that goes away under a copy is the library's to deal with; all else ends us as ever. */
+static void on_bus_error(int number, siginfo_t *info, void *context)
+{
+	segfs_memory_sigbus(info);
+	/* A fault comes again on the way back, and is then handled by nobody. */
+	if (info->si_code > 0)
+		signal(SIGBUS, SIG_DFL);
+}
+
+/* No thread answers anybody as the wrong user, or from another namespace. */
+static void on_thread_lost(const char *from, int error)
+{
+	g_error("a thread cannot return to %s: %s", from, g_strerror(error));
+}
+
+static void guard_process(void)
+{
+	const struct sigaction bus_error = {
+		.sa_sigaction = on_bus_error,
+		.sa_flags = SA_SIGINFO | SA_NODEFER,
+	};
+
+	segfs_thread_set_lost(on_thread_lost);
+	if (sigaction(SIGBUS, &bus_error, NULL) == 0)
+		segfs_memory_sigbus_is_handled();
+}
+
 /* Few arenas and no growing threshold: what a large listing took goes back to the system. */
 static void tune_process(void)
 {
@@ -397,6 +427,7 @@ int main(int argc, char **argv)
 	}
 	fuse_set_log_func(log_of_libfuse);
 	tune_process();
+	guard_process();
 	if (chdir("/") < 0 || !serve(&options, mountpoint, &start, &error)) {
 		const char *why = error ? error->message : g_strerror(errno);
 		report(&start.report, TOLD_FAILED, why);

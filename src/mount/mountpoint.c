@@ -9,27 +9,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/os/procfs.h"
 #include "mount/options.h"
 
-/* Is the topmost mount at path a segfs? A line of mountinfo: proc_pid_mountinfo(5). */
+/* Is the topmost mount at path a segfs? */
 static gboolean is_segfs(const char *path)
 {
 	g_autofree char *mountinfo = NULL;
+	MountinfoLine mount;
 	gboolean found = FALSE;
 
 	if (!g_file_get_contents("/proc/self/mountinfo", &mountinfo, NULL, NULL))
 		return FALSE;
-	g_auto(GStrv) lines = g_strsplit(mountinfo, "\n", -1);
-	for (char **line = lines; *line; line++) {
-		g_auto(GStrv) fields = g_strsplit(*line, " ", -1);
-		const char *type = strstr(*line, " - ");
-		if (!type || g_strv_length(fields) < 5)
-			continue;
-		/* Blanks in it are written as in C: \040. */
-		g_autofree char *mounted_at = g_strcompress(fields[4]);
-		if (!strcmp(mounted_at, path))
-			found = g_str_has_prefix(type, " - fuse.segfs ");
-	}
+	/* A later line is mounted over an earlier one. */
+	for (char *rest = mountinfo; mountinfo_next(&rest, &mount);)
+		if (!strcmp(mount.point, path))
+			found = !strcmp(mount.type, "fuse.segfs");
 	return found;
 }
 

@@ -8,6 +8,8 @@
 
 #include "mount/retry.h"
 
+#include "lib/os/sweep.h"
+
 /*
  * An ESTALE need not bring its thread back: where the second look finds no such name, the system
  * call ends with the ENOENT of that lookup, and the thread stays in the table. A later system call
@@ -16,12 +18,13 @@
  */
 #define COMES_BACK_WITHIN (5 * G_TIME_SPAN_SECOND)
 
-/* The table may have as many threads before entries that count no more are removed. */
-#define MANY 256
+/* The table may have as many threads before entries that count no more are looked for. */
+#define KEPT 256
 
 struct Retries {
 	GMutex lock;      /* protects told */
 	GHashTable *told; /* thread → gint64, when */
+	guint most;       /* before those that are old are looked for */
 	gint n_told;      /* what told holds; read without the lock */
 };
 
@@ -57,8 +60,7 @@ bool retries_is_second(Retries *retries, pid_t tid)
 	if (again) {
 		g_hash_table_remove(retries->told, key);
 	} else {
-		if (g_hash_table_size(retries->told) >= MANY)
-			g_hash_table_foreach_remove(retries->told, is_old, &now);
+		sweep_table(retries->told, &retries->most, KEPT, is_old, &now);
 		g_hash_table_insert(retries->told, key, g_memdup2(&now, sizeof(now)));
 	}
 	g_atomic_int_set(&retries->n_told, g_hash_table_size(retries->told));

@@ -3,7 +3,7 @@
 #include "mount/slow.h"
 
 #include <errno.h>
-#include <segfs/ipc.h>
+#include <segfs/thread.h>
 
 /* Those that wait for one look wait together: more would not be answered sooner. */
 #define MOST_THREADS 16

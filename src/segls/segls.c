@@ -2,6 +2,7 @@
 
 /* Lists shared memory, who holds it and whether anybody will still want it, with no mount. */
 
+#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,56 +90,43 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 	return TRUE;
 }
 
-/* What items come from; freed in the other order. */
 typedef struct {
-	SegfsIpc *ipc;
-	SegfsPosix *posix;
-	SegfsScanner *scanner;
-	SegfsView *view;
-	GPtrArray *items;
+	SegfsScope *scope;
+	GPtrArray *items; /* of scope */
 	guint unexamined;
 } Source;
 
 static void source_clear(Source *source)
 {
 	g_clear_pointer(&source->items, g_ptr_array_unref);
-	g_clear_pointer(&source->view, segfs_view_free);
-	g_clear_pointer(&source->scanner, segfs_scanner_free);
-	g_clear_pointer(&source->posix, segfs_posix_free);
-	g_clear_pointer(&source->ipc, segfs_ipc_free);
+	g_clear_pointer(&source->scope, segfs_scope_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Source, source_clear)
 
 static gboolean source_open(const Options *options, Source *source, GError **error)
 {
-	const char *directory = options->shm_dir ? options->shm_dir : "/dev/shm";
-	const SegfsIpcOptions ipc_options = {.no_attach = true};
+	const SegfsScopeOptions scope_options = {
+		.ipc.no_attach = true,
+		.shm_dir = options->shm_dir,
+		.orphan_age = options->orphan_age,
+		.takes_all = true,
+	};
 	g_autoptr(SegfsScan) scan = NULL;
 
-	int r = segfs_ipc_new(&ipc_options, &source->ipc);
-	if (r < 0)
+	int r = segfs_scope_new(&scope_options, &source->scope);
+	if (r == -ENOSYS)
 		return fail(error, "no SysV shared memory here: %s", g_strerror(-r));
-	r = segfs_posix_new(directory, &source->posix);
 	if (r < 0)
 		return fail(error, "%s: %s; name the directory of POSIX objects with --shm-dir",
-			    directory, g_strerror(-r));
-	source->scanner = segfs_scanner_new(NULL);
-	segfs_scanner_watch(source->scanner, segfs_posix_dev(source->posix));
-	source->view = segfs_view_new(&(SegfsViewOptions){
-		.scanner = source->scanner,
-		.ipc = source->ipc,
-		.takes_all = true,
-		.orphan_age = options->orphan_age,
-		.plain = segfs_posix_dev(source->posix),
-	});
-	segfs_view_add_posix(source->view, source->posix);
-	r = segfs_view_survey(source->view, SEGFS_SCAN_NEW, &source->items);
+			    options->shm_dir ? options->shm_dir : "/dev/shm", g_strerror(-r));
+	r = segfs_view_survey(segfs_scope_view(source->scope), segfs_since_now(), &source->items);
 	if (r < 0)
 		return fail(error, "cannot list shared memory: %s", g_strerror(-r));
 	/* The scan that the items have, unless there are none. */
 	if (source->items->len > 0)
 		scan = segfs_scan_ref(((SegfsItem *)source->items->pdata[0])->scan);
-	else if ((r = segfs_scanner_scan(source->scanner, SEGFS_SCAN_RECENT, &scan)) < 0)
+	else if ((r = segfs_scanner_scan(segfs_scope_scanner(source->scope), segfs_since_recent(),
+					 &scan)) < 0)
 		return fail(error, "/proc: %s", g_strerror(-r));
 	source->unexamined = segfs_scan_unexamined(scan);
 	return TRUE;
@@ -179,7 +167,8 @@ static gboolean list(const Options *options, GString *text, GError **error)
 		return FALSE;
 	if (options->json) {
 		g_autoptr(SegfsReport) report = segfs_report_new(NULL, source.unexamined);
-		segfs_report_add(report, source.ipc, source.items, segfs_view_unread(source.view));
+		segfs_report_add(report, segfs_scope_ipc(source.scope), source.items,
+				 segfs_view_unread(segfs_scope_view(source.scope)));
 		segfs_report_write(report, text);
 	} else {
 		table_write(&table, shown, source.items, options->raw ? TABLE_RAW : TABLE_ALIGNED,

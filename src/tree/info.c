@@ -77,7 +77,7 @@ static int sysv_find(IpcNs *ns, guint index, const SegfsCaller *caller, const ch
 	int r = item_parse_shmid(name, &shmid);
 
 	if (r == 0)
-		r = segfs_view_sysv(ns->view, shmid, SEGFS_SCAN_NEW, &item);
+		r = segfs_view_sysv(ns->view, shmid, segfs_since_now(), &item);
 	if (r == 0)
 		r = segfs_view_read_resident(ns->view, item);
 	if (r == 0)
@@ -178,7 +178,7 @@ static int posix_find_item(IpcNs *ns, guint index, const SegfsCaller *caller, co
 	g_autofree char *path = NULL;
 	int r = posix_find_path(ns, index, caller, name, &path);
 
-	return r < 0 ? r : segfs_view_object(ns->view, index, path, SEGFS_SCAN_NEW, ret_item);
+	return r < 0 ? r : segfs_view_object(ns->view, index, path, segfs_since_now(), ret_item);
 }
 
 static int unlinked_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
@@ -198,13 +198,13 @@ static int unlinked_exists(IpcNs *ns, guint index, const SegfsCaller *caller, co
 {
 	g_autoptr(SegfsItem) item = NULL;
 
-	return item_find_unlinked(ns, name, SEGFS_SCAN_RECENT, &item);
+	return item_find_unlinked(ns, name, segfs_since_recent(), &item);
 }
 
 static int unlinked_find(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
 			 SegfsItem **ret_item)
 {
-	return item_find_unlinked(ns, name, SEGFS_SCAN_NEW, ret_item);
+	return item_find_unlinked(ns, name, segfs_since_now(), ret_item);
 }
 
 static const InfoKind sysv_kind = {sysv_names, sysv_exists, sysv_find};

@@ -70,7 +70,7 @@ static int find_by_name(IpcNs *ns, const char *name, SegfsItem **ret_item)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
-	int r = segfs_view_survey(ns->view, SEGFS_SCAN_RECENT, &items);
+	int r = segfs_view_survey(ns->view, segfs_since_recent(), &items);
 	for (guint i = 0; r == 0 && i < items->len; i++) {
 		SegfsItem *item = items->pdata[i];
 		if (item->unlinked || item->id.kind != SEGFS_POSIX)
@@ -84,7 +84,7 @@ static int find_by_name(IpcNs *ns, const char *name, SegfsItem **ret_item)
 	return r < 0 ? r : -ENOENT;
 }
 
-static int find_orphan(IpcNs *ns, const char *name, int64_t since, SegfsItem **ret_item)
+static int find_orphan(IpcNs *ns, const char *name, SegfsSince since, SegfsItem **ret_item)
 {
 	enum { LONGEST_ESCAPE = 3 };
 	guint directory;
@@ -114,12 +114,12 @@ static int find_orphan(IpcNs *ns, const char *name, int64_t since, SegfsItem **r
 
 int item_find_orphan(IpcNs *ns, const char *name, SegfsItem **ret_item)
 {
-	int r = find_orphan(ns, name, SEGFS_SCAN_RECENT, ret_item);
+	int r = find_orphan(ns, name, segfs_since_recent(), ret_item);
 
 	/* Many are looked up after one listing; but who is said to hold it may just have ended. */
 	if (r == 0 && (*ret_item)->verdict != SEGFS_ORPHANED) {
 		g_clear_pointer(ret_item, segfs_item_free);
-		r = find_orphan(ns, name, SEGFS_SCAN_NEW, ret_item);
+		r = find_orphan(ns, name, segfs_since_now(), ret_item);
 	}
 	return r;
 }
@@ -131,7 +131,7 @@ char *item_unlinked_name(const SegfsItem *item)
 	return g_path_get_basename(path);
 }
 
-static int find_unlinked(IpcNs *ns, const char *name, int64_t since, SegfsItem **ret_item)
+static int find_unlinked(IpcNs *ns, const char *name, SegfsSince since, SegfsItem **ret_item)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
@@ -146,13 +146,13 @@ static int find_unlinked(IpcNs *ns, const char *name, int64_t since, SegfsItem *
 	return r < 0 ? r : -ENOENT;
 }
 
-int item_find_unlinked(IpcNs *ns, const char *name, int64_t since, SegfsItem **ret_item)
+int item_find_unlinked(IpcNs *ns, const char *name, SegfsSince since, SegfsItem **ret_item)
 {
 	int r = find_unlinked(ns, name, since, ret_item);
 
 	/* It may be newer than the scan. */
-	return r == -ENOENT && since != SEGFS_SCAN_NEW
-		       ? find_unlinked(ns, name, SEGFS_SCAN_NEW, ret_item)
+	return r == -ENOENT && since.is_recent
+		       ? find_unlinked(ns, name, segfs_since_now(), ret_item)
 		       : r;
 }
 

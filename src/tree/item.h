@@ -15,7 +15,7 @@ void item_stat(const IpcNs *ns, const SegfsItem *item, struct stat *ret_stat);
 /* What orphans/ calls name, whatever the verdict. */
 int item_find_orphan(IpcNs *ns, const char *name, SegfsItem **ret_item);
 /* What unlinked/ calls name. */
-int item_find_unlinked(IpcNs *ns, const char *name, int64_t since, SegfsItem **ret_item);
+int item_find_unlinked(IpcNs *ns, const char *name, SegfsSince since, SegfsItem **ret_item);
 char *item_unlinked_name(const SegfsItem *item);
 
 /*

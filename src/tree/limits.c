@@ -3,20 +3,20 @@
 /* The file limits at the top of the mount. */
 
 #include <inttypes.h>
-#include <string.h>
 #include <sys/statvfs.h>
 
 #include "lib/os/autofd.h"
+#include "lib/os/procfs.h"
 #include "tree/tree.h"
 
 /* Of /proc/meminfo (proc_meminfo(5)), in bytes; false where it has no such line. */
 static bool meminfo(const char *text, const char *key, uint64_t *ret_bytes)
 {
-	const char *line = strstr(text, key);
+	uint64_t kib;
 
-	if (!line || (line != text && line[-1] != '\n'))
+	if (!procfs_number(text, key, &kib))
 		return false;
-	*ret_bytes = g_ascii_strtoull(line + strlen(key), NULL, 10) * 1024;
+	*ret_bytes = kib * 1024;
 	return true;
 }
 
@@ -28,7 +28,7 @@ static int shmem_write(IpcNs *ns, GString *text)
 	g_autofree char *info = NULL;
 	uint64_t shown[2] = {}, shmem, huge;
 
-	int r = segfs_view_survey(ns->view, SEGFS_SCAN_NEW, &items);
+	int r = segfs_view_survey(ns->view, segfs_since_now(), &items);
 	if (r < 0)
 		return r;
 	for (guint i = 0; i < items->len; i++) {
@@ -41,7 +41,7 @@ static int shmem_write(IpcNs *ns, GString *text)
 			       shown[false], shown[true]);
 	if (!g_file_get_contents(path, &info, NULL, NULL))
 		return 0;
-	if (meminfo(info, "Shmem:", &shmem)) {
+	if (meminfo(info, "Shmem", &shmem)) {
 		const uint64_t here = shown[false] + shown[true];
 		g_string_append_printf(text,
 				       "shmem: %" PRIu64 " bytes on the host (Shmem of meminfo)\n"
@@ -50,7 +50,7 @@ static int shmem_write(IpcNs *ns, GString *text)
 				       "mounts, other namespaces\n",
 				       shmem, shmem - MIN(shmem, here));
 	}
-	if (meminfo(info, "Hugetlb:", &huge))
+	if (meminfo(info, "Hugetlb", &huge))
 		g_string_append_printf(text, "hugetlb: %" PRIu64 " bytes in pools of huge pages\n",
 				       huge);
 	return 0;
@@ -71,7 +71,7 @@ static int limits_write(IpcNs *ns, const SegfsCaller *caller, GString *text)
 				       " bytes in all segments, %" PRIu64 " used\n",
 				       limits.shmall, limits.page_size, limits.pages_used);
 	}
-	segfs_view_refresh(ns->view, SEGFS_SCAN_NEW);
+	segfs_view_refresh(ns->view, segfs_since_now());
 	const SegfsPosix *posix;
 	for (guint i = 0; (posix = segfs_view_posix(ns->view, i)); i++) {
 		g_autofree char *name = segfs_posix_directory_name(i);

@@ -47,9 +47,9 @@ static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, GString *text)
 	if (r == 0 && processes->len == 0)
 		r = -ENOENT;
 	if (r == 0)
-		r = segfs_view_refresh(ns->view, SEGFS_SCAN_RECENT);
+		r = segfs_view_refresh(ns->view, segfs_since_recent());
 	if (r == 0)
-		r = segfs_namespace_shm(ns->other, SEGFS_SCAN_RECENT, &shm);
+		r = segfs_namespace_shm(ns->other, segfs_since_recent(), &shm);
 	if (r < 0)
 		return r;
 	const SegfsProcess *oldest = &g_array_index(processes, SegfsProcess, 0);

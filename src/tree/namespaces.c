@@ -19,40 +19,21 @@
 #include "tree/posix/object.h"
 #include "tree/sysv/segment.h"
 
-static SegfsOpened opened(int shmid, gpointer ns)
+SegfsOpened ipcns_opened(int shmid, gpointer ns)
 {
 	return segment_opened(ns, shmid);
-}
-
-SegfsView *ipcns_view_new(IpcNs *ns, bool takes_all)
-{
-	const Tree *tree = ns->tree;
-
-	return segfs_view_new(&(SegfsViewOptions){
-		.scanner = tree->scanner,
-		.ipc = ns->ipc,
-		.orphan_age = tree->orphan_age,
-		.plain = tree->plain,
-		.takes_all = takes_all,
-		.takes_unknown = !ns->other,
-		.opened = opened,
-		.data = ns,
-	});
 }
 
 int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_space)
 {
 	g_autoptr(IpcNs) ns = ipcns_new(tree);
+	SegfsScope *scope;
 
-	if (inum == segfs_ipc_inum(tree->ns->ipc))
-		return -ENOENT;
-	int r = segfs_namespace_new(tree->scanner, inum, &ns->other);
-	if (r == 0)
-		r = segfs_ipc_new_of(&tree->ipc_options, ns->other, &ns->ipc);
+	int r = segfs_scope_new_of(tree->ns->scope, inum, ipcns_opened, ns, &scope);
 	if (r < 0)
 		return r;
+	ipcns_take(ns, scope);
 	ns->index = 1 + g_atomic_int_add(&tree->n_ipcns, 1);
-	ns->view = ipcns_view_new(ns, false);
 	*ret_space = g_steal_pointer(&ns);
 	return 0;
 }

@@ -13,7 +13,7 @@
  * One ns's items. The first asks for a new scan, which serves all; so many namespaces can
  * there be that the rest may be a little older than it would be by itself.
  */
-static int survey(IpcNs *ns, int64_t since, GPtrArray **ret_items, guint *ret_unexamined)
+static int survey(IpcNs *ns, SegfsSince since, GPtrArray **ret_items, guint *ret_unexamined)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	g_autoptr(SegfsScan) scan = NULL;
@@ -22,7 +22,7 @@ static int survey(IpcNs *ns, int64_t since, GPtrArray **ret_items, guint *ret_un
 	if (r == 0 && items->len > 0)
 		scan = segfs_scan_ref(((SegfsItem *)items->pdata[0])->scan);
 	else if (r == 0)
-		r = segfs_scanner_scan(ns->tree->scanner, SEGFS_SCAN_RECENT, &scan);
+		r = segfs_scanner_scan(ns->tree->scanner, segfs_since_recent(), &scan);
 	if (r < 0)
 		return r;
 	*ret_unexamined = segfs_scan_unexamined(scan);
@@ -34,7 +34,7 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, GString *
 {
 	g_autoptr(SegfsReport) report = NULL;
 	g_autoptr(GPtrArray) namespaces = NULL;
-	const int64_t since = g_get_monotonic_time(); /* one look at the processes does for all */
+	const SegfsSince since = segfs_since_now(); /* one look at the processes does for all */
 
 	int r = namespaces_all(own, caller, &namespaces);
 	for (guint i = 0; r == 0 && i < namespaces->len; i++) {
@@ -77,7 +77,7 @@ typedef struct {
 } Numbers;
 
 /* told: a set of SegfsId, what an earlier namespace has counted. */
-static int numbers_get(IpcNs *ns, int64_t since, GHashTable *told, Numbers *ret_numbers)
+static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *told, Numbers *ret_numbers)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	Numbers numbers = {.inum = segfs_ipc_inum(ns->ipc)};
@@ -247,7 +247,7 @@ static int metrics_answer(IpcNs *own, const SegfsCaller *caller, GString *text)
 		g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Numbers));
 	g_autoptr(GPtrArray) namespaces = NULL;
-	const int64_t since = g_get_monotonic_time(); /* as above */
+	const SegfsSince since = segfs_since_now(); /* as above */
 
 	int r = namespaces_all(own, caller, &namespaces);
 	for (guint i = 0; r == 0 && i < namespaces->len; i++) {

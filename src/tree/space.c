@@ -16,9 +16,7 @@ void ipcns_unref(IpcNs *ns)
 {
 	if (!g_atomic_ref_count_dec(&ns->refs))
 		return;
-	g_clear_pointer(&ns->view, segfs_view_free);
-	g_clear_pointer(&ns->ipc, segfs_ipc_free);
-	g_clear_pointer(&ns->other, segfs_namespace_unref);
+	g_clear_pointer(&ns->scope, segfs_scope_free);
 	g_mutex_clear(&ns->lock);
 	g_free(ns);
 }
@@ -33,6 +31,14 @@ IpcNs *ipcns_new(Tree *tree)
 	return ns;
 }
 
+void ipcns_take(IpcNs *ns, SegfsScope *scope)
+{
+	ns->scope = scope;
+	ns->ipc = segfs_scope_ipc(scope);
+	ns->view = segfs_scope_view(scope);
+	ns->other = segfs_scope_namespace(scope);
+}
+
 void tree_walk_begins(Tree *tree, const SegfsCaller *caller)
 {
 	g_mutex_lock(&tree->lock);
@@ -41,7 +47,7 @@ void tree_walk_begins(Tree *tree, const SegfsCaller *caller)
 	g_mutex_unlock(&tree->lock);
 }
 
-int64_t ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list)
+SegfsSince ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list)
 {
 	Tree *tree = ns->tree;
 	const gint64 now = g_get_monotonic_time();
@@ -52,7 +58,7 @@ int64_t ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list)
 		since = MAX(now - G_USEC_PER_SEC, MAX(tree->walk_from, ns->listed[list] + 1));
 	ns->listed[list] = now;
 	g_mutex_unlock(&tree->lock);
-	return since;
+	return segfs_since(since);
 }
 
 int ipcns_find_directory(IpcNs *ns, const char *name, guint *ret_index)
@@ -65,7 +71,7 @@ int ipcns_find_directory(IpcNs *ns, const char *name, guint *ret_index)
 	if (strcmp(canonical, name) != 0)
 		return -ENOENT;
 	if (!segfs_view_posix(ns->view, index))
-		r = segfs_view_refresh(ns->view, SEGFS_SCAN_NEW);
+		r = segfs_view_refresh(ns->view, segfs_since_now());
 	if (r < 0)
 		return r;
 	if (!segfs_view_posix(ns->view, index))

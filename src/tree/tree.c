@@ -48,28 +48,29 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->listings = g_hash_table_new(NULL, NULL);
 	tree->texts = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
-	tree->ipc_options = options->ipc;
 	tree->orphan_age = options->orphan_age;
 	tree->no_namespaces = options->no_namespaces;
 	tree->for_others = options->for_others;
 	tree->other_ipc = options->other_ipc;
 	tree->ns = ipcns_new(tree);
-	int r = segfs_ipc_new(&options->ipc, &tree->ns->ipc);
-	if (r < 0)
-		return r;
 	const char *shm_dir = options->shm_dir ? options->shm_dir : "/dev/shm";
-	r = segfs_posix_new(shm_dir, &tree->posix);
+	const SegfsScopeOptions scope_options = {
+		.ipc = options->ipc,
+		.shm_dir = shm_dir,
+		.orphan_age = options->orphan_age,
+		.takes_all = options->no_namespaces,
+		.opened = ipcns_opened,
+		.data = tree->ns,
+	};
+	SegfsScope *scope;
+	int r = segfs_scope_new(&scope_options, &scope);
 	if (r < 0)
 		return r;
-	tree->shm_dir = name_for_all(shm_dir, tree->posix);
-	tree->plain = segfs_posix_dev(tree->posix);
-	tree->scanner = segfs_scanner_new(options->ipc.proc_root);
-	segfs_scanner_watch(tree->scanner, tree->plain);
-	tree->ns->view = ipcns_view_new(tree->ns, options->no_namespaces);
-	segfs_view_add_posix(tree->ns->view, tree->posix);
-	r = segfs_posix_new_nameless(&tree->nameless);
-	if (r < 0)
-		return r;
+	ipcns_take(tree->ns, scope);
+	tree->scanner = segfs_scope_scanner(scope);
+	tree->nameless = segfs_scope_nameless(scope);
+	tree->plain = segfs_posix_dev(segfs_scope_posix(scope));
+	tree->shm_dir = name_for_all(shm_dir, segfs_scope_posix(scope));
 	tree->root =
 		directory_new(tree->ns, root_entries,
 			      G_N_ELEMENTS(root_entries) - (options->no_namespaces ? 1 : 0), NULL);
@@ -94,9 +95,6 @@ void tree_free(Tree *tree)
 		node_forget(known[i], UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);
 	g_clear_pointer(&tree->ns, ipcns_unref);
-	g_clear_pointer(&tree->scanner, segfs_scanner_free);
-	g_clear_pointer(&tree->nameless, segfs_posix_free);
-	g_clear_pointer(&tree->posix, segfs_posix_free);
 	g_free(tree->shm_dir);
 	g_hash_table_unref(tree->nodes);
 	g_hash_table_unref(tree->known);

@@ -20,12 +20,10 @@ struct Tree {
 	char *shm_dir; /* what everybody may call its directory of POSIX objects; NULL: nothing */
 	dev_t plain;   /* its directory of POSIX objects, see segfs_mount_ino() */
 	SegfsScanner *scanner;
-	SegfsIpcOptions ipc_options;
 	int64_t orphan_age; /* seconds */
 	bool no_namespaces, for_others, other_ipc;
-	gint n_ipcns;         /* that were made; gives each its index */
-	SegfsPosix *posix;    /* its own directory of them */
-	SegfsPosix *nameless; /* memory that is in no directory */
+	gint n_ipcns;               /* that were made; gives each its index */
+	const SegfsPosix *nameless; /* memory that is in no directory */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
 	pid_t walker;         /* who has listed ns/ last, */
 	gint64 walk_from;     /* and when, monotonic */
@@ -50,8 +48,9 @@ typedef enum {
 struct IpcNs {
 	gatomicrefcount refs;
 	Tree *tree;
-	guint index;   /* 0: the mount's own */
-	gint n_static; /* nodes that node_new_static() made */
+	guint index;       /* 0: the mount's own */
+	gint n_static;     /* nodes that node_new_static() made */
+	SegfsScope *scope; /* which the next three are of */
 	SegfsIpc *ipc;
 	SegfsView *view;
 	SegfsNamespace *other;  /* NULL: our own */
@@ -65,14 +64,16 @@ int tree_new(const TreeOptions *options, Tree **ret_tree);
 void tree_free(Tree *tree);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
 
-/* For tree_new(): one that has neither ipc nor view yet. */
+/* One that has no scope yet. */
 IpcNs *ipcns_new(Tree *tree);
 IpcNs *ipcns_ref(IpcNs *ns);
 void ipcns_unref(IpcNs *ns);
 
+/* Its ipc, view and other are those of scope, which it takes. */
+void ipcns_take(IpcNs *ns, SegfsScope *scope);
+/* namespaces.c: see SegfsScopeOptions; data is the IpcNs. */
+SegfsOpened ipcns_opened(int shmid, gpointer ns);
 /* Of another IPC namespace. -ENOENT: no process lives in it. */
-/* namespaces.c: the view of a namespace that has its ipc. takes_all: see SegfsViewOptions. */
-SegfsView *ipcns_view_new(IpcNs *ns, bool takes_all);
 int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_space);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(IpcNs, ipcns_unref)
 
@@ -81,7 +82,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(IpcNs, ipcns_unref)
  * walks through all namespaces gets them all from one scan of the time of that walk: as of a
  * moment after it has begun, after that listing was asked for last, and not a second old.
  */
-int64_t ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list);
+SegfsSince ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list);
 void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 
 /* The number of the one that is called posix, posix.2, …; looks for it where it is not known. */

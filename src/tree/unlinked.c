@@ -24,7 +24,7 @@ typedef struct {
 	char *name; /* in unlinked/ */
 } UnlinkedNode;
 
-static int find_item(const UnlinkedNode *node, int64_t since, SegfsItem **ret_item)
+static int find_item(const UnlinkedNode *node, SegfsSince since, SegfsItem **ret_item)
 {
 	return item_find_unlinked(node->object.node.ns, node->name, since, ret_item);
 }
@@ -43,7 +43,7 @@ static int reach(UnlinkedNode *node, int *ret_fd)
 	g_mutex_unlock(&node->object.lock);
 	if (*ret_fd >= 0)
 		return 0;
-	r = find_item(node, SEGFS_SCAN_RECENT, &item);
+	r = find_item(node, segfs_since_recent(), &item);
 	return r < 0 ? r : segfs_item_open_path(item, segfs_ipc_proc_root(ns->ipc), ret_fd);
 }
 
@@ -62,7 +62,7 @@ static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
 		return 0;
 	}
 	/* We may not open it; what its holder shows of it is known all the same. */
-	if (r == -EACCES && (r = find_item(node, SEGFS_SCAN_RECENT, &item)) == 0)
+	if (r == -EACCES && (r = find_item(node, segfs_since_recent(), &item)) == 0)
 		item_stat(base->ns, item, ret_stat);
 	return r == -ESTALE ? -ENOENT : r;
 }
@@ -70,7 +70,7 @@ static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
 static int open_as(UnlinkedNode *node, const SegfsCaller *caller, int flags, int *ret_fd)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int r = find_item(node, SEGFS_SCAN_NEW, &item);
+	int r = find_item(node, segfs_since_now(), &item);
 
 	if (r < 0)
 		return r;
@@ -125,7 +125,7 @@ static int unlinked_get_xattr(Node *base, const SegfsCaller *caller, const char 
 
 	if (!item_has_xattr(name))
 		return g_str_has_prefix(name, "user.") ? -ENODATA : -EOPNOTSUPP;
-	int r = find_item((UnlinkedNode *)base, SEGFS_SCAN_NEW, &item);
+	int r = find_item((UnlinkedNode *)base, segfs_since_now(), &item);
 	if (r == 0)
 		*ret_value = item_xattr(base->ns, caller, item, name);
 	return r;
@@ -210,7 +210,7 @@ static int unlinked_lookup(Node *directory, const SegfsCaller *caller, const cha
 			   Node **ret_node)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int r = item_find_unlinked(directory->ns, name, SEGFS_SCAN_RECENT, &item);
+	int r = item_find_unlinked(directory->ns, name, segfs_since_recent(), &item);
 
 	if (r == 0)
 		*ret_node = unlinked_node(directory->ns, item);

@@ -320,7 +320,7 @@ SegfsScan *scan_now(SegfsScanner *scanner)
 {
 	SegfsScan *scan = NULL;
 
-	g_assert_cmpint(segfs_scanner_scan(scanner, SEGFS_SCAN_NEW, &scan), ==, 0);
+	g_assert_cmpint(segfs_scanner_scan(scanner, segfs_since_now(), &scan), ==, 0);
 	g_assert_nonnull(scan);
 	return scan;
 }

@@ -8,37 +8,31 @@
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
+#include "lib/process/scan.h"
 
 void survey_start(Survey *ret_survey, int64_t orphan_age)
 {
-	*ret_survey = (Survey){
-		.shm = tree_make("/dev/shm"),
-		.ipc = ipc_make(NULL, false),
-		.scanner = segfs_scanner_new(NULL),
-	};
-	g_assert_cmpint(segfs_posix_new(ret_survey->shm, &ret_survey->posix), ==, 0);
-	ret_survey->options = (SegfsViewOptions){
-		.scanner = ret_survey->scanner,
-		.ipc = ret_survey->ipc,
+	*ret_survey = (Survey){.shm = tree_make("/dev/shm")};
+	ret_survey->options = (SegfsScopeOptions){
+		.shm_dir = ret_survey->shm,
 		.orphan_age = orphan_age,
-		.plain = segfs_posix_dev(ret_survey->posix),
 	};
 	survey_renew(ret_survey);
 }
 
 void survey_renew(Survey *survey)
 {
-	g_clear_pointer(&survey->view, segfs_view_free);
-	survey->view = segfs_view_new(&survey->options);
-	segfs_view_add_posix(survey->view, survey->posix);
+	g_clear_pointer(&survey->scope, segfs_scope_free);
+	g_assert_cmpint(segfs_scope_new(&survey->options, &survey->scope), ==, 0);
+	survey->ipc = segfs_scope_ipc(survey->scope);
+	survey->scanner = segfs_scope_scanner(survey->scope);
+	survey->posix = segfs_scope_posix(survey->scope);
+	survey->view = segfs_scope_view(survey->scope);
 }
 
 void survey_clear(Survey *survey)
 {
-	g_clear_pointer(&survey->view, segfs_view_free);
-	g_clear_pointer(&survey->posix, segfs_posix_free);
-	g_clear_pointer(&survey->scanner, segfs_scanner_free);
-	g_clear_pointer(&survey->ipc, segfs_ipc_free);
+	g_clear_pointer(&survey->scope, segfs_scope_free);
 	tree_remove(&survey->shm);
 }
 
@@ -46,7 +40,7 @@ SegfsItem *survey_sysv(Survey *survey, int shmid)
 {
 	SegfsItem *item = NULL;
 
-	g_assert_cmpint(segfs_view_sysv(survey->view, shmid, SEGFS_SCAN_NEW, &item), ==, 0);
+	g_assert_cmpint(segfs_view_sysv(survey->view, shmid, segfs_since_now(), &item), ==, 0);
 	return item;
 }
 
@@ -54,7 +48,7 @@ SegfsItem *survey_object(Survey *survey, const char *path)
 {
 	SegfsItem *item = NULL;
 
-	g_assert_cmpint(segfs_view_object(survey->view, 0, path, SEGFS_SCAN_NEW, &item), ==, 0);
+	g_assert_cmpint(segfs_view_object(survey->view, 0, path, segfs_since_now(), &item), ==, 0);
 	return item;
 }
 
@@ -78,7 +72,7 @@ SegfsItem *survey_find(Survey *survey, const SegfsId *id)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
-	g_assert_cmpint(segfs_view_survey(survey->view, SEGFS_SCAN_NEW, &items), ==, 0);
+	g_assert_cmpint(segfs_view_survey(survey->view, segfs_since_now(), &items), ==, 0);
 	return take_from(items, id);
 }
 
@@ -86,7 +80,7 @@ SegfsItem *survey_find_unlinked(Survey *survey, const SegfsId *id)
 {
 	g_autoptr(GPtrArray) items = NULL;
 
-	g_assert_cmpint(segfs_view_unlinked(survey->view, SEGFS_SCAN_NEW, &items), ==, 0);
+	g_assert_cmpint(segfs_view_unlinked(survey->view, segfs_since_now(), &items), ==, 0);
 	return take_from(items, id);
 }
 
@@ -118,7 +112,7 @@ bool survey_need_certain(Survey *survey)
 {
 	g_autoptr(SegfsScan) scan = scan_now(survey->scanner);
 
-	if (geteuid() == 0 || segfs_scan_unexamined(scan) == 0 || segfs_scan_mounts(scan) == 0)
+	if (geteuid() == 0 || segfs_scan_unexamined(scan) == 0 || scan_mounts(scan) == 0)
 		return true;
 	g_test_skip("segfs is mounted here, and not all processes may be examined");
 	return false;

@@ -6,15 +6,16 @@
 /* A view of our namespace's segments, and of a directory of our own in /dev/shm. */
 typedef struct {
 	char *shm;
+	SegfsScopeOptions options;
+	SegfsScope *scope; /* which the rest is of */
 	SegfsIpc *ipc;
 	SegfsScanner *scanner;
-	SegfsPosix *posix;
-	SegfsViewOptions options;
+	const SegfsPosix *posix;
 	SegfsView *view;
 } Survey;
 
 void survey_start(Survey *ret_survey, int64_t orphan_age);
-/* A new view, which remembers nothing, with options as they are by now. */
+/* A new scope, which remembers nothing, with options as they are by now. */
 void survey_renew(Survey *survey);
 void survey_clear(Survey *survey);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Survey, survey_clear)

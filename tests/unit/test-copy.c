@@ -2,9 +2,10 @@
 
 /* Copies into memory that can be taken away at any moment. */
 
-#include "lib/os/copy.h"
+#include "lib/memory/copy.h"
 
 #include <glib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -41,11 +42,32 @@ static bool prepare_and_copy(char *to, const void *bytes, size_t size, bool past
 	return copy_prepare(to, size) && copy_to_prepared(to, bytes, size, past_cache);
 }
 
+/* The first test: what the program has said, it has said for good. */
+static void nothing_is_copied_before_a_handler_is_there(void)
+{
+	g_autofree char *bytes = g_strnfill(SIZE, 'x');
+	struct sigaction now;
+	Mapping mapping;
+
+	mapping_make(&mapping);
+	g_assert_cmpint(pwrite(mapping.fd, bytes, SIZE, 0), ==, SIZE);
+	g_assert_false(copy_prepare(mapping.bytes, SIZE));
+	g_assert_no_errno(sigaction(SIGBUS, NULL, &now));
+	g_assert_true(now.sa_handler == SIG_DFL);
+	unit_handle_sigbus();
+	g_assert_true(copy_prepare(mapping.bytes, SIZE));
+	/* One that somebody has sent is not of a copy. */
+	const siginfo_t sent = {.si_signo = SIGBUS, .si_code = SI_USER};
+	segfs_memory_sigbus(&sent);
+	mapping_clear(&mapping);
+}
+
 static void resident_memory_is_written_and_holes_are_left_alone(void)
 {
 	g_autofree char *bytes = g_malloc(SIZE);
 	Mapping mapping;
 
+	unit_handle_sigbus();
 	mapping_make(&mapping);
 	memset(bytes, 'x', SIZE);
 	g_assert_false(copy_prepare(mapping.bytes, SIZE));
@@ -67,6 +89,7 @@ static void every_byte_arrives_wherever_it_begins_and_ends(void)
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = 1 + i % 251;
+	unit_handle_sigbus();
 	mapping_make(&mapping);
 	for (int past_cache = 0; past_cache < 2; past_cache++)
 		for (size_t at = 0; at < AROUND; at++)
@@ -103,6 +126,7 @@ static void memory_that_goes_in_the_middle_is_no_crash(void)
 	guint refused = 0;
 	Mapping mapping;
 
+	unit_handle_sigbus();
 	mapping_make(&mapping);
 	memset(bytes, 'x', SIZE);
 	GThread *thread = g_thread_new("take away", take_away, &mapping);
@@ -119,6 +143,8 @@ static void memory_that_goes_in_the_middle_is_no_crash(void)
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
+	g_test_add_func("/copy/nothing-is-copied-before-a-handler-is-there",
+			nothing_is_copied_before_a_handler_is_there);
 	g_test_add_func("/copy/resident-memory-is-written-and-holes-are-left-alone",
 			resident_memory_is_written_and_holes_are_left_alone);
 	g_test_add_func("/copy/every-byte-arrives-wherever-it-begins-and-ends",

@@ -9,14 +9,6 @@
 
 enum { CREATOR = 4711, LAST_USER = 4712, OTHER = 4713 };
 
-static SegfsWitness witness(SegfsRole role, pid_t pid, const char *command)
-{
-	SegfsWitness made = {role, {.pid = pid, .uid = 54321, .start = 1}};
-
-	g_strlcpy(made.process.command, command, sizeof(made.process.command));
-	return made;
-}
-
 typedef struct {
 	SegfsRule rule;
 	SegfsVerdict verdict;
@@ -29,7 +21,7 @@ typedef struct {
 /* Of a segment whose creator and last user were those above. */
 static SegfsItem *item_of(const Case *row)
 {
-	SegfsItem *item = segfs_item_new();
+	SegfsItem *item = item_new();
 
 	item->id = (SegfsId){.kind = SEGFS_SYSV, .number = 5};
 	item->sysv = (SegfsSysv){.shmid = 5, .cpid = CREATOR, .lpid = LAST_USER};
@@ -39,84 +31,100 @@ static SegfsItem *item_of(const Case *row)
 	return item;
 }
 
-#define WITNESS(role, number, name)                                                                \
+#define WITNESS(role_, pid_, command_)                                                             \
 	{                                                                                          \
-		role,                                                                              \
-		{                                                                                  \
-			.pid = number, .uid = 54321, .start = 1, .command = name                   \
+		.role = (role_), .process = {                                                      \
+			.pid = (pid_),                                                             \
+			.uid = 54321,                                                              \
+			.start = 1,                                                                \
+			.command = command_                                                        \
 		}                                                                                  \
 	}
-#define CREATOR_MINE WITNESS(SEGFS_ROLE_CREATOR, CREATOR, "mine")
+#define MINE WITNESS(SEGFS_ROLE_CREATOR, CREATOR, "mine")
+#define MADE_FOR_OTHER WITNESS(SEGFS_ROLE_CREATOR, OTHER, "mine")
+#define LATE WITNESS(SEGFS_ROLE_LAST_USER, LAST_USER, "late")
+#define HELD WITNESS(SEGFS_ROLE_HOLDER, OTHER, "held\n")
 #define IDLE_FOR_9                                                                                 \
 	{                                                                                          \
 		.has_age = true, .age = 9, .orphan_age = 5                                         \
 	}
-#define NONE                                                                                       \
+#define MAPPED_PERHAPS                                                                             \
 	{                                                                                          \
+		.may_be_mapped = true, .has_age = true, .age = 9                                   \
+	}
+#define UNEXAMINED                                                                                 \
+	{                                                                                          \
+		.may_be_mapped = true, .has_age = true, .age = 9, .count = 2                       \
 	}
 
 static const Case cases[] = {
-	{SEGFS_RULE_HELD, SEGFS_IN_USE, {}, NONE, "mapped or open", NULL},
+	{SEGFS_RULE_HELD, SEGFS_IN_USE, {}, {}, "mapped or open", NULL},
 	{SEGFS_RULE_HELD_BY_UNSEEN,
 	 SEGFS_IN_USE,
 	 {},
-	 NONE,
+	 {},
 	 "mapped or open, but by no process that could be found",
 	 NULL},
 	{SEGFS_RULE_OPEN_HERE,
 	 SEGFS_IN_USE,
 	 {},
-	 NONE,
+	 {},
 	 "open through this mount, by no process that could be found",
 	 NULL},
 	{SEGFS_RULE_IN_A_MOUNT,
 	 SEGFS_IN_USE,
-	 {.may_be_mapped = true, .has_age = true, .age = 9},
-	 NONE,
+	 MAPPED_PERHAPS,
+	 {},
 	 "nobody has it attached; unused for 9 s, but it is mapped or open through a segfs "
 	 "mount",
 	 NULL},
 	{SEGFS_RULE_CREATOR_LIVES,
 	 SEGFS_IDLE,
 	 {},
-	 CREATOR_MINE,
+	 MINE,
 	 "nobody holds it; its creator lives: 4711 (mine)",
 	 "nobody holds it; its creator lives: 4711"},
 	/* Its number is not the one that the kernel tells: a mount made it for OTHER. */
 	{SEGFS_RULE_CREATOR_LIVES,
 	 SEGFS_IDLE,
 	 {},
-	 WITNESS(SEGFS_ROLE_CREATOR, OTHER, "mine"),
+	 MADE_FOR_OTHER,
 	 "nobody holds it; its creator lives: 4713 (mine)",
 	 "nobody holds it; its creator lives"},
 	{SEGFS_RULE_LAST_USER_LIVES,
 	 SEGFS_IDLE,
 	 {.may_be_mapped = true},
-	 WITNESS(SEGFS_ROLE_LAST_USER, LAST_USER, "late"),
+	 LATE,
 	 "nobody has it attached; its last user lives: 4712 (late)",
 	 "nobody has it attached; its last user lives: 4712"},
 	{SEGFS_RULE_HOLDER_LIVES,
 	 SEGFS_IDLE,
 	 {},
-	 WITNESS(SEGFS_ROLE_HOLDER, OTHER, "held\n"),
+	 HELD,
 	 "nobody holds it; a process that has held it lives: 4713 (held\\n)",
 	 "nobody holds it; a process that has held it lives"},
 	{SEGFS_RULE_USED_LATELY,
 	 SEGFS_IDLE,
 	 {.has_age = true, .age = 3, .orphan_age = 5},
-	 NONE,
+	 {},
 	 "nobody holds it; used 3 s ago, less than orphan_age (5 s)",
 	 NULL},
-	{SEGFS_RULE_CREATOR_UNSEEN, SEGFS_UNKNOWN, IDLE_FOR_9, NONE,
+	{SEGFS_RULE_CREATOR_UNSEEN,
+	 SEGFS_UNKNOWN,
+	 IDLE_FOR_9,
+	 {},
 	 "nobody holds it; unused for 9 s; its creator is in a pid namespace that cannot "
 	 "be "
 	 "seen from here",
 	 NULL},
-	{SEGFS_RULE_LAST_USER_UNSEEN, SEGFS_UNKNOWN, IDLE_FOR_9, NONE,
+	{SEGFS_RULE_LAST_USER_UNSEEN,
+	 SEGFS_UNKNOWN,
+	 IDLE_FOR_9,
+	 {},
 	 "nobody holds it; unused for 9 s; its last user is in a pid namespace that cannot "
 	 "be seen from here",
 	 NULL},
-	{SEGFS_RULE_CREATED_FOR, SEGFS_UNKNOWN, IDLE_FOR_9, CREATOR_MINE,
+	{SEGFS_RULE_CREATED_FOR, SEGFS_UNKNOWN, IDLE_FOR_9, MINE,
 	 "nobody holds it; unused for 9 s; its creator 4711 (mine) made it for somebody "
 	 "who "
 	 "is not known here",
@@ -125,21 +133,25 @@ static const Case cases[] = {
 	 "known here"},
 	{SEGFS_RULE_NOT_EXAMINED,
 	 SEGFS_UNKNOWN,
-	 {.may_be_mapped = true, .has_age = true, .age = 9, .count = 2},
-	 NONE,
+	 UNEXAMINED,
+	 {},
 	 "nobody has it attached; unused for 9 s, but 2 processes could not be examined, "
 	 "which may hold it through a segfs mount",
 	 NULL},
 	{SEGFS_RULE_NOT_ASKED,
 	 SEGFS_UNKNOWN,
 	 {.count = 1},
-	 NONE,
+	 {},
 	 "1 process could not be examined, and the kernel could not be asked whether it is "
 	 "held",
 	 NULL},
-	{SEGFS_RULE_UNUSED, SEGFS_ORPHANED, IDLE_FOR_9, NONE, "nobody holds it; unused for 9 s",
+	{SEGFS_RULE_UNUSED,
+	 SEGFS_ORPHANED,
+	 IDLE_FOR_9,
+	 {},
+	 "nobody holds it; unused for 9 s",
 	 NULL},
-	{SEGFS_RULE_ENDED, SEGFS_ORPHANED, IDLE_FOR_9, CREATOR_MINE,
+	{SEGFS_RULE_ENDED, SEGFS_ORPHANED, IDLE_FOR_9, MINE,
 	 "nobody holds it; unused for 9 s; its creator 4711 (mine) has ended",
 	 "nobody holds it; unused for 9 s; its creator 4711 has ended"},
 };
@@ -170,11 +182,11 @@ static void two_processes_can_have_ended(void)
 {
 	const Case row = {
 		.rule = SEGFS_RULE_ENDED,
-		.witness = witness(SEGFS_ROLE_CREATOR, CREATOR, "mine"),
+		.witness = MINE,
 	};
 	g_autoptr(SegfsItem) item = item_of(&row);
 
-	item->evidence.processes[1] = witness(SEGFS_ROLE_LAST_USER, LAST_USER, "");
+	item->evidence.processes[1] = (SegfsWitness)WITNESS(SEGFS_ROLE_LAST_USER, LAST_USER, "");
 	g_autofree char *words = segfs_item_evidence("/proc", NULL, item, 0);
 	g_assert_cmpstr(words, ==,
 			"nobody holds it; its creator 4711 (mine) and its last user 4712 have "
@@ -184,7 +196,7 @@ static void two_processes_can_have_ended(void)
 static void of_hidden_holders_there_are_only_numbers(void)
 {
 	const Case row = {.rule = SEGFS_RULE_HELD};
-	const SegfsWitness hidden = witness(SEGFS_ROLE_HOLDER, OTHER, "secret");
+	const SegfsWitness hidden = WITNESS(SEGFS_ROLE_HOLDER, OTHER, "secret");
 	const SegfsHolder holder = {.process = &hidden.process, .attached = 1};
 	g_autoptr(SegfsItem) item = item_of(&row);
 

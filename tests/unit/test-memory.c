@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/memory/copy.h"
 #include "lib/memory/ipc.h"
-#include "lib/os/copy.h"
 #include "memory_way.h"
 
 static long page;
@@ -388,6 +388,7 @@ int main(int argc, char **argv)
 {
 	page = sysconf(_SC_PAGESIZE);
 	unit_init(&argc, &argv);
+	unit_handle_sigbus();
 	BOTH("is-the-memory-itself", opened_it_is_the_memory_itself);
 	BOTH("write-ends-at-the-size", write_ends_at_the_size);
 	BOTH("large-writes-reach-every-byte", large_writes_reach_every_byte);

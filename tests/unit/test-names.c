@@ -5,11 +5,12 @@
 #include <limits.h>
 #include <string.h>
 
+#include "lib/survey/survey.h"
 #include "unit.h"
 
 static SegfsItem *item_make(SegfsKind kind, const char *name, uint64_t number)
 {
-	SegfsItem *item = segfs_item_new();
+	SegfsItem *item = item_new();
 
 	item->id = (SegfsId){kind, 1, number};
 	item->name = g_strdup(name);

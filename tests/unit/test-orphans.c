@@ -11,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/memory/ipc.h"
+#include "lib/memory/posix.h"
 #include "lib/os/autofd.h"
+#include "lib/survey/survey.h"
 #include "survey_world.h"
 
 static const SegfsCaller stranger = {.uid = UNIT_UID + 1, .gid = UNIT_GID + 1};
@@ -343,13 +346,13 @@ static void the_owner_may_remove_what_is_in_another_namespace(void)
 	g_assert_no_errno(stat(link, &st));
 	g_assert_cmpint(segfs_namespace_new(scanner, st.st_ino, &ns), ==, 0);
 	const SegfsIpcOptions ipc_options = {};
-	g_assert_cmpint(segfs_ipc_new_of(&ipc_options, ns, &ipc), ==, 0);
-	g_assert_cmpint(segfs_posix_new_of(ns, hold.taken.id.space, &posix), ==, 0);
-	const SegfsViewOptions options = {.scanner = scanner, .ipc = ipc};
-	g_autoptr(SegfsView) view = segfs_view_new(&options);
-	segfs_view_add_posix(view, posix);
+	g_assert_cmpint(ipc_new_of(&ipc_options, ns, &ipc), ==, 0);
+	g_assert_cmpint(posix_new_of(ns, hold.taken.id.space, &posix), ==, 0);
+	const ViewOptions options = {.scanner = scanner, .ipc = ipc};
+	g_autoptr(SegfsView) view = view_new(&options);
+	view_add_posix(view, posix);
 	g_autoptr(SegfsItem) object = NULL;
-	g_assert_cmpint(segfs_view_object(view, 0, "x", SEGFS_SCAN_NEW, &object), ==, 0);
+	g_assert_cmpint(segfs_view_object(view, 0, "x", segfs_since_now(), &object), ==, 0);
 	g_assert_cmpuint(object->ns, ==, st.st_ino);
 	g_assert_true(segfs_id_equal(&object->id, &hold.taken.id));
 	assert_verdict(object, SEGFS_ORPHANED, "nobody holds it");
@@ -357,7 +360,7 @@ static void the_owner_may_remove_what_is_in_another_namespace(void)
 	g_assert_cmpint(segfs_view_remove_orphan(view, &user, object), ==, 0);
 	/* Its creator lives. */
 	g_autoptr(SegfsItem) segment = NULL;
-	g_assert_cmpint(segfs_view_sysv(view, hold.taken.fd, SEGFS_SCAN_NEW, &segment), ==, 0);
+	g_assert_cmpint(segfs_view_sysv(view, hold.taken.fd, segfs_since_now(), &segment), ==, 0);
 	assert_verdict(segment, SEGFS_IDLE, "its creator lives");
 	g_assert_cmpint(segfs_view_remove_orphan(view, &user, segment), ==, -EBUSY);
 }

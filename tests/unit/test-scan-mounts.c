@@ -231,7 +231,7 @@ static void a_watched_device_counts(void)
 	world_process(&world, 10, "any", OWN RANGE " rw-s 00000000 00:e2 5 /srv/objects/x\n");
 	world_fd(&world, 10, 3, "/srv/objects/y", 31, 6);
 	assert_held(&world, 0xe2, 5, "");
-	segfs_scanner_watch(world.scanner, makedev(0, 226));
+	scanner_watch(world.scanner, makedev(0, 226));
 	assert_held(&world, 0xe2, 5, "10");
 	assert_held(&world, 0xe2, 6, "10");
 }
@@ -245,7 +245,7 @@ static guint mounts_in(const char *type_and_more)
 	world_mounts(&world, 1, NS_MNT, line);
 	g_autoptr(SegfsScan) scan = scan_now(world.scanner);
 
-	return segfs_scan_mounts(scan);
+	return scan_mounts(scan);
 }
 
 static void segfs_mounts_of_root_and_ours_are_counted(void)
@@ -282,7 +282,7 @@ static void a_mount_in_two_namespaces_is_one(void)
 		     "60 25 0:240 / /mnt rw - fuse.segfs segfs rw,user_id=0,group_id=0\n");
 	g_autoptr(SegfsScan) scan = scan_now(world.scanner);
 
-	g_assert_cmpuint(segfs_scan_mounts(scan), ==, 2);
+	g_assert_cmpuint(scan_mounts(scan), ==, 2);
 }
 
 /* Real files stand for those of the mount: what is asked of them is their inode number. */
@@ -306,15 +306,15 @@ static void what_is_held_through_a_mount_has_the_mounts_number(void)
 	struct stat st5, st6;
 	g_assert_no_errno(stat(five, &st5));
 	g_assert_no_errno(stat(six, &st6));
-	const SegfsHeld *mapped = segfs_scan_find_mounted(scan, st5.st_ino);
-	const SegfsHeld *open = segfs_scan_find_mounted(scan, st6.st_ino);
+	const SegfsHeld *mapped = scan_find_mounted(scan, st5.st_ino);
+	const SegfsHeld *open = scan_find_mounted(scan, st6.st_ino);
 
 	g_assert_nonnull(mapped);
 	g_assert_nonnull(open);
 	g_assert_cmpuint(g_array_index(mapped->holders, SegfsHolder, 0).mapped, ==, 2);
 	g_assert_cmpuint(g_array_index(mapped->holders, SegfsHolder, 0).attached, ==, 0);
 	g_assert_cmpuint(g_array_index(open->holders, SegfsHolder, 0).open, ==, 1);
-	g_assert_null(segfs_scan_find_mounted(scan, 999));
+	g_assert_null(scan_find_mounted(scan, 999));
 	g_assert_cmpuint(segfs_scan_unexamined(scan), ==, 0);
 	/* Not among memory itself. */
 	g_autoptr(GPtrArray) all = segfs_scan_held(scan);

@@ -98,13 +98,13 @@ static void no_proc_is_the_error_of_opendir(void)
 	g_autoptr(SegfsScanner) nowhere = segfs_scanner_new(missing);
 	g_autoptr(SegfsScanner) no_directory = segfs_scanner_new(file);
 
-	g_assert_cmpint(segfs_scanner_scan(nowhere, SEGFS_SCAN_NEW, &scan), ==, -ENOENT);
-	g_assert_cmpint(segfs_scanner_scan(nowhere, SEGFS_SCAN_RECENT, &scan), ==, -ENOENT);
-	g_assert_cmpint(segfs_scanner_scan(no_directory, SEGFS_SCAN_NEW, &scan), ==, -ENOTDIR);
+	g_assert_cmpint(segfs_scanner_scan(nowhere, segfs_since_now(), &scan), ==, -ENOENT);
+	g_assert_cmpint(segfs_scanner_scan(nowhere, segfs_since_recent(), &scan), ==, -ENOENT);
+	g_assert_cmpint(segfs_scanner_scan(no_directory, segfs_since_now(), &scan), ==, -ENOTDIR);
 	g_assert_null(scan);
 	/* It is asked anew each time. */
 	tree_write(world.proc, "missing/1/maps", "");
-	g_assert_cmpint(segfs_scanner_scan(nowhere, SEGFS_SCAN_RECENT, &scan), ==, 0);
+	g_assert_cmpint(segfs_scanner_scan(nowhere, segfs_since_recent(), &scan), ==, 0);
 	segfs_scan_unref(scan);
 }
 
@@ -399,7 +399,7 @@ static void a_recent_one_is_taken_for_as_long_as_it_was_made(void)
 	g_thread_join(thread);
 	const gint64 ended = g_get_monotonic_time();
 	g_autoptr(SegfsScan) again = NULL;
-	g_assert_cmpint(segfs_scanner_scan(world.scanner, SEGFS_SCAN_RECENT, &again), ==, 0);
+	g_assert_cmpint(segfs_scanner_scan(world.scanner, segfs_since_recent(), &again), ==, 0);
 	/* On a machine that stood still meanwhile this would prove nothing. */
 	if (g_get_monotonic_time() < ended + 4 * TOOK - 100 * 1000)
 		g_assert_true(again == first.scan);
@@ -410,7 +410,7 @@ static void a_recent_one_is_taken_for_as_long_as_it_was_made(void)
 	for (gint64 until = ended + 60 * G_USEC_PER_SEC;
 	     !is_newer && g_get_monotonic_time() < until; g_usleep(10 * 1000)) {
 		g_autoptr(SegfsScan) newer = NULL;
-		g_assert_cmpint(segfs_scanner_scan(world.scanner, SEGFS_SCAN_RECENT, &newer), ==,
+		g_assert_cmpint(segfs_scanner_scan(world.scanner, segfs_since_recent(), &newer), ==,
 				0);
 		is_newer = newer != new;
 	}
@@ -425,7 +425,7 @@ static void the_processes_alone_are_another_scan(void)
 	g_autoptr(SegfsScan) whole = scan_now(world.scanner);
 	g_autoptr(SegfsScan) processes = NULL;
 	world_maps(&world, 100, 5, MEMFD);
-	g_assert_cmpint(scanner_processes(world.scanner, SEGFS_SCAN_RECENT, &processes), ==, 0);
+	g_assert_cmpint(scanner_processes(world.scanner, segfs_since_recent(), &processes), ==, 0);
 
 	g_assert_cmpuint(segfs_scan_processes(whole)->len, ==, 1);
 	g_assert_cmpuint(segfs_scan_processes(processes)->len, ==, 2);

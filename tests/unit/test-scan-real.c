@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
+#include "lib/process/scan.h"
 #include "scan_world.h"
 
 static void assert_counts(SegfsScanner *scanner, const SegfsId *id, pid_t pid, guint attached,
@@ -280,7 +281,7 @@ static void a_directory_elsewhere_is_found_once_it_is_watched(void)
 	g_assert_no_errno(stat("/dev/shm", &shm));
 	if (shm.st_dev != st.st_dev)
 		g_assert_null(segfs_scan_find(before, &id));
-	segfs_scanner_watch(scanner, st.st_dev);
+	scanner_watch(scanner, st.st_dev);
 	assert_counts(scanner, &id, open.pid, 0, 0, 1);
 	assert_counts(scanner, &id, mapped.pid, 0, 1, 0);
 }

@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lib/process/scan.h"
 #include "scan_world.h"
 
 #define SHM "00:e0"
@@ -133,7 +134,7 @@ static char *shown_as(const char *name, bool *ret_deleted)
 {
 	g_auto(World) world = {};
 	world_start(&world);
-	segfs_scanner_watch(world.scanner, SHM_DEV);
+	scanner_watch(world.scanner, SHM_DEV);
 	g_autofree char *line = g_strconcat(RANGE " rw-s 00000000 " SHM " 9    ", name, "\n", NULL);
 	world_process(&world, 4711, "holder", line);
 	g_autoptr(SegfsScan) scan = scan_now(world.scanner);
@@ -228,7 +229,7 @@ static void lines_that_are_cut_or_none_are_passed_over(void)
 	for (guint i = 0; i < G_N_ELEMENTS(lines); i++) {
 		g_auto(World) world = {};
 		world_start(&world);
-		segfs_scanner_watch(world.scanner, SHM_DEV);
+		scanner_watch(world.scanner, SHM_DEV);
 		world_process(&world, 4711, "holder", lines[i]);
 		const SegfsId nine = shm_id(9), ten = shm_id(10);
 		if (!strstr(lines[i], " :e0 "))

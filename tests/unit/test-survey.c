@@ -194,11 +194,11 @@ static void directories_that_are_too_deep_are_counted(void)
 		g_string_append(path, "/d");
 		g_assert_no_errno(mkdir(path->str, 0700));
 	}
-	g_assert_cmpint(segfs_view_survey(survey.view, SEGFS_SCAN_NEW, &items), ==, 0);
+	g_assert_cmpint(segfs_view_survey(survey.view, segfs_since_now(), &items), ==, 0);
 	g_assert_cmpuint(segfs_view_unread(survey.view), ==, 0);
 	g_string_append(path, "/d");
 	g_assert_no_errno(mkdir(path->str, 0700));
-	g_assert_cmpint(segfs_view_survey(survey.view, SEGFS_SCAN_NEW, &more), ==, 0);
+	g_assert_cmpint(segfs_view_survey(survey.view, segfs_since_now(), &more), ==, 0);
 	g_assert_cmpuint(segfs_view_unread(survey.view), ==, 1);
 }
 
@@ -381,9 +381,9 @@ static gpointer survey_often(gpointer data)
 
 	for (guint i = 0; i < 200; i++) {
 		SegfsItem *item = NULL;
-		g_assert_cmpint(
-			segfs_view_object(surveyor->survey->view, 0, "x", SEGFS_SCAN_RECENT, &item),
-			==, 0);
+		g_assert_cmpint(segfs_view_object(surveyor->survey->view, 0, "x",
+						  segfs_since_recent(), &item),
+				==, 0);
 		surveyor->wrong += item->verdict != SEGFS_ORPHANED;
 		segfs_item_free(item);
 	}

@@ -290,7 +290,7 @@ static void resident_is_remembered_until_it_is_changed(void)
 	g_assert_false(missing.has_resident);
 
 	table_write(tree, HEADING LINE("0", "5", "600", "1", "0 0 0 60 61"));
-	ipc->resident_until = G_MAXINT64;
+	ipc->resident_fresh = (Fresh){g_get_monotonic_time(), G_MAXINT32};
 	g_assert_cmpint(segfs_sysv_resident(ipc, &again), ==, 0);
 	g_assert_cmpuint(again.rss, ==, 50);
 	segfs_sysv_resident_changed(ipc);

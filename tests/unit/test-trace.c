@@ -18,25 +18,28 @@ static int attach_fails(void *address, void *data)
 	return -ENOTTY;
 }
 
-static SegfsSysv listed(SegfsIpc *ipc, int shmid)
+static SegfsSysv listed(SegfsIpc *ipc, int shmid, int (*list)(SegfsIpc *, GArray **))
 {
 	g_autoptr(GArray) segments = NULL;
 
-	g_assert_cmpint(segfs_sysv_list(ipc, &segments), ==, 0);
+	g_assert_cmpint(list(ipc, &segments), ==, 0);
 	for (guint i = 0; i < segments->len; i++)
 		if (g_array_index(segments, SegfsSysv, i).shmid == shmid)
 			return g_array_index(segments, SegfsSysv, i);
 	g_assert_not_reached();
 }
 
-/* In stat and in the list alike. */
+/* In stat and in both lists alike. */
 static void assert_shows(SegfsIpc *ipc, int shmid, uint64_t nattch, pid_t lpid, int64_t atime,
 			 int64_t dtime)
 {
-	const SegfsSysv by_stat = segment_stat(ipc, shmid), by_list = listed(ipc, shmid);
+	const SegfsSysv by_stat = segment_stat(ipc, shmid);
+	const SegfsSysv by_list = listed(ipc, shmid, segfs_sysv_list);
+	const SegfsSysv by_brief = listed(ipc, shmid, segfs_sysv_list_brief);
 
 	assert_attaches(&by_stat, nattch, lpid, atime, dtime);
 	assert_attaches(&by_list, nattch, lpid, atime, dtime);
+	assert_attaches(&by_brief, nattch, lpid, atime, dtime);
 }
 
 static void *hold(SegfsIpc *ipc, int shmid)
@@ -223,7 +226,7 @@ static void each_attach_and_detach_is_counted(void)
 	g_assert_cmpuint(ipc->attaches, >, before);
 	before = ipc->attaches;
 	segment_stat(ipc, shmid);
-	listed(ipc, shmid);
+	listed(ipc, shmid, segfs_sysv_list);
 	g_assert_cmpuint(ipc->attaches, ==, before);
 }
 

@@ -10,7 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/memory/ipc.h"
+#include "lib/memory/posix.h"
 #include "lib/os/autofd.h"
+#include "lib/survey/survey.h"
 #include "survey_world.h"
 
 enum { SIZE = 5000, PAGES = 8192 };
@@ -162,18 +165,18 @@ static void memory_of_other_namespaces_is_theirs(void)
 	g_assert_no_errno(stat(link, &st));
 	g_assert_cmpint(segfs_namespace_new(survey.scanner, st.st_ino, &ns), ==, 0);
 	const SegfsIpcOptions ipc_options = {};
-	g_assert_cmpint(segfs_ipc_new_of(&ipc_options, ns, &ipc), ==, 0);
+	g_assert_cmpint(ipc_new_of(&ipc_options, ns, &ipc), ==, 0);
 
-	SegfsIpc *own = survey.options.ipc;
-	survey.options.ipc = ipc;
-	survey_renew(&survey);
-	g_assert_null(survey_find_unlinked(&survey, &hold.taken.id));
-	survey.options.takes_all = true;
-	survey_renew(&survey);
-	g_autoptr(SegfsItem) item = survey_find_unlinked(&survey, &hold.taken.id);
+	ViewOptions options = {.scanner = survey.scanner, .ipc = ipc};
+	g_autoptr(SegfsView) theirs = view_new(&options);
+	options.takes_all = true;
+	g_autoptr(SegfsView) all = view_new(&options);
+	Survey looks = survey; /* with another view */
+	looks.view = theirs;
+	g_assert_null(survey_find_unlinked(&looks, &hold.taken.id));
+	looks.view = all;
+	g_autoptr(SegfsItem) item = survey_find_unlinked(&looks, &hold.taken.id);
 	g_assert_nonnull(item);
-	survey.options.ipc = own;
-	survey_renew(&survey);
 	g_autoptr(SegfsItem) ours = survey_find_unlinked(&survey, &hold.taken.id);
 	g_assert_nonnull(ours);
 }
@@ -304,7 +307,7 @@ static void all_is_listed_in_order(void)
 	g_assert_no_errno(symlink("b", link));
 	hold_start(&hold, take_memfd, "x");
 	g_autoptr(GPtrArray) items = NULL;
-	g_assert_cmpint(segfs_view_survey(survey.view, SEGFS_SCAN_NEW, &items), ==, 0);
+	g_assert_cmpint(segfs_view_survey(survey.view, segfs_since_now(), &items), ==, 0);
 
 	g_autoptr(GString) objects = g_string_new(NULL);
 	guint segments = 0;
@@ -346,11 +349,14 @@ static void what_is_no_file_of_the_directory_is_enoent(void)
 	g_assert_no_errno(symlink("directory", directory));
 
 	for (guint i = 0; i < G_N_ELEMENTS(paths); i++)
-		g_assert_cmpint(segfs_view_object(survey.view, 0, paths[i], SEGFS_SCAN_NEW, &item),
-				==, -ENOENT);
-	g_assert_cmpint(segfs_view_object(survey.view, 1, "x", SEGFS_SCAN_NEW, &item), ==, -ENOENT);
-	g_assert_cmpint(segfs_view_sysv(survey.view, G_MAXINT, SEGFS_SCAN_NEW, &item), ==, -ENOENT);
-	g_assert_cmpint(segfs_view_file(survey.view, 0, "x", -1, SEGFS_SCAN_NEW, &item), ==,
+		g_assert_cmpint(
+			segfs_view_object(survey.view, 0, paths[i], segfs_since_now(), &item), ==,
+			-ENOENT);
+	g_assert_cmpint(segfs_view_object(survey.view, 1, "x", segfs_since_now(), &item), ==,
+			-ENOENT);
+	g_assert_cmpint(segfs_view_sysv(survey.view, G_MAXINT, segfs_since_now(), &item), ==,
+			-ENOENT);
+	g_assert_cmpint(segfs_view_file(survey.view, 0, "x", -1, segfs_since_now(), &item), ==,
 			-EBADF);
 	g_assert_null(item);
 }
@@ -362,15 +368,18 @@ static void two_directories_are_told_apart(void)
 	scoped_tree other = tree_make("/dev/shm");
 	g_autoptr(SegfsPosix) second = NULL;
 	g_assert_cmpint(segfs_posix_new(other, &second), ==, 0);
-	segfs_view_add_posix(survey.view, second);
+	view_add_posix(survey.view, second);
 	g_free(object_make(&survey, "x"));
 	tree_write(other, "y", "");
 	g_autoptr(SegfsItem) in_first = survey_object(&survey, "x");
 	g_autoptr(SegfsItem) in_second = NULL;
 	SegfsItem *none = NULL;
-	g_assert_cmpint(segfs_view_object(survey.view, 1, "y", SEGFS_SCAN_NEW, &in_second), ==, 0);
-	g_assert_cmpint(segfs_view_object(survey.view, 0, "y", SEGFS_SCAN_NEW, &none), ==, -ENOENT);
-	g_assert_cmpint(segfs_view_object(survey.view, 1, "x", SEGFS_SCAN_NEW, &none), ==, -ENOENT);
+	g_assert_cmpint(segfs_view_object(survey.view, 1, "y", segfs_since_now(), &in_second), ==,
+			0);
+	g_assert_cmpint(segfs_view_object(survey.view, 0, "y", segfs_since_now(), &none), ==,
+			-ENOENT);
+	g_assert_cmpint(segfs_view_object(survey.view, 1, "x", segfs_since_now(), &none), ==,
+			-ENOENT);
 	g_autofree char *path = segfs_item_path(in_second);
 	g_autofree char *name = segfs_item_orphan_name(in_second);
 

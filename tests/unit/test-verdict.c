@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "lib/survey/survey.h"
 #include "scan_world.h"
 #include "survey_world.h"
 
@@ -42,10 +43,10 @@ static SegfsItem *judged(const World *world, const Row *row)
 	if (!g_file_test(self, G_FILE_TEST_EXISTS))
 		tree_link(world->proc, "self/ns/ipc", "/proc/self/ns/ipc");
 	g_autoptr(SegfsIpc) ipc = ipc_make(world->proc, true);
-	const SegfsViewOptions options = {
+	const ViewOptions options = {
 		.scanner = world->scanner, .ipc = ipc, .orphan_age = row->orphan_age};
-	g_autoptr(SegfsView) view = segfs_view_new(&options);
-	g_assert_cmpint(segfs_view_survey(view, SEGFS_SCAN_NEW, &items), ==, 0);
+	g_autoptr(SegfsView) view = view_new(&options);
+	g_assert_cmpint(segfs_view_survey(view, segfs_since_now(), &items), ==, 0);
 	g_assert_cmpuint(items->len, ==, 1);
 	return g_ptr_array_steal_index(items, 0);
 }

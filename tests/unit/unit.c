@@ -154,6 +154,23 @@ void unit_exit(int status)
 	_exit(status);
 }
 
+static void on_bus_error(int number, siginfo_t *info, void *context)
+{
+	segfs_memory_sigbus(info);
+	signal(SIGBUS, SIG_DFL);
+}
+
+void unit_handle_sigbus(void)
+{
+	const struct sigaction action = {
+		.sa_sigaction = on_bus_error,
+		.sa_flags = SA_SIGINFO | SA_NODEFER,
+	};
+
+	g_assert_no_errno(sigaction(SIGBUS, &action, NULL));
+	segfs_memory_sigbus_is_handled();
+}
+
 static time_t stamp_now(void)
 {
 	struct timespec now;

@@ -43,6 +43,9 @@ bool unit_as_new_process(void);
  */
 G_NORETURN void unit_exit(int status);
 
+/* The program has a handler for SIGBUS, as copies into mapped memory want it. */
+void unit_handle_sigbus(void);
+
 /* Until the clock that the kernel stamps segments with shows another second. */
 void unit_next_second(void);
 

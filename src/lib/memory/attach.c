@@ -3,9 +3,11 @@
 #include "lib/memory/attach.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "lib/memory/shm.h"
+#include "lib/os/sweep.h"
 
 /* As many traces may be of segments that are gone. */
 #define TRACES_KEPT 256
@@ -15,17 +17,21 @@
 
 void *ipc_occupied(void)
 {
-	static gsize occupied;
+	static _Atomic uintptr_t occupied; /* as it was mapped */
+	uintptr_t reserved = atomic_load(&occupied);
 
-	if (g_once_init_enter(&occupied)) {
-		void *reserved = mmap(NULL, 2 * OCCUPIED_SIZE, PROT_NONE,
-				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (reserved == MAP_FAILED)
-			g_error("no room in our own address space: %s", g_strerror(errno));
-		g_once_init_leave(&occupied, ((gsize)reserved + OCCUPIED_SIZE - 1) &
-						     ~((gsize)OCCUPIED_SIZE - 1));
+	if (reserved == 0) {
+		void *mapped = mmap(NULL, 2 * OCCUPIED_SIZE, PROT_NONE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (mapped == MAP_FAILED)
+			return NULL;
+		/* Another thread may have been as quick: its own is for good. */
+		if (atomic_compare_exchange_strong(&occupied, &reserved, (uintptr_t)mapped))
+			reserved = (uintptr_t)mapped;
+		else
+			munmap(mapped, 2 * OCCUPIED_SIZE);
 	}
-	return (void *)occupied;
+	return (void *)((reserved + OCCUPIED_SIZE - 1) & ~((uintptr_t)OCCUPIED_SIZE - 1));
 }
 
 void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment)
@@ -51,16 +57,7 @@ static gboolean trace_is_over(gpointer key, gpointer value, gpointer data)
 	return trace->held == 0 && shm_stat(trace->shmid, &segment) < 0;
 }
 
-/* Traces of segments that are gone go each time there are twice as many as were left the last. */
-static void traces_sweep(SegfsIpc *ipc)
-{
-	if (g_hash_table_size(ipc->traces) < ipc->traces_most)
-		return;
-	g_hash_table_foreach_remove(ipc->traces, trace_is_over, NULL);
-	ipc->traces_most = 2 * g_hash_table_size(ipc->traces) + TRACES_KEPT;
-}
-
-/* Before an attach: from here on what we leave is told from what was there. */
+/* Before an attach: notes what was there, to tell it from what the attach leaves. */
 static Trace *trace_begin(SegfsIpc *ipc, int shmid, int *ret_error)
 {
 	SegfsSysv before;
@@ -74,7 +71,7 @@ static Trace *trace_begin(SegfsIpc *ipc, int shmid, int *ret_error)
 	ipc_mask(ipc, &before);
 	Trace *trace = g_hash_table_lookup(ipc->traces, &shmid);
 	if (!trace) {
-		traces_sweep(ipc);
+		sweep_table(ipc->traces, &ipc->traces_most, TRACES_KEPT, trace_is_over, NULL);
 		trace = g_new0(Trace, 1);
 		trace->shmid = shmid;
 		trace->atime_left = trace->dtime_left = -1;

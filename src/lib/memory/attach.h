@@ -14,7 +14,7 @@
 /* Call with the lock held, since before the kernel was asked. */
 void ipc_mask(SegfsIpc *ipc, SegfsSysv *segment);
 
-/* An address at which nothing can be attached: it is taken. */
+/* An address at which nothing can be attached: it is taken. NULL: there is no room to take one. */
 void *ipc_occupied(void);
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Who made a segment. The kernel keeps the number of the process only; what it was called
+ * The creator of a segment. The kernel keeps the number of the process only; what it was called
  * is known while it lives, and remembered from then on if somebody asked while it did.
  */
 
@@ -11,6 +11,7 @@
 #include "lib/memory/creator.h"
 #include "lib/memory/ipc.h"
 #include "lib/memory/shm.h"
+#include "lib/os/sweep.h"
 #include "lib/process/process.h"
 
 #define CREATORS_KEPT 256
@@ -33,10 +34,7 @@ void creator_remember(SegfsIpc *ipc, const Creator *creator)
 	g_mutex_lock(&ipc->creators_lock);
 	const Creator *before = g_hash_table_lookup(ipc->creators, &creator->segment.shmid);
 	if (!before || !segfs_sysv_same(&before->segment, &creator->segment)) {
-		if (g_hash_table_size(ipc->creators) >= ipc->creators_most) {
-			g_hash_table_foreach_remove(ipc->creators, is_gone, NULL);
-			ipc->creators_most = 2 * g_hash_table_size(ipc->creators) + CREATORS_KEPT;
-		}
+		sweep_table(ipc->creators, &ipc->creators_most, CREATORS_KEPT, is_gone, NULL);
 		Creator *kept = g_memdup2(creator, sizeof(*creator));
 		g_hash_table_replace(ipc->creators, &kept->segment.shmid, kept);
 	}
@@ -59,7 +57,7 @@ CreatorState creator_state(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *se
 {
 	const bool recalled = creator_recall(ipc, segment, ret_creator);
 
-	/* Who asked from a pid namespace that is not seen here has no number. */
+	/* A caller in a pid namespace that is not seen here has no number. */
 	if (recalled && ret_creator->through_us && ret_creator->pid <= 0)
 		return CREATOR_UNKNOWN;
 	if (recalled && ret_creator->through_us)

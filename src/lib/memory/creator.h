@@ -4,7 +4,7 @@
 #include "lib/memory/ipc.h"
 #include "lib/process/process.h"
 
-/* Who made a segment, as it was when that process was seen alive. */
+/* The creator of a segment, as that process was when it was seen alive. */
 typedef struct {
 	SegfsSysv segment;
 	bool through_us; /* to the kernel we have made it; this is who has asked for it */
@@ -24,7 +24,7 @@ typedef enum {
 } CreatorState;
 
 /*
- * Does who made it live? ret_creator is set where that is known or remembered. known: see
+ * Does the creator live? ret_creator is set where that is known or remembered. known: see
  * process_lives().
  */
 CreatorState creator_state(SegfsIpc *ipc, GHashTable *known, const SegfsSysv *segment,

@@ -29,6 +29,7 @@
 #include "lib/memory/ipc.h"
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
+#include "lib/os/fd.h"
 #include "lib/os/home.h"
 #include "lib/os/procfs.h"
 
@@ -49,7 +50,7 @@ static bool is_memory_of(int fd, const SegfsSysv *segment)
 	return st.st_dev == home_kernel_tmpfs() && (uint64_t)st.st_size == segment->size;
 }
 
-/* What is mapped there, if it is the segment's memory, to read and write. */
+/* Opens what is mapped there, if it is the segment's memory, to read and write. */
 static int open_verified(const char *map_file, const SegfsSysv *segment, int *ret_fd)
 {
 	autofd path_fd = open(map_file, O_PATH | O_CLOEXEC);
@@ -58,7 +59,8 @@ static int open_verified(const char *map_file, const SegfsSysv *segment, int *re
 		return -errno;
 	if (!is_memory_of(path_fd, segment))
 		return -ENOENT;
-	g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", path_fd);
+	FdPath path;
+	fd_path(path_fd, path);
 	const int fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -139,7 +141,7 @@ int holder_open_mapping(const char *proc_root, const char *pid, const SegfsSysv 
 	return r == -ENOTTY ? search_by_text(proc_root, pid, maps, segment, address, ret_fd) : r;
 }
 
-/* What is looked for, by itself: the search may outlive who wants it. */
+/* The search has all that it needs: it may outlive the thread that wants its result. */
 typedef struct {
 	char *proc_root;
 	uint64_t inum;

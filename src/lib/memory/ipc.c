@@ -10,7 +10,7 @@
 #include "lib/os/autofd.h"
 #include "lib/os/home.h"
 
-/* What does not depend on the namespace. */
+/* Makes the part that does not depend on the namespace. */
 static int ipc_alloc(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 {
 	int r = home_learn();
@@ -54,15 +54,15 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 	return 0;
 }
 
-int segfs_ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIpc **ret_ipc)
+int ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIpc **ret_ipc)
 {
 	g_autoptr(SegfsIpc) ipc = NULL;
 
 	int r = ipc_alloc(options, &ipc);
 	if (r < 0)
 		return r;
-	ipc->ns = segfs_namespace_ref(ns);
-	ipc->inum = segfs_namespace_inum(ns);
+	ipc->ns = namespace_ref(ns);
+	ipc->inum = namespace_inum(ns);
 	r = ipc_enter(ipc);
 	if (r < 0)
 		return r;
@@ -71,22 +71,24 @@ int segfs_ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIp
 	return 0;
 }
 
-/* Where the calling thread is, if not at home. */
+/* The namespace in which the calling thread is, if not in the process's own. */
 static __thread SegfsIpc *entered;
 static __thread guint entered_depth;
 
 int ipc_enter(SegfsIpc *ipc)
 {
 	autofd fd = -1;
+	int r = home_check();
 
-	if (!ipc->ns)
-		return 0;
+	if (r < 0 || !ipc->ns)
+		return r;
 	if (entered) {
-		g_assert(entered == ipc);
+		if (entered != ipc)
+			return -EDEADLK;
 		entered_depth++;
 		return 0;
 	}
-	int r = segfs_namespace_open(ipc->ns, &fd);
+	r = namespace_open(ipc->ns, &fd);
 	if (r < 0)
 		return r;
 	home_is_left();

@@ -6,6 +6,16 @@
 #include <segfs/sysv.h>
 #include <sys/shm.h>
 
+#include "lib/process/fresh.h"
+#include "lib/process/scan.h"
+
+/*
+ * The IPC namespace ns, to which a reference is kept: each call enters it and leaves it again
+ * (setns(2), CAP_SYS_ADMIN) on the thread that makes it. -ENOENT, from any call: no process lives
+ * in it any more.
+ */
+int ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIpc **ret_ipc);
+
 /* The inside of SegfsIpc. */
 struct SegfsIpc {
 	SegfsNamespace *ns; /* NULL: that of this process */
@@ -35,7 +45,7 @@ struct SegfsIpc {
 
 	GMutex resident_lock; /* protects what follows */
 	GArray *resident;     /* Resident, by shmid */
-	gint64 resident_until;
+	Fresh resident_fresh;
 };
 
 typedef struct {
@@ -48,11 +58,12 @@ typedef struct {
 
 /*
  * Every function that asks the kernel about segments does so between these: there the
- * calling thread is in ipc's namespace. Calls nest. -ENOENT: it is gone. Not while acting
- * as somebody else, who may not enter it.
+ * calling thread is in ipc's namespace. Calls nest. -ENOENT: it is gone. -EDEADLK: the
+ * thread is in another one already. -ENOTRECOVERABLE: the thread is lost (segfs/thread.h). Not
+ * while acting as somebody else, who may not enter it.
  */
 int ipc_enter(SegfsIpc *ipc);
-/* Back. Keeps errno. Ends the process if that is refused: no thread stays in there. */
+/* Back. Keeps errno. Where that is refused the thread is lost. */
 void ipc_leave(SegfsIpc *ipc);
 
 static inline void ipc_leave_at(SegfsIpc **ipc)

@@ -13,16 +13,16 @@
 #include <sys/vfs.h>
 
 #include "lib/memory/attach.h"
+#include "lib/memory/copy.h"
 #include "lib/memory/handles.h"
 #include "lib/memory/holder.h"
 #include "lib/memory/ipc.h"
 #include "lib/os/autofd.h"
-#include "lib/os/copy.h"
 
 /* Smaller writes are not worth a mapping. */
 #define WORTH_MAPPING (64 * 1024)
 
-/* What a core has of cache, more or less: sysconf(3) tells that of all cores, 320 MiB for 32. */
+/* The cache of one core, more or less: sysconf(3) gives that of all cores, 320 MiB for 32. */
 #define CACHE (32 * 1024 * 1024)
 
 #ifndef MADV_POPULATE_WRITE
@@ -278,7 +278,7 @@ ssize_t segfs_memory_write(SegfsMemory *memory, const void *bytes, size_t size, 
 	size = MIN(size, memory->size - offset);
 	/* hugetlbfs has no write(2), and where there is an attach there is no file. */
 	const bool is_file = memory->fd >= 0 && !memory->huge;
-	if (memory->fd >= 0 && (memory->huge || size >= WORTH_MAPPING)) {
+	if (memory->fd >= 0 && (memory->huge || (size >= WORTH_MAPPING && copy_is_enabled()))) {
 		int r = map(memory, offset, size, &to, &prepared);
 		if (r < 0 && !is_file)
 			return r;
@@ -290,6 +290,16 @@ ssize_t segfs_memory_write(SegfsMemory *memory, const void *bytes, size_t size, 
 		return copy_in(to + offset, bytes, size);
 	const ssize_t n = pwrite(memory->fd, bytes, size, offset);
 	return n < 0 ? -errno : n;
+}
+
+void segfs_memory_sigbus(const siginfo_t *info)
+{
+	copy_fault(info);
+}
+
+void segfs_memory_sigbus_is_handled(void)
+{
+	copy_enable();
 }
 
 void segfs_memory_prepare(SegfsMemory *memory, off_t offset, size_t size)

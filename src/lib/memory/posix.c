@@ -15,7 +15,9 @@
 #include "lib/memory/posix.h"
 #include "lib/os/autofd.h"
 #include "lib/os/fd.h"
+#include "lib/os/home.h"
 #include "lib/os/lease.h"
+#include "lib/process/scan.h"
 
 struct SegfsPosix {
 	int fd;             /* -1: it is opened each time */
@@ -73,16 +75,16 @@ int segfs_posix_new(const char *directory, SegfsPosix **ret_posix)
 	return posix_init(g_steal_pointer(&posix), ret_posix);
 }
 
-int segfs_posix_new_of(SegfsNamespace *ns, dev_t dev, SegfsPosix **ret_posix)
+int posix_new_of(SegfsNamespace *ns, dev_t dev, SegfsPosix **ret_posix)
 {
 	SegfsPosix *posix = posix_alloc();
 
-	posix->ns = segfs_namespace_ref(ns);
+	posix->ns = namespace_ref(ns);
 	posix->dev = dev;
 	return posix_init(posix, ret_posix);
 }
 
-int segfs_posix_new_nameless(SegfsPosix **ret_posix)
+int posix_new_nameless(SegfsPosix **ret_posix)
 {
 	return posix_init(posix_alloc(), ret_posix);
 }
@@ -97,8 +99,12 @@ void segfs_posix_free(SegfsPosix *posix)
 
 int segfs_posix_open(const SegfsPosix *posix, int *ret_fd)
 {
+	int r = home_check();
+
+	if (r < 0)
+		return r;
 	if (posix->fd < 0 && posix->ns)
-		return segfs_namespace_open_shm(posix->ns, posix->dev, ret_fd);
+		return namespace_open_shm(posix->ns, posix->dev, ret_fd);
 	/* Any file on the kernel's tmpfs does. Kept, others would take it for memory of ours. */
 	const int fd = posix->fd < 0 ? memfd_create("segfs", MFD_CLOEXEC)
 				     : fcntl(posix->fd, F_DUPFD_CLOEXEC, 0);
@@ -139,8 +145,13 @@ int segfs_object_open_at(int directory_fd, const char *name)
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_NO_XDEV,
 	};
-	long fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
+	int r = home_check();
 
+	if (r < 0) {
+		errno = -r;
+		return -1;
+	}
+	long fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
 	if (fd >= 0 || errno != EXDEV)
 		return fd;
 	fd = openat(directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -206,7 +217,7 @@ static void stat_of(const struct statx *from, struct stat *ret_stat)
 /* Levels of subdirectories: each takes a descriptor while it is read. */
 #define DEEPEST 64
 
-/* Of one directory, which it closes; prefix ends in "/" or is empty. */
+/* Lists one directory, which it closes; prefix ends in "/" or is empty. */
 static void list_directory(const SegfsPosix *posix, int directory_fd, const char *prefix,
 			   guint depth, GArray *files, guint *unread)
 {
@@ -234,8 +245,8 @@ static void list_directory(const SegfsPosix *posix, int directory_fd, const char
 		    entry->d_type != DT_UNKNOWN)
 			continue;
 		/*
-		 * What went in the meantime is not there. What is mounted here is another file
-		 * system, which is not to be asked anything: it may hang.
+		 * A file that has gone in the meantime is left out. A file system that is mounted
+		 * here is asked nothing: it may hang.
 		 */
 		if (statx(dirfd(directory), entry->d_name,
 			  AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <segfs/namespace.h>
 #include <segfs/posix.h>
+
+/* The /dev/shm on dev of a namespace's processes, reached through them each time. */
+int posix_new_of(SegfsNamespace *ns, dev_t dev, SegfsPosix **ret_posix);
+
+/* The kernel's own tmpfs: see segfs_scope_nameless(). */
+int posix_new_nameless(SegfsPosix **ret_posix);
 
 /* O_PATH, the object that st is of, and nothing that may have its name by now. -1: gone. */
 int posix_open_object(const SegfsPosix *posix, const char *path, const struct stat *st);

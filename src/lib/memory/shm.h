@@ -8,7 +8,7 @@
 #define SHM_STAT_ANY 15
 #endif
 
-/* What IPC_STAT tells of a segment: shmctl(2). */
+/* Converts what IPC_STAT says of a segment: shmctl(2). */
 void shm_from_ds(int shmid, const struct shmid_ds *ds, SegfsSysv *ret);
 
 /* One line of /proc/sysvipc/shm: proc_sysvipc(5). False: it is none. */

@@ -64,73 +64,71 @@ static int table_read(const SegfsIpc *ipc, GArray *segments)
 	}
 }
 
-/*
- * A listing of many segments takes tens of milliseconds: nobody waits for it, unless we
- * attach and detach all the time. Returns with the lock held.
- */
-static int table_read_undisturbed(SegfsIpc *ipc, GArray *segments)
+/* The same with a call for each segment, which is quicker, but has nothing of what is resident. */
+static int indexes_read(const SegfsIpc *ipc, GArray *segments)
 {
-	enum { TRIES = 3 };
-	int r;
-
-	g_mutex_lock(&ipc->lock);
-	for (int i = 0; i < TRIES; i++) {
-		const guint attaches = ipc->attaches;
-		g_mutex_unlock(&ipc->lock);
-		g_array_set_size(segments, 0);
-		r = table_read(ipc, segments);
-		g_mutex_lock(&ipc->lock);
-		if (r < 0 || attaches == ipc->attaches)
-			return r;
-	}
-	g_array_set_size(segments, 0);
-	return table_read(ipc, segments);
-}
-
-int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments)
-{
-	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(SegfsSysv));
-	int r;
-	IPC_SCOPE(ipc, r);
-
-	if (r < 0)
-		return r;
-	r = table_read_undisturbed(ipc, segments);
-	for (guint i = 0; i < segments->len; i++)
-		ipc_mask(ipc, &g_array_index(segments, SegfsSysv, i));
-	g_mutex_unlock(&ipc->lock);
-	if (r < 0)
-		return r;
-	*ret_segments = g_steal_pointer(&segments);
-	return 0;
-}
-
-int segfs_sysv_list_brief(SegfsIpc *ipc, GArray **ret_segments)
-{
-	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(SegfsSysv));
 	struct shm_info info;
 	struct shmid_ds ds;
-	int r;
-	IPC_SCOPE(ipc, r);
 
-	if (r < 0)
-		return r;
 	const int last = shmctl(0, SHM_INFO, (struct shmid_ds *)&info);
 	if (last < 0)
 		return -errno;
-	g_mutex_lock(&ipc->lock);
 	for (int index = 0; index <= last; index++) {
 		SegfsSysv segment;
 		const int shmid = shmctl(index, SHM_STAT_ANY, &ds);
 		if (shmid < 0)
 			continue;
 		shm_from_ds(shmid, &ds, &segment);
-		ipc_mask(ipc, &segment);
 		g_array_append_val(segments, segment);
 	}
-	g_mutex_unlock(&ipc->lock);
-	*ret_segments = g_steal_pointer(&segments);
 	return 0;
+}
+
+/*
+ * A listing of many segments takes tens of milliseconds: no other question waits for it, so it is
+ * read without the lock, and again if the daemon has attached or detached meanwhile; where it does
+ * so all the time, at last with the lock.
+ */
+static int list_undisturbed(SegfsIpc *ipc, int (*read_all)(const SegfsIpc *ipc, GArray *segments),
+			    GArray **ret_segments)
+{
+	enum { TRIES = 3 };
+	g_autoptr(GArray) segments = g_array_new(FALSE, FALSE, sizeof(SegfsSysv));
+	bool undisturbed = false;
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	g_mutex_lock(&ipc->lock);
+	for (int i = 0; i < TRIES && r == 0 && !undisturbed; i++) {
+		const guint attaches = ipc->attaches;
+		g_mutex_unlock(&ipc->lock);
+		g_array_set_size(segments, 0);
+		r = read_all(ipc, segments);
+		g_mutex_lock(&ipc->lock);
+		undisturbed = attaches == ipc->attaches;
+	}
+	if (r == 0 && !undisturbed) {
+		g_array_set_size(segments, 0);
+		r = read_all(ipc, segments);
+	}
+	for (guint i = 0; r == 0 && i < segments->len; i++)
+		ipc_mask(ipc, &g_array_index(segments, SegfsSysv, i));
+	g_mutex_unlock(&ipc->lock);
+	if (r == 0)
+		*ret_segments = g_steal_pointer(&segments);
+	return r;
+}
+
+int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments)
+{
+	return list_undisturbed(ipc, table_read, ret_segments);
+}
+
+int segfs_sysv_list_brief(SegfsIpc *ipc, GArray **ret_segments)
+{
+	return list_undisturbed(ipc, indexes_read, ret_segments);
 }
 
 int segfs_sysv_stat(SegfsIpc *ipc, int shmid, SegfsSysv *ret_segment)
@@ -161,7 +159,7 @@ static int resident_update(SegfsIpc *ipc)
 	const gint64 start = g_get_monotonic_time();
 	g_autoptr(GArray) segments = NULL;
 
-	if (ipc->resident && start < ipc->resident_until)
+	if (fresh_enough(&ipc->resident_fresh, segfs_since_recent()))
 		return 0;
 	int r = segfs_sysv_list(ipc, &segments);
 	if (r < 0)
@@ -174,8 +172,7 @@ static int resident_update(SegfsIpc *ipc)
 		g_array_append_val(ipc->resident, resident);
 	}
 	g_array_sort(ipc->resident, resident_compare);
-	const gint64 end = g_get_monotonic_time();
-	ipc->resident_until = end + 4 * (end - start);
+	fresh_got(&ipc->resident_fresh, start);
 	return 0;
 }
 
@@ -201,7 +198,7 @@ int segfs_sysv_resident(SegfsIpc *ipc, SegfsSysv *segment)
 void segfs_sysv_resident_changed(SegfsIpc *ipc)
 {
 	g_mutex_lock(&ipc->resident_lock);
-	ipc->resident_until = 0;
+	ipc->resident_fresh = (Fresh){};
 	g_mutex_unlock(&ipc->resident_lock);
 }
 
@@ -273,14 +270,16 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 	    is_granted_by_ids(caller, segment, write))
 		return shm_stat(segment->shmid, &now);
 	const bool attach = ipc_attach_is_safe(ipc, segment);
+	void *occupied = attach ? ipc_occupied() : NULL;
+	if (attach && !occupied)
+		return -ENOMEM;
 	g_mutex_lock(&ipc->lock);
 	ipc->attaches++; /* for the blink of the call the kernel counts one */
 	r = segfs_caller_enter(caller);
 	if (r == 0) {
 		if (!attach) {
 			r = may_attach_by_other_calls(segment, write);
-		} else if (shmat(segment->shmid, ipc_occupied(), write ? 0 : SHM_RDONLY) ==
-			   (void *)-1) {
+		} else if (shmat(segment->shmid, occupied, write ? 0 : SHM_RDONLY) == (void *)-1) {
 			/*
 			 * do_shmat() in ipc/shm.c judges the rights, then finds the address
 			 * taken and leaves with EINVAL: nattch has gone up and down, no more.
@@ -360,7 +359,6 @@ int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t ui
  */
 static int may_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 {
-	static const char wanted[] = "Max locked memory";
 	g_autofree char *limits = NULL;
 	SegfsSysv segment;
 
@@ -369,16 +367,14 @@ static int may_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 	segfs_caller_complete(caller);
 	g_autofree char *path = g_strdup_printf("%s/%d/limits", ipc->proc_root, caller->pid);
 	/* prlimit(2) of somebody else's process would take CAP_SYS_RESOURCE. */
-	const char *line = NULL;
+	const char *value = NULL;
 	if (caller->pid > 0 && g_file_get_contents(path, &limits, NULL, NULL))
-		line = strstr(limits, wanted);
-	if (!line)
+		value = procfs_value(limits, "Max locked memory");
+	if (!value)
 		return -EPERM;
-	line += strlen(wanted);
-	line += strspn(line, " ");
-	if (g_str_has_prefix(line, "unlimited"))
+	if (g_str_has_prefix(value, "unlimited"))
 		return 0;
-	const uint64_t limit = g_ascii_strtoull(line, NULL, 10);
+	const uint64_t limit = g_ascii_strtoull(value, NULL, 10);
 	if (limit == 0)
 		return -EPERM;
 	int r = segfs_sysv_stat(ipc, shmid, &segment);

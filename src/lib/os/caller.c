@@ -29,6 +29,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/os/home.h"
 #include "lib/os/procfs.h"
 
 static struct {
@@ -116,20 +117,6 @@ void segfs_caller_clear(SegfsCaller *caller)
 	caller->n_groups = 0;
 }
 
-/* The rest of the line that begins with key, or NULL. */
-static const char *status_field(const char *status, const char *key)
-{
-	const size_t length = strlen(key);
-
-	for (const char *line = status; line; line = strchr(line, '\n')) {
-		if (*line == '\n')
-			line++;
-		if (!strncmp(line, key, length) && line[length] == ':')
-			return line + length + 1;
-	}
-	return NULL;
-}
-
 static void parse_groups(SegfsCaller *caller, const char *field)
 {
 	g_autoptr(GArray) groups = g_array_new(FALSE, FALSE, sizeof(gid_t));
@@ -177,7 +164,7 @@ static bool acts_for_another(const char *proc_root, pid_t tid)
 /* The four ids of a status line: real, effective, saved, and that of the file system. */
 static bool parse_ids(const char *status, const char *key, unsigned long ids[4])
 {
-	const char *field = status_field(status, key);
+	const char *field = procfs_value(status, key);
 
 	return field && sscanf(field, "%lu %lu %lu %lu", &ids[0], &ids[1], &ids[2], &ids[3]) == 4;
 }
@@ -185,7 +172,7 @@ static bool parse_ids(const char *status, const char *key, unsigned long ids[4])
 typedef enum {
 	OF_THREAD,  /* as the thread is now */
 	OF_ACCESS,  /* access(2) and its like: with the thread's groups, as its real user */
-	OF_ANOTHER, /* overlayfs: as who has mounted it, whose groups nobody tells */
+	OF_ANOTHER, /* overlayfs: as the user who mounted it, whose groups are not shown */
 } RequestOf;
 
 static RequestOf request_of(const char *status, uid_t uid, gid_t gid)
@@ -211,17 +198,17 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 	/* Under a /proc of other numbers it would be a stranger's rights that are read. */
 	if (tid <= 0 || !self.proc_is_ours || !g_file_get_contents(path, &status, NULL, NULL))
 		return;
-	if ((field = status_field(status, "Tgid")))
+	if ((field = procfs_value(status, "Tgid")))
 		ret_caller->pid = atoi(field);
 	const RequestOf of = request_of(status, uid, gid);
 	if (of == OF_ANOTHER || acts_for_another(proc_root, tid))
 		return;
-	if ((field = status_field(status, "Groups")))
+	if ((field = procfs_value(status, "Groups")))
 		parse_groups(ret_caller, field);
 	/* For access(2) a root has what it is permitted, anybody else no capabilities. */
 	if (of == OF_ACCESS && uid != 0)
 		return;
-	if ((field = status_field(status, of == OF_ACCESS ? "CapPrm" : "CapEff")))
+	if ((field = procfs_value(status, of == OF_ACCESS ? "CapPrm" : "CapEff")))
 		ret_caller->caps = g_ascii_strtoull(field, NULL, 16);
 	if (ret_caller->caps && !in_our_user_ns(proc_root, tid))
 		ret_caller->caps = 0;
@@ -248,7 +235,7 @@ void segfs_caller_complete(const SegfsCaller *caller)
 				  caller->umask);
 }
 
-/* Of a root's thread; false also where it has to be asked the long way. */
+/* Reads a root's thread; false also where that takes the long way. */
 static bool root_has(const SegfsCaller *caller, int capability)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3,
@@ -289,16 +276,23 @@ static int become(uid_t uid, gid_t gid, int n_groups, const gid_t *groups, uint6
 	return caps_set(effective, self.permitted);
 }
 
-/* Nothing may go on as the wrong user. */
+/* Nothing goes on as the wrong user: where this is refused, the thread is lost. */
 static void restore(void)
 {
-	if (caps_set(self.permitted, self.permitted) < 0 ||
-	    become(self.uid, self.gid, self.n_groups, self.groups, self.effective) < 0)
-		g_error("cannot return from acting as the caller: %s", g_strerror(errno));
+	int r = caps_set(self.permitted, self.permitted);
+
+	if (r == 0)
+		r = become(self.uid, self.gid, self.n_groups, self.groups, self.effective);
+	if (r < 0)
+		home_lost("its own user", -r);
 }
 
 int segfs_caller_enter(const SegfsCaller *caller)
 {
+	int r = home_check();
+
+	if (r < 0)
+		return r;
 	self_read();
 	/* To the system calls below -1 means: stay what you are. */
 	if (caller->uid == (uid_t)-1 || caller->gid == (gid_t)-1)
@@ -312,11 +306,11 @@ int segfs_caller_enter(const SegfsCaller *caller)
 		own_umask = true;
 	}
 	if (self.may_change) {
-		int r = become(caller->uid, caller->gid, caller->n_groups, caller->groups,
-			       caller->caps & self.permitted);
+		r = become(caller->uid, caller->gid, caller->n_groups, caller->groups,
+			   caller->caps & self.permitted);
 		if (r < 0) {
 			restore();
-			return r;
+			return home_check() < 0 ? home_check() : r;
 		}
 	}
 	umask_before = umask(caller->umask);

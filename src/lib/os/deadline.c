@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <segfs/ipc.h>
+#include <segfs/thread.h>
 #include <unistd.h>
+
+#include "lib/os/home.h"
 
 #define MOST_THREADS 64
 #define OPEN_MS 2000
@@ -26,7 +28,7 @@ struct DeadlineCall {
 	pid_t stuck_at;
 };
 
-/* Where errands hang that nobody waits for any more. */
+/* The processes at which calls hang that nobody waits for any more. */
 static GMutex stuck_lock;          /* protects stuck */
 static GHashTable *stuck;          /* pid -> how many */
 static __thread DeadlineCall *own; /* that this thread runs */
@@ -93,9 +95,9 @@ static void go(gpointer pointer, gpointer unused)
 {
 	DeadlineCall *call = pointer;
 
-	segfs_thread_comes_home();
 	own = call;
-	call->run(call->data);
+	if (segfs_thread_comes_home() == 0)
+		call->run(call->data);
 	own = NULL;
 	g_mutex_lock(&call->lock);
 	call->ended = true;
@@ -128,7 +130,13 @@ DeadlineCall *deadline_call(void (*run)(gpointer data), gpointer data, GDestroyN
 	call->run = run;
 	call->release = release;
 	call->data = data;
-	g_thread_pool_push(pool(), call, NULL);
+	/* A thread that is made by one that is lost has the same wrong rights. */
+	if (home_check() < 0) {
+		call->ended = true;
+		deadline_unref(call);
+	} else {
+		g_thread_pool_push(pool(), call, NULL);
+	}
 	return call;
 }
 
@@ -181,7 +189,7 @@ int deadline_fetch(pid_t pid, guint ms, int (*run)(gpointer data), gpointer data
 		return fd;
 	}
 	Fetching *fetching = g_new0(Fetching, 1);
-	*fetching = (Fetching){pid, run, release, data, -1};
+	*fetching = (Fetching){pid, run, release, data, -ENOTRECOVERABLE};
 	DeadlineCall *call = deadline_call(fetching_run, fetching, fetching_release);
 	if (deadline_wait(call, ms)) {
 		fd = fetching->fd;

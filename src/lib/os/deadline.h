@@ -6,16 +6,21 @@
 #include <stdbool.h>
 
 /*
- * Something done on another thread, since it may never end: what /proc tells of a process's
- * memory (maps, map_files, cmdline) waits for that process's mmap_lock, which whoever runs
- * it can keep for ever, by a page of a file system of their own that does not answer. Who
- * has sent for it waits as long as they please, and goes on without.
+ * Something done on another thread, since it may never end: what /proc has of a process's
+ * memory (maps, map_files, cmdline) waits for that process's mmap_lock, which the user who
+ * runs it can keep for ever, by a page of a file system of their own that does not answer. The
+ * thread that has asked for the call waits up to its own deadline, and goes on without.
  *
- * There are so many threads; all of them stuck, nothing that is sent for comes back.
+ * The calls have 64 threads. Where all of them hang, further calls wait for one and run into their
+ * deadlines.
  */
 typedef struct DeadlineCall DeadlineCall;
 
-/* run(data) is called once; release(data) when it has ended and the call has been left. */
+/*
+ * run(data) is called once, or not at all where the thread is lost (segfs/thread.h): data says
+ * from the first that nothing has come of it. release(data) is called when that has ended and the
+ * call has been left.
+ */
 DeadlineCall *deadline_call(void (*run)(gpointer data), gpointer data, GDestroyNotify release);
 /* Has it ended, within so many milliseconds? Then data is ours to read until it is left. */
 bool deadline_wait(DeadlineCall *call, guint ms);

@@ -4,7 +4,7 @@
 #include <glib.h>
 
 /*
- * What somebody else has named, for a terminal: it stays on its line and moves no cursor.
+ * A name that another user has chosen, for a terminal: it stays on its line and moves no cursor.
  * Control characters, those of Unicode (U+0080 to U+009F) too, and bytes that are no UTF-8
  * are written as in C, "\n" or "\033"; all else is as it was, backslashes included. size -1: up to
  * the NUL; others are control characters. The caller's to free.

@@ -9,7 +9,7 @@ typedef char FdPath[sizeof("/proc/self/fd/") + 11];
 void fd_path(int fd, FdPath ret_path);
 
 /*
- * Is it on a tmpfs? What the kernel knows of it itself tells, its file system is asked
+ * Is it on a tmpfs? The kernel itself answers that; the file system is asked
  * nothing: another might not answer.
  */
 bool fd_is_tmpfs(int fd);

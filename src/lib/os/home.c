@@ -5,8 +5,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glib.h>
 #include <sched.h>
-#include <segfs/ipc.h>
+#include <segfs/thread.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -85,11 +87,36 @@ void home_is_left(void)
 void home_return(void)
 {
 	if (setns(process.home, CLONE_NEWIPC) < 0)
-		g_error("cannot leave an IPC namespace: %s", g_strerror(errno));
+		home_lost("its own IPC namespace", errno);
 }
 
-void segfs_thread_comes_home(void)
+int segfs_thread_comes_home(void)
 {
 	if (g_atomic_int_get(&process.has_left))
 		home_return();
+	return home_check();
+}
+
+static _Atomic(SegfsThreadLost) on_lost;
+static __thread bool is_lost;
+
+void segfs_thread_set_lost(SegfsThreadLost lost)
+{
+	atomic_store(&on_lost, lost);
+}
+
+void home_lost(const char *from, int error)
+{
+	const SegfsThreadLost lost = atomic_load(&on_lost);
+
+	if (is_lost)
+		return;
+	is_lost = true;
+	if (lost)
+		lost(from, error);
+}
+
+int home_check(void)
+{
+	return is_lost ? -ENOTRECOVERABLE : 0;
 }

@@ -5,7 +5,7 @@
 #include <sys/types.h>
 
 /*
- * What is true of this process for good. home_learn() comes before anything is asked of it:
+ * Facts about this process that never change. home_learn() comes before anything is asked of it:
  * later there may be no descriptor left to learn it with, and what was taken for no would stay so.
  * Errors are those of open(2) and memfd_create(2).
  */
@@ -20,6 +20,12 @@ dev_t home_kernel_tmpfs(void);
 /* To be called before a thread enters another IPC namespace. */
 void home_is_left(void);
 
-/* The calling thread is in the process's own IPC namespace again. Ends the process if that is
- * refused: no thread stays in another one. */
+/* The calling thread is in the process's own IPC namespace again; it is lost if that is refused. */
 void home_return(void);
+
+/* The calling thread is lost: see segfs/thread.h. error: errno. */
+void home_lost(const char *from, int error);
+
+/* 0; -ENOTRECOVERABLE: the calling thread is lost, and nothing is to be asked of the kernel by it.
+ */
+int home_check(void);

@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "lib/os/fd.h"
+
 static GMutex lock;
 
 void lease_lock(void)
@@ -22,7 +24,8 @@ void lease_unlock(void)
 
 int lease_take(int fd)
 {
-	/* Who opens it meanwhile breaks the lease; by default that is a SIGIO, which kills. */
+	/* A process that opens it meanwhile breaks the lease; by default that is a SIGIO to us,
+	 * which kills. */
 	if (fcntl(fd, F_SETSIG, SIGURG) < 0)
 		return -errno;
 	if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
@@ -32,11 +35,12 @@ int lease_take(int fd)
 
 int lease_open(int path_fd, int *ret_fd)
 {
-	g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", path_fd);
+	FdPath name;
 
 	if (path_fd < 0)
 		return -EBADF;
-	/* Somebody's lease is not to be waited for; and who has one has the file. */
+	fd_path(path_fd, name);
+	/* A lease of another process is not waited for: it shows that the process has the file. */
 	const int fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;

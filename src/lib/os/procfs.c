@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/nsfs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -37,6 +39,32 @@ int procfs_read(int directory_fd, const char *name, GString *text)
 		}
 		used += n;
 	}
+}
+
+const char *procfs_value(const char *text, const char *key)
+{
+	const size_t length = strlen(key);
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, key, length) != 0 || line[length] == '\0' ||
+		    !strchr(": \t", line[length]))
+			continue;
+		const char *value = line + length;
+		value += *value == ':';
+		return value + strspn(value, " \t");
+	}
+	return NULL;
+}
+
+bool procfs_number(const char *text, const char *key, uint64_t *ret_number)
+{
+	const char *value = procfs_value(text, key);
+
+	if (!value || !g_ascii_isdigit(*value))
+		return false;
+	*ret_number = g_ascii_strtoull(value, NULL, 10);
+	return true;
 }
 
 /* "ipc:[4026531839]" */
@@ -103,6 +131,79 @@ int64_t procfs_started(uint64_t ticks)
 	clock_gettime(CLOCK_REALTIME, &real);
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	return real.tv_sec - boot.tv_sec + (int64_t)(ticks / sysconf(_SC_CLK_TCK));
+}
+
+/*
+ * "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue": six fields,
+ * any number of optional ones, a dash, three fields. The kernel writes a blank, tab, newline or
+ * backslash of a name as \ and three octal digits (mangle_path(), fs/seq_file.c), so that a blank
+ * separates; only a source (the field after the type) can be a file system's own text.
+ */
+
+static int octal(const char *at)
+{
+	int value = 0;
+
+	for (int i = 0; i < 3; i++) {
+		if (at[i] < '0' || at[i] > '7')
+			return -1;
+		value = value * 8 + (at[i] - '0');
+	}
+	return value > 0 && value <= UCHAR_MAX ? value : -1;
+}
+
+/* In place: it becomes no longer by it. */
+static void unescape(char *name)
+{
+	char *to = name;
+
+	for (const char *from = name; *from; to++) {
+		const int value = *from == '\\' ? octal(from + 1) : -1;
+		*to = value < 0 ? *from : (char)value;
+		from += value < 0 ? 1 : 4;
+	}
+	*to = '\0';
+}
+
+static bool parse(char *line, MountinfoLine *ret)
+{
+	enum { ID, PARENT, DEVICE, ROOT, POINT, N_FIELDS };
+	char *field[N_FIELDS], *rest = line;
+	unsigned int major, minor;
+
+	for (guint i = 0; i < N_FIELDS; i++)
+		if (!(field[i] = strsep(&rest, " ")))
+			return false;
+	char *type = rest ? strstr(rest, " - ") : NULL;
+	if (!type || sscanf(field[DEVICE], "%u:%u", &major, &minor) != 2)
+		return false;
+	type += strlen(" - ");
+	/* From the end: what stands before them is anybody's to choose. */
+	const char *options = strrchr(type, ' ');
+	char *after = strchr(type, ' ');
+	*ret = (MountinfoLine){
+		.id = strtoul(field[ID], NULL, 10),
+		.dev = makedev(major, minor),
+		.root = field[ROOT],
+		.point = field[POINT],
+		.type = type,
+		.options = options ? options + 1 : "",
+	};
+	if (after)
+		*after = '\0';
+	unescape(field[ROOT]);
+	unescape(field[POINT]);
+	return true;
+}
+
+bool mountinfo_next(char **rest, MountinfoLine *ret_line)
+{
+	char *line;
+
+	while ((line = strsep(rest, "\n")))
+		if (parse(line, ret_line))
+			return true;
+	return false;
 }
 
 /* Of <linux/fs.h> since Linux 6.11. */

@@ -9,6 +9,16 @@
 /* A file of /proc below directory_fd, whole, instead of what text was. Or -errno. */
 int procfs_read(int directory_fd, const char *name, GString *text);
 
+/*
+ * What follows "key:" in text of lines "Key: value", or "key" and blanks where a file has no
+ * colons (limits): from its first character that is no blank, to the end of text. NULL: no line
+ * begins so.
+ */
+const char *procfs_value(const char *text, const char *key);
+
+/* The same as a number. False, too, where there is no digit. */
+bool procfs_number(const char *text, const char *key, uint64_t *ret_number);
+
 /* The number that a link of /proc/PID/ns/ bears; 0, and errno, where it is not ours to know. */
 uint64_t procfs_namespace(int directory_fd, const char *name);
 
@@ -35,6 +45,25 @@ int64_t procfs_started(uint64_t ticks);
 
 /* One that is dead and not waited for is Z; so is one of which other threads live. */
 bool procfs_stat_lives(const ProcfsStat *stat);
+
+/*
+ * One line of /proc/PID/mountinfo: proc_pid_mountinfo(5). The strings are in the text that it was
+ * read from, with the blanks and backslashes that are \040 and the like there put back.
+ */
+typedef struct {
+	unsigned int id;
+	dev_t dev;
+	const char *root;    /* what of the file system is mounted */
+	const char *point;   /* where, from the root of the process */
+	const char *type;    /* as "tmpfs" or "fuse.segfs" */
+	const char *options; /* the super block's; "" where there are none */
+} MountinfoLine;
+
+/*
+ * The next line of text that is one, which text is changed by; rest, at first the whole text, is
+ * what follows. False: there is none.
+ */
+bool mountinfo_next(char **rest, MountinfoLine *ret_line);
 
 /*
  * The mappings of a process, asked one by one (PROCMAP_QUERY, Linux 6.11; proc_pid_maps(5)): the

@@ -117,7 +117,7 @@ static char *by_pattern(const char *component, const char *pod)
 
 /*
  * "kubepods-burstable-pod<uid>.slice:cri-containerd:ID": where a runtime that makes directories
- * is told the name of a slice.
+ * is given the name of a slice.
  */
 static char *by_triple(const char *component)
 {

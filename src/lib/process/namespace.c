@@ -15,6 +15,7 @@
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
 #include "lib/os/fd.h"
+#include "lib/os/home.h"
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 #include "lib/process/scan.h"
@@ -27,12 +28,12 @@
 /* The way to a /dev/shm that has hung is not tried again for so long. */
 #define HUNG_FOR (10 * G_TIME_SPAN_SECOND)
 
-/* What was looked for so long ago is not looked for again because it could not be opened. */
+/* A look at the processes that is no older does not have to be repeated to open what it found. */
 #define FRESH_FOR (100 * G_TIME_SPAN_MILLISECOND)
 
 /*
  * The number of a namespace is soon that of another: the kernel gives out the lowest that
- * is free. Where it does not tell an id besides, a namespace in which none lives of those
+ * is free. Where it gives no other id, a namespace in which none lives of those
  * who lived there when it was looked at last is taken for another.
  */
 struct SegfsNamespace {
@@ -46,7 +47,6 @@ struct SegfsNamespace {
 	GHashTable *members; /* pid, all those; NULL: it has not been looked at */
 	guint64 looked_at;   /* the number of the scan in which those were found */
 	GArray *shm;         /* SegfsNamespaceShm */
-	gint64 refreshed;    /* when that was, monotonic */
 	gint64 hung;         /* when the way to one of them hung last; 0: it did not */
 	dev_t hung_dev;      /* which */
 };
@@ -125,7 +125,7 @@ static void looking_release(gpointer data)
 	g_free(data);
 }
 
-/* Where the way is not in the cache, somebody else goes it. */
+/* Where the path is not in the cache, another thread looks it up, which may be given up. */
 static int send_for_shm(const char *root_path, pid_t pid, dev_t dev)
 {
 	enum { PATIENCE_MS = 250 };
@@ -192,8 +192,8 @@ static bool is_member(SegfsNamespace *ns, pid_t thread)
 	return r == 0 || r == -EACCES;
 }
 
-/* Who lives in it. Call with the lock held. */
-static int refresh(SegfsNamespace *ns, int64_t since)
+/* Finds the processes that live in it. Call with the lock held. */
+static int refresh(SegfsNamespace *ns, SegfsSince since)
 {
 	g_autoptr(SegfsScan) scan = NULL;
 	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
@@ -240,7 +240,6 @@ static int refresh(SegfsNamespace *ns, int64_t since)
 		if (!is_shown(&g_array_index(ns->shm, SegfsNamespaceShm, i), shown))
 			g_array_remove_index(ns->shm, i);
 	ns->looked_at = scan->number;
-	ns->refreshed = g_get_monotonic_time();
 	return 0;
 }
 
@@ -254,15 +253,15 @@ int segfs_namespace_new(SegfsScanner *scanner, uint64_t inum, SegfsNamespace **r
 	ns->inum = inum;
 	ns->shm = g_array_new(FALSE, FALSE, sizeof(SegfsNamespaceShm));
 	/* Many are looked up after one listing. */
-	int r = refresh(ns, SEGFS_SCAN_RECENT);
+	int r = refresh(ns, segfs_since_recent());
 	if (r == -ENOENT)
-		r = refresh(ns, SEGFS_SCAN_NEW);
+		r = refresh(ns, segfs_since_now());
 	if (r == 0)
 		*ret_ns = g_steal_pointer(&ns);
 	return r;
 }
 
-SegfsNamespace *segfs_namespace_ref(SegfsNamespace *ns)
+SegfsNamespace *namespace_ref(SegfsNamespace *ns)
 {
 	g_atomic_ref_count_inc(&ns->refs);
 	return ns;
@@ -278,16 +277,20 @@ void segfs_namespace_unref(SegfsNamespace *ns)
 	g_free(ns);
 }
 
-uint64_t segfs_namespace_inum(const SegfsNamespace *ns)
+uint64_t namespace_inum(const SegfsNamespace *ns)
 {
 	return ns->inum;
 }
 
-int segfs_namespace_open(SegfsNamespace *ns, int *ret_fd)
+int namespace_open(SegfsNamespace *ns, int *ret_fd)
 {
+	int r = home_check();
+
+	if (r < 0)
+		return r;
 	g_mutex_lock(&ns->lock);
-	int r = open_of(ns, ns->thread, ret_fd);
-	if (r == -ENOENT && (r = refresh(ns, SEGFS_SCAN_NEW)) == 0)
+	r = open_of(ns, ns->thread, ret_fd);
+	if (r == -ENOENT && (r = refresh(ns, segfs_since_now())) == 0)
 		r = open_of(ns, ns->thread, ret_fd);
 	g_mutex_unlock(&ns->lock);
 	return r;
@@ -301,14 +304,14 @@ int segfs_namespace_lives(SegfsNamespace *ns)
 	g_autofree char *path = path_of(ns, ns->thread);
 	const bool lives = ns->thread && procfs_namespace(AT_FDCWD, path) == ns->inum;
 	g_mutex_unlock(&ns->lock);
-	return lives ? 0 : segfs_namespace_open(ns, &fd);
+	return lives ? 0 : namespace_open(ns, &fd);
 }
 
 int segfs_namespace_owner(SegfsNamespace *ns, uint64_t *ret_user_ns)
 {
 	autofd fd = -1;
 
-	int r = segfs_namespace_open(ns, &fd);
+	int r = namespace_open(ns, &fd);
 	if (r < 0)
 		return r;
 	const uint64_t owner = procfs_namespace_owner(fd);
@@ -318,7 +321,7 @@ int segfs_namespace_owner(SegfsNamespace *ns, uint64_t *ret_user_ns)
 	return 0;
 }
 
-int segfs_namespace_shm(SegfsNamespace *ns, int64_t since, GArray **ret_shm)
+int segfs_namespace_shm(SegfsNamespace *ns, SegfsSince since, GArray **ret_shm)
 {
 	g_mutex_lock(&ns->lock);
 	int r = refresh(ns, since);
@@ -354,19 +357,24 @@ static int open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 	return -ENOENT;
 }
 
-int segfs_namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
+int namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 {
 	int r = open_shm(ns, dev, ret_fd);
 
 	if (r == 0)
 		return 0;
+	/* Some cannot be opened, however often they are looked for; one that is not known can be
+	 * new. */
+	const SegfsSince since =
+		r == -ESRCH ? segfs_since_now() : segfs_since(g_get_monotonic_time() - FRESH_FOR);
 	g_mutex_lock(&ns->lock);
-	/* Some cannot be opened, however often they are looked for. */
-	const bool is_fresh = r != -ESRCH && g_get_monotonic_time() - ns->refreshed < FRESH_FOR;
-	if (!is_fresh)
-		r = refresh(ns, SEGFS_SCAN_NEW);
+	const guint64 looked_at = ns->looked_at;
+	int refreshed = refresh(ns, since);
+	const bool is_new = ns->looked_at != looked_at;
 	g_mutex_unlock(&ns->lock);
-	if (!is_fresh && r == 0)
+	if (refreshed < 0)
+		r = refreshed;
+	else if (is_new)
 		r = open_shm(ns, dev, ret_fd);
 	return r == -ESRCH ? -ENOENT : r;
 }
@@ -387,7 +395,7 @@ int segfs_namespaces_list(SegfsScanner *scanner, GArray **ret_inums)
 
 	if (stat(own, &st) < 0)
 		return -errno;
-	int r = scanner_processes(scanner, SEGFS_SCAN_NEW, &scan);
+	int r = scanner_processes(scanner, segfs_since_now(), &scan);
 	if (r < 0)
 		return r;
 	GArray *inums = g_array_new(FALSE, FALSE, sizeof(uint64_t));
@@ -406,7 +414,7 @@ int segfs_namespace_processes(SegfsNamespace *ns, GArray **ret_processes)
 {
 	g_autoptr(SegfsScan) scan = NULL;
 
-	int r = scanner_processes(ns->scanner, SEGFS_SCAN_NEW, &scan);
+	int r = scanner_processes(ns->scanner, segfs_since_now(), &scan);
 	if (r < 0)
 		return r;
 	GArray *processes = g_array_new(FALSE, FALSE, sizeof(SegfsProcess));

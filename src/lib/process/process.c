@@ -81,7 +81,10 @@ static const Known *know(const char *proc_root, GHashTable *table, pid_t pid)
 		return known;
 	known = g_new0(Known, 1);
 	known->has_stat = procfs_stat(proc_root, pid, &known->stat);
-	/* Of anybody's: who takes this name makes only what they did themselves look unused. */
+	/*
+	 * Whoever runs it: a user who takes this name makes look unused only what that user's own
+	 * program has used.
+	 */
 	known->is_mount = known->has_stat && !strcmp(known->stat.command, MOUNT_COMMAND);
 	if (known->has_stat)
 		known->lives = procfs_stat_lives(&known->stat);
@@ -101,7 +104,7 @@ bool process_lives(const char *proc_root, GHashTable *table, pid_t pid, int64_t 
 	const Known *known = know(proc_root, table, pid);
 	/*
 	 * A second's grace: both clocks are cut to seconds. A time before the system was booted is
-	 * of a clock that was set since: it tells nothing.
+	 * of a clock that was set since, and means nothing.
 	 */
 	if (!known->lives || (known->has_stat && at >= procfs_started(0) &&
 			      procfs_started(known->stat.start) > at + 1))
@@ -119,7 +122,7 @@ typedef struct {
 	gsize size;
 } Asking;
 
-/* Of the process itself, not of one that has its number now. */
+/* Asks the process itself, not one that has been given its number since. */
 static void asking_run(gpointer data)
 {
 	Asking *asking = data;

@@ -97,11 +97,11 @@ SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, con
 	return &g_array_index(held->holders, SegfsHolder, held->holders->len - 1);
 }
 
-bool scan_run_tolerates(ScanRun *walk, int error)
+bool scan_run_tolerates(ScanRun *run, int error)
 {
 	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM)
-		walk->error = error;
-	return walk->error || error == 0 || error == -ENOENT || error == -ESRCH;
+		run->error = error;
+	return run->error || error == 0 || error == -ENOENT || error == -ESRCH;
 }
 
 guint segfs_scan_unexamined(const SegfsScan *scan)
@@ -109,7 +109,7 @@ guint segfs_scan_unexamined(const SegfsScan *scan)
 	return scan->unexamined;
 }
 
-guint segfs_scan_mounts(const SegfsScan *scan)
+guint scan_mounts(const SegfsScan *scan)
 {
 	return scan->n_mounts;
 }
@@ -119,7 +119,7 @@ const SegfsHeld *segfs_scan_find(const SegfsScan *scan, const SegfsId *id)
 	return g_hash_table_lookup(scan->held, id);
 }
 
-const SegfsHeld *segfs_scan_find_mounted(const SegfsScan *scan, uint64_t number)
+const SegfsHeld *scan_find_mounted(const SegfsScan *scan, uint64_t number)
 {
 	const SegfsId id = {.number = number};
 

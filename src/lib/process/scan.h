@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <segfs/namespace.h>
 #include <segfs/scan.h>
 
 /*
@@ -42,30 +43,32 @@ typedef struct {
 	pid_t judged;       /* the last of which was asked whether it is a segfs mount */
 	bool is_mount;      /* and whether it is */
 	GString *text;      /* what was read last */
-	int error;          /* ours, that ends the walk */
+	int error;          /* ours, that ends it */
 } ScanRun;
 
 /* scan_mounts.c: the kernel's own devices, and the mounts that process's namespace sees. */
-void scan_run_add_device(ScanRun *walk, dev_t dev, DeviceKind kind);
-void scan_run_add_kernel_devices(ScanRun *walk);
-bool scan_run_add_mounts(ScanRun *walk, int process_fd);
-const Device *scan_run_device(const ScanRun *walk, dev_t dev);
+void scan_run_add_device(ScanRun *run, dev_t dev, DeviceKind kind);
+void scan_run_add_kernel_devices(ScanRun *run);
+bool scan_run_add_mounts(ScanRun *run, int process_fd);
+const Device *scan_run_device(const ScanRun *run, dev_t dev);
 
 /*
  * scan.c: what an error with one process means. That we have no descriptors or no memory
- * ends the walk, since then nothing is known of the rest; of a process that has ended
+ * ends the run, since then nothing is known of the rest; of a process that has ended
  * there is nothing to know. False: of any other it is not known what it holds.
  */
-bool scan_run_tolerates(ScanRun *walk, int error);
+bool scan_run_tolerates(ScanRun *run, int error);
 
 /* scan_process.c: what it holds goes into the scan. False where we do not know it. */
-bool scan_run_process(ScanRun *walk, int process_fd, SegfsProcess *process);
+bool scan_run_process(ScanRun *run, int process_fd, SegfsProcess *process);
 
 /*
- * The processes alone, with their namespaces; the rest of the scan is empty. For the rest
- * like segfs_scanner_scan().
+ * The processes and their namespaces alone; the rest of the scan may be empty. A whole scan that is
+ * fresh enough answers for it. For the rest like segfs_scanner_scan().
  */
-int scanner_processes(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan);
+int scanner_processes(SegfsScanner *scanner, SegfsSince since, SegfsScan **ret_scan);
+/* How often it has gone through all processes. */
+guint64 scanner_n_walks(SegfsScanner *scanner);
 const char *scanner_proc_root(const SegfsScanner *scanner);
 
 /*
@@ -80,3 +83,29 @@ SegfsScan *scan_new(void);
 /* scan.c: one more mapping or descriptor of memory. */
 SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, const char *name,
 		      size_t name_length, const SegfsProcess *process);
+
+/*
+ * Files on this device count as POSIX objects, besides those of each mount namespace's
+ * /dev/shm: for a directory of POSIX objects that is somewhere else.
+ */
+void scanner_watch(SegfsScanner *scanner, dev_t device);
+
+/* Segfs mounts of root, or ours, through which also processes that were not examined may hold it.
+ */
+guint scan_mounts(const SegfsScan *scan);
+
+/* What holds number through a segfs mount, see segfs_mount_ino(); or NULL. */
+const SegfsHeld *scan_find_mounted(const SegfsScan *scan, uint64_t number);
+
+/* namespace.c. */
+SegfsNamespace *namespace_ref(SegfsNamespace *ns);
+uint64_t namespace_inum(const SegfsNamespace *ns);
+
+/*
+ * A descriptor of /proc/PID/ns/ipc for setns(2), the calling function's to close; as long as it is
+ * open the namespace lives. -ENOENT: no process lives in it any more.
+ */
+int namespace_open(SegfsNamespace *ns, int *ret_fd);
+
+/* Of the /dev/shm on dev, likewise. -ENOENT: no process sees it now. */
+int namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd);

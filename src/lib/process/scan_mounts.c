@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
@@ -24,44 +23,44 @@
 #define MFD_HUGE_SHIFT 26
 #endif
 
-const Device *scan_run_device(const ScanRun *walk, dev_t dev)
+const Device *scan_run_device(const ScanRun *run, dev_t dev)
 {
-	for (guint i = 0; i < walk->devices->len; i++) {
-		const Device *device = &g_array_index(walk->devices, Device, i);
+	for (guint i = 0; i < run->devices->len; i++) {
+		const Device *device = &g_array_index(run->devices, Device, i);
 		if (device->dev == dev)
 			return device;
 	}
 	return NULL;
 }
 
-void scan_run_add_device(ScanRun *walk, dev_t dev, DeviceKind kind)
+void scan_run_add_device(ScanRun *run, dev_t dev, DeviceKind kind)
 {
 	const Device device = {dev, kind};
 
-	if (!scan_run_device(walk, dev))
-		g_array_append_val(walk->devices, device);
+	if (!scan_run_device(run, dev))
+		g_array_append_val(run->devices, device);
 }
 
-static void add_of_memfd(ScanRun *walk, unsigned int flags, DeviceKind kind)
+static void add_of_memfd(ScanRun *run, unsigned int flags, DeviceKind kind)
 {
 	struct stat st;
 	autofd fd = memfd_create("segfs", MFD_CLOEXEC | flags);
 
 	if (fd >= 0 && fstat(fd, &st) == 0)
-		scan_run_add_device(walk, st.st_dev, kind);
+		scan_run_add_device(run, st.st_dev, kind);
 }
 
-void scan_run_add_kernel_devices(ScanRun *walk)
+void scan_run_add_kernel_devices(ScanRun *run)
 {
 	GDir *sizes = g_dir_open("/sys/kernel/mm/hugepages", 0, NULL);
 	const char *name;
 	unsigned long kib;
 
-	add_of_memfd(walk, 0, DEVICE_KERNEL);
+	add_of_memfd(run, 0, DEVICE_KERNEL);
 	/* Each size of huge pages has a file system of its own. */
 	while (sizes && (name = g_dir_read_name(sizes)))
 		if (sscanf(name, "hugepages-%lukB", &kib) == 1)
-			add_of_memfd(walk,
+			add_of_memfd(run,
 				     MFD_HUGETLB | (unsigned int)g_bit_nth_lsf(kib * 1024, -1)
 							   << MFD_HUGE_SHIFT,
 				     DEVICE_HUGE);
@@ -69,77 +68,50 @@ void scan_run_add_kernel_devices(ScanRun *walk)
 		g_dir_close(sizes);
 }
 
-/* One line of mountinfo: see proc_pid_mountinfo(5). */
-typedef struct {
-	unsigned long id;
-	dev_t dev;
-	const char *root; /* what of the file system is mounted */
-	const char *point;
-	const char *type; /* and what stands behind it */
-} MountLine;
-
-static bool line_parse(char *line, MountLine *ret)
+static bool is_tmpfs(const MountinfoLine *mount)
 {
-	enum { ID, PARENT, DEVICE, ROOT, POINT, N_FIELDS };
-	char *field[N_FIELDS], *rest = line;
-	unsigned int major, minor;
-
-	for (guint i = 0; i < N_FIELDS; i++)
-		if (!(field[i] = strsep(&rest, " ")))
-			return false;
-	const char *type = rest ? strstr(rest, " - ") : NULL;
-	if (!type || sscanf(field[DEVICE], "%u:%u", &major, &minor) != 2)
-		return false;
-	*ret = (MountLine){
-		.id = strtoul(field[ID], NULL, 10),
-		.dev = makedev(major, minor),
-		.root = field[ROOT],
-		.point = field[POINT],
-		.type = type + strlen(" - "),
-	};
-	return true;
+	return !strcmp(mount->type, "tmpfs");
 }
 
 /* A whole tmpfs: a user can bind any directory there, in namespaces of their own. */
-static bool is_dev_shm(const MountLine *mount)
+static bool is_dev_shm(const MountinfoLine *mount)
 {
-	return !strcmp(mount->point, "/dev/shm") && !strcmp(mount->root, "/") &&
-	       g_str_has_prefix(mount->type, "tmpfs ");
+	return !strcmp(mount->point, "/dev/shm") && !strcmp(mount->root, "/") && is_tmpfs(mount);
 }
 
-static void add_line(ScanRun *walk, char *text)
+/* A mount of somebody else's is a program of theirs, which can say what it likes. */
+static bool is_segfs(const MountinfoLine *mount)
 {
-	MountLine line;
-
-	if (!line_parse(text, &line))
-		return;
-	const char *type = line.type;
-	const dev_t dev = line.dev;
-	/* A mount of somebody else's is a program of theirs, which can say what it likes. */
 	g_autofree char *own = g_strdup_printf("user_id=%u,", geteuid());
-	const char *options = strrchr(type, ' '); /* what stands before it is anybody's to choose */
-	const bool is_segfs = g_str_has_prefix(type, "fuse.segfs ") && options &&
-			      (strstr(options, "user_id=0,") || strstr(options, own));
-	const Device *known = scan_run_device(walk, dev);
-	if (is_segfs) {
-		walk->scan->n_mounts += known == NULL;
-		scan_run_add_device(walk, dev, DEVICE_SEGFS);
-	} else if (is_dev_shm(&line)) {
-		scan_run_add_device(walk, dev, DEVICE_SHM);
-	} else if (!known && !g_str_has_prefix(type, "tmpfs ")) {
+
+	return !strcmp(mount->type, "fuse.segfs") &&
+	       (strstr(mount->options, "user_id=0,") || strstr(mount->options, own));
+}
+
+static void add_mount(ScanRun *run, const MountinfoLine *mount)
+{
+	const dev_t dev = mount->dev;
+	const Device *known = scan_run_device(run, dev);
+
+	if (is_segfs(mount)) {
+		run->scan->n_mounts += known == NULL;
+		scan_run_add_device(run, dev, DEVICE_SEGFS);
+	} else if (is_dev_shm(mount)) {
+		scan_run_add_device(run, dev, DEVICE_SHM);
+	} else if (!known && !is_tmpfs(mount)) {
 		return; /* a tmpfs may turn out to be somebody's /dev/shm */
 	}
-	g_hash_table_insert(walk->mounts, GUINT_TO_POINTER((guint)line.id), GSIZE_TO_POINTER(dev));
+	g_hash_table_insert(run->mounts, GUINT_TO_POINTER(mount->id), GSIZE_TO_POINTER(dev));
 }
 
-bool scan_run_add_mounts(ScanRun *walk, int process_fd)
+bool scan_run_add_mounts(ScanRun *run, int process_fd)
 {
-	if (procfs_read(process_fd, "mountinfo", walk->text) < 0)
+	if (procfs_read(process_fd, "mountinfo", run->text) < 0)
 		return false;
-	char *rest = walk->text->str, *line;
-	while ((line = strsep(&rest, "\n")))
-		if (*line)
-			add_line(walk, line);
+	char *rest = run->text->str;
+	MountinfoLine mount;
+	while (mountinfo_next(&rest, &mount))
+		add_mount(run, &mount);
 	return true;
 }
 
@@ -152,14 +124,13 @@ static bool is_of_host(const char *proc_root, dev_t dev)
 {
 	g_autofree char *path = g_build_filename(proc_root, "self/mountinfo", NULL);
 	g_autofree char *text = NULL;
-	MountLine mount;
+	MountinfoLine mount;
 
 	if (!g_file_get_contents(path, &text, NULL, NULL))
 		return true;
-	char *rest = text, *line;
-	while ((line = strsep(&rest, "\n")))
-		if (line_parse(line, &mount) && mount.dev == dev &&
-		    !g_str_has_suffix(mount.point, "/shm"))
+	char *rest = text;
+	while (mountinfo_next(&rest, &mount))
+		if (mount.dev == dev && !g_str_has_suffix(mount.point, "/shm"))
 			return true;
 	return false;
 }
@@ -184,13 +155,13 @@ bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev)
 	g_autofree char *path = g_strdup_printf("%s/%d/mountinfo", proc_root, pid);
 	g_autofree char *text = NULL;
 	bool found = false;
-	MountLine mount;
+	MountinfoLine mount;
 
 	if (!g_file_get_contents(path, &text, NULL, NULL))
 		return false;
-	char *rest = text, *line;
-	while ((line = strsep(&rest, "\n"))) {
-		if (!line_parse(line, &mount) || strcmp(mount.point, "/dev/shm") != 0)
+	char *rest = text;
+	while (mountinfo_next(&rest, &mount)) {
+		if (strcmp(mount.point, "/dev/shm") != 0)
 			continue;
 		/* A later line is mounted over an earlier one. */
 		found = is_dev_shm(&mount);

@@ -3,8 +3,8 @@
 /*
  * What one process has mapped and open.
  *
- * A mapping is told by its line in /proc/PID/maps: device, inode and name. On the kernel's
- * own tmpfs, where nobody can name a file, the name says what it is. A descriptor is told
+ * A mapping is recognized by its line in /proc/PID/maps: device, inode and name. On the kernel's
+ * own tmpfs, where nobody can name a file, the name says what it is. A descriptor is known
  * by its link where that is the kernel's name for memory, else by the mount that its
  * fdinfo names. stat(2) of a descriptor is done only where it leads to the kernel's tmpfs
  * or to a segfs mount, and there with AT_STATX_DONT_SYNC, which takes what the kernel
@@ -30,7 +30,7 @@
 #include "lib/process/process.h"
 #include "lib/process/scan.h"
 
-/* Of the kernel's names for memory, "/SYSV00001234 (deleted)" and so on. */
+/* The kind that one of the kernel's names for memory is of: "/SYSV00001234 (deleted)" and so on. */
 static SegfsKind kind_of(const char *name)
 {
 	if (g_str_has_prefix(name, "/SYSV"))
@@ -52,27 +52,28 @@ static bool look(int directory_fd, const char *name, struct statx *ret_stat)
 		     STATX_INO | STATX_SIZE | STATX_UID | STATX_GID, ret_stat) == 0;
 }
 
-/* Who it is, once it holds something; false: somebody who holds it for others. */
-static bool name_process(ScanRun *walk, int process_fd, SegfsProcess *process)
+/* Reads what the process is called, once it holds something. False: it is a mount, and holds it for
+ * others. */
+static bool name_process(ScanRun *run, int process_fd, SegfsProcess *process)
 {
 	ProcfsStat stat;
 
-	if (!process->start && procfs_stat(walk->proc_root, process->pid, &stat)) {
+	if (!process->start && procfs_stat(run->proc_root, process->pid, &stat)) {
 		process->start = stat.start;
 		memcpy(process->command, stat.command, sizeof(process->command));
 	}
-	if (walk->judged != process->pid) {
+	if (run->judged != process->pid) {
 		char thread[32];
-		g_snprintf(thread, sizeof(thread), "task/%d", walk->thread);
+		g_snprintf(thread, sizeof(thread), "task/%d", run->thread);
 		autofd thread_fd =
-			walk->thread == process->pid
+			run->thread == process->pid
 				? -1
 				: openat(process_fd, thread, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		walk->judged = process->pid;
-		walk->is_mount = process_is_mount(thread_fd < 0 ? process_fd : thread_fd,
-						  process->command, process->uid);
+		run->judged = process->pid;
+		run->is_mount = process_is_mount(thread_fd < 0 ? process_fd : thread_fd,
+						 process->command, process->uid);
 	}
-	return !walk->is_mount;
+	return !run->is_mount;
 }
 
 typedef struct {
@@ -118,13 +119,13 @@ static bool mapping_parse(const char *line, const char *end, Mapping *ret)
 	return true;
 }
 
-static void take_mapping(ScanRun *walk, int process_fd, SegfsProcess *process, const Device *device,
+static void take_mapping(ScanRun *run, int process_fd, SegfsProcess *process, const Device *device,
 			 const Mapping *mapping, bool *ret_examined)
 {
 	const bool is_kernels = device->kind == DEVICE_KERNEL || device->kind == DEVICE_HUGE;
 	SegfsId id = id_of(is_kernels ? kind_of(mapping->name) : SEGFS_POSIX, process, mapping->dev,
 			   mapping->inode);
-	GHashTable *table = walk->scan->held;
+	GHashTable *table = run->scan->held;
 	char path[64];
 	struct statx stat;
 
@@ -137,23 +138,23 @@ static void take_mapping(ScanRun *walk, int process_fd, SegfsProcess *process, c
 		seen = look(process_fd, path, &stat);
 	}
 	if (device->kind == DEVICE_SEGFS) {
-		/* The line has the kernel's number of the file, not the one that stat tells. */
+		/* The line has the kernel's number of the file, not the one that stat shows. */
 		if (!seen) {
 			*ret_examined = false;
 			return;
 		}
 		id = (SegfsId){.number = stat.stx_ino};
-		table = walk->scan->mounted;
+		table = run->scan->mounted;
 	}
-	if (!name_process(walk, process_fd, process))
+	if (!name_process(run, process_fd, process))
 		return;
 	SegfsHolder *holder =
-		scan_add(walk->scan, table, &id, mapping->name, mapping->name_length, process);
+		scan_add(run->scan, table, &id, mapping->name, mapping->name_length, process);
 	if (is_segment)
 		holder->attached++;
 	else
 		holder->mapped++;
-	holder->thread = walk->thread;
+	holder->thread = run->thread;
 	holder->start = mapping->start;
 	holder->end = mapping->end;
 	if (is_segment && seen) {
@@ -165,7 +166,7 @@ static void take_mapping(ScanRun *walk, int process_fd, SegfsProcess *process, c
 }
 
 /* The same without the text. -ENOTTY: the kernel does not know the question. */
-static int ask_maps(ScanRun *walk, int process_fd, const char *maps, SegfsProcess *process,
+static int ask_maps(ScanRun *run, int process_fd, const char *maps, SegfsProcess *process,
 		    bool *ret_examined)
 {
 	autofd fd = openat(process_fd, maps, O_RDONLY | O_CLOEXEC);
@@ -177,7 +178,7 @@ static int ask_maps(ScanRun *walk, int process_fd, const char *maps, SegfsProces
 		return -errno;
 	while ((r = procmap_next(fd, map.end, &map)) == 0) {
 		const dev_t dev = map.dev;
-		const Device *device = dev ? scan_run_device(walk, dev) : NULL;
+		const Device *device = dev ? scan_run_device(run, dev) : NULL;
 		if (!device)
 			continue;
 		const ssize_t length = procmap_name(fd, &map, name, sizeof(name));
@@ -195,7 +196,7 @@ static int ask_maps(ScanRun *walk, int process_fd, const char *maps, SegfsProces
 			.name_length = length,
 		};
 		if (mapping.dev == dev)
-			take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
+			take_mapping(run, process_fd, process, device, &mapping, ret_examined);
 	}
 	switch (r) {
 	case -ENOENT: /* no more of them */
@@ -217,60 +218,49 @@ static void unescape_newlines(char *name)
 }
 
 /* Whether it has any memory, or -errno. */
-static int take_maps(ScanRun *walk, int process_fd, const char *maps, SegfsProcess *process,
+static int take_maps(ScanRun *run, int process_fd, const char *maps, SegfsProcess *process,
 		     bool *ret_examined)
 {
 	int n_lines = 0;
-	int r = ask_maps(walk, process_fd, maps, process, ret_examined);
+	int r = ask_maps(run, process_fd, maps, process, ret_examined);
 
 	if (r != -ENOTTY)
 		return r;
-	r = procfs_read(process_fd, maps, walk->text);
+	r = procfs_read(process_fd, maps, run->text);
 	if (r < 0)
 		return r;
-	const char *line = walk->text->str;
+	const char *line = run->text->str;
 	for (const char *end; (end = strchr(line, '\n')); line = end + 1, n_lines++) {
 		Mapping mapping;
 		const Device *device = NULL;
 		if (mapping_parse(line, end, &mapping))
-			device = scan_run_device(walk, mapping.dev);
+			device = scan_run_device(run, mapping.dev);
 		if (!device)
 			continue;
 		g_autofree char *name = g_strndup(mapping.name, mapping.name_length);
 		unescape_newlines(name);
 		mapping.name = name;
 		mapping.name_length = strlen(name);
-		take_mapping(walk, process_fd, process, device, &mapping, ret_examined);
+		take_mapping(run, process_fd, process, device, &mapping, ret_examined);
 	}
 	return n_lines;
 }
 
-/* Lines of fdinfo: see proc_pid_fdinfo(5). */
-static bool info_number(const GString *text, const char *key, uint64_t *ret_number)
-{
-	const char *found = strstr(text->str, key);
-
-	if (!found)
-		return false;
-	*ret_number = g_ascii_strtoull(found + strlen(key), NULL, 10);
-	return true;
-}
-
 /* A file by its path: on a mount of which we know that it holds shared memory? */
-static const Device *device_of_fd(ScanRun *walk, int process_fd, const char *directory,
+static const Device *device_of_fd(ScanRun *run, int process_fd, const char *directory,
 				  const char *fd, uint64_t *ret_inode)
 {
 	char path[64];
 	uint64_t mount;
 
 	g_snprintf(path, sizeof(path), "%sinfo/%s", directory, fd);
-	if (!scan_run_tolerates(walk, procfs_read(process_fd, path, walk->text)) ||
-	    !info_number(walk->text, "mnt_id:", &mount) ||
-	    !info_number(walk->text, "ino:", ret_inode))
+	if (!scan_run_tolerates(run, procfs_read(process_fd, path, run->text)) ||
+	    !procfs_number(run->text->str, "mnt_id", &mount) ||
+	    !procfs_number(run->text->str, "ino", ret_inode))
 		return NULL;
-	const Device *device =
-		scan_run_device(walk, GPOINTER_TO_SIZE(g_hash_table_lookup(
-					      walk->mounts, GUINT_TO_POINTER((guint)mount))));
+	const Device *device = scan_run_device(
+		run,
+		GPOINTER_TO_SIZE(g_hash_table_lookup(run->mounts, GUINT_TO_POINTER((guint)mount))));
 	return device && (device->kind == DEVICE_SHM || device->kind == DEVICE_SEGFS) ? device
 										      : NULL;
 }
@@ -283,10 +273,10 @@ static bool is_of_no_interest(const char *link)
 	       g_str_has_prefix(link, "/proc/") || g_str_has_prefix(link, "/sys/");
 }
 
-static void take_fd(ScanRun *walk, int process_fd, const char *directory, int directory_fd,
+static void take_fd(ScanRun *run, int process_fd, const char *directory, int directory_fd,
 		    const char *name, SegfsProcess *process)
 {
-	GHashTable *table = walk->scan->held;
+	GHashTable *table = run->scan->held;
 	char link[PATH_MAX];
 	struct statx stat;
 	SegfsId id;
@@ -304,14 +294,14 @@ static void take_fd(ScanRun *walk, int process_fd, const char *directory, int di
 		if (!look(directory_fd, name, &stat))
 			return;
 		const dev_t dev = makedev(stat.stx_dev_major, stat.stx_dev_minor);
-		device = scan_run_device(walk, dev);
+		device = scan_run_device(run, dev);
 		if (device && device->kind != DEVICE_KERNEL && device->kind != DEVICE_HUGE)
 			device = NULL;
 		id = id_of(kind_of(link), process, dev, stat.stx_ino);
 	}
 	if (!device) {
 		uint64_t inode;
-		device = device_of_fd(walk, process_fd, directory, name, &inode);
+		device = device_of_fd(run, process_fd, directory, name, &inode);
 		if (!device)
 			return;
 		id = (SegfsId){SEGFS_POSIX, device->dev, inode};
@@ -319,18 +309,18 @@ static void take_fd(ScanRun *walk, int process_fd, const char *directory, int di
 			if (!look(directory_fd, name, &stat))
 				return;
 			id = (SegfsId){.number = stat.stx_ino};
-			table = walk->scan->mounted;
+			table = run->scan->mounted;
 		}
 	}
-	if (!name_process(walk, process_fd, process))
+	if (!name_process(run, process_fd, process))
 		return;
-	SegfsHolder *holder = scan_add(walk->scan, table, &id, link, length, process);
+	SegfsHolder *holder = scan_add(run->scan, table, &id, link, length, process);
 	holder->open++;
-	holder->thread = walk->thread;
+	holder->thread = run->thread;
 	holder->fd = strtol(name, NULL, 10);
 }
 
-static int take_fds(ScanRun *walk, int process_fd, const char *directory, SegfsProcess *process)
+static int take_fds(ScanRun *run, int process_fd, const char *directory, SegfsProcess *process)
 {
 	struct dirent *entry;
 	DIR *fds = fd_open_directory(process_fd, directory);
@@ -339,49 +329,49 @@ static int take_fds(ScanRun *walk, int process_fd, const char *directory, SegfsP
 		return -errno;
 	while ((entry = readdir(fds)))
 		if (g_ascii_isdigit(entry->d_name[0]))
-			take_fd(walk, process_fd, directory, dirfd(fds), entry->d_name, process);
+			take_fd(run, process_fd, directory, dirfd(fds), entry->d_name, process);
 	closedir(fds);
 	return 0;
 }
 
 /* The first thread has ended and others live: /proc/PID shows nothing any more, they do. */
-static void take_threads(ScanRun *walk, int process_fd, SegfsProcess *process, bool *ret_examined)
+static void take_threads(ScanRun *run, int process_fd, SegfsProcess *process, bool *ret_examined)
 {
 	DIR *threads = fd_open_directory(process_fd, "task");
 	struct dirent *entry;
 	bool found = false;
 
 	if (!threads)
-		*ret_examined = scan_run_tolerates(walk, -errno);
+		*ret_examined = scan_run_tolerates(run, -errno);
 
 	while (threads && !found && (entry = readdir(threads))) {
 		char maps[64], directory[64];
 		if (!g_ascii_isdigit(entry->d_name[0]))
 			continue;
-		walk->thread = strtol(entry->d_name, NULL, 10);
+		run->thread = strtol(entry->d_name, NULL, 10);
 		g_snprintf(maps, sizeof(maps), "task/%.16s/maps", entry->d_name);
 		g_snprintf(directory, sizeof(directory), "task/%.16s/fd", entry->d_name);
-		found = take_maps(walk, process_fd, maps, process, ret_examined) > 0;
+		found = take_maps(run, process_fd, maps, process, ret_examined) > 0;
 		if (found)
-			take_fds(walk, process_fd, directory, process);
+			take_fds(run, process_fd, directory, process);
 	}
 	if (threads)
 		closedir(threads);
 }
 
-bool scan_run_process(ScanRun *walk, int process_fd, SegfsProcess *process)
+bool scan_run_process(ScanRun *run, int process_fd, SegfsProcess *process)
 {
 	bool examined = true;
 
-	walk->thread = process->pid;
-	int r = take_maps(walk, process_fd, "maps", process, &examined);
+	run->thread = process->pid;
+	int r = take_maps(run, process_fd, "maps", process, &examined);
 	/* Threads of the kernel have no memory of their own, which is ESRCH, nor descriptors. */
 	if (r < 0)
-		return scan_run_tolerates(walk, r);
+		return scan_run_tolerates(run, r);
 	if (r == 0) {
-		take_threads(walk, process_fd, process, &examined);
+		take_threads(run, process_fd, process, &examined);
 		return examined;
 	}
-	r = take_fds(walk, process_fd, "fd", process);
-	return scan_run_tolerates(walk, r) && examined;
+	r = take_fds(run, process_fd, "fd", process);
+	return scan_run_tolerates(run, r) && examined;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Who makes scans: one walk answers all who ask at one time. */
+/* Scans are made here: one look at all processes answers everybody who asks at one time. */
 
 #include "lib/process/scan.h"
 
@@ -15,7 +15,9 @@
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
 #include "lib/os/fd.h"
+#include "lib/os/home.h"
 #include "lib/os/procfs.h"
+#include "lib/process/fresh.h"
 
 /* A scan that those who ask together share. */
 typedef struct {
@@ -24,9 +26,8 @@ typedef struct {
 	bool running;
 	guint64 begun, ended; /* scans */
 	int result;           /* of the last one */
-	gint64 recent_until;  /* monotonic */
-	gint64 latest_from;   /* when the latest began, monotonic */
-	gint64 running_from;  /* and the one that goes on */
+	Fresh fresh;          /* the latest */
+	gint64 running_from;  /* the one that goes on; monotonic */
 } Shared;
 
 struct SegfsScanner {
@@ -38,7 +39,7 @@ struct SegfsScanner {
 	Shared whole, processes;
 };
 
-/* Of a process; where its first thread has ended, of one that lives. */
+/* The process's namespaces; where its first thread has ended, those of a thread that lives. */
 static void find_namespaces(int process_fd, SegfsProcess *process)
 {
 	struct dirent *entry;
@@ -62,42 +63,41 @@ static void find_namespaces(int process_fd, SegfsProcess *process)
 		closedir(threads);
 }
 
-static int process_open(const ScanRun *walk, pid_t pid)
+static int process_open(const ScanRun *run, pid_t pid)
 {
 	char name[16];
 
 	g_snprintf(name, sizeof(name), "%d", pid);
-	return openat(walk->proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return openat(run->proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Who there is, and in which namespaces. */
-static int find_processes(ScanRun *walk, bool with_mounts)
+/* Finds the processes that there are, and in which namespaces. */
+static int find_processes(ScanRun *run, bool with_mounts)
 {
 	g_autoptr(GHashTable) seen =
 		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	char self[16] = "";
 	struct dirent *entry;
 
-	DIR *proc = fd_directory(fcntl(walk->proc_fd, F_DUPFD_CLOEXEC, 0));
+	DIR *proc = fd_directory(fcntl(run->proc_fd, F_DUPFD_CLOEXEC, 0));
 	if (!proc)
 		return -errno;
-	const ssize_t n = readlinkat(walk->proc_fd, "self", self, sizeof(self) - 1);
+	const ssize_t n = readlinkat(run->proc_fd, "self", self, sizeof(self) - 1);
 	self[MAX(n, 0)] = '\0';
 	bool is_first_seen = !strcmp(self, "1");
 	/* Our own we can read in any case. */
-	autofd own = openat(walk->proc_fd, "self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autofd own = openat(run->proc_fd, "self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const uint64_t own_mnt = own < 0 ? 0 : procfs_namespace(own, "ns/mnt");
-	if (with_mounts && own_mnt && scan_run_add_mounts(walk, own))
+	if (with_mounts && own_mnt && scan_run_add_mounts(run, own))
 		g_hash_table_add(seen, g_memdup2(&own_mnt, sizeof(own_mnt)));
-	while (walk->error == 0 && (entry = readdir(proc))) {
+	while (run->error == 0 && (entry = readdir(proc))) {
 		if (!g_ascii_isdigit(entry->d_name[0]) || !strcmp(entry->d_name, self))
 			continue;
 		is_first_seen |= !strcmp(entry->d_name, "1");
-		autofd fd =
-			openat(walk->proc_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		autofd fd = openat(run->proc_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		struct stat st;
 		if (fd < 0 || fstat(fd, &st) < 0) {
-			walk->scan->unexamined += !scan_run_tolerates(walk, -errno);
+			run->scan->unexamined += !scan_run_tolerates(run, -errno);
 			continue;
 		}
 		SegfsProcess *process = g_new0(SegfsProcess, 1);
@@ -106,10 +106,10 @@ static int find_processes(ScanRun *walk, bool with_mounts)
 		/* A user's table of mounts can be long: it goes on, process by process. */
 		deadline_at(process->pid);
 		find_namespaces(fd, process);
-		g_ptr_array_add(walk->scan->processes, process);
+		g_ptr_array_add(run->scan->processes, process);
 		if (with_mounts && process->mnt_ns && !deadline_is_stuck(process->pid) &&
 		    !g_hash_table_contains(seen, &process->mnt_ns)) {
-			if (scan_run_add_mounts(walk, fd))
+			if (scan_run_add_mounts(run, fd))
 				g_hash_table_add(seen,
 						 g_memdup2(&process->mnt_ns, sizeof(uint64_t)));
 		}
@@ -117,8 +117,8 @@ static int find_processes(ScanRun *walk, bool with_mounts)
 	closedir(proc);
 	/* Every pid namespace has a 1: where it is not shown, others may be hidden as well. */
 	if (!is_first_seen)
-		walk->scan->unexamined++;
-	return walk->error;
+		run->scan->unexamined++;
+	return run->error;
 }
 
 /* A scan on its way: it may outlive who wants it. */
@@ -138,7 +138,7 @@ static int scan_make(Job *job, SegfsScan **ret_scan)
 
 	if (proc_fd < 0)
 		return -errno;
-	ScanRun walk = {
+	ScanRun run = {
 		.proc_root = proc_root,
 		.proc_fd = proc_fd,
 		.scan = scan,
@@ -147,10 +147,10 @@ static int scan_make(Job *job, SegfsScan **ret_scan)
 		.text = g_string_new(NULL),
 	};
 	if (job->whole)
-		scan_run_add_kernel_devices(&walk);
+		scan_run_add_kernel_devices(&run);
 	for (guint i = 0; i < job->watched->len; i++)
-		scan_run_add_device(&walk, g_array_index(job->watched, dev_t, i), DEVICE_SHM);
-	int r = find_processes(&walk, job->whole);
+		scan_run_add_device(&run, g_array_index(job->watched, dev_t, i), DEVICE_SHM);
+	int r = find_processes(&run, job->whole);
 	for (guint i = 0; job->whole && r == 0 && i < scan->processes->len; i++) {
 		SegfsProcess *process = scan->processes->pdata[i];
 		if (deadline_is_stuck(process->pid)) {
@@ -158,14 +158,14 @@ static int scan_make(Job *job, SegfsScan **ret_scan)
 			continue;
 		}
 		deadline_at(process->pid);
-		autofd fd = process_open(&walk, process->pid);
-		scan->unexamined += fd < 0 ? !scan_run_tolerates(&walk, -errno)
-					   : !scan_run_process(&walk, fd, process);
-		r = walk.error;
+		autofd fd = process_open(&run, process->pid);
+		scan->unexamined += fd < 0 ? !scan_run_tolerates(&run, -errno)
+					   : !scan_run_process(&run, fd, process);
+		r = run.error;
 	}
-	g_array_unref(walk.devices);
-	g_hash_table_unref(walk.mounts);
-	g_string_free(walk.text, TRUE);
+	g_array_unref(run.devices);
+	g_hash_table_unref(run.mounts);
+	g_string_free(run.text, TRUE);
 	if (r == 0)
 		*ret_scan = g_steal_pointer(&scan);
 	return r;
@@ -213,6 +213,7 @@ static int scan_patiently(const char *proc_root, const GArray *watched, bool who
 		job->proc_root = g_strdup(proc_root);
 		job->watched = g_array_copy((GArray *)watched);
 		job->whole = whole;
+		job->result = -ENOTRECOVERABLE;
 		DeadlineCall *call = deadline_call(job_run, job, job_release);
 		const bool ended = await(call);
 		const int r = ended ? job->result : -ETIMEDOUT;
@@ -248,7 +249,7 @@ void segfs_scanner_free(SegfsScanner *scanner)
 	g_free(scanner);
 }
 
-void segfs_scanner_watch(SegfsScanner *scanner, dev_t device)
+void scanner_watch(SegfsScanner *scanner, dev_t device)
 {
 	g_mutex_lock(&scanner->lock);
 	g_array_append_val(scanner->watched, device);
@@ -256,7 +257,7 @@ void segfs_scanner_watch(SegfsScanner *scanner, dev_t device)
 }
 
 /* Call with the lock held, which is given up meanwhile. */
-static void run(SegfsScanner *scanner, Shared *shared)
+static void make(SegfsScanner *scanner, Shared *shared)
 {
 	g_autoptr(GArray) watched = g_array_copy(scanner->watched);
 	const guint64 number = ++shared->begun;
@@ -267,59 +268,76 @@ static void run(SegfsScanner *scanner, Shared *shared)
 	shared->running_from = start;
 	g_mutex_unlock(&scanner->lock);
 	const int r = scan_patiently(scanner->proc_root, watched, shared->whole, &scan);
-	const gint64 end = g_get_monotonic_time();
 	g_mutex_lock(&scanner->lock);
 	g_clear_pointer(&shared->latest, segfs_scan_unref);
 	shared->latest = scan;
-	shared->latest_from = start;
+	fresh_got(&shared->fresh, start);
 	shared->result = r;
-	shared->recent_until = end + 4 * (end - start);
 	shared->running = false;
 	shared->ended = number;
 	g_cond_broadcast(&scanner->done);
 }
 
-static bool is_new_enough(const Shared *shared, int64_t since)
+static int share(SegfsScanner *scanner, Shared *shared, SegfsSince since, SegfsScan **ret_scan)
 {
-	switch (since) {
-	case SEGFS_SCAN_NEW:
-		return false;
-	case SEGFS_SCAN_RECENT:
-		return g_get_monotonic_time() < shared->recent_until;
-	default:
-		return shared->latest_from >= since;
-	}
-}
+	int r = home_check();
 
-static int share(SegfsScanner *scanner, Shared *shared, int64_t since, SegfsScan **ret_scan)
-{
+	if (r < 0)
+		return r;
 	g_mutex_lock(&scanner->lock);
-	const bool have = shared->latest && is_new_enough(shared, since);
-	/* One that has begun already may have passed by what happened just now. */
+	const bool have = shared->latest && fresh_enough(&shared->fresh, since);
+	/* A scan that has begun already may have passed by what happened just now. */
 	const bool comes =
-		shared->running && since > SEGFS_SCAN_RECENT && shared->running_from >= since;
+		shared->running && !since.is_recent && shared->running_from >= since.from;
 	const guint64 wanted = have ? shared->ended : shared->begun + (comes ? 0 : 1);
 	while (shared->ended < wanted) {
 		if (shared->running)
 			g_cond_wait(&scanner->done, &scanner->lock);
 		else
-			run(scanner, shared);
+			make(scanner, shared);
 	}
-	const int r = shared->result;
+	r = shared->result;
 	if (r == 0)
 		*ret_scan = segfs_scan_ref(shared->latest);
 	g_mutex_unlock(&scanner->lock);
 	return r;
 }
 
-int segfs_scanner_scan(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan)
+int segfs_scanner_scan(SegfsScanner *scanner, SegfsSince since, SegfsScan **ret_scan)
 {
 	return share(scanner, &scanner->whole, since, ret_scan);
 }
 
-int scanner_processes(SegfsScanner *scanner, int64_t since, SegfsScan **ret_scan)
+/* A whole scan that answers for the processes alone, or NULL. */
+static SegfsScan *whole_for_processes(SegfsScanner *scanner, SegfsSince since)
 {
-	return share(scanner, &scanner->processes, since, ret_scan);
+	SegfsScan *found = NULL;
+
+	g_mutex_lock(&scanner->lock);
+	/* It is recent only as one of the processes alone would be, which takes less time. */
+	const Fresh fresh = {scanner->whole.fresh.from, scanner->processes.fresh.took};
+	if (scanner->whole.latest && fresh_enough(&fresh, since))
+		found = segfs_scan_ref(scanner->whole.latest);
+	g_mutex_unlock(&scanner->lock);
+	return found;
+}
+
+int scanner_processes(SegfsScanner *scanner, SegfsSince since, SegfsScan **ret_scan)
+{
+	SegfsScan *whole = whole_for_processes(scanner, since);
+
+	if (!whole)
+		return share(scanner, &scanner->processes, since, ret_scan);
+	*ret_scan = whole;
+	return 0;
+}
+
+guint64 scanner_n_walks(SegfsScanner *scanner)
+{
+	g_mutex_lock(&scanner->lock);
+	const guint64 n_walks = scanner->whole.begun + scanner->processes.begun;
+	g_mutex_unlock(&scanner->lock);
+	return n_walks;
 }
 
 const char *scanner_proc_root(const SegfsScanner *scanner)

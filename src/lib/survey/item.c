@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <segfs/survey.h>
+#include "lib/survey/survey.h"
 
-SegfsItem *segfs_item_new(void)
+SegfsItem *item_new(void)
 {
 	SegfsItem *item = g_new0(SegfsItem, 1);
 

@@ -26,7 +26,7 @@ static int remove_segment(SegfsView *view, const SegfsCaller *caller, const Segf
 	int r = segment_is_free(ipc, &item->sysv);
 	/* As a plain user we cannot ask; then a new scan has to do. */
 	if (r < 0 && r != -EBUSY &&
-	    (r = segfs_view_sysv(view, item->sysv.shmid, SEGFS_SCAN_NEW, &again)) == 0 &&
+	    (r = segfs_view_sysv(view, item->sysv.shmid, segfs_since_now(), &again)) == 0 &&
 	    again->verdict != SEGFS_ORPHANED)
 		r = segfs_sysv_same(&again->sysv, &item->sysv) ? -EBUSY : -ENOENT;
 	if (r == 0)

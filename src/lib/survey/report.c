@@ -33,13 +33,13 @@ struct SegfsReport {
 	GString *namespaces, *segments; /* elements of arrays, with commas between */
 	JsonGenerator *generator;
 	GHashTable *users, *groups; /* number -> name, as asking takes long */
-	GHashTable *told;           /* a set of SegfsId */
+	GHashTable *added;          /* a set of SegfsId */
 	GHashTable *directories;    /* see segfs_item_is_visible(); of one segfs_report_add() */
 	GHashTable *processes;      /* SegfsProcess -> Known; of one segfs_report_add() */
 	Asked asked;                /* last, of who made a segment: mostly the next one's, too */
 };
 
-/* What each segment that a process holds would have to ask of it again. */
+/* Answers about a process, which each segment that it holds would have to ask for again. */
 typedef struct {
 	bool visible;
 	char *command_line, *cgroup;
@@ -66,7 +66,7 @@ SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined)
 	report->generator = json_generator_new();
 	report->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	report->groups = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-	report->told = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
+	report->added = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
 	report->directories = segfs_directories_known_new();
 	report->processes = g_hash_table_new_full(NULL, NULL, NULL, known_free);
 	return report;
@@ -77,7 +77,7 @@ void segfs_report_free(SegfsReport *report)
 	g_string_free(report->namespaces, TRUE);
 	g_string_free(report->segments, TRUE);
 	g_object_unref(report->generator);
-	g_hash_table_unref(report->told);
+	g_hash_table_unref(report->added);
 	g_hash_table_unref(report->directories);
 	g_hash_table_unref(report->users);
 	g_hash_table_unref(report->groups);
@@ -183,7 +183,7 @@ static const Known *know(SegfsReport *report, const char *proc_root, const Segfs
 	return known;
 }
 
-/* Returns how many were not told. */
+/* Returns how many were left out. */
 static guint put_holders(SegfsReport *report, const char *proc_root, JsonBuilder *builder,
 			 const GArray *holders)
 {
@@ -344,7 +344,7 @@ void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items
 	add_namespace(report, ipc, n_unread);
 	for (guint i = 0; i < items->len; i++) {
 		const SegfsItem *item = items->pdata[i];
-		if (!g_hash_table_add(report->told, g_memdup2(&item->id, sizeof(item->id))))
+		if (!g_hash_table_add(report->added, g_memdup2(&item->id, sizeof(item->id))))
 			continue;
 		if (segfs_item_is_visible(report->caller, item, report->directories))
 			add_item(report, ipc, item);

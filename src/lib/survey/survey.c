@@ -15,18 +15,22 @@
 #include "lib/memory/posix.h"
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
+#include "lib/os/fd.h"
 #include "lib/process/process.h"
 #include "lib/process/scan.h"
 
-static int judge_init(SegfsView *view, int64_t since, Judge *ret_judge)
+static int judge_init(SegfsView *view, SegfsSince since, Judge *ret_judge)
 {
 	Judge judge = {.view = view};
 
-	int r = segfs_view_refresh(view, since);
+	/* First the scan, which answers for the processes of the view's namespace as well. */
+	int r = segfs_scanner_scan(view->options.scanner, since, &judge.scan);
 	if (r == 0)
-		r = segfs_scanner_scan(view->options.scanner, since, &judge.scan);
-	if (r < 0)
+		r = segfs_view_refresh(view, since);
+	if (r < 0) {
+		g_clear_pointer(&judge.scan, segfs_scan_unref);
 		return r;
+	}
 	judge.processes = process_table_new();
 	judge.now = time(NULL);
 	*ret_judge = judge;
@@ -40,10 +44,10 @@ static void judge_clear(Judge *judge)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Judge, judge_clear)
 
-static SegfsItem *item_new(const Judge *judge)
+static SegfsItem *item_begin(const Judge *judge)
 {
 	const SegfsIpc *ipc = judge->view->options.ipc;
-	SegfsItem *item = segfs_item_new();
+	SegfsItem *item = item_new();
 
 	item->ns = ipc->ns ? ipc->inum : 0;
 	return item;
@@ -51,7 +55,7 @@ static SegfsItem *item_new(const Judge *judge)
 
 static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 {
-	SegfsItem *item = item_new(judge);
+	SegfsItem *item = item_begin(judge);
 
 	item->id = (SegfsId){SEGFS_SYSV, segfs_ipc_inum(judge->view->options.ipc), segment->shmid};
 	item->sysv = *segment;
@@ -72,7 +76,7 @@ static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 static SegfsItem *item_of_stat(const Judge *judge, SegfsKind kind, const char *name,
 			       const struct stat *st)
 {
-	SegfsItem *item = item_new(judge);
+	SegfsItem *item = item_begin(judge);
 
 	item->id = (SegfsId){kind, st->st_dev, st->st_ino};
 	item->name = g_strdup(name);
@@ -100,7 +104,7 @@ static SegfsItem *item_of_object(Judge *judge, guint directory, const SegfsPosix
 	return item;
 }
 
-/* The name under which it was made, as far as it can be told from where it was. */
+/* The name under which it was made, as far as its path shows it. */
 static char *name_of_held(const SegfsHeld *held)
 {
 	switch (held->id.kind) {
@@ -173,7 +177,8 @@ int segfs_item_open_as(const SegfsItem *item, const char *proc_root, const Segfs
 
 	if (r < 0)
 		return r;
-	g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", at);
+	FdPath name;
+	fd_path(at, name);
 	const long fd = SEGFS_AS(caller, open(name, flags | O_CLOEXEC));
 	if (fd < 0)
 		return fd;
@@ -189,14 +194,13 @@ static SegfsItem *item_of_held(Judge *judge, const SegfsHeld *held)
 	struct stat st;
 
 	int r = open_held(&held->id, held->holders, proc_root, NULL, &fd);
-	if (r == 0 && (fstat(fd, &st) < 0 || st.st_nlink > 0) && held->id.kind == SEGFS_POSIX)
-		return NULL;
-	if (r == 0 && !S_ISREG(st.st_mode))
-		return NULL;
-	if (r == -ENOENT)
+	if (r == 0 && fstat(fd, &st) < 0)
+		r = -errno;
+	if (r == -ENOENT ||
+	    (r == 0 && (!S_ISREG(st.st_mode) || (held->id.kind == SEGFS_POSIX && st.st_nlink > 0))))
 		return NULL;
 	if (r < 0) {
-		/* Not ours to look into: what the process's own map shows. */
+		/* It may not be looked into: its process's own map has to do. */
 		const SegfsHolder *holder = &g_array_index(held->holders, SegfsHolder, 0);
 		st = (struct stat){.st_dev = held->id.space,
 				   .st_ino = held->id.number,
@@ -316,7 +320,7 @@ static gboolean is_of_no_file(gpointer key, gpointer value, gpointer data)
 	return !g_hash_table_contains(data, key);
 }
 
-/* Of one directory. there: a set of their ids, to which they are added. */
+/* Adds the objects of one directory, and their ids to the set there. */
 static int add_objects(Judge *judge, guint directory, const SegfsPosix *posix, GHashTable *there,
 		       GPtrArray *items, guint *n_unread)
 {
@@ -355,7 +359,7 @@ static int add_all_objects(Judge *judge, GPtrArray *items)
 		all_listed = all_listed && r == 0;
 	}
 	g_mutex_lock(&judge->view->lock);
-	/* What is in a directory that was not listed may be there. */
+	/* An object in a directory that was not listed may still be there. */
 	if (all_listed)
 		g_hash_table_foreach_remove(judge->view->seen, is_of_no_file, there);
 	judge->view->n_unread = n_unread;
@@ -363,7 +367,7 @@ static int add_all_objects(Judge *judge, GPtrArray *items)
 	return 0;
 }
 
-int segfs_view_survey(SegfsView *view, int64_t since, GPtrArray **ret_items)
+int segfs_view_survey(SegfsView *view, SegfsSince since, GPtrArray **ret_items)
 {
 	g_autoptr(GPtrArray) items =
 		g_ptr_array_new_with_free_func((GDestroyNotify)segfs_item_free);
@@ -389,7 +393,7 @@ guint segfs_view_unread(SegfsView *view)
 	return n_unread;
 }
 
-int segfs_view_unlinked(SegfsView *view, int64_t since, GPtrArray **ret_items)
+int segfs_view_unlinked(SegfsView *view, SegfsSince since, GPtrArray **ret_items)
 {
 	g_autoptr(GPtrArray) items =
 		g_ptr_array_new_with_free_func((GDestroyNotify)segfs_item_free);
@@ -405,7 +409,7 @@ int segfs_view_unlinked(SegfsView *view, int64_t since, GPtrArray **ret_items)
 	return 0;
 }
 
-int segfs_view_sysv(SegfsView *view, int shmid, int64_t since, SegfsItem **ret_item)
+int segfs_view_sysv(SegfsView *view, int shmid, SegfsSince since, SegfsItem **ret_item)
 {
 	g_auto(Judge) judge = {};
 	SegfsSysv segment;
@@ -427,7 +431,7 @@ int segfs_view_read_resident(SegfsView *view, SegfsItem *item)
 	return r;
 }
 
-int segfs_view_object(SegfsView *view, guint directory, const char *path, int64_t since,
+int segfs_view_object(SegfsView *view, guint directory, const char *path, SegfsSince since,
 		      SegfsItem **ret_item)
 {
 	const SegfsPosix *posix = segfs_view_posix(view, directory);
@@ -439,8 +443,8 @@ int segfs_view_object(SegfsView *view, guint directory, const char *path, int64_
 	return r < 0 ? r : segfs_view_file(view, directory, path, at, since, ret_item);
 }
 
-int segfs_view_file(SegfsView *view, guint directory, const char *path, int path_fd, int64_t since,
-		    SegfsItem **ret_item)
+int segfs_view_file(SegfsView *view, guint directory, const char *path, int path_fd,
+		    SegfsSince since, SegfsItem **ret_item)
 {
 	g_auto(Judge) judge = {};
 	struct stat st;

@@ -4,8 +4,23 @@
 #include <segfs/survey.h>
 
 /* The inside of a survey: survey.c finds the items, verdict.c judges them. */
+typedef struct {
+	SegfsScanner *scanner;
+	SegfsIpc *ipc;
+	int64_t orphan_age; /* seconds that memory has not been used before it is orphaned */
+	dev_t plain;        /* see segfs_mount_ino() */
+	/*
+	 * Where the calling process is a mount: what it has done with a segment for others, which
+	 * scans leave out. NULL: it is none. data: any.
+	 */
+	SegfsOpened (*opened)(int shmid, gpointer data);
+	gpointer data;
+	bool takes_unknown; /* also what has no name and is held in who knows which namespace */
+	bool takes_all;     /* and what has no name and is held in other IPC namespaces */
+} ViewOptions;
+
 struct SegfsView {
-	SegfsViewOptions options;
+	ViewOptions options;
 	GMutex refreshing; /* held while new directories are looked for, so that each is added once
 			    */
 	GMutex lock;       /* protects what follows */
@@ -14,6 +29,20 @@ struct SegfsView {
 	GHashTable *seen;    /* SegfsId -> GArray of SegfsProcess: who held a POSIX object */
 	guint n_unread;      /* see segfs_view_unread() */
 };
+
+/* What options point to must outlive it. */
+SegfsView *view_new(const ViewOptions *options);
+void view_free(SegfsView *view);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsView, view_free)
+
+/*
+ * One more directory of POSIX objects: the first is posix/, the second posix.2/ and so on. It must
+ * outlive the view.
+ */
+void view_add_posix(SegfsView *view, const SegfsPosix *posix);
+
+/* item.c: an empty one, with no holders. */
+SegfsItem *item_new(void);
 
 /* One round of judging. */
 typedef struct {

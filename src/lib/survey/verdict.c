@@ -71,17 +71,17 @@ static void add_holders(SegfsItem *item, const SegfsHeld *held)
 	}
 }
 
-/* Those that have it themselves, and those that have it through a mount of ours. */
+/* Processes that have it themselves, and processes that have it through a mount of ours. */
 static void find_holders(const Judge *judge, SegfsItem *item)
 {
 	item->scan = segfs_scan_ref(judge->scan);
 	add_holders(item, segfs_scan_find(judge->scan, &item->id));
 	add_holders(item,
-		    segfs_scan_find_mounted(
-			    judge->scan, segfs_mount_ino(&item->id, judge->view->options.plain)));
+		    scan_find_mounted(judge->scan,
+				      segfs_mount_ino(&item->id, judge->view->options.plain)));
 }
 
-/* Nobody holds it. Was it used lately? A time that has not come yet tells nothing. */
+/* Nobody holds it. Was it used lately? A time that has not come yet means nothing. */
 static bool is_young(const Judge *judge, int64_t used, SegfsItem *item)
 {
 	SegfsEvidence *evidence = &item->evidence;
@@ -109,7 +109,7 @@ static void judge_held_segment(SegfsItem *item)
 	item_conclude(item, SEGFS_RULE_HELD);
 }
 
-/* Sets all that the item tells of its creator. */
+/* Sets all that the item has of its creator. */
 static void find_creator(Judge *judge, SegfsItem *item)
 {
 	Creator creator;
@@ -126,8 +126,7 @@ static void find_creator(Judge *judge, SegfsItem *item)
 /* Only processes that cannot be examined, with a segfs mount between, could still hold it. */
 static bool may_be_mapped(const Judge *judge, SegfsOpened opened)
 {
-	const guint other_mounts =
-		segfs_scan_mounts(judge->scan) - (judge->view->options.opened ? 1 : 0);
+	const guint other_mounts = scan_mounts(judge->scan) - (judge->view->options.opened ? 1 : 0);
 
 	return segfs_scan_unexamined(judge->scan) > 0 &&
 	       (opened == SEGFS_WAS_OPENED || (gint)other_mounts > 0);
@@ -208,7 +207,7 @@ static void judge_by_the_kernel(Judge *judge, SegfsItem *item)
 
 void judge_sysv(Judge *judge, SegfsItem *item)
 {
-	const SegfsViewOptions *options = &judge->view->options;
+	const ViewOptions *options = &judge->view->options;
 	const SegfsSysv *segment = &item->sysv;
 
 	find_holders(judge, item);
@@ -232,7 +231,7 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 		judge_by_the_kernel(judge, item);
 }
 
-/* Its holders, so that they are known as long as they live. */
+/* Remembers the item's holders, so that they are known as long as they live. */
 static void remember_holders(SegfsView *view, const SegfsItem *item)
 {
 	enum { MOST = 8 };
@@ -258,7 +257,7 @@ static void remember_holders(SegfsView *view, const SegfsItem *item)
 	g_mutex_unlock(&view->lock);
 }
 
-/* One that has held it and lives. */
+/* Finds a process that has held it and lives. */
 static bool remembered_lives(SegfsView *view, const SegfsItem *item, SegfsProcess *ret_process)
 {
 	const char *proc_root = segfs_ipc_proc_root(view->options.ipc);
@@ -285,7 +284,7 @@ void judge_object(Judge *judge, SegfsItem *item, int at)
 		return;
 	}
 	const int leased = segfs_object_is_free(at);
-	/* That we may not ask is one thing, that we could not another. */
+	/* The kernel may refuse the question to us: that is another thing than a failure. */
 	const bool may_not =
 		leased == -EACCES || leased == -EPERM || leased == -EINVAL || leased == -EOPNOTSUPP;
 	const guint unexamined = segfs_scan_unexamined(judge->scan);

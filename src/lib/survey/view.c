@@ -7,6 +7,7 @@
  */
 
 #include "lib/memory/ipc.h"
+#include "lib/memory/posix.h"
 #include "lib/survey/survey.h"
 
 typedef struct {
@@ -14,7 +15,7 @@ typedef struct {
 	bool is_seen;
 } Directory;
 
-SegfsView *segfs_view_new(const SegfsViewOptions *options)
+SegfsView *view_new(const ViewOptions *options)
 {
 	SegfsView *view = g_new0(SegfsView, 1);
 
@@ -28,7 +29,7 @@ SegfsView *segfs_view_new(const SegfsViewOptions *options)
 	return view;
 }
 
-void segfs_view_free(SegfsView *view)
+void view_free(SegfsView *view)
 {
 	g_hash_table_unref(view->seen);
 	g_array_unref(view->directories);
@@ -38,7 +39,7 @@ void segfs_view_free(SegfsView *view)
 	g_free(view);
 }
 
-void segfs_view_add_posix(SegfsView *view, const SegfsPosix *posix)
+void view_add_posix(SegfsView *view, const SegfsPosix *posix)
 {
 	const Directory directory = {posix, true};
 
@@ -127,7 +128,7 @@ static void put(SegfsView *view, const Directory *new)
 	g_array_append_val(view->directories, *new);
 }
 
-int segfs_view_refresh(SegfsView *view, int64_t since)
+int segfs_view_refresh(SegfsView *view, SegfsSince since)
 {
 	SegfsNamespace *ns = view->options.ipc->ns;
 	g_autoptr(GArray) shm = NULL;
@@ -149,7 +150,7 @@ int segfs_view_refresh(SegfsView *view, int64_t since)
 		SegfsPosix *posix = find_own(view, dev);
 		if (!posix) {
 			g_mutex_unlock(&view->lock);
-			r = segfs_posix_new_of(ns, dev, &posix);
+			r = posix_new_of(ns, dev, &posix);
 			g_mutex_lock(&view->lock);
 			if (r < 0)
 				continue;

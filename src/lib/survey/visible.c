@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What of a survey may be told to whom. The kernel is asked, as the one who asks. */
+/* Which caller may see what of a survey. The kernel is asked, as that caller. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,10 @@
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 
-/* Its namespaces are shown to whom its memory is (ptrace(2), PTRACE_MODE_READ_FSCREDS). */
+/*
+ * The kernel shows a process's namespaces to those to whom it shows its memory (ptrace(2),
+ * PTRACE_MODE_READ_FSCREDS).
+ */
 bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 			     const SegfsProcess *process)
 {

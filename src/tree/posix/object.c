@@ -44,7 +44,7 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 		 * again.
 		 */
 		SegfsView *view = node->node.ns->view;
-		segfs_view_refresh(view, SEGFS_SCAN_RECENT);
+		segfs_view_refresh(view, segfs_since_recent());
 		return segfs_view_posix_index(view, node->posix, &index) ? r : -ESTALE;
 	}
 	if (!parent)

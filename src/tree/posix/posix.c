@@ -132,7 +132,7 @@ static int posix_get_xattr(Node *base, const SegfsCaller *caller, const char *na
 		g_autoptr(SegfsItem) item = NULL;
 		guint index;
 		r = segfs_view_posix_index(view, ((ObjectNode *)base)->posix, &index)
-			    ? segfs_view_file(view, index, NULL, at.fd, SEGFS_SCAN_NEW, &item)
+			    ? segfs_view_file(view, index, NULL, at.fd, segfs_since_now(), &item)
 			    : -ENOENT;
 		if (r == 0)
 			*ret_value = item_xattr(base->ns, caller, item, name);

@@ -4,7 +4,7 @@
 #include "tree/sysv/segment.h"
 
 /*
- * A segment that is being made through key/ (design 1.3). A file there can be created
+ * A segment that is being made through key/ (doc/contract.md). A file there can be created
  * before it has a size, a segment cannot: until the size is known, by ftruncate(2),
  * fallocate(2) or the close of what was written, there is only this. What is written
  * meanwhile is kept in a memfd, as much in all as the namespace has left of shmall.

@@ -43,7 +43,7 @@ File *segment_file_new_pending(SegmentNode *node, int flags);
  * lock held. */
 void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory);
 
-/* As struct stat shows a segment (design 1.2). */
+/* As struct stat shows a segment (doc/contract.md). */
 void segment_as_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret_stat);
 ino_t segment_ino(const IpcNs *ns, const SegfsSysv *segment);
 

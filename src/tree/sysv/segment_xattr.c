@@ -143,7 +143,7 @@ int segment_get_xattr(Node *node, const SegfsCaller *caller, const char *name, G
 		return r;
 	if (item_has_xattr(name)) {
 		g_autoptr(SegfsItem) item = NULL;
-		r = segfs_view_sysv(node->ns->view, asked.segment.shmid, SEGFS_SCAN_NEW, &item);
+		r = segfs_view_sysv(node->ns->view, asked.segment.shmid, segfs_since_now(), &item);
 		if (r == 0)
 			*ret_value = item_xattr(node->ns, caller, item, name);
 		return r;

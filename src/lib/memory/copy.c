@@ -15,11 +15,12 @@
  * Stores past the cache need not fetch first what they overwrite: 25 GB/s instead of 18 where
  * the memory is too large for the cache. Where it is not, its readers would have to wait.
  *
- * mincore(2) tells that the pages are there, not that they stay. One that has gone and
- * cannot come back (no memory, a truncated file) is a SIGBUS: the handler leaves the copy.
+ * mincore(2) says that the pages are there, not that they stay. One that has gone and
+ * cannot come back (no memory, a truncated file) is a SIGBUS: the program's handler, which is
+ * not ours to install, leaves the copy.
  */
 
-#include "lib/os/copy.h"
+#include "lib/memory/copy.h"
 
 #include <glib.h>
 #include <setjmp.h>
@@ -35,32 +36,28 @@
 #define AROUND (64 * 1024)
 #define MOST_PAGES 1024
 
-/* volatile: that the handler reads it is not for the compiler to see. */
-static __thread sigjmp_buf *volatile escape;
-static struct sigaction before_us;
+/*
+ * volatile: that the handler reads it is not for the compiler to see. initial-exec: that handler
+ * may be where nothing can be allocated, as other models of thread-local memory do.
+ */
+static __thread sigjmp_buf *volatile escape __attribute__((tls_model("initial-exec")));
+static gint enabled;
 
-static void on_bus_error(int number, siginfo_t *info, void *context)
+void copy_enable(void)
 {
-	if (info->si_code <= 0)
-		return; /* somebody sent it */
-	if (escape)
-		siglongjmp(*escape, 1);
-	/* Not from here: it happens again, and is whose it was before. */
-	sigaction(SIGBUS, &before_us, NULL);
+	g_atomic_int_set(&enabled, true);
 }
 
-static void install_handler(void)
+bool copy_is_enabled(void)
 {
-	static gsize once;
-	const struct sigaction ours = {
-		.sa_sigaction = on_bus_error,
-		.sa_flags = SA_SIGINFO | SA_NODEFER, /* we leave it by a jump */
-	};
+	return g_atomic_int_get(&enabled);
+}
 
-	if (!g_once_init_enter(&once))
-		return;
-	sigaction(SIGBUS, &ours, &before_us);
-	g_once_init_leave(&once, 1);
+void copy_fault(const siginfo_t *info)
+{
+	/* A signal that somebody has sent is no fault. */
+	if (info->si_code > 0 && escape)
+		siglongjmp(*escape, 1);
 }
 
 static bool is_resident(char *from, const char *end, uintptr_t page)
@@ -118,7 +115,6 @@ static bool guarded(void (*work)(char *to, const void *bytes, size_t size), char
 {
 	sigjmp_buf here;
 
-	install_handler();
 	if (sigsetjmp(here, 0)) {
 		escape = NULL;
 		return false;
@@ -131,7 +127,8 @@ static bool guarded(void (*work)(char *to, const void *bytes, size_t size), char
 
 bool copy_prepare(char *to, size_t size)
 {
-	return is_resident(to, to + size, sysconf(_SC_PAGESIZE)) && guarded(touch, to, NULL, size);
+	return copy_is_enabled() && is_resident(to, to + size, sysconf(_SC_PAGESIZE)) &&
+	       guarded(touch, to, NULL, size);
 }
 
 bool copy_to_prepared(char *to, const void *bytes, size_t size, bool past_cache)
