@@ -95,4 +95,4 @@ for group in circles(graph):
         wrong += [f"in a circle: src/{a} {user_of(files[a], symbol)}() -> src/{b} {symbol}()"
                   for a in group for b, symbol in graph[a].items() if b in group]
 print("\n".join(wrong) or f"{len(files)} files, {sum(map(len, graph.values()))} arrows: all run downwards")
-sys.exit(bool(wrong))
+sys.exit(bool(wrong) or not files)

@@ -5,7 +5,7 @@
 #
 #   hold NAME CMD...     a holders process (holders.c): false, with $why, where it cannot be done
 #   held NAME [N]        word N of what it said: 1 its pid, 2 ... what its verb tells
-#   tell_held NAME LINE  one line to it and its answer
+#   tell NAME LINE       one line to it and its answer, as of an agent
 #   drop NAME...         ends it, and waits for its end
 #   verdict FILE, holders FILE, info FILE [KEY]     FILE: sysv/5, posix/a/b, unlinked/x
 #   row NAME FILE VERDICT [PID...]
@@ -17,17 +17,9 @@
 false_verdicts=0
 
 hold() {
-	local name=$1 line dir
+	local name=$1 line
 	shift
-	dir=$(mktemp -d "$TESTDIR/.hold.XXXXXX")
-	chmod 755 "$dir"
-	mkfifo "$dir/in" "$dir/out"
-	"$@" <"$dir/in" >"$dir/out" 2>&1 &
-	agent_process[$name]=$!
-	local w r
-	exec {w}>"$dir/in" {r}<"$dir/out"
-	agent_in[$name]=$w
-	agent_out[$name]=$r
+	started "$name" "$@"
 	line=$(answer "$name")
 	held_line[$name]=$line
 	[ "${line%% *}" = ready ] && return 0
@@ -42,11 +34,6 @@ held() {
 	local words
 	read -ra words <<<"${held_line[$1]}"
 	echo "${words[${2:-1}]}"
-}
-
-tell_held() {
-	send "$@"
-	answer "$1"
 }
 
 # All that share its stdout have ended when that has. Its stdin may be open in others that were

@@ -232,16 +232,24 @@ ipc_table() {
 
 declare -A agent_in agent_out agent_process
 
-agent() {
+# A process with a name that takes lines and answers each by one: agents, and the holders of lib-holders.sh.
+started() {
 	local name=$1 dir w r
 	shift
 	dir=$(mktemp -d "$TESTDIR/.agent.XXXXXX")
+	chmod 755 "$dir"
 	mkfifo "$dir/in" "$dir/out"
-	"$@" "$SHMTOOL" run - <"$dir/in" >"$dir/out" 2>&1 &
+	"$@" <"$dir/in" >"$dir/out" 2>&1 &
 	agent_process[$name]=$!
 	exec {w}>"$dir/in" {r}<"$dir/out"
 	agent_in[$name]=$w
 	agent_out[$name]=$r
+}
+
+agent() {
+	local name=$1
+	shift
+	started "$name" "$@" "$SHMTOOL" run -
 	[ "$(answer "$name")" = ready ] || diag "agent $name did not start"
 }
 

@@ -153,7 +153,7 @@ tell A open a "$key/0x311" "O_RDWR|O_CREAT" 0600 >/dev/null
 pid=$(agent_pid A)
 kill -KILL "$pid"
 quit A
-gone 0x311 "its maker was killed"
+gone 0x311 "its creator was killed"
 ok "and the key is free" truncate -s 1 "$key/0x311"
 
 # Names

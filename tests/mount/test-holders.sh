@@ -463,14 +463,14 @@ row "it goes on, and the file is closed" "sysv/$id" orphaned
 agent A
 is "$(tell A open a "$second/key/0x1004" 'O_RDWR|O_CREAT' 0600) $(tell A ftruncate a 4096) $(tell A close a)" "0 0 0" "made through the second mount"
 made=$(by_key 0x1004)
-where=$second row "there its maker is known, and lives" "sysv/$made" idle
+where=$second row "there its creator is known, and lives" "sysv/$made" idle
 row "here it is not" "sysv/$made" unknown
 like "$(info "sysv/$made" Evidence)" "; its creator ${segfs_pid[$second]} \(segfs\) made it for somebody who is not known here\$" "with the reason"
 like "$(info "sysv/$made" CreatorPid)" "^${segfs_pid[$second]} \(for somebody who is not known here\)\$" "and who has made it"
 is "$(jq -r ".segments[] | select(.shmid == $made) | .creator_lives" "$MNT/segments.json")" null "segments.json knows neither that it lives nor that it has ended"
 fails_with "ENOENT|EBUSY" "it is not removed from orphans/" rm "$MNT/orphans/sysv-$made"
 quit A
-row "its maker has ended: here that is not known" "sysv/$made" unknown
+row "its creator has ended: here that is not known" "sysv/$made" unknown
 
 is "$(grep -c . <(info "sysv/$id" Unexamined))" 0 "root has examined all: there is no line that says otherwise"
 segfs_stop_ok "$second" "the second mount ends cleanly"

@@ -16,7 +16,7 @@ fails_with EBUSY "root: a segment without holder" cat "$MNT/sysv/$free"
 fails_with EBUSY "its owner too" as_user 20001 cat "$MNT/sysv/$free"
 fails_with EBUSY "for writing" do_ops "open a $MNT/sysv/$free O_RDWR"
 fails_with EBUSY "by key" cat "$MNT/key/0x701"
-fails_with EACCES "who may not read it is told that" as_user 20002 cat "$MNT/sysv/$free"
+fails_with EACCES "a user who may not read it gets that" as_user 20002 cat "$MNT/sysv/$free"
 is "$(ipcstat "$free")" "$free_before" "the kernel has seen nothing"
 is "$(stat -c '%s %h' "$MNT/sysv/$free")" "4096 1" "stat works"
 getfattr --absolute-names -d "$MNT/sysv/$free" >/dev/null

@@ -294,7 +294,7 @@ for what in orphans unlinked info/posix/first limits metrics "posix/first" info;
 done
 in_shm A rm first
 
-diag "--- a thread that is made while its maker is in there"
+diag "--- a thread that is made by one that is in there"
 agent H5 nsenter -t "${pid[A]}" --ipc
 there=$(tell H5 shmget 0 4096 'IPC_CREAT|0600')
 tell H5 shmat a "$there" >/dev/null
@@ -332,7 +332,7 @@ for c in "${all[@]}"; do
 	is "$(awk -v n="segfs_sysv_segments{namespace=\"${inum[$c]}\"}" '$1 == n { print $2 }' "$TESTDIR/metrics")" 1 "$c: metrics: held against its limit"
 done
 is "$(grep -c '^segfs_size_bytes.*kind="posix".* 5000$' "$TESTDIR/metrics") $(tail -n 1 "$TESTDIR/metrics")" "1 # EOF" "metrics: the object once"
-is "$(as_user 20001 cat "$MNT/segments.json" | jq -r '.namespaces[].ipc')" "$own" "a plain user is told of the mount's own alone"
+is "$(as_user 20001 cat "$MNT/segments.json" | jq -r '.namespaces[].ipc')" "$own" "a plain user is shown the mount's own alone"
 in_shm A rm object
 
 diag "--- names"
@@ -380,7 +380,7 @@ for what in "ls ." "cat posix/anyones" "cat limits" "cat info/namespace" "cat in
 	# shellcheck disable=SC2086
 	(cd "${ns[B]}" && as_user 20001 $what) 2>"$TESTDIR/err" >"$TESTDIR/out"
 	like "$? $(cat "$TESTDIR/err")" "^[12] .*(Permission denied|No such file)" "a plain user who was put there: $what"
-	is "$(cat "$TESTDIR/out")" "" "and is told nothing"
+	is "$(cat "$TESTDIR/out")" "" "and is shown nothing"
 done
 is "$(cat "${ns[B]}/posix/anyones")" secret "nothing has changed"
 is "$(cd "${ns[B]}" && exec 9<posix/anyones && cd / && as_user 20001 cat <&9)" secret "what root has opened for them they read"

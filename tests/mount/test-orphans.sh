@@ -302,13 +302,13 @@ if [ -r "/proc/$SEGFS_PID/io" ]; then
 		# shellcheck disable=SC2086
 		cheap+=("$(least $look)")
 	done
-	dear=$(most ls "$orphans")
+	expensive=$(most ls "$orphans")
 	mkfifo "$TESTDIR/many.in"
 	exec 7<>"$TESTDIR/many.in"
 	for _ in $(seq 200); do "$HOLDERS" wait <"$TESTDIR/many.in" >/dev/null 7>&- & done
 	now=$(most ls "$orphans")
-	diag "reads of the daemon: ls orphans $dear, with 200 processes more $now"
-	le $((dear + 200)) "$now" "orphans/ looks into 200 more processes"
+	diag "reads of the daemon: ls orphans $expensive, with 200 processes more $now"
+	le $((expensive + 200)) "$now" "orphans/ looks into 200 more processes"
 	for i in "${!looks[@]}"; do
 		# shellcheck disable=SC2086
 		n=$(least ${looks[i]})

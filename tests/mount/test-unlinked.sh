@@ -165,8 +165,8 @@ tell U open a "$file" O_RDWR >/dev/null
 tell U open r "$file" O_RDONLY >/dev/null
 is "$(tell U pread r 10 4)" "4:mmmm" "read"
 is "$(tell U pwrite a 10 live)" 4 "written"
-is "$(tell_held A peek 8 8)" "mmlivemm" "the holder sees it"
-is "$(tell_held A poke 20 holder)" "done" "the holder writes"
+is "$(tell A peek 8 8)" "mmlivemm" "the holder sees it"
+is "$(tell A poke 20 holder)" "done" "the holder writes"
 is "$(tell U pread r 20 6)" "6:holder" "it is read"
 is "$(tell U lseek r 0 SEEK_END)" $mib "its end"
 if no_passthrough; then
@@ -174,8 +174,8 @@ if no_passthrough; then
 else
 	is "$(tell U mmap m a 'PROT_READ|PROT_WRITE' MAP_SHARED 1M)" 0 "mapped"
 	tell U poke m 5000 mapped >/dev/null
-	is "$(tell_held A peek 4998 10)" "mmmappedmm" "the holder sees what is written there"
-	tell_held A poke 6000 again >/dev/null
+	is "$(tell A peek 4998 10)" "mmmappedmm" "the holder sees what is written there"
+	tell A poke 6000 again >/dev/null
 	is "$(tell U peek m 6000 5)" "again" "and it what the holder writes"
 fi
 drop A
@@ -188,11 +188,11 @@ hold A "$HOLDERS" anon 1M 1M
 file=$unlinked/anon-$(held A 2)
 agent U
 tell U open a "$file" O_RDWR >/dev/null
-is "$(tell U pwrite a 10 live) $(tell_held A peek 8 8)" "4 mmlivemm" "anonymous memory: written, and its holder sees it"
+is "$(tell U pwrite a 10 live) $(tell A peek 8 8)" "4 mmlivemm" "anonymous memory: written, and its holder sees it"
 if ! no_passthrough; then
 	tell U mmap m a 'PROT_READ|PROT_WRITE' MAP_SHARED 1M >/dev/null
 	tell U poke m 5000 mapped >/dev/null
-	is "$(tell_held A peek 4998 10)" "mmmappedmm" "and what is written to a mapping of it"
+	is "$(tell A peek 4998 10)" "mmmappedmm" "and what is written to a mapping of it"
 fi
 quit U
 drop A

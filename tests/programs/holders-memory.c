@@ -77,11 +77,11 @@ static int open_memfd(char *name)
 static void do_share(char *name, size_t size)
 {
 	const int fd = open_memfd(name);
-	int told[2];
+	int done[2];
 	pid_t holders[2];
 	char byte = 'x';
 
-	if (ftruncate(fd, (off_t)size) < 0 || pipe(told) < 0)
+	if (ftruncate(fd, (off_t)size) < 0 || pipe(done) < 0)
 		fail("ftruncate");
 	/* The first has it open, the second mapped, and this one both. */
 	for (int i = 0; i < 2; i++) {
@@ -91,14 +91,14 @@ static void do_share(char *name, size_t size)
 				map_memory(fd, MAP_SHARED, size, size);
 				close(fd);
 			}
-			if (write(told[1], &byte, 1) < 0)
+			if (write(done[1], &byte, 1) < 0)
 				fail("write");
 			wait_for_end();
 		}
 	}
 	map_memory(fd, MAP_SHARED, size, size);
 	const unsigned long long ino = mapped_ino(memory);
-	if (read(told[0], &byte, 1) != 1 || read(told[0], &byte, 1) != 1)
+	if (read(done[0], &byte, 1) != 1 || read(done[0], &byte, 1) != 1)
 		fail("read");
 	ready_with("%llu %d %d %d", ino, holders[0], holders[1], getpid());
 }

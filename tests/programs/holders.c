@@ -14,7 +14,7 @@
  *   forkmap PATH                    -> DEAD HOLDER: the same of a mapping
  *   zombie SIZE                     -> SHMID CREATOR: dead, not waited for
  *   leader attach|map|open|make X   a thread holds, after the first has ended
- *   seenleader SIZE                 -> SHMID: makes it, ends its first thread when told by "go"
+ *   seenleader SIZE                 -> SHMID: makes it, ends its first thread after the line "go"
  *   flight PATH                     its only descriptor is on its way through a socket
  *   threadfd PATH                   open in a thread with descriptors of its own
  *   semaphore NAME                  sem_open
@@ -163,7 +163,7 @@ static void map_file(const char *path, int flags)
 	close(fd);
 }
 
-/* The first thread's end; not told by anything but its state. */
+/* The first thread's end; nothing but its state shows it. */
 static bool leader_ended(void)
 {
 	char text[512] = "";

@@ -78,7 +78,7 @@ static void same_is_one_and_the_same_memory(gconstpointer way)
 	g_autoptr(SegfsMemory) b = memory_open(&us, first, true);
 	g_autoptr(SegfsMemory) c = memory_open(&us, second, false);
 
-	/* Attached, it cannot be told. */
+	/* Attached, it is not known. */
 	g_assert_cmpint(segfs_memory_same(a, b), ==, GPOINTER_TO_INT(way) == BY_FD);
 	g_assert_false(segfs_memory_same(a, c));
 }

@@ -102,7 +102,7 @@ static void another_tmpfs_of_the_host_is_no_dev_shm(void)
 		dev_t dev = 0;
 		world_start(&world);
 		world_mounts(&world, 1, NS_MNT, ROOT SHM("30", "224"));
-		/* Where ours cannot be read it cannot be told. */
+		/* Where ours cannot be read it is not known. */
 		g_assert_false(process_shm(world.proc, 1, &dev));
 		tree_write(world.proc, "self/mountinfo", rows[i].ours);
 		g_assert_cmpint(process_shm(world.proc, 1, &dev), ==, rows[i].expected);

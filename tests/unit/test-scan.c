@@ -268,7 +268,7 @@ static char *found_by_fd(const char *path, const char *info)
 
 #define INFO "pos:\t0\nflags:\t0100002\nmnt_id:\t30\nino:\t77\n"
 
-static void descriptors_are_told_by_their_mount(void)
+static void descriptors_are_known_by_their_mount(void)
 {
 	static const struct {
 		const char *path, *info, *shown;
@@ -340,7 +340,7 @@ int main(int argc, char **argv)
 	TEST("maps/long-lines", a_line_can_be_long);
 	TEST("maps/many-lines", many_lines_are_all_read);
 	TEST("maps/cut-or-none", lines_that_are_cut_or_none_are_passed_over);
-	TEST("fd/told-by-mount", descriptors_are_told_by_their_mount);
+	TEST("fd/known-by-mount", descriptors_are_known_by_their_mount);
 	TEST("fd/name-is-no-escape", the_name_of_a_descriptor_is_no_escape);
 	TEST("fd/one-holder-with-mappings", descriptors_and_mappings_of_one_are_one_holder);
 	return g_test_run();

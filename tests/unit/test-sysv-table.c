@@ -104,7 +104,7 @@ static void sizes_and_users_use_all_their_bits(void)
 	g_assert_cmpuint(segment->swap, ==, 9223372036854775808ULL);
 }
 
-static void dest_and_locked_are_told_from_the_permissions(void)
+static void dest_and_locked_are_not_permissions(void)
 {
 	g_autoptr(GArray) segments = table_segments(
 		HEADING LINE("0", "0", "    0", "1", REST) LINE("0", "1", " 1600", "1", REST)
@@ -321,7 +321,7 @@ int main(int argc, char **argv)
 	TEST("table/every-field-is-read", every_field_of_a_line_is_read);
 	TEST("table/keys-have-a-sign", keys_have_a_sign);
 	TEST("table/sizes-and-users-use-all-bits", sizes_and_users_use_all_their_bits);
-	TEST("table/dest-and-locked-are-told", dest_and_locked_are_told_from_the_permissions);
+	TEST("table/dest-and-locked-are-bits", dest_and_locked_are_not_permissions);
 	TEST("table/order-is-kept", the_kernels_order_is_kept);
 	TEST("table/empty-is-an-empty-list", an_empty_table_is_an_empty_list);
 	TEST("table/of-many-pieces-is-read-whole", a_table_of_many_pieces_is_read_whole);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Looking does not touch: what is told of nattch, atime, dtime and lpid is what it would
+ * Looking does not touch: what is reported of nattch, atime, dtime and lpid is what it would
  * be if we had never attached. Each test first makes sure that the kernel does show the
  * trace: else there would be nothing to mask.
  */
