@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Directories whose entries are fixed when the mount is made, but for one per directory of POSIX
- * objects.
+/*
+ * Directories with the same entries for as long as the mount lives, but for one entry per directory
+ * of POSIX objects.
  */
 
 #include <errno.h>
@@ -16,9 +17,9 @@ typedef struct {
 	const DirectoryEntry *entries;
 	Node **children;
 
-	DirectoryOfPosix of_posix; /* NULL: has none of those */
+	DirectoryOfPosix of_posix; /* NULL: the directory has no such entries */
 	GMutex lock;               /* protects posix */
-	GPtrArray *posix;          /* Node, by number of its directory; only grows */
+	GPtrArray *posix;          /* Node, by number of the directory of objects; only grows */
 } Directory;
 
 static int directory_getattr(Node *node, bool brief, struct stat *ret_stat)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The directory info/: for each file of sysv/, posix/ and unlinked/ one of text. Listing them
- * examines no process; opening one does, and its text is of that moment. In a namespace
- * there is one for each of its directories of POSIX objects.
+ * The directory info/: for each file of sysv/, posix/ and unlinked/ a file of text. Listing the
+ * first two examines no process; opening a text does, and the text is of that moment. An IPC
+ * namespace has in its info/ one directory for each of its directories of POSIX objects.
  */
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "tree/item.h"
 #include "tree/sysv/segment.h"
 
-/* What one of the directories in info/ is of; of POSIX objects those of directory index. */
+/* What a directory of info/ describes. index: which directory of POSIX objects, else not used. */
 typedef struct {
 	/* The names of its files, to be freed. */
 	int (*names)(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names);
@@ -95,7 +95,7 @@ static char *flat(const char *path, uint64_t number)
 	return g_strdup(name + strlen("posix-"));
 }
 
-/* One that was too long to be the whole of it is found only by comparing. */
+/* A cut name does not hold the whole path, so it is compared with that of each object. */
 static int path_by_cut_name(const SegfsPosix *posix, const char *name, char **ret_path)
 {
 	g_autoptr(GArray) files = NULL;
@@ -211,11 +211,12 @@ static const InfoKind sysv_kind = {sysv_names, sysv_exists, sysv_find};
 static const InfoKind posix_kind = {posix_names, posix_exists, posix_find_item};
 static const InfoKind unlinked_kind = {unlinked_names, unlinked_exists, unlinked_find};
 
-/* A file has no number of its own: but for segments' it is known by its directory and name. */
+/* The key of a segment's text has the shmid in it, that of any other a hash of directory and name.
+ */
 static NodeKey key_of(const InfoDirectory *directory, const char *name)
 {
 	const InfoKind *kind = directory->kind;
-	/* Not its number, which can be another's by now. */
+	/* The number of an IPC namespace can come again, the index never does. */
 	const guint ns = directory->node.ns->index;
 	g_autoptr(GChecksum) sum = NULL;
 	union {
@@ -236,7 +237,7 @@ static NodeKey key_of(const InfoDirectory *directory, const char *name)
 	return u.key;
 }
 
-/* Above those of POSIX objects, below those of segments. */
+/* Inode numbers of texts are above those of POSIX objects and below those of segments. */
 static ino_t ino_of(const NodeKey *key)
 {
 	enum { OF_SEGMENT = 0xa, OF_NAME = 0xb, KIND_SHIFT = 60 };
@@ -364,14 +365,14 @@ static const NodeOps directory_ops = {
 	.list = directory_list,
 };
 
-/* Segments are everybody's to see. */
+/* The kernel shows every segment to everybody, so no lookup depends on the caller. */
 static const NodeOps sysv_directory_ops = {
 	.getattr = directory_getattr,
 	.lookup = directory_lookup,
 	.list = directory_list,
 };
 
-/* There is no list of them but what a look at all processes finds. */
+/* Only a look at all processes finds memory that has no name. */
 static const NodeOps unlinked_directory_ops = {
 	.is_expensive = true,
 	.looks_as_caller = true,
@@ -394,7 +395,7 @@ static Node *kind_directory_new(IpcNs *ns, const void *data)
 static const DirectoryEntry entries[] = {
 	{"sysv", kind_directory_new, &sysv_kind},
 	{"unlinked", kind_directory_new, &unlinked_kind},
-	{"namespace", namespace_info_new, NULL}, /* the last: of our own there is none */
+	{"namespace", namespace_info_new, NULL}, /* the last: the mount's own has none */
 };
 
 static Node *posix_info_new(IpcNs *ns, guint index)

@@ -22,7 +22,7 @@ static void line(GString *text, const char *key, const char *format, ...)
 	g_string_append_c(text, '\n');
 }
 
-/* Names can hold anything: a line stays a line. */
+/* A name can hold any byte, a newline too, and the text must keep one line per key. */
 static void line_escaped(GString *text, const char *key, const char *value)
 {
 	g_autofree char *escaped = escape_text(value, -1);
@@ -106,7 +106,7 @@ static void write_segment(IpcNs *ns, const SegfsCaller *caller, const SegfsItem 
 	line_time(text, "Changed", segment->ctime);
 	line(text, "Locked", "%s", segment->locked ? "yes" : "no");
 	line(text, "Dest", "%s", segment->dest ? "yes" : "no");
-	/* Else it would have to be attached, which is a trace that others see. */
+	/* Asking of a segment that nobody has attached would attach it, which others could see. */
 	if (segment->nattch > 0 && segment_is_huge(ns, caller, segment, &huge))
 		line(text, "HugePages", "%s", huge ? "yes" : "no");
 }
@@ -152,7 +152,7 @@ static void write_holder(IpcNs *ns, const SegfsHolder *holder, GString *text)
 	g_string_append_c(text, '\n');
 }
 
-/* For a shell, and on one line whatever is in it. */
+/* The path as a word for a shell, on one line whatever bytes are in it. */
 static char *quote(const char *path)
 {
 	g_autofree char *escaped = escape_text(path, -1);
@@ -162,14 +162,14 @@ static char *quote(const char *path)
 	g_autoptr(GString) quoted = g_string_new(path);
 	g_string_replace(quoted, "\\", "\\\\", 0);
 	g_string_replace(quoted, "'", "\\'", 0);
-	/* A shell knows C's escapes. */
+	/* In $'...' a shell knows the escapes of C. */
 	g_autofree char *text = escape_text(quoted->str, -1);
 	return g_strdup_printf("$'%s'", text);
 }
 
 /*
- * What removes it without the mount, where that is typed in the namespaces in which the mount
- * was made; the caller's to free. NULL: there it is another's number or name, or nobody's.
+ * The command that removes the item without the mount, typed in the namespaces in which the mount
+ * was made; the caller's to free. NULL: there the number or name is another item's, or no item's.
  */
 static char *direct_removal(const IpcNs *ns, const SegfsItem *item)
 {

@@ -65,7 +65,7 @@ static const char *parse_directory(const char *name, guint *ret_directory)
 	return *end == '-' ? end + 1 : NULL;
 }
 
-/* A name that was too long to be the whole of it is found only by comparing. */
+/* A cut name does not hold the whole path, so it is compared with that of each object. */
 static int find_by_name(IpcNs *ns, const char *name, SegfsItem **ret_item)
 {
 	g_autoptr(GPtrArray) items = NULL;
@@ -116,7 +116,8 @@ int item_find_orphan(IpcNs *ns, const char *name, SegfsItem **ret_item)
 {
 	int r = find_orphan(ns, name, segfs_since_recent(), ret_item);
 
-	/* Many are looked up after one listing; but who is said to hold it may just have ended. */
+	/* One recent scan serves all lookups that follow a listing; but a holder in it may have
+	 * ended. */
 	if (r == 0 && (*ret_item)->verdict != SEGFS_ORPHANED) {
 		g_clear_pointer(ret_item, segfs_item_free);
 		r = find_orphan(ns, name, segfs_since_now(), ret_item);
@@ -150,7 +151,7 @@ int item_find_unlinked(IpcNs *ns, const char *name, SegfsSince since, SegfsItem 
 {
 	int r = find_unlinked(ns, name, since, ret_item);
 
-	/* It may be newer than the scan. */
+	/* The memory may be newer than the scan. */
 	return r == -ENOENT && since.is_recent
 		       ? find_unlinked(ns, name, segfs_since_now(), ret_item)
 		       : r;

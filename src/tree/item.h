@@ -12,9 +12,9 @@ Listing *item_listing_new(Node *directory, ListingLook look, char *(*name)(const
 /* What stat shows of an item that is no SysV segment, as it was when it was judged. */
 void item_stat(const IpcNs *ns, const SegfsItem *item, struct stat *ret_stat);
 
-/* What orphans/ calls name, whatever the verdict. */
+/* The item that orphans/ calls name, whatever the verdict. -ENOENT: there is none. */
 int item_find_orphan(IpcNs *ns, const char *name, SegfsItem **ret_item);
-/* What unlinked/ calls name. */
+/* The item that unlinked/ calls name. since: see segfs_scanner_scan(). */
 int item_find_unlinked(IpcNs *ns, const char *name, SegfsSince since, SegfsItem **ret_item);
 char *item_unlinked_name(const SegfsItem *item);
 

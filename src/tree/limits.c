@@ -9,7 +9,7 @@
 #include "lib/os/procfs.h"
 #include "tree/tree.h"
 
-/* Of /proc/meminfo (proc_meminfo(5)), in bytes; false where it has no such line. */
+/* A value of the text of /proc/meminfo (proc_meminfo(5)), in bytes; false: it has no such line. */
 static bool meminfo(const char *text, const char *key, uint64_t *ret_bytes)
 {
 	uint64_t kib;
@@ -20,7 +20,7 @@ static bool meminfo(const char *text, const char *key, uint64_t *ret_bytes)
 	return true;
 }
 
-/* All shared memory of the host, and what of it is shown here: the rest is somewhere else. */
+/* All shared memory of the host, how much of it this tree shows, and how much is elsewhere. */
 static int shmem_write(IpcNs *ns, GString *text)
 {
 	g_autofree char *path = g_build_filename(segfs_ipc_proc_root(ns->ipc), "meminfo", NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Listings: what one opendir(3) has found. */
+/* Listings: the names that one opendir(3) has found, and how to look at what they stand for. */
 
 #include "tree/tree.h"
 
@@ -76,7 +76,8 @@ void node_listing_add(Listing *listing, const char *name, Node *node)
 {
 	struct stat st;
 
-	/* One that has gone in the meantime is a directory. */
+	/* A node that has gone since stood for a namespace, so the name is listed as a directory.
+	 */
 	if (node->ops->getattr(node, true, &st) < 0)
 		st = (struct stat){.st_ino = UINT32_MAX, .st_mode = S_IFDIR};
 	g_ptr_array_add(listing->data, node);

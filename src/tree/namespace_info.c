@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* ns/<inum>/info/namespace: whose namespace it is. */
+/* The file ns/<inum>/info/namespace: to which processes and container the namespace belongs. */
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,11 +3,11 @@
 /*
  * The directory ns/: every other IPC namespace in which a process lives, each the same tree.
  *
- * Nothing of a namespace is held while nobody asks, so that it can go: what keeps one here
- * is memory of ours alone. Each walk through ns/ looks whether the namespace still lives,
- * and whether the caller may go there; who has come in without one, by a directory that was
- * open or a working directory, is asked by caller_at() (mount/ops.c). The directories of POSIX
- * objects of a namespace come and go in segment/view.c.
+ * A node holds no descriptor of its namespace, so that the namespace can end. Each lookup in ns/
+ * checks that the namespace still lives and that the caller may enter it. A caller that comes in by
+ * an open directory or a working directory passes no such lookup: of that caller, caller_at()
+ * (mount/reply.c) asks with each request. lib/survey/view.c keeps a namespace's directories of
+ * POSIX objects.
  */
 
 #include <errno.h>
@@ -24,7 +24,7 @@ SegfsOpened ipcns_opened(int shmid, gpointer ns)
 	return segment_opened(ns, shmid);
 }
 
-int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_space)
+int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_ns)
 {
 	g_autoptr(IpcNs) ns = ipcns_new(tree);
 	SegfsScope *scope;
@@ -34,7 +34,7 @@ int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_space)
 		return r;
 	ipcns_take(ns, scope);
 	ns->index = 1 + g_atomic_int_add(&tree->n_ipcns, 1);
-	*ret_space = g_steal_pointer(&ns);
+	*ret_ns = g_steal_pointer(&ns);
 	return 0;
 }
 
@@ -56,8 +56,8 @@ static int directory_getattr(Node *node, bool brief, struct stat *ret_stat)
 }
 
 /*
- * Others have no business in the containers of the host; nor has a root whose rights end at
- * a user namespace, or that has given up the one that setns(2) asks for.
+ * Entering another IPC namespace takes what setns(2) asks for. So users other than root may not,
+ * nor a root of a user namespace, nor one that has given up CAP_SYS_ADMIN.
  */
 bool caller_may_enter(const SegfsCaller *caller)
 {
@@ -102,7 +102,7 @@ static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_l
 		node_listing_add(listing, entries[i].name, node_ref(node->children[i]));
 	for (guint i = 0; (posix = segfs_view_posix(view, i)); i++) {
 		g_autofree char *name = segfs_posix_directory_name(i);
-		/* One that no process of the namespace sees any more is left out. */
+		/* A directory that no process of the namespace sees any more is left out. */
 		if (segfs_view_posix_is_seen(view, i) && posix_node(base->ns, posix, &found) == 0)
 			node_listing_add(listing, name, found);
 	}
@@ -160,7 +160,7 @@ static int find(Tree *tree, uint64_t inum, Node **ret_node)
 		}
 		if (r != -ENOENT)
 			return r;
-		node_detach(known); /* another may have its number by now */
+		node_detach(known); /* another namespace may have its number by now */
 	}
 	int r = ipcns_new_of(tree, inum, &ns);
 	if (r == 0)
@@ -197,7 +197,8 @@ static int ns_list(Node *directory, const SegfsCaller *caller, Listing **ret_lis
 		const uint64_t inum = g_array_index(inums, uint64_t, i);
 		g_autofree char *name = g_strdup_printf("%" PRIu64, inum);
 		Node *node;
-		/* One that has gone meanwhile, or that we may not enter. */
+		/* A namespace that has ended since, or that the daemon may not enter, is left out.
+		 */
 		if (find(directory->ns->tree, inum, &node) == 0)
 			node_listing_add(listing, name, node);
 	}
@@ -218,14 +219,14 @@ Node *namespaces_directory_new(IpcNs *ns, const void *data)
 	return node_new_static(ns, &ns_ops, sizeof(Node));
 }
 
-int namespaces_all(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_spaces)
+int namespaces_all(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_namespaces)
 {
 	Tree *tree = ns->tree;
 	g_autoptr(GArray) inums = NULL;
 
 	GPtrArray *namespaces = g_ptr_array_new_with_free_func((GDestroyNotify)ipcns_unref);
 	g_ptr_array_add(namespaces, ipcns_ref(ns));
-	*ret_spaces = namespaces;
+	*ret_namespaces = namespaces;
 	if (tree->no_namespaces || !caller_may_enter(caller) ||
 	    segfs_namespaces_list(tree->scanner, &inums) < 0)
 		return 0;

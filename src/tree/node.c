@@ -53,7 +53,8 @@ gpointer node_new_static(IpcNs *ns, const NodeOps *ops, size_t size)
 
 ino_t node_static_ino(const Node *node)
 {
-	/* A kind that info/ leaves free, and more bits for each than a user can use up. */
+	/* STATIC is a kind that info/ leaves free; no user can make so many that the bits run out.
+	 */
 	enum { STATIC = 0xc, KIND_SHIFT = 60, SPACE_SHIFT = 28 };
 
 	return (ino_t)STATIC << KIND_SHIFT | (ino_t)node->ns->index << SPACE_SHIFT | node->key.a;
@@ -85,7 +86,7 @@ Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key)
 	return node;
 }
 
-/* Puts made into the table, and is it; but where another caller was as quick, that one's. */
+/* Puts made into the table and returns it; if another thread was quicker, that one's node. */
 static Node *intern_made(Node *made, const NodeKey *key)
 {
 	const Node wanted = {.ops = made->ops, .key = *key};

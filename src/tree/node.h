@@ -52,7 +52,7 @@ typedef struct {
 } NodeChange;
 
 struct NodeOps {
-	/* brief: st_blocks, which can be dear, is not asked for. */
+	/* brief: the caller does not need st_blocks, which can be expensive. */
 	int (*getattr)(Node *node, bool brief, struct stat *ret_stat);
 	int (*access)(Node *node, const SegfsCaller *caller, int mask); /* allowed */
 	/* file: the open through which it comes, or NULL. */
@@ -71,8 +71,7 @@ struct NodeOps {
 	int (*set_xattr)(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
 			 size_t size, int flags);
 
-	/* To open, list or change it, or find or remove a name there, takes a look at all
-	 * processes. */
+	/* Its open, list, lookup, setattr and remove take a look at all processes. */
 	bool is_expensive;
 	/*
 	 * Whether a name is found or listed depends on the caller's rights: so each lookup asks
@@ -109,7 +108,7 @@ struct File {
 	const FileOps *ops;
 	Node *node;
 	int flags; /* of open(2) */
-	/* Reads and writes come to us also where the memory could be handed to the kernel. */
+	/* The daemon serves reads and writes, although the kernel could by memory_fd(). */
 	bool through_us;
 	bool has_no_flush; /* closing a descriptor of it needs no word to us: see FileOps.flush */
 };
@@ -132,7 +131,7 @@ struct FileOps {
 	int (*flush)(File *file, const SegfsCaller *caller);               /* nothing */
 	int (*allocate)(File *file, int mode, off_t offset, off_t length); /* EOPNOTSUPP */
 	off_t (*seek)(File *file, off_t offset, int whence);               /* EINVAL */
-	/* The descriptor that the kernel may read, write and map in our stead, or -1. */
+	/* The descriptor that the kernel may read, write and map without the daemon, or -1. */
 	int (*memory_fd)(File *file); /* -1 */
 	/* A descriptor for locks; of this open alone for flock(2), of owner for fcntl(2). */
 	int (*flock)(File *file, int operation);                                  /* EOPNOTSUPP */
@@ -153,8 +152,8 @@ typedef struct {
 typedef int (*ListingLook)(const Listing *listing, const ListingEntry *entry, Node **ret_node,
 			   struct stat *ret_stat);
 
-/* The names of the moment of opendir(3). Each listing is one class: what differs is look() and what
- * it goes by. */
+/* The names of the moment of opendir(3). Listings differ in look(), and in the data that it needs.
+ */
 struct Listing {
 	Node *directory;     /* a reference */
 	GStringChunk *names; /* of the entries */
@@ -178,16 +177,16 @@ Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, const void 
 /* The node that stands for key, with a reference for the caller, or NULL. */
 Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key);
 
-/* From here on node is what lookups of key find; what they found before lives on unnamed. */
+/* From here on lookups of key find node. The node that they found before keeps no key. */
 void node_rekey(Node *node, const NodeKey *key);
-/* Lookups of its key find it no more: it stands for something that is gone. */
+/* Lookups of its key find the node no more, since it stands for something that is gone. */
 void node_detach(Node *node);
 
 Node *node_ref(Node *node);
 void node_unref(Node *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Node, node_unref)
 
-/* The kernel has learnt of it once; it forgets n times. */
+/* The kernel has learnt of the node once; the kernel forgets it n times. */
 void node_remember(Node *node);
 void node_forget(Node *node, uint64_t n);
 
@@ -196,7 +195,7 @@ gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags);
 void file_free(File *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_free)
 
-/* What a survey of very many took goes back to the system: call when its items are freed. */
+/* Gives free memory at the end of the heap back: call after the items of a survey are freed. */
 void node_trim_memory(void);
 
 /* An empty listing, which takes data; free_data can be NULL. */

@@ -3,10 +3,10 @@
 /*
  * The directory orphans/: what nobody uses any more, to be read and removed.
  *
- * Its files are nodes of their own around those of sysv/ and posix/, which do the work. That
- * something is here is a verdict, and a verdict can be over: once somebody holds it, a
- * listing has it no more and stat says ENOENT. But as long as the kernel remembers the name,
- * a lookup still finds it, so that removing it comes to us and is refused with EBUSY.
+ * A file here is a node of its own around the node in sysv/ or posix/, which does the work. A file
+ * is here by a verdict, and a verdict can be over: once a process holds the memory, a listing
+ * leaves the file out and stat says ENOENT. But as long as the kernel remembers the name, a lookup
+ * still finds the file, so that the daemon gets the request to remove it and refuses with EBUSY.
  */
 
 #include <errno.h>
@@ -23,7 +23,8 @@ typedef struct {
 	char *path; /* of a POSIX object, below its directory; NULL: a segment */
 } OrphanNode;
 
-/* By its own name a caller finds only what lies in directories that it may search. */
+/* By the object's own path a caller finds it only through directories that the caller may search.
+ */
 static int reach(const OrphanNode *node, const SegfsCaller *caller)
 {
 	autofd fd = -1;
@@ -33,7 +34,7 @@ static int reach(const OrphanNode *node, const SegfsCaller *caller)
 	return segfs_posix_open_path(((ObjectNode *)node->inner)->posix, caller, node->path, &fd);
 }
 
-/* Is it open through us? Then it is not an orphan, but who has it open may go on. */
+/* Is it open through this mount? Then it is no orphan, but a caller that has it open may go on. */
 static bool is_open(const OrphanNode *node)
 {
 	GMutex *lock = node->path ? &((ObjectNode *)node->inner)->lock
@@ -143,7 +144,7 @@ static void init(Node *base, const void *data)
 	node->path = g_strdup(made->path);
 }
 
-/* Else the id or the number is another's by now. */
+/* False: the id or inode number is that of another segment or object by now. */
 static bool is_of(Node *base, const void *data)
 {
 	return ((OrphanNode *)base)->inner == ((const Made *)data)->inner;
@@ -212,7 +213,7 @@ static int orphans_lookup(Node *directory, const SegfsCaller *caller, const char
 	return orphan_node(directory->ns, item, ret_node);
 }
 
-/* Everybody, but for an ACL. */
+/* True: every caller may search the directory, unless an ACL says otherwise. */
 static bool all_may_search(const SegfsPosix *posix)
 {
 	autofd fd = -1;
@@ -221,7 +222,7 @@ static bool all_may_search(const SegfsPosix *posix)
 	return segfs_posix_open(posix, &fd) == 0 && fstat(fd, &st) == 0 && st.st_mode & S_IXOTH;
 }
 
-/* What not all may find is looked up by each caller, and so is what lies in a subdirectory. */
+/* Each caller has to look up for itself what others may not find, or what is in a subdirectory. */
 static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
 		struct stat *ret_stat)
 {

@@ -10,8 +10,8 @@
 #include "tree/tree.h"
 
 /*
- * One ns's items. The first asks for a new scan, which serves all; so many namespaces can
- * there be that the rest may be a little older than it would be by itself.
+ * The items of one IPC namespace. since is the time of the request for all of them: the first
+ * namespace brings about a scan, which serves the others, too.
  */
 static int survey(IpcNs *ns, SegfsSince since, GPtrArray **ret_items, guint *ret_unexamined)
 {
@@ -66,7 +66,7 @@ Node *segments_json_new(IpcNs *ns, const void *data)
 
 typedef enum { COUNT, SIZE, RESIDENT, N_MEASURES } Measure;
 
-/* What is told of one namespace. */
+/* The numbers of one IPC namespace. */
 typedef struct {
 	uint64_t inum;
 	uint64_t sums[N_KINDS][N_VERDICTS][2][N_MEASURES]; /* the third: has it lost its name? */
@@ -76,8 +76,8 @@ typedef struct {
 	bool has_limits, has_posix;
 } Numbers;
 
-/* told: a set of SegfsId, what an earlier namespace has counted. */
-static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *told, Numbers *ret_numbers)
+/* counted: a set of SegfsId, the memory that an earlier namespace has counted. */
+static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *counted, Numbers *ret_numbers)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	Numbers numbers = {.inum = segfs_ipc_inum(ns->ipc)};
@@ -87,7 +87,7 @@ static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *told, Numbers *r
 		return r;
 	for (guint i = 0; i < items->len; i++) {
 		const SegfsItem *item = items->pdata[i];
-		if (!g_hash_table_add(told, g_memdup2(&item->id, sizeof(item->id))))
+		if (!g_hash_table_add(counted, g_memdup2(&item->id, sizeof(item->id))))
 			continue;
 		uint64_t *sum = numbers.sums[item->id.kind][item->verdict][item->unlinked];
 		sum[COUNT]++;
@@ -95,7 +95,7 @@ static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *told, Numbers *r
 		sum[RESIDENT] += item->has_resident ? item->resident : 0;
 	}
 	numbers.has_limits = segfs_limits_read(ns->ipc, &numbers.limits) == 0;
-	/* A tmpfs without a limit says 0. */
+	/* A tmpfs without a limit has 0 blocks. */
 	const SegfsPosix *posix = segfs_view_posix(ns->view, 0);
 	autofd fd = -1;
 	numbers.has_posix = posix && segfs_posix_open(posix, &fd) == 0 &&
@@ -118,7 +118,7 @@ static bool can_be_linked(SegfsKind kind)
 	return kind == SEGFS_SYSV || kind == SEGFS_POSIX;
 }
 
-/* Zeroes too: a sum that vanishes looks, to who watches, like one that is not known. */
+/* Zeroes are written, too: to a monitor a sum that vanishes looks like one that is not known. */
 static void write_sums(GString *text, const char *name, Measure measure, const Numbers *numbers)
 {
 	for (SegfsKind kind = 0; kind < N_KINDS; kind++)
@@ -243,7 +243,7 @@ static void write_metrics(GString *text, const Numbers *all, guint n)
 
 static int metrics_answer(IpcNs *own, const SegfsCaller *caller, GString *text)
 {
-	g_autoptr(GHashTable) told =
+	g_autoptr(GHashTable) counted =
 		g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Numbers));
 	g_autoptr(GPtrArray) namespaces = NULL;
@@ -252,7 +252,7 @@ static int metrics_answer(IpcNs *own, const SegfsCaller *caller, GString *text)
 	int r = namespaces_all(own, caller, &namespaces);
 	for (guint i = 0; r == 0 && i < namespaces->len; i++) {
 		Numbers numbers;
-		const int got = numbers_get(namespaces->pdata[i], since, told, &numbers);
+		const int got = numbers_get(namespaces->pdata[i], since, counted, &numbers);
 		if (got == 0)
 			g_array_append_val(all, numbers);
 		else if (i == 0)

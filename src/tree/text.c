@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Files of text that is made when they are opened, and stays as it was for that open. Where
- * making it is cheap, stat tells its length; else, as in /proc, a size of 0.
+ * Files of text. The text is made at each open and stays the same for that open. Where making it is
+ * cheap, stat shows its length; else, as in /proc, a size of 0.
  */
 
 #include <errno.h>
@@ -20,13 +20,14 @@ typedef struct {
 
 typedef struct {
 	File file;
-	uid_t uid; /* who has opened it */
+	uid_t uid; /* of the caller that has opened it */
 	GBytes *text;
 } TextFile;
 
 /*
- * The text that all open files of one user hold together: it is our memory, which no limit
- * of the user's binds. One file there can always be, however long; and root may have any.
+ * The bytes of text that all open files of one user may hold together. They are memory of the
+ * daemon, which no limit of the user's binds. A user's first file can be of any length; root has no
+ * bound.
  */
 #define TEXT_MOST (64 * 1024 * 1024)
 
@@ -65,7 +66,7 @@ static int text_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
 	if (offset >= 0 && (gsize)offset < length) {
 		ret_span->bytes = bytes + offset;
 		ret_span->size = MIN(size, length - offset);
-		/* Who reads may close it as soon as the answer is there. */
+		/* The reader may close the file as soon as the kernel has the answer. */
 		ret_span->keep = g_bytes_ref(text);
 	}
 	return 0;
@@ -117,7 +118,7 @@ int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *tex
 	}
 	TextFile *file = file_new(node, &text_file_ops, sizeof(TextFile), flags);
 	file->uid = caller->uid;
-	/* It has grown by doubling. */
+	/* The buffer has grown by doubling. */
 	file->text = g_bytes_new_take(g_realloc(g_string_free(text, FALSE), MAX(size, 1)), size);
 	*ret_file = &file->file;
 	return 0;

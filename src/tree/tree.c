@@ -24,7 +24,7 @@ static const DirectoryEntry root_entries[] = {
 	{"ns", namespaces_directory_new, NULL}, /* the last: not on every mount */
 };
 
-/* Below /proc a name is that of a process, which ends, or of who looks. */
+/* A name below /proc is no good to everybody: its process ends, or it is the reader's own. */
 static char *name_for_all(const char *shm_dir, const SegfsPosix *posix)
 {
 	struct stat usual, used;
@@ -85,8 +85,8 @@ void tree_free(Tree *tree)
 	g_autofree gpointer *listings = g_hash_table_get_keys_as_array(tree->listings, &n_listings);
 	g_autofree gpointer *known = g_hash_table_get_keys_as_array(tree->known, &n_known);
 
-	/* What was open, and what the kernel knew, when the mount ended it does not give back one
-	 * by one. What was being made through key/ is made now. */
+	/* The kernel does not close each file, nor forget each node, when a mount ends. A pending
+	 * segment is made by this close. */
 	for (guint i = 0; i < n_files; i++)
 		file_free(files[i]);
 	for (guint i = 0; i < n_listings; i++)

@@ -17,15 +17,15 @@ struct Tree {
 	time_t started;
 	Node *root;
 	IpcNs *ns;     /* the mount's own */
-	char *shm_dir; /* what everybody may call its directory of POSIX objects; NULL: nothing */
-	dev_t plain;   /* its directory of POSIX objects, see segfs_mount_ino() */
+	char *shm_dir; /* a name of posix/ that everybody may use; NULL: there is none */
+	dev_t plain;   /* the device of posix/, see segfs_mount_ino() */
 	SegfsScanner *scanner;
 	int64_t orphan_age; /* seconds */
 	bool no_namespaces, for_others, other_ipc;
-	gint n_ipcns;               /* that were made; gives each its index */
+	gint n_ipcns;               /* how many IpcNs were made; gives each its index */
 	const SegfsPosix *nameless; /* memory that is in no directory */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
-	pid_t walker;         /* who has listed ns/ last, */
+	pid_t walker;         /* the process that has listed ns/ last, */
 	gint64 walk_from;     /* and when, monotonic */
 	GHashTable *nodes;    /* a set of Node, by ops and key */
 	GHashTable *files;    /* a set of File, those that are open */
@@ -34,7 +34,7 @@ struct Tree {
 	GHashTable *texts; /* uid -> bytes of text that the files it has open hold, see text.c */
 };
 
-/* What can be listed of a ns that takes a look at processes. */
+/* The listings of an IpcNs for which processes are examined. */
 typedef enum {
 	LIST_ORPHANS,
 	LIST_UNLINKED,
@@ -44,7 +44,8 @@ typedef enum {
 	N_LISTS
 } IpcNsList;
 
-/* What a node is of: an IPC namespace and its directories of POSIX objects. Counted references. */
+/* An IPC namespace and its directories of POSIX objects; each node is of one. Counted references.
+ */
 struct IpcNs {
 	gatomicrefcount refs;
 	Tree *tree;
@@ -73,19 +74,22 @@ void ipcns_unref(IpcNs *ns);
 void ipcns_take(IpcNs *ns, SegfsScope *scope);
 /* namespaces.c: see SegfsScopeOptions; data is the IpcNs. */
 SegfsOpened ipcns_opened(int shmid, gpointer ns);
-/* Of another IPC namespace. -ENOENT: no process lives in it. */
-int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_space);
+/* The IpcNs of another IPC namespace, by its number. -ENOENT: no process lives in it. */
+int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_ns);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(IpcNs, ipcns_unref)
 
 /*
- * How old a scan may be for a listing that caller has just asked for. It is of now, but who
- * walks through all namespaces gets them all from one scan of the time of that walk: as of a
- * moment after it has begun, after that listing was asked for last, and not a second old.
+ * The time from which on a scan must have begun to serve a listing of ns that caller asks for now:
+ * see segfs_scanner_scan(). That time is now, with one exception. A process that walks through ns/
+ * (find, ls -R) would make a scan for each listing of each namespace. So for the process that has
+ * listed ns/ last, the scan may have begun since it did so, as long as that is less than a second
+ * ago, and as long as nobody has asked for this very listing since the scan began.
  */
 SegfsSince ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list);
 void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 
-/* The number of the one that is called posix, posix.2, …; looks for it where it is not known. */
+/* The index of the directory of POSIX objects that is called posix, posix.2 and so on; where it is
+ * not known, the processes are asked. -ENOENT: there is none. */
 int ipcns_find_directory(IpcNs *ns, const char *name, guint *ret_index);
 /* For node.c's table; here because the tree owns it. */
 GHashTable *node_table_new(void);
@@ -102,20 +106,21 @@ typedef struct {
 	const void *data;
 } DirectoryEntry;
 
-/* of_posix: makes what the directory has for each of the ns's of POSIX objects; NULL: nothing. */
+/* of_posix: makes the entry for directory of POSIX objects index; NULL: there are no such entries.
+ */
 typedef Node *(*DirectoryOfPosix)(IpcNs *ns, guint index);
 Node *directory_new(IpcNs *ns, const DirectoryEntry *entries, guint n_entries,
 		    DirectoryOfPosix of_posix);
 
-/* A file of text, made anew at each open; what stat shows as size is its length now. */
+/* A file of text, made anew at each open; stat shows the length that it would have now. */
 typedef void (*TextWrite)(IpcNs *ns, GString *text);
 Node *text_new(IpcNs *ns, TextWrite write);
 
-/* The same for text that takes long to make, or differs by caller; stat shows size 0. */
+/* The same for text that is expensive to make, or differs by caller; stat shows size 0. */
 typedef int (*TextAnswer)(IpcNs *ns, const SegfsCaller *caller, GString *text);
 Node *text_new_expensive(IpcNs *ns, TextAnswer answer);
 
-/* One open of node by caller that shows text, which it takes. -ENOMEM: caller has too much open. */
+/* One open of node by caller, which reads text and takes it. -ENOMEM: caller has too much open. */
 int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *text, File **ret_file);
 
 Node *sysv_directory_new(IpcNs *ns, const void *data);
@@ -126,7 +131,7 @@ Node *unlinked_directory_new(IpcNs *ns, const void *data);
 Node *info_directory_new(IpcNs *ns, const void *data);
 Node *namespaces_directory_new(IpcNs *ns, const void *data);
 
-/* In ns/? There only callers who may enter other namespaces have any business. */
+/* Is it in ns/? Then only callers that may enter other namespaces may use it. */
 static inline bool ipcns_is_foreign(const IpcNs *ns)
 {
 	return ns->other;
@@ -134,20 +139,21 @@ static inline bool ipcns_is_foreign(const IpcNs *ns)
 bool caller_may_enter(const SegfsCaller *caller);
 
 /*
- * The mount's own ns and, for a caller who may enter them, those of all other IPC
- * namespaces, as an array of IpcNs with references that the caller unrefs.
+ * ns itself and, for a caller that may enter them, all other IPC namespaces, as an array of IpcNs;
+ * unref the array.
  */
-int namespaces_all(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_spaces);
+int namespaces_all(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_namespaces);
 Node *limits_new(IpcNs *ns, const void *data);
 Node *segments_json_new(IpcNs *ns, const void *data);
 Node *metrics_new(IpcNs *ns, const void *data);
 Node *readme_new(IpcNs *ns, const void *data);
 
 /*
- * Inode numbers. A SysV segment's is the number of its IPC namespace and its shmid, a
- * POSIX object's the one it has in /dev/shm. What is only ours has a number between, of a kind
- * in the upper four bits (see also info.c), or one of the last that no namespace has. Of
- * node_new_static() it is the number of the ns and, in the order of making, its own.
+ * Inode numbers. A SysV segment's is made of the number of its IPC namespace and the shmid, a POSIX
+ * object's is the one that it has in /dev/shm. Files and directories of the mount's own have
+ * numbers between, with a kind in the upper four bits (see also info.c), or numbers of the last
+ * namespaces there could be, which the kernel never gives out. node_new_static() makes them of the
+ * index of ns and a count.
  */
 gpointer node_new_static(IpcNs *ns, const NodeOps *ops, size_t size);
 ino_t node_static_ino(const Node *node);

@@ -3,10 +3,10 @@
 /*
  * The directory unlinked/: memory that has lost its name, or never had one, and is still held.
  *
- * Segments marked for removal are the nodes that they were in sysv/. The rest is an
- * ObjectNode that is found by its file handle, or where we may have none through a process
- * that holds it. Who may open it is the kernel's answer to whether that caller could open
- * it through a holder: /proc/PID/fd asks for the right to look into the process.
+ * A segment marked for removal keeps the node that it had in sysv/. All else is an ObjectNode,
+ * whose memory is reached by its file handle or, where there is none, through a process that holds
+ * it. A caller may open the memory if the kernel lets that caller open it through a holder:
+ * /proc/PID/fd takes the right to look into the process.
  */
 
 #include <errno.h>
@@ -29,7 +29,7 @@ static int find_item(const UnlinkedNode *node, SegfsSince since, SegfsItem **ret
 	return item_find_unlinked(node->object.node.ns, node->name, since, ret_item);
 }
 
-/* An O_PATH descriptor, and whether that is of the same memory. */
+/* An O_PATH descriptor of the memory. */
 static int reach(UnlinkedNode *node, int *ret_fd)
 {
 	IpcNs *ns = node->object.node.ns;
@@ -61,7 +61,7 @@ static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
 		object_stat(base->ns, &st, ret_stat);
 		return 0;
 	}
-	/* We may not open it; what its holder shows of it is known all the same. */
+	/* The daemon may not open it; what /proc shows of its holder is known all the same. */
 	if (r == -EACCES && (r = find_item(node, segfs_since_recent(), &item)) == 0)
 		item_stat(base->ns, item, ret_stat);
 	return r == -ESTALE ? -ENOENT : r;
@@ -99,7 +99,7 @@ static int unlinked_access(Node *base, const SegfsCaller *caller, int mask)
 	return mask ? open_as((UnlinkedNode *)base, caller, flags, &fd) : 0;
 }
 
-/* Its size is what can be changed with a descriptor alone. */
+/* Of memory without a name only the size can be changed. */
 static int unlinked_setattr(Node *base, const SegfsCaller *caller, File *file,
 			    const NodeChange *change)
 {

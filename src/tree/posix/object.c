@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a POSIX object's node is, and the way back from the node to the object. */
+/* The node of a POSIX object, and the way back from the node to the object. */
 
 #include "tree/posix/object.h"
 
@@ -25,7 +25,7 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 	guint index;
 
 	int r = segfs_object_open(node->posix, &node->object, ret_fd);
-	/* What is open lives on when no process of its namespace leads to it any more. */
+	/* An open object lives on when no process of its namespace leads to it any more. */
 	const bool is_lost = r == -ESHUTDOWN || r == -ESTALE;
 	if (r != -EOPNOTSUPP && !is_lost)
 		return r;

@@ -24,7 +24,7 @@ typedef struct {
 	GHashTable *owners; /* of fcntl(2) locks, see object_lock.c */
 } ObjectNode;
 
-/* An object as calls can reach it: an O_PATH descriptor, and the name that stands for it. */
+/* An object as system calls reach it: an O_PATH descriptor, and its name in /proc/self/fd. */
 typedef struct {
 	int fd;
 	FdPath path;
@@ -48,7 +48,7 @@ int object_open_flags(int flags);
 /* Opens it anew, as the caller and with rights of its own. */
 int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd);
 
-/* What the mount says of an object that fstat(2) has told of. */
+/* The attributes on the mount of an object that fstat(2) shows as st. */
 void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat);
 
 extern const NodeOps object_ops; /* posix.c */
@@ -74,7 +74,7 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 /* The node of a directory of POSIX objects. -ENOENT: it is gone, or NULL. */
 int posix_node(IpcNs *ns, const SegfsPosix *posix, Node **ret_node);
 
-/* The node of a path below it, found as ourselves and by no symbolic link. */
+/* The node of a path below that directory, found as the daemon and by no symbolic link. */
 int posix_find(IpcNs *ns, const SegfsPosix *posix, const char *path, Node **ret_node);
 
 /* A file of node that has been opened as fd, which it takes. */

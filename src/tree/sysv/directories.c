@@ -14,7 +14,7 @@
 #include "tree/sysv/pending.h"
 #include "tree/sysv/segment.h"
 
-/* By then whoever removes it and makes it anew has won: it is taken for not there. */
+/* After so many tries a process that removes and makes it again and again has won: -ENOENT. */
 #define OPENS_BY_KEY 16
 
 static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
@@ -154,8 +154,8 @@ static int key_remove(Node *directory, const SegfsCaller *caller, const char *na
 }
 
 /*
- * Somebody else has made it since the kernel looked. It can go again, and come again,
- * before it is open; -ENOENT: nothing has the key.
+ * Opens the segment that has the key by now, which another process can have made since the kernel
+ * looked. The segment can go, and another come, before it is open; -ENOENT: no segment has the key.
  */
 static int open_by_key(Node *directory, const SegfsCaller *caller, const char *name, int flags,
 		       Node **ret_node, File **ret_file)

@@ -53,8 +53,8 @@ int pending_new(IpcNs *ns, const SegfsCaller *caller, key_t key, mode_t mode, Pe
 }
 
 /*
- * So many more pages are about to be kept: shmget would refuse them past shmall, and until
- * then they are ours, whom no limit of the caller's binds.
+ * So many more pages are about to be kept. Past shmall shmget(2) would refuse them; until it is
+ * asked the daemon keeps them, and no limit of the caller's binds the daemon.
  */
 static int take_pages(Pending *pending, uint64_t pages)
 {
@@ -76,7 +76,7 @@ static int take_pages(Pending *pending, uint64_t pages)
 	return r;
 }
 
-/* Without asking: fewer than there were, or as many as before. */
+/* Sets the number of pages without asking for room: there are no more than before. */
 static void count_pages(Pending *pending, uint64_t pages)
 {
 	g_mutex_lock(&pending->ns->lock);
@@ -109,7 +109,7 @@ static bool is_creators(const Pending *pending, const SegfsCaller *caller)
 
 int pending_open(SegmentNode *node, const SegfsCaller *caller, int flags, File **ret_file)
 {
-	/* Only /proc/PID/fd leads here: by name there is nothing to open yet. */
+	/* A lookup of the key finds nothing yet, so the caller comes by /proc/PID/fd. */
 	if (!is_creators(node->pending, caller))
 		return -EACCES;
 	*ret_file = segment_file_new_pending(node, flags);

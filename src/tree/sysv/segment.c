@@ -29,8 +29,8 @@ static bool is_of(Node *base, const void *data)
 }
 
 /*
- * Shmid 0 is a segment, too: the third number keeps the key from being all zero. By the
- * ns, not by its namespace's number, which can be another's by now.
+ * Shmid 0 is a segment, too: the third number keeps the key from being all zero. The
+ * first is the index and not the number of the IPC namespace, which can come again.
  */
 static NodeKey key_of(const IpcNs *ns, int shmid)
 {
@@ -160,7 +160,7 @@ static int segment_access(Node *base, const SegfsCaller *caller, int mask)
 	return r == -EBUSY ? -EACCES : r;
 }
 
-/* To nothing: the bytes become zero. To its own size: nothing. A segment has no other sizes. */
+/* Size 0 makes the bytes zero, the segment's own size does nothing, others are refused. */
 static int resize(SegmentNode *node, const SegfsCaller *caller, File *file, uint64_t size)
 {
 	g_autoptr(File) opened = NULL;
@@ -203,7 +203,8 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 			r = segfs_sysv_set(base->ns->ipc, caller, node->shmid, change->uid,
 					   change->gid,
 					   change->has_mode ? change->mode : (mode_t)-1);
-		/* It went between the two calls: for whom it is open that is said as above. */
+		/* The segment went between the two calls: where it is open the errno is as above.
+		 */
 		if (r == -ENOENT && segment_alive(node, &segment) == -EIDRM)
 			r = -EIDRM;
 		if (r < 0)
@@ -220,7 +221,7 @@ SegfsOpened segment_opened(IpcNs *ns, int shmid)
 	SegmentNode *node = (SegmentNode *)found;
 	SegfsOpened opened = SEGFS_NEVER_OPENED;
 
-	/* A mapping keeps the kernel's inode, and that our node. */
+	/* A mapping keeps the kernel's inode, which keeps the node. */
 	if (!node)
 		return opened;
 	g_mutex_lock(&node->lock);

@@ -47,7 +47,7 @@ void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory 
 void segment_as_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret_stat);
 ino_t segment_ino(const IpcNs *ns, const SegfsSysv *segment);
 
-/* What has been done with it through us. */
+/* How the segment has been opened through this mount. */
 SegfsOpened segment_opened(IpcNs *ns, int shmid);
 
 /* What statfs(2) says in sysv/ and key/: blocks are pages of shmall, files are shmmni. */
@@ -59,7 +59,7 @@ int segment_list_xattr(Node *node, const SegfsCaller *caller, GBytes **ret_names
 int segment_set_xattr(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
 		      size_t size, int flags);
 
-/* Has it huge pages? The kernel tells only who may open the memory: false where not. */
+/* Has it huge pages? False: not known, since only its opened memory shows that. */
 bool segment_is_huge(IpcNs *ns, const SegfsCaller *caller, const SegfsSysv *segment,
 		     bool *ret_huge);
 

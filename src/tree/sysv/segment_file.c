@@ -72,7 +72,8 @@ int segment_open(Node *base, const SegfsCaller *caller, int flags, File **ret_fi
 		return r;
 
 	g_autoptr(File) file = file_new(base, &segment_file_ops, sizeof(SegmentFile), flags);
-	/* Native writes could grow the memory file: those come to us, who know the end. */
+	/* Native writes could grow the memory file: the daemon, which knows the end, serves writes.
+	 */
 	file->through_us = write;
 	/* Only a pending segment is made by a close. */
 	file->has_no_flush = true;
@@ -233,7 +234,7 @@ static void segment_file_free(File *file)
 		if (node->pending)
 			pending_release(node);
 		if (node->pending) {
-			/* Nothing came of it, and nothing can any more. */
+			/* No segment was made, and no file is left that could make one. */
 			g_clear_pointer(&node->pending, pending_free);
 			node->shmid = -1;
 		}
@@ -251,7 +252,8 @@ void segment_written(Node *base, off_t end, size_t size)
 	g_auto(RoomTaken) taken = 0;
 
 	g_mutex_lock(&node->lock);
-	/* An attach is not to last longer than the file. */
+	/* Without a descriptor the memory is an attach, which is not to last longer than the file.
+	 */
 	if (node->memory && segfs_memory_fd(node->memory) >= 0)
 		memory = segfs_memory_ref(node->memory);
 	g_mutex_unlock(&node->lock);

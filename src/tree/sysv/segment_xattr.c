@@ -80,7 +80,7 @@ static bool write_hugetlb(const Asked *asked, GString *value)
 {
 	bool huge;
 
-	/* Where nobody has it attached it would have to be, which is a trace that others see. */
+	/* Asking of a segment that nobody has attached would attach it, which others could see. */
 	if (!asked->by_name && asked->segment.nattch == 0)
 		return false;
 	if (!segment_is_huge(asked->ns, asked->caller, &asked->segment, &huge))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+/* An IPC namespace as the nodes know it: its life, and how fresh its listings have to be. */
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
