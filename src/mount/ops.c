@@ -122,7 +122,10 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	Node *node = node_of(req, ino);
 	g_autofree char *target = NULL;
-	int r = node->ops->readlink ? node->ops->readlink(node, &target) : -EINVAL;
+	g_auto(SegfsCaller) caller = {};
+
+	caller_of(req, &caller);
+	int r = node->ops->readlink ? node->ops->readlink(node, &caller, &target) : -EINVAL;
 
 	if (r < 0)
 		reply_result(req, r);

@@ -58,7 +58,7 @@ struct NodeOps {
 	/* file: the open through which it comes, or NULL. */
 	int (*setattr)(Node *node, const SegfsCaller *caller, File *file,
 		       const NodeChange *change);                                       /* EPERM */
-	int (*readlink)(Node *node, char **ret_target);                                 /* EINVAL */
+	int (*readlink)(Node *node, const SegfsCaller *caller, char **ret_target);      /* EINVAL */
 	int (*open)(Node *node, const SegfsCaller *caller, int flags, File **ret_file); /* EACCES */
 	int (*statfs)(Node *node, struct statvfs *ret_stat); /* all zero */
 	/* A large write, of size bytes up to end, was answered: the next may follow. */

@@ -40,7 +40,6 @@ static struct {
 	gid_t *groups;
 	uint64_t effective, permitted;
 	uint64_t user_ns;
-	bool proc_is_ours; /* /proc has our pid namespace's numbers */
 } self;
 
 static __thread bool own_umask;
@@ -90,9 +89,6 @@ static void self_read(void)
 	self.may_change = self.uid == 0 && (self.effective & needed) == needed &&
 			  syscall(SYS_setgroups, (size_t)self.n_groups, self.groups) == 0;
 	self.user_ns = procfs_namespace(AT_FDCWD, "/proc/self/ns/user");
-	char target[16] = "";
-	self.proc_is_ours =
-		readlink("/proc/self", target, sizeof(target) - 1) > 0 && atoi(target) == getpid();
 	g_once_init_leave(&once, 1);
 }
 
@@ -143,24 +139,6 @@ static bool in_our_user_ns(const char *proc_root, pid_t tid)
 	return self.user_ns && procfs_namespace(AT_FDCWD, path) == self.user_ns;
 }
 
-/*
- * Whose rights are those of the thread's status? A kernel's thread (nfsd) and a worker of
- * io_uring act for somebody else: the status has what the thread itself was made with, which
- * the program may have given up since. A thread that has a list of robust futexes has set it
- * itself, by a system call that those do not make: it need not be asked for its flags.
- */
-static bool acts_for_another(const char *proc_root, pid_t tid)
-{
-	enum { PF_IO_WORKER = 0x00000010, PF_KTHREAD = 0x00200000 }; /* of linux/sched.h */
-	void *robust = NULL;
-	size_t size;
-	ProcfsStat stat;
-
-	if (syscall(SYS_get_robust_list, tid, &robust, &size) == 0 && robust)
-		return false;
-	return !procfs_stat(proc_root, tid, &stat) || stat.flags & (PF_IO_WORKER | PF_KTHREAD);
-}
-
 /* The four ids of a status line: real, effective, saved, and that of the file system. */
 static bool parse_ids(const char *status, const char *key, unsigned long ids[4])
 {
@@ -196,12 +174,12 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 	self_read();
 	*ret_caller = (SegfsCaller){.uid = uid, .gid = gid, .umask = umask, .tid = MAX(tid, 0)};
 	/* Under a /proc of other numbers it would be a stranger's rights that are read. */
-	if (tid <= 0 || !self.proc_is_ours || !g_file_get_contents(path, &status, NULL, NULL))
+	if (tid <= 0 || !procfs_is_ours() || !g_file_get_contents(path, &status, NULL, NULL))
 		return;
 	if ((field = procfs_value(status, "Tgid")))
 		ret_caller->pid = atoi(field);
 	const RequestOf of = request_of(status, uid, gid);
-	if (of == OF_ANOTHER || acts_for_another(proc_root, tid))
+	if (of == OF_ANOTHER || procfs_acts_for_another(proc_root, tid))
 		return;
 	if ((field = procfs_value(status, "Groups")))
 		parse_groups(ret_caller, field);
@@ -243,11 +221,11 @@ static bool root_has(const SegfsCaller *caller, int capability)
 	struct __user_cap_data_struct data[2] = {};
 
 	self_read();
-	if (caller->tid <= 0 || !self.proc_is_ours || syscall(SYS_capget, &header, data) < 0)
+	if (caller->tid <= 0 || !procfs_is_ours() || syscall(SYS_capget, &header, data) < 0)
 		return false;
 	const uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
 	return caps & 1ULL << capability && in_our_user_ns(caller->proc_root, caller->tid) &&
-	       !acts_for_another(caller->proc_root, caller->tid);
+	       !procfs_acts_for_another(caller->proc_root, caller->tid);
 }
 
 bool segfs_caller_has(const SegfsCaller *caller, int capability)

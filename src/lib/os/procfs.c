@@ -88,6 +88,22 @@ uint64_t procfs_namespace_owner(int ns_fd)
 	return owner < 0 || fstat(owner, &st) < 0 ? 0 : st.st_ino;
 }
 
+int procfs_sysctl(const char *proc_root, const char *name, int *ret_number)
+{
+	g_autofree char *path = g_strdup_printf("%s/sys/%s", proc_root, name);
+	autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[16];
+
+	if (fd < 0)
+		return -errno;
+	const ssize_t n = read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return n < 0 ? -errno : -EIO;
+	text[n] = '\0';
+	*ret_number = (int)g_ascii_strtoll(text, NULL, 10);
+	return 0;
+}
+
 bool procfs_stat(const char *proc_root, pid_t pid, ProcfsStat *ret_stat)
 {
 	g_autofree char *path = g_strdup_printf("%s/%d/stat", proc_root, pid);

@@ -25,6 +25,9 @@ uint64_t procfs_namespace(int directory_fd, const char *name);
 /* That of the user namespace that owns the one which ns_fd is of (ioctl_ns(2)); 0, and errno. */
 uint64_t procfs_namespace_owner(int ns_fd);
 
+/* A number of proc_root/sys, such as fs/protected_fifos. -ENOENT: this kernel has no such. */
+int procfs_sysctl(const char *proc_root, const char *name, int *ret_number);
+
 /* What /proc/PID/stat says. */
 typedef struct {
 	char command[16];
@@ -86,3 +89,27 @@ int procmap_next(int maps_fd, uint64_t from, ProcMap *ret_map);
  * it has none or one that does not fit. The mapping is as it is by now. Errors as above.
  */
 ssize_t procmap_name(int maps_fd, ProcMap *map, char *name, size_t size);
+
+/* Whether /proc has the numbers of our pid namespace: else its threads are strangers. */
+bool procfs_is_ours(void);
+
+/*
+ * Are the thread's requests another's? A kernel's thread (nfsd) and a worker of io_uring act with
+ * credentials that its status does not show. True also where that cannot be known.
+ */
+bool procfs_acts_for_another(const char *proc_root, pid_t tid);
+
+/* What a thread that waits for an answer asks of the kernel. */
+typedef enum {
+	CALL_UNKNOWN,
+	CALL_LOOKS,    /* it looks at a name or changes it, and opens nothing */
+	CALL_READLINK, /* the same; what the last link of a path says, without following it */
+	CALL_OPENS,
+} ProcfsCall;
+
+/*
+ * The system call in which it is, from proc_root/<tid>/syscall (proc(5)); of one that opens a file
+ * the flags of open(2), if ret_flags is not NULL. Unknown is also a call of a 32-bit program, and
+ * openat2(2), whose flags are in memory that may be slow to read.
+ */
+ProcfsCall procfs_call(const char *proc_root, pid_t tid, int *ret_flags);

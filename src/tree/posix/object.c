@@ -81,12 +81,14 @@ void object_init(Node *base, const void *data)
 	g_mutex_init(&node->lock);
 	node->posix = made->posix;
 	node->object = made->object;
+	node->fifo_rights = made->fifo_rights;
 	node->open_fd = -1;
 }
 
 /*
  * The kernel opens FIFOs without asking us, so a FIFO is a node of its own for each set of
- * rights: whoever may not read it can open it, but meets nobody there who may.
+ * rights: whoever may not read it, and gets past object_guard_fifo() by a descriptor (O_PATH, and
+ * /proc/self/fd), can open it, but meets nobody there who may.
  */
 static uint32_t rights_of(const SegfsCaller *caller, int fd)
 {
@@ -123,8 +125,8 @@ void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat)
 	ret_stat->st_ino = segfs_mount_ino(&id, ns->tree->plain);
 }
 
-int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
-		Node **ret_node, struct stat *ret_stat)
+int object_node(ObjectNode *parent, int parent_fd, const SegfsCaller *caller, const char *name,
+		int fd, Node **ret_node, struct stat *ret_stat)
 {
 	IpcNs *ns = parent->node.ns;
 	const SegfsPosix *posix = parent->posix;
@@ -138,8 +140,10 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 	/* Whose FIFO it would be is settled by a lookup. */
 	if (S_ISFIFO(st.st_mode) && !caller)
 		return -EAGAIN;
-	if (S_ISFIFO(st.st_mode))
-		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
+	if (S_ISFIFO(st.st_mode)) {
+		made.fifo_rights = rights_of(caller, fd);
+		key.c |= (uint64_t)(1 + made.fifo_rights) << 32;
+	}
 	ObjectNode *node = (ObjectNode *)node_intern(ns, &object_ops, &key, &made);
 	Node *parent_before = NULL;
 	g_mutex_lock(&node->lock);
@@ -152,6 +156,7 @@ int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name,
 	g_mutex_unlock(&node->lock);
 	if (parent_before)
 		node_unref(parent_before);
+	object_guard(node, parent_fd, &st);
 	object_stat(ns, &st, ret_stat);
 	*ret_node = &node->node;
 	return 0;
@@ -171,8 +176,12 @@ int object_open_flags(int flags)
 int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	struct stat st;
 	int r = object_reach(node, &at);
 
+	if (r == 0)
+		r = fstat(at.fd, &st) < 0 ? -errno
+					  : object_guard_open((ObjectNode *)node, caller, &st);
 	if (r < 0)
 		return r;
 	const int how = object_open_flags(flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW));
@@ -252,7 +261,7 @@ int posix_find(IpcNs *ns, const SegfsPosix *posix, const char *path, Node **ret_
 		autofd fd = segfs_object_open_at(at.fd, *name);
 		if (fd < 0)
 			return -errno;
-		r = object_node((ObjectNode *)node, NULL, *name, fd, &found, &st);
+		r = object_node((ObjectNode *)node, at.fd, NULL, *name, fd, &found, &st);
 		if (r < 0)
 			return r;
 		node_unref(node);

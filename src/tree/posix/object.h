@@ -15,6 +15,8 @@ typedef struct {
 	Node node;
 	const SegfsPosix *posix; /* the directory in which it is; the ns keeps it */
 	SegfsObject object;
+	_Atomic guint guards; /* see object_guard.c */
+	guint fifo_rights;    /* of a FIFO: R_OK, W_OK, as whoever has this node has them */
 
 	GMutex lock; /* protects what follows */
 	Node *parent;
@@ -48,6 +50,15 @@ int object_open_flags(int flags);
 /* Opens it anew, as the caller and with rights of its own. */
 int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd);
 
+/* object_guard.c: the node, of which st is, was found in a directory. */
+void object_guard(ObjectNode *node, int directory_fd, const struct stat *st);
+/* May the caller who asks for a link's target follow it? -EACCES */
+int object_guard_follow(const ObjectNode *node, const SegfsCaller *caller, const struct stat *st);
+/* May the caller open it the way that it does? -EACCES */
+int object_guard_open(const ObjectNode *node, const SegfsCaller *caller, const struct stat *st);
+/* The same of a FIFO, when its name is looked up. */
+int object_guard_fifo(const ObjectNode *node, const SegfsCaller *caller, const struct stat *st);
+
 /* The attributes on the mount of an object that fstat(2) shows as st. */
 void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat);
 
@@ -57,6 +68,7 @@ extern const NodeOps object_ops; /* posix.c */
 typedef struct {
 	const SegfsPosix *posix;
 	SegfsObject object;
+	guint fifo_rights;
 } ObjectMade;
 void object_init(Node *node, const void *made);
 void object_free(Node *node);
@@ -66,10 +78,11 @@ int object_list(Node *node, const SegfsCaller *caller, Listing **ret_listing);
 
 /*
  * The node of what fd (O_PATH) stands for, found by the caller as name in parent; and its
- * attributes. Only a FIFO's node depends on the caller: -EAGAIN where that is NULL.
+ * attributes. parent_fd is a descriptor of the parent, or -1: a file in no directory. Only a FIFO's
+ * node depends on the caller: -EAGAIN where that is NULL.
  */
-int object_node(ObjectNode *parent, const SegfsCaller *caller, const char *name, int fd,
-		Node **ret_node, struct stat *ret_stat);
+int object_node(ObjectNode *parent, int parent_fd, const SegfsCaller *caller, const char *name,
+		int fd, Node **ret_node, struct stat *ret_stat);
 
 /* The node of a directory of POSIX objects. -ENOENT: it is gone, or NULL. */
 int posix_node(IpcNs *ns, const SegfsPosix *posix, Node **ret_node);

@@ -35,8 +35,8 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 	autofd fd = segfs_object_open_at(opened->fd, entry->name);
 	if (fd < 0)
 		return -errno;
-	return object_node((ObjectNode *)listing->directory, NULL, entry->name, fd, ret_node,
-			   ret_stat);
+	return object_node((ObjectNode *)listing->directory, opened->fd, NULL, entry->name, fd,
+			   ret_node, ret_stat);
 }
 
 static int names_read(int fd, Listing *listing)

@@ -83,12 +83,16 @@ static int posix_setattr(Node *base, const SegfsCaller *caller, File *file,
 	return r;
 }
 
-static int posix_readlink(Node *base, char **ret_target)
+static int posix_readlink(Node *base, const SegfsCaller *caller, char **ret_target)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	char target[PATH_MAX];
+	struct stat st;
 	int r = object_reach(base, &at);
 
+	if (r == 0)
+		r = fstat(at.fd, &st) < 0 ? -errno
+					  : object_guard_follow((ObjectNode *)base, caller, &st);
 	if (r < 0)
 		return r;
 	const ssize_t n = readlinkat(at.fd, "", target, sizeof(target));
@@ -189,30 +193,37 @@ static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *na
 
 /* The node of what has just been found or made as name. */
 static int find(ObjectNode *directory, const SegfsCaller *caller, int directory_fd,
-		const char *name, Node **ret_node)
+		const char *name, Node **ret_node, struct stat *ret_stat)
 {
-	struct stat st;
 	const long found = SEGFS_AS(caller, segfs_object_open_at(directory_fd, name));
 	autofd fd = found;
 
 	if (found < 0)
 		return found;
-	return object_node(directory, caller, name, fd, ret_node, &st);
+	return object_node(directory, directory_fd, caller, name, fd, ret_node, ret_stat);
 }
 
 static int posix_lookup(Node *base, const SegfsCaller *caller, const char *name, Node **ret_node)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	g_autoptr(Node) node = NULL;
+	struct stat st;
 	int r = object_reach(base, &at);
 
-	return r < 0 ? r : find((ObjectNode *)base, caller, at.fd, name, ret_node);
+	if (r == 0)
+		r = find((ObjectNode *)base, caller, at.fd, name, &node, &st);
+	if (r == 0 && S_ISFIFO(st.st_mode))
+		r = object_guard_fifo((ObjectNode *)node, caller, &st);
+	if (r == 0)
+		*ret_node = g_steal_pointer(&node);
+	return r;
 }
 
-static int opened(ObjectNode *directory, const SegfsCaller *caller, const char *name, int fd,
-		  int flags, Node **ret_node, File **ret_file)
+static int opened(ObjectNode *directory, int directory_fd, const SegfsCaller *caller,
+		  const char *name, int fd, int flags, Node **ret_node, File **ret_file)
 {
 	struct stat st;
-	int r = object_node(directory, caller, name, fd, ret_node, &st);
+	int r = object_node(directory, directory_fd, caller, name, fd, ret_node, &st);
 
 	/* Something else has taken the name since the kernel looked: it is to look again. */
 	if (r == 0 && !S_ISREG(st.st_mode)) {
@@ -243,7 +254,8 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 		fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
 	}
 	return fd < 0 ? fd
-		      : opened((ObjectNode *)base, caller, name, fd, flags, ret_node, ret_file);
+		      : opened((ObjectNode *)base, at.fd, caller, name, fd, flags, ret_node,
+			       ret_file);
 }
 
 static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags, mode_t mode,
@@ -258,13 +270,14 @@ static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags,
 	const int how = object_open_flags(flags) | O_TMPFILE;
 	const long fd = SEGFS_AS(caller, open(at.path, how, mode));
 	return fd < 0 ? fd
-		      : opened((ObjectNode *)base, caller, NULL, fd, flags, ret_node, ret_file);
+		      : opened((ObjectNode *)base, -1, caller, NULL, fd, flags, ret_node, ret_file);
 }
 
 static int posix_make(Node *base, const SegfsCaller *caller, const char *name, mode_t mode,
 		      dev_t device, const char *target, Node **ret_node)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	struct stat st;
 	g_auto(RoomTaken) taken = 0;
 	int r = reach_with_room(base, OBJECT_SIZE, &taken, &at);
 
@@ -276,7 +289,7 @@ static int posix_make(Node *base, const SegfsCaller *caller, const char *name, m
 		r = SEGFS_AS(caller, symlinkat(target, at.fd, name));
 	else
 		r = SEGFS_AS(caller, mknodat(at.fd, name, mode, device));
-	return r < 0 ? r : find((ObjectNode *)base, caller, at.fd, name, ret_node);
+	return r < 0 ? r : find((ObjectNode *)base, caller, at.fd, name, ret_node, &st);
 }
 
 static int posix_link(Node *base, const SegfsCaller *caller, const char *name, Node *target)
