@@ -7,6 +7,31 @@
 # shellcheck disable=SC2120
 start() { segfs_start "$MNT" "$SEGFS_OPTIONS" "$@"; }
 
+# kill -9 while a segment is filled: it has the mode that it is to have once it is whole, and not before.
+head -c 64M /dev/zero | tr '\0' i >"$TESTDIR/image"
+chmod 640 "$TESTDIR/image"
+is_made() { [[ $(</proc/sysvipc/shm) == *$'\n       119 '* ]]; }
+wrong=0 cut=0
+for round in $(seq 12); do
+	start || break
+	as_user 0 cp "$TESTDIR/image" "$MNT/key/0x77" 2>/dev/null &
+	copy=$!
+	until is_made || ! kill -0 $copy 2>/dev/null; do :; done
+	kill -KILL "${segfs_pid[$MNT]}"
+	wait "${segfs_pid[$MNT]}" $copy 2>/dev/null
+	unset "segfs_pid[$MNT]"
+	umount -l "$MNT"
+	id=$(awk '$1 == 119 { print $2 }' /proc/sysvipc/shm)
+	if [ "$(ipc_table perms "$id")" = 640 ]; then
+		do_ops "shmat a $id SHM_RDONLY" "peek a 0 1" "peek a $(((64 << 20) - 1)) 1" | tail -n 2 | grep -qvx i && wrong=$((wrong + 1))
+	else
+		cut=$((cut + 1))
+	fi
+	ipcrm -m "$id"
+done
+is $wrong 0 "killed while it fills a segment: none is left that looks whole and is not"
+isnt $cut 0 "(it was killed in the middle $cut times of 12)"
+
 # kill -9 in mid-write: every page is old or new, and nothing else is touched.
 size=$((16 << 20))
 id=$(mkseg $size 0640 0xf01)

@@ -175,21 +175,39 @@ static int made_stat(SegfsIpc *ipc, const Pending *pending, int shmid, uint64_t 
 		       : -ENOENT;
 }
 
-/* The segment is there, under its creator's rights for now; gives it bytes, then mode and owner. */
+/*
+ * The mode with which it begins. Without a descriptor of its memory the creator attaches it to
+ * write, whatever its mode is to be; and what is not filled yet never has the mode that it is to
+ * have, whenever we are killed.
+ */
+static mode_t first_mode(const Pending *pending)
+{
+	if (pending->kept == 0)
+		return pending->mode | 0600;
+	return pending->mode == 0600 ? 0700 : 0600;
+}
+
+/*
+ * The segment is there, its creator's alone for now. While it is being filled nobody may attach
+ * it; then it gets mode and owner.
+ */
 static int fill(SegmentNode *node, int shmid, uint64_t size)
 {
 	Pending *pending = node->pending;
 	SegfsIpc *ipc = node->node.ns->ipc;
 	g_autoptr(SegfsMemory) memory = NULL;
 	SegfsSysv segment;
+	mode_t mode = first_mode(pending);
 
 	int r = made_stat(ipc, pending, shmid, size, &segment);
 	if (r == 0)
 		r = segfs_memory_open(ipc, &pending->creator, &segment, true, &memory);
+	if (r == 0 && pending->kept > 0)
+		r = segfs_sysv_set(ipc, &pending->creator, shmid, -1, -1, mode = 0);
 	if (r == 0)
 		r = copy_kept(pending, memory, size);
-	if (r == 0 && (pending->mode != segment.mode || pending->uid != (uid_t)-1 ||
-		       pending->gid != (gid_t)-1))
+	if (r == 0 &&
+	    (pending->mode != mode || pending->uid != (uid_t)-1 || pending->gid != (gid_t)-1))
 		r = segfs_sysv_set(ipc, &pending->creator, shmid, pending->uid, pending->gid,
 				   pending->mode);
 	/* Removed, but we have got its memory: as good as if it had been removed a moment later. */
@@ -209,8 +227,7 @@ static int pending_make(SegmentNode *node, uint64_t size)
 
 	/* From here on the kernel counts the segment's: not both, or others would find no room. */
 	count_pages(pending, 0);
-	/* Without a descriptor the creator attaches it to write, whatever its mode is to be. */
-	int r = segfs_sysv_create(ipc, &creator, pending->key, size, pending->mode | 0600, &shmid);
+	int r = segfs_sysv_create(ipc, &creator, pending->key, size, first_mode(pending), &shmid);
 	if (r < 0) {
 		count_pages(pending, pages);
 		return r;
