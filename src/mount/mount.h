@@ -31,6 +31,7 @@ typedef struct {
 	void (*started)(const char *way, void *data);
 	void *started_data;
 	Retries *retries; /* see node_error() */
+	Node *gone;       /* whatever is asked of it is ESTALE */
 	SlowPool *slow;
 } Mount;
 
@@ -42,14 +43,12 @@ static inline Mount *mount_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
+/* A number that the kernel has not been given, or has forgotten, is of a node that is gone. */
 static inline Node *node_of(fuse_req_t req, fuse_ino_t ino)
 {
-	return ino == FUSE_ROOT_ID ? mount_of(req)->tree->root : (Node *)(uintptr_t)ino;
-}
+	Node *node = node_known(mount_of(req)->tree, ino);
 
-static inline fuse_ino_t ino_of(fuse_req_t req, const Node *node)
-{
-	return node == mount_of(req)->tree->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+	return node ? node : mount_of(req)->gone;
 }
 
 /* A file's handle is its address; the lowest bit says that this open has a passthrough id. */

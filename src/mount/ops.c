@@ -3,8 +3,8 @@
 /*
  * The table of the requests that the kernel can make, and those that are about nodes and names.
  * Each handler takes the node from its number, calls the node's verb, and answers once. A node's
- * number is its address: the kernel sends only numbers that it was given and has not
- * forgotten. ENOSYS is never an answer: the kernel takes it for the whole mount.
+ * number is one by chance, see node_known(). ENOSYS is never an answer: the kernel takes it for the
+ * whole mount.
  */
 
 #include <errno.h>

@@ -93,14 +93,13 @@ static Node *entry_at(fuse_req_t req, const Listing *listing, off_t position,
 	if (position < N_DOTS || valid <= 0 || listing->look(listing, entry, &node, &st) < 0)
 		return NULL;
 	*ret_param = (struct fuse_entry_param){
-		.ino = ino_of(req, node),
+		/* Before the answer: a forget may follow it at once. */
+		.ino = node_remember(node),
 		.generation = 1,
 		.attr = st,
 		.attr_timeout = attr_valid(node, valid),
 		.entry_timeout = listed_name_valid(listing->directory, valid),
 	};
-	/* Before the answer: a forget may follow it at once. */
-	node_remember(node);
 	return g_steal_pointer(&node);
 }
 

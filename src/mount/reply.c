@@ -65,12 +65,12 @@ void reply_result(fuse_req_t req, int r)
 
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
 {
-	struct fuse_entry_param entry = {.ino = ino_of(req, node), .generation = 1};
+	struct fuse_entry_param entry = {.generation = 1};
 	int r = node->ops->getattr(node, true, &entry.attr);
 
 	if (r < 0)
 		return r;
-	node_remember(node);
+	entry.ino = node_remember(node);
 	*ret_entry = entry;
 	return 0;
 }

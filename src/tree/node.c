@@ -2,6 +2,7 @@
 
 #include "tree/node.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <string.h>
 #include <unistd.h>
@@ -168,7 +169,7 @@ static void drop(Node *node, uint64_t forgotten, bool reference)
 		node->lookups -= MIN(node->lookups, forgotten);
 		reference = node->lookups == 0;
 		if (reference)
-			g_hash_table_remove(node->ns->tree->known, node);
+			g_hash_table_remove(node->ns->tree->known, &node->number);
 	}
 	const bool last = reference && --node->refs == 0;
 	if (last)
@@ -187,14 +188,94 @@ void node_unref(Node *node)
 	drop(node, 0, true);
 }
 
-void node_remember(Node *node)
+/* By chance: it says nothing of the daemon's memory, nor of what else is looked up. */
+static uint64_t number_new(Tree *tree)
 {
-	g_mutex_lock(&node->ns->tree->lock);
+	uint64_t number;
+
+	do {
+		number = (uint64_t)g_random_int() << 32 | g_random_int();
+	} while (number <= NODE_ROOT || g_hash_table_contains(tree->known, &number));
+	return number;
+}
+
+uint64_t node_remember(Node *node)
+{
+	Tree *tree = node->ns->tree;
+
+	g_mutex_lock(&tree->lock);
 	if (node->lookups++ == 0) {
 		node->refs++;
-		g_hash_table_add(node->ns->tree->known, node);
+		node->number = number_new(tree);
+		g_hash_table_insert(tree->known, &node->number, node);
 	}
-	g_mutex_unlock(&node->ns->tree->lock);
+	const uint64_t number = node->number;
+	g_mutex_unlock(&tree->lock);
+	return number;
+}
+
+Node *node_known(Tree *tree, uint64_t number)
+{
+	if (number == NODE_ROOT)
+		return tree->root;
+	g_mutex_lock(&tree->lock);
+	Node *node = g_hash_table_lookup(tree->known, &number);
+	g_mutex_unlock(&tree->lock);
+	return node;
+}
+
+/* What stands for a number that is nobody's. */
+#define GONE(verb, ...)                                                                            \
+	static int gone_##verb(Node *node, __VA_ARGS__)                                            \
+	{                                                                                          \
+		return -ESTALE;                                                                    \
+	}
+GONE(getattr, bool brief, struct stat *ret_stat)
+GONE(access, const SegfsCaller *caller, int mask)
+GONE(setattr, const SegfsCaller *caller, File *file, const NodeChange *change)
+GONE(readlink, const SegfsCaller *caller, char **ret_target)
+GONE(open, const SegfsCaller *caller, int flags, File **ret_file)
+GONE(statfs, struct statvfs *ret_stat)
+GONE(get_xattr, const SegfsCaller *caller, const char *name, GBytes **ret_value)
+GONE(list_xattr, const SegfsCaller *caller, GBytes **ret_names)
+GONE(set_xattr, const SegfsCaller *caller, const char *name, const void *bytes, size_t size,
+     int flags)
+GONE(lookup, const SegfsCaller *caller, const char *name, Node **ret_node)
+GONE(list, const SegfsCaller *caller, Listing **ret_listing)
+GONE(create, const SegfsCaller *caller, const char *name, int flags, mode_t mode, Node **ret_node,
+     File **ret_file)
+GONE(make, const SegfsCaller *caller, const char *name, mode_t mode, dev_t device,
+     const char *target, Node **ret_node)
+GONE(make_nameless, const SegfsCaller *caller, int flags, mode_t mode, Node **ret_node,
+     File **ret_file)
+GONE(link, const SegfsCaller *caller, const char *name, Node *target)
+GONE(remove, const SegfsCaller *caller, const char *name, bool is_directory)
+GONE(rename, const SegfsCaller *caller, const char *name, Node *to_directory, const char *to_name,
+     unsigned int flags)
+
+Node *node_gone(Tree *tree)
+{
+	static const NodeOps ops = {
+		.getattr = gone_getattr,
+		.access = gone_access,
+		.setattr = gone_setattr,
+		.readlink = gone_readlink,
+		.open = gone_open,
+		.statfs = gone_statfs,
+		.get_xattr = gone_get_xattr,
+		.list_xattr = gone_list_xattr,
+		.set_xattr = gone_set_xattr,
+		.lookup = gone_lookup,
+		.list = gone_list,
+		.create = gone_create,
+		.make = gone_make,
+		.make_nameless = gone_make_nameless,
+		.link = gone_link,
+		.remove = gone_remove,
+		.rename = gone_rename,
+	};
+
+	return node_new(tree->ns, &ops, sizeof(Node));
 }
 
 void node_forget(Node *node, uint64_t n)

@@ -36,7 +36,8 @@ struct Node {
 	const NodeOps *ops;
 	IpcNs *ns; /* a reference */
 	NodeKey key;
-	uint64_t lookups; /* the kernel's; protected by the tree's lock, as refs is */
+	uint64_t number;  /* by which the kernel knows it, while it has lookups */
+	uint64_t lookups; /* the kernel's; protected by the tree's lock, as refs and number are */
 	guint refs;
 	_Atomic gint64 emptied; /* monotonic time of the last open with O_TRUNC */
 };
@@ -186,9 +187,18 @@ Node *node_ref(Node *node);
 void node_unref(Node *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Node, node_unref)
 
-/* The kernel has learnt of the node once; the kernel forgets it n times. */
-void node_remember(Node *node);
+/*
+ * The kernel has learnt of the node once; the kernel forgets it n times. In between the kernel knows
+ * it by a number, which a user can ask for (name_to_handle_at(2)), and make up.
+ */
+uint64_t node_remember(Node *node);
 void node_forget(Node *node, uint64_t n);
+#define NODE_ROOT 1 /* the root's, always: FUSE_ROOT_ID */
+
+/* The node that the kernel knows by it, NULL if none; without a reference, which the kernel has. */
+Node *node_known(Tree *tree, uint64_t number);
+/* A node of which nothing is left: every verb is -ESTALE. */
+Node *node_gone(Tree *tree);
 
 /* A new file, of size bytes that begin with a File; takes a reference of node. */
 gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags);

@@ -43,7 +43,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 
 	g_mutex_init(&tree->lock);
 	tree->nodes = node_table_new();
-	tree->known = g_hash_table_new(NULL, NULL);
+	tree->known = g_hash_table_new(g_int64_hash, g_int64_equal);
 	tree->files = g_hash_table_new(NULL, NULL);
 	tree->listings = g_hash_table_new(NULL, NULL);
 	tree->texts = g_hash_table_new(NULL, NULL);
@@ -80,10 +80,10 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 
 void tree_free(Tree *tree)
 {
-	guint n_files, n_listings, n_known;
+	guint n_files, n_listings;
 	g_autofree gpointer *files = g_hash_table_get_keys_as_array(tree->files, &n_files);
 	g_autofree gpointer *listings = g_hash_table_get_keys_as_array(tree->listings, &n_listings);
-	g_autofree gpointer *known = g_hash_table_get_keys_as_array(tree->known, &n_known);
+	g_autoptr(GList) known = g_hash_table_get_values(tree->known);
 
 	/* The kernel does not close each file, nor forget each node, when a mount ends. A pending
 	 * segment is made by this close. */
@@ -91,8 +91,8 @@ void tree_free(Tree *tree)
 		file_free(files[i]);
 	for (guint i = 0; i < n_listings; i++)
 		listing_free(listings[i]);
-	for (guint i = 0; i < n_known; i++)
-		node_forget(known[i], UINT64_MAX);
+	for (GList *at = known; at; at = at->next)
+		node_forget(at->data, UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);
 	g_clear_pointer(&tree->ns, ipcns_unref);
 	g_free(tree->shm_dir);

@@ -30,7 +30,7 @@ struct Tree {
 	GHashTable *nodes;    /* a set of Node, by ops and key */
 	GHashTable *files;    /* a set of File, those that are open */
 	GHashTable *listings; /* a set of Listing, likewise */
-	GHashTable *known; /* a set of Node, those with lookups, also what is no longer in nodes */
+	GHashTable *known; /* number -> Node, those with lookups, also what is no longer in nodes */
 	GHashTable *texts; /* uid -> bytes of text that the files it has open hold, see text.c */
 };
 

@@ -44,4 +44,36 @@ done
 chmod 0711 "$shm/exec-only"
 is "$(as_user 20002 env "$shm/exec-only" 2>&1)" "exec-only: usage: exec-only read PATH" "(who may run it runs it in /dev/shm)"
 like "$(as_user 20002 env "$posix/exec-only" 2>&1)" "exec-only.: Permission denied" "who may run it and not read it may not run it here"
+
+# What a handle of a file says: nothing of the daemon's memory; and one that is made up is of nothing.
+cat >"$TESTDIR/handle.py" <<'END'
+import ctypes, errno, os, random, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+class Handle(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_uint), ("type", ctypes.c_int), ("bytes", ctypes.c_ubyte * 128)]
+def handle_of(path):
+    handle, mount = Handle(size=128), ctypes.c_int()
+    for flags in 0, 0x200:  # AT_HANDLE_FID
+        if libc.name_to_handle_at(-100, path.encode(), ctypes.byref(handle), ctypes.byref(mount), flags) == 0: return handle
+    sys.exit(os.strerror(ctypes.get_errno()))
+def opened(at, handle):
+    fd = libc.open_by_handle_at(at, ctypes.byref(handle), os.O_PATH)
+    return "open" if fd >= 0 else errno.errorcode[ctypes.get_errno()]
+maps = [[int(end, 16) for end in line.split()[0].split("-")] for line in open(f"/proc/{sys.argv[1]}/maps")]
+at = os.open(sys.argv[2], os.O_RDONLY)
+numbers, made_up = set(), set()
+for path in sys.argv[3:]:
+    handle = handle_of(path)
+    first, second = struct.unpack("II", bytes(handle.bytes[:8]))
+    for number in first << 32 | second, second << 32 | first:
+        numbers.add(number)
+        if any(start <= number < end for start, end in maps): print(path, hex(number), "is an address of the daemon's")
+    for _ in range(20):
+        handle.bytes[random.randrange(8)] ^= 1 << random.randrange(8)
+        made_up.add(opened(at, handle))
+print(len(numbers) // 2, "numbers, made up:", *sorted(made_up))
+END
+touch "$shm/one" "$shm/two"
+is "$(/usr/bin/python3 "$TESTDIR/handle.py" "$SEGFS_PID" "$MNT" "$posix/one" "$posix/two" "$posix" "$MNT/sysv/$id" "$MNT/key")" \
+	"5 numbers, made up: ESTALE" "a handle shows no address of the daemon's, and one that is made up is stale"
 done_testing
