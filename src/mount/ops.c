@@ -348,6 +348,7 @@ const struct fuse_lowlevel_ops mount_ops = {
 	.write = op_write,
 	.fallocate = op_fallocate,
 	.lseek = op_lseek,
+	.ioctl = op_ioctl,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,

@@ -3,6 +3,8 @@
 /* The requests that are about an open file. */
 
 #include <errno.h>
+#include <linux/fs.h>
+#include <string.h>
 
 #include "mount/mount.h"
 #include "mount/receive.h"
@@ -209,6 +211,38 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 
 	reply_name_result(req, file->ops->allocate ? file->ops->allocate(file, mode, offset, length)
 						   : -EOPNOTSUPP);
+}
+
+/*
+ * The kernel has opened the file to read, as the caller, and asks with as many bytes as the command
+ * has. It answers other commands from the size that is encoded in them, of which we know none.
+ */
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int command, void *address,
+	      struct fuse_file_info *fi, unsigned int flags, const void *in, size_t in_size,
+	      size_t out_size)
+{
+	Node *node = node_of(req, ino);
+	g_auto(SegfsCaller) caller = {};
+	union {
+		unsigned int flags;
+		struct fsxattr attributes;
+	} data = {};
+	int r = -ENOTTY;
+
+	if (!(flags & FUSE_IOCTL_UNRESTRICTED) && node->ops->ioctl && in_size <= sizeof(data) &&
+	    out_size <= sizeof(data) &&
+	    (command == FS_IOC_GETFLAGS || command == FS_IOC_SETFLAGS ||
+	     command == FS_IOC_FSGETXATTR || command == FS_IOC_FSSETXATTR)) {
+		if (in_size)
+			memcpy(&data, in, in_size);
+		r = caller_at(req, node, &caller);
+		if (r == 0)
+			r = node->ops->ioctl(node, &caller, command, &data);
+	}
+	if (r < 0)
+		reply_name_result(req, r);
+	else
+		fuse_reply_ioctl(req, 0, &data, out_size);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)

@@ -72,6 +72,12 @@ struct NodeOps {
 	int (*set_xattr)(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
 			 size_t size, int flags);
 
+	/*
+	 * What chattr(1) and lsattr(1) ask, ioctl_iflags(2) and FS_IOC_FSGETXATTR: data is what
+	 * the command says, in and out. ENOTTY
+	 */
+	int (*ioctl)(Node *node, const SegfsCaller *caller, unsigned int command, void *data);
+
 	/* Its open, list, lookup, setattr and remove take a look at all processes. */
 	bool is_expensive;
 	/*
@@ -188,8 +194,8 @@ void node_unref(Node *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Node, node_unref)
 
 /*
- * The kernel has learnt of the node once; the kernel forgets it n times. In between the kernel knows
- * it by a number, which a user can ask for (name_to_handle_at(2)), and make up.
+ * The kernel has learnt of the node once; the kernel forgets it n times. In between the kernel
+ * knows it by a number, which a user can ask for (name_to_handle_at(2)), and make up.
  */
 uint64_t node_remember(Node *node);
 void node_forget(Node *node, uint64_t n);

@@ -45,6 +45,33 @@ chmod 0711 "$shm/exec-only"
 is "$(as_user 20002 env "$shm/exec-only" 2>&1)" "exec-only: usage: exec-only read PATH" "(who may run it runs it in /dev/shm)"
 like "$(as_user 20002 env "$posix/exec-only" 2>&1)" "exec-only.: Permission denied" "who may run it and not read it may not run it here"
 
+# chattr and lsattr.
+attributes() {
+	cd "$1" || return
+	mkdir flags && touch flags/file flags/roots && chown 20001 flags flags/file
+	lsattr -d flags flags/file
+	as_user 20001 env chattr +d flags/file && lsattr flags/file
+	as_user 20001 env chattr +i flags/file
+	as_user 20001 env chattr +d flags/roots
+	as_user 20002 env lsattr flags/file
+	chattr +i flags/file && lsattr flags/file
+	rm -f flags/file
+	sh -c 'echo x >flags/file'
+	chattr -i flags/file && chattr +a flags && lsattr -d flags
+	rm -f flags/file
+	sh -c 'echo x >flags/new' && ls flags
+	chattr -a flags && rm -r flags
+	cd / || return
+}
+if command -v chattr >/dev/null; then
+	attributes "$shm" >"$TESTDIR/there" 2>&1
+	attributes "$posix" >"$TESTDIR/here" 2>&1
+	same "chattr and lsattr" "$TESTDIR/there" "$TESTDIR/here"
+	like "$(cat "$TESTDIR/here")" "(-i.*flags/file|not supported)" "(and they do something, where tmpfs has flags)"
+else
+	skip "chattr and lsattr" "no chattr here"
+fi
+
 # What a handle of a file says: nothing of the daemon's memory; and one that is made up is of nothing.
 cat >"$TESTDIR/handle.py" <<'END'
 import ctypes, errno, os, random, struct, sys

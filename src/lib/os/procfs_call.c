@@ -109,6 +109,7 @@ static ProcfsCall call_of(int number, const unsigned long long *arguments, int *
 		return CALL_OPENS;
 	case SYS_execve:
 	case SYS_execveat:
+	case SYS_ioctl: /* the kernel opens a file anew for chattr(1) */
 		*ret_flags = O_RDONLY;
 		return CALL_OPENS;
 	default:

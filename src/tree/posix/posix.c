@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -191,6 +192,15 @@ static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *na
 		     : SEGFS_AS(caller, removexattr(at.path, name));
 }
 
+static int posix_ioctl(Node *base, const SegfsCaller *caller, unsigned int command, void *data)
+{
+	int opened;
+	int r = object_reopen(base, caller, O_RDONLY, &opened);
+	autofd fd = r < 0 ? -1 : opened;
+
+	return r < 0 ? r : SEGFS_AS(caller, ioctl(fd, command, data));
+}
+
 /* The node of what has just been found or made as name. */
 static int find(ObjectNode *directory, const SegfsCaller *caller, int directory_fd,
 		const char *name, Node **ret_node, struct stat *ret_stat)
@@ -334,6 +344,7 @@ const NodeOps object_ops = {
 	.get_xattr = posix_get_xattr,
 	.list_xattr = posix_list_xattr,
 	.set_xattr = posix_set_xattr,
+	.ioctl = posix_ioctl,
 	.looks_as_caller = true,
 	.lookup = posix_lookup,
 	.list = object_list,
