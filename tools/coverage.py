@@ -40,7 +40,7 @@ def lines_of(build: Path, places: list[Path]) -> Lines:
             for found in [gcda, *(place / gcda.relative_to("/") for place in places)]:
                 for file in counted(gcno, found, Path(name)):
                     path = (build / file["file"]).resolve()
-                    if path.suffix != ".c" or not path.is_relative_to(TOP / "src"):
+                    if path.suffix != ".c" or not path.is_relative_to(TOP / "src") or not path.exists():
                         continue
                     of_file = lines[path.relative_to(TOP).as_posix()]
                     for line in file["lines"]:
