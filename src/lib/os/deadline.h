@@ -22,13 +22,17 @@ typedef struct DeadlineCall DeadlineCall;
  * call has been left.
  */
 DeadlineCall *deadline_call(void (*run)(gpointer data), gpointer data, GDestroyNotify release);
-/* Has it ended, within so many milliseconds? Then data is ours to read until it is left. */
+/*
+ * Has it ended, within so many milliseconds? Then data is the caller's to read until it is left. On
+ * a busy machine the wait is up to 20 times as long, as long as the call only waits for a
+ * processor.
+ */
 bool deadline_wait(DeadlineCall *call, guint ms);
 void deadline_leave(DeadlineCall *call);
 
 /* To be called by run(): from here on it asks about this process. */
 void deadline_at(pid_t pid);
-/* Does an call that was left hang at this process? Then nobody else is to ask about it. */
+/* Does a call that was left hang at this process? Then nobody else is to ask about it. */
 bool deadline_is_stuck(pid_t pid);
 /* Counts the calls of deadline_at(): does it go on? */
 guint deadline_steps(DeadlineCall *call);
