@@ -129,21 +129,39 @@ static void what_was_used_lately_is_no_orphan(void)
 	assert_object(&survey, "x", SEGFS_IDLE, "less than orphan_age");
 }
 
+/* Was that said of a segment and of x before they were two seconds old? A busy machine may be late.
+ */
+static bool are_idle_in_time(Survey *survey, int shmid)
+{
+	g_autoptr(SegfsItem) segment = survey_sysv(survey, shmid);
+	g_autoptr(SegfsItem) object = survey_object(survey, "x");
+
+	if (time(NULL) - segment_kernel(shmid).shm_ctime >= 2)
+		return false;
+	assert_verdict(segment, SEGFS_IDLE, "less than orphan_age (2 s)");
+	assert_verdict(object, SEGFS_IDLE, "less than orphan_age (2 s)");
+	return true;
+}
+
 static void the_age_is_counted_from_the_last_use(void)
 {
 	g_auto(Survey) survey = {};
 	survey_start(&survey, 2);
 	if (!survey_need_certain(&survey))
 		return;
-	scoped_segment shmid = orphan_make();
-	g_autofree G_GNUC_UNUSED char *path = object_make(&survey, "x");
+	for (bool in_time = false; !in_time;) {
+		scoped_segment shmid = orphan_make();
+		g_autofree char *path = object_make(&survey, "x");
 
-	assert_sysv(&survey, shmid, SEGFS_IDLE, "less than orphan_age (2 s)");
-	assert_object(&survey, "x", SEGFS_IDLE, "less than orphan_age (2 s)");
-	for (guint i = 0; i < 3; i++)
-		unit_next_second();
-	assert_sysv(&survey, shmid, SEGFS_ORPHANED, "unused for ");
-	assert_object(&survey, "x", SEGFS_ORPHANED, "unused for ");
+		in_time = are_idle_in_time(&survey, shmid);
+		for (guint i = 0; in_time && i < 3; i++)
+			unit_next_second();
+		if (in_time) {
+			assert_sysv(&survey, shmid, SEGFS_ORPHANED, "unused for ");
+			assert_object(&survey, "x", SEGFS_ORPHANED, "unused for ");
+		}
+		g_assert_no_errno(unlink(path));
+	}
 }
 
 /* Times of a file that are yet to come are what somebody has set. */
