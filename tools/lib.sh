@@ -57,6 +57,7 @@ meson|cmd meson|Meson, the build system
 ninja-build|cmd ninja|Ninja, which Meson drives
 pkg-config|cmd pkg-config|pkg-config, to find libraries
 libglib2.0-dev|pc glib-2.0 >= 2.74|GLib with its headers
+zlib1g-dev|pc zlib|zlib with its headers
 libjson-glib-dev|pc json-glib-1.0|JSON-GLib with its headers"
 # shellcheck disable=SC2034 # the scripts' own
 start_needs="$build_needs

@@ -86,3 +86,18 @@ void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items
 
 /* Appends the JSON of all that was added to text, UTF-8, one line for each segment. Cannot fail. */
 void segfs_report_write(const SegfsReport *report, GString *text);
+
+/* Takes a piece of text, and truncates it to nothing. */
+typedef void (*SegfsReportSink)(GString *text, gpointer data);
+
+/*
+ * The same piece by piece, for what may be long: sink, with data, is given the text of segments as
+ * they are added.
+ */
+void segfs_report_stream(SegfsReport *report, SegfsReportSink sink, gpointer data);
+
+/* Appends what goes before those pieces, which is known only when all were added. */
+void segfs_report_head(const SegfsReport *report, GString *text);
+
+/* Appends what was not given to a sink, and the end. */
+void segfs_report_tail(const SegfsReport *report, GString *text);

@@ -10,9 +10,7 @@
 #include "mount/slow.h"
 #include "tree/tree.h"
 
-/* Seconds for which the kernel may keep names and attributes of a listing; it asks all else anew.
- */
-#define LISTED_VALID 1.0
+/* Seconds for which the kernel may keep what does not change; see LISTED_VALID, too. */
 #define FIXED_VALID 86400.0
 
 /*

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * Listings. The names are those of the moment of opendir(3); a position in a listing is
- * the number of names before it, "." and ".." included.
- */
+/* Listings: see src/tree/listing.c. */
 
 #include <errno.h>
 #include <string.h>
 
 #include "mount/mount.h"
-
-#define N_DOTS 2
 
 static Listing *listing_of(const struct fuse_file_info *fi)
 {
@@ -28,6 +23,8 @@ static void opendir_now(fuse_req_t req, const Asked *asked)
 	if (r == 0)
 		r = !directory->ops->list ? -ENOTDIR
 					  : directory->ops->list(directory, &caller, &listing);
+	if (r == 0 && (r = listing_hold(listing, caller.uid)) < 0)
+		listing_free(listing);
 	if (r < 0) {
 		reply_result(req, r);
 		return;
@@ -49,24 +46,6 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_err(req, 0);
 }
 
-/* The entry at position, as a name alone: number 0 tells the kernel to look it up itself. */
-static const ListingEntry *name_at(const Listing *listing, off_t position,
-				   struct fuse_entry_param *ret_param)
-{
-	static const ListingEntry dots[N_DOTS] = {
-		{.name = ".", .type = S_IFDIR, .ino = FUSE_ROOT_ID},
-		{.name = "..", .type = S_IFDIR, .ino = FUSE_ROOT_ID},
-	};
-	const ListingEntry *entry =
-		position < N_DOTS ? &dots[position] : listing_entry(listing, position - N_DOTS);
-
-	*ret_param = (struct fuse_entry_param){
-		.attr.st_ino = entry->ino,
-		.attr.st_mode = entry->type,
-	};
-	return entry;
-}
-
 /*
  * After an open with O_TRUNC the kernel takes the file for empty, which a segment is not, but
  * then asks for its size. Attributes of a listing between the two would stop it from asking.
@@ -78,19 +57,25 @@ static double attr_valid(const Node *node, double valid)
 	return node->emptied && since < LISTED_VALID * G_USEC_PER_SEC ? 0 : valid;
 }
 
-/* The entry at position with its attributes; the node that the kernel learns of, or NULL. */
-static Node *entry_at(fuse_req_t req, const Listing *listing, off_t position,
-		      struct fuse_entry_param *ret_param, const char **ret_name)
+/* An entry as a name alone: number 0 tells the kernel to look it up itself. */
+static struct fuse_entry_param name_of(const ListingEntry *entry)
+{
+	return (struct fuse_entry_param){
+		.attr.st_ino = entry->ino,
+		.attr.st_mode = entry->type,
+	};
+}
+
+/* The same with its attributes; the node that the kernel learns of, or NULL. */
+static Node *look_at(fuse_req_t req, const Listing *listing, const ListingEntry *entry,
+		     struct fuse_entry_param *ret_param)
 {
 	g_autoptr(Node) node = NULL;
 	struct stat st;
+	double valid;
 
-	const gint64 age = listing->taken ? g_get_monotonic_time() - listing->taken : 0;
-	const double valid = LISTED_VALID - (double)age / G_USEC_PER_SEC;
-
-	const ListingEntry *entry = name_at(listing, position, ret_param);
-	*ret_name = entry->name;
-	if (position < N_DOTS || valid <= 0 || listing->look(listing, entry, &node, &st) < 0)
+	*ret_param = name_of(entry);
+	if (listing_look(listing, entry, &node, &st, &valid) < 0)
 		return NULL;
 	*ret_param = (struct fuse_entry_param){
 		/* Before the answer: a forget may follow it at once. */
@@ -103,43 +88,63 @@ static Node *entry_at(fuse_req_t req, const Listing *listing, off_t position,
 	return g_steal_pointer(&node);
 }
 
+/* What goes into one answer. */
+typedef struct {
+	fuse_req_t req;
+	Listing *listing;
+	bool plus;
+	char *bytes;
+	size_t size, used;
+	GPtrArray *shown; /* nodes that the kernel learns of, with references */
+} Reply;
+
+/* Adds an entry; false: it does not fit. next: the position behind it. */
+static bool add_entry(Reply *reply, const ListingEntry *entry, off_t next)
+{
+	char *at = reply->bytes + reply->used;
+	const size_t left = reply->size - reply->used;
+	struct fuse_entry_param param = name_of(entry);
+	g_autoptr(Node) node =
+		reply->plus ? look_at(reply->req, reply->listing, entry, &param) : NULL;
+
+	const size_t length =
+		reply->plus
+			? fuse_add_direntry_plus(reply->req, at, left, entry->name, &param, next)
+			: fuse_add_direntry(reply->req, at, left, entry->name, &param.attr, next);
+	if (length > left) {
+		if (node)
+			node_forget(node, 1);
+		return false;
+	}
+	if (node)
+		g_ptr_array_add(reply->shown, g_steal_pointer(&node));
+	reply->used += length;
+	return true;
+}
+
 static void reply_listing(fuse_req_t req, Listing *listing, size_t size, off_t offset, bool plus)
 {
-	const off_t end = (off_t)listing->entries->len + N_DOTS;
-	g_autofree char *reply = g_malloc(size);
-	g_autoptr(GPtrArray) told = g_ptr_array_new();
-	size_t used = 0;
+	g_autofree char *bytes = g_malloc(size);
+	g_autoptr(GPtrArray) shown = g_ptr_array_new();
+	Reply reply = {req, listing, plus, bytes, size, 0, shown};
+	const ListingEntry *entry;
+	off_t next;
+	int r;
 
-	for (off_t at = MAX(offset, 0); at < end; at++) {
-		struct fuse_entry_param param;
-		const char *name;
-		Node *node = NULL;
-		size_t length;
-
-		if (plus) {
-			node = entry_at(req, listing, at, &param, &name);
-			length = fuse_add_direntry_plus(req, reply + used, size - used, name,
-							&param, at + 1);
-		} else {
-			name = name_at(listing, at, &param)->name;
-			length = fuse_add_direntry(req, reply + used, size - used, name,
-						   &param.attr, at + 1);
-		}
-		if (node && length > size - used)
-			node_forget(node, 1);
-		else if (node)
-			g_ptr_array_add(told, node_ref(node));
-		if (node)
-			node_unref(node);
-		if (length > size - used)
+	g_mutex_lock(&listing->lock);
+	for (off_t at = offset; (r = listing_next(listing, at, &entry, &next)) > 0; at = next)
+		if (!add_entry(&reply, entry, next))
 			break;
-		used += length;
-	}
-	const int r = fuse_reply_buf(req, reply, used);
-	for (guint i = 0; i < told->len; i++) {
+	g_mutex_unlock(&listing->lock);
+	/* What was read before an error is shown; the next request meets it again. */
+	if (r < 0 && reply.used == 0)
+		reply_name_result(req, r);
+	else
+		r = fuse_reply_buf(req, bytes, reply.used);
+	for (guint i = 0; i < shown->len; i++) {
 		if (r == -ENOENT)
-			node_forget(told->pdata[i], 1);
-		node_unref(told->pdata[i]);
+			node_forget(shown->pdata[i], 1);
+		node_unref(shown->pdata[i]);
 	}
 }
 

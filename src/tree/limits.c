@@ -56,8 +56,9 @@ static int shmem_write(IpcNs *ns, GString *text)
 	return 0;
 }
 
-static int limits_write(IpcNs *ns, const SegfsCaller *caller, GString *text)
+static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 {
+	g_autoptr(GString) text = g_string_new(NULL);
 	SegfsLimits limits;
 	struct statvfs shm;
 
@@ -86,10 +87,12 @@ static int limits_write(IpcNs *ns, const SegfsCaller *caller, GString *text)
 				       name, (uint64_t)shm.f_files,
 				       (uint64_t)(shm.f_files - shm.f_ffree));
 	}
-	return shmem_write(ns, text);
+	int r = shmem_write(ns, text);
+	text_put(out, text);
+	return r;
 }
 
 Node *limits_new(IpcNs *ns, const void *data)
 {
-	return text_new_expensive(ns, limits_write);
+	return text_new_expensive(ns, limits_answer);
 }

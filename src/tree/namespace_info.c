@@ -38,8 +38,9 @@ static void write_oldest(IpcNs *ns, const SegfsProcess *oldest, GString *text)
 		g_string_append_printf(text, "CommandLine:\t%s\n", command_line);
 }
 
-static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, GString *text)
+static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 {
+	g_autoptr(GString) text = g_string_new(NULL);
 	g_autoptr(GArray) processes = NULL, shm = NULL;
 	const SegfsPosix *posix;
 
@@ -73,6 +74,7 @@ static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, GString *text)
 					       name, seen->mnt_ns, seen->pid);
 		}
 	}
+	text_put(out, text);
 	return 0;
 }
 

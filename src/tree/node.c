@@ -162,8 +162,12 @@ Node *node_ref(Node *node)
 	return node;
 }
 
+#define FREED_OFTEN 1024
+
 static void drop(Node *node, uint64_t forgotten, bool reference)
 {
+	static _Atomic guint n_freed;
+
 	g_mutex_lock(&node->ns->tree->lock);
 	if (forgotten && node->lookups) {
 		node->lookups -= MIN(node->lookups, forgotten);
@@ -181,6 +185,9 @@ static void drop(Node *node, uint64_t forgotten, bool reference)
 		node->ops->free(node);
 	ipcns_unref(node->ns);
 	g_free(node);
+	/* The kernel forgets many at once. */
+	if (++n_freed % FREED_OFTEN == 0)
+		node_trim_memory();
 }
 
 void node_unref(Node *node)
@@ -326,4 +333,30 @@ void node_trim_memory(void)
 	next = now + OFTEN;
 	if (mallinfo2().fordblks > WORTH)
 		malloc_trim(0);
+}
+
+bool tree_hold(Tree *tree, uid_t uid, gsize size)
+{
+	const gpointer key = GUINT_TO_POINTER(uid);
+
+	g_mutex_lock(&tree->lock);
+	const gsize held = GPOINTER_TO_SIZE(g_hash_table_lookup(tree->held, key));
+	const bool fits = uid == 0 || held == 0 || size + held <= HELD_MOST;
+	if (fits)
+		g_hash_table_insert(tree->held, key, GSIZE_TO_POINTER(held + size));
+	g_mutex_unlock(&tree->lock);
+	return fits;
+}
+
+void tree_let_go(Tree *tree, uid_t uid, gsize size)
+{
+	const gpointer key = GUINT_TO_POINTER(uid);
+
+	g_mutex_lock(&tree->lock);
+	const gsize held = GPOINTER_TO_SIZE(g_hash_table_lookup(tree->held, key)) - size;
+	if (held > 0)
+		g_hash_table_insert(tree->held, key, GSIZE_TO_POINTER(held));
+	else
+		g_hash_table_remove(tree->held, key);
+	g_mutex_unlock(&tree->lock);
 }

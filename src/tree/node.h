@@ -147,9 +147,12 @@ struct FileOps {
 	void (*free)(File *file);
 };
 
+/* Seconds for which the kernel may keep what a listing said; everything else it asks anew. */
+#define LISTED_VALID 1.0
+
 /* One name of a listing, and what is known of it without a look. */
 typedef struct {
-	const char *name; /* the listing's */
+	const char *name; /* the listing's, until the next one is asked for */
 	ino_t ino;
 	mode_t type;   /* S_IFMT bits; 0: not known */
 	gpointer what; /* for look(); the listing's, or NULL */
@@ -159,16 +162,25 @@ typedef struct {
 typedef int (*ListingLook)(const Listing *listing, const ListingEntry *entry, Node **ret_node,
 			   struct stat *ret_stat);
 
-/* The names of the moment of opendir(3). Listings differ in look(), and in the data that it needs.
- */
+/* See listing_next(); positions from LISTING_FIRST on are its own to give. */
+typedef int (*ListingNext)(Listing *listing, off_t at, const ListingEntry **ret_entry,
+			   off_t *ret_next);
+
+/* What one opendir(3) has found, or reads as it is asked. What differs is look(), what it goes by,
+ * and whether it reads. See listing.c. */
 struct Listing {
 	Node *directory;     /* a reference */
-	GStringChunk *names; /* of the entries */
+	GStringChunk *names; /* of the entries, which are those of the moment of opendir(3) */
 	GArray *entries;     /* ListingEntry */
 	ListingLook look;
-	gpointer data; /* what look() needs, freed by free_data */
+	ListingNext next; /* NULL: the entries are all there is */
+	gint64 taken;     /* monotonic time of what look() says; 0: it asks anew each time */
+	uid_t uid;        /* whose account it is on, */
+	gsize held;       /* how much, */
+	bool is_held;     /* and whether it is on one */
+	GMutex lock;      /* held by who reads it; protects what follows */
+	gpointer data;    /* what look() and next() need, freed by free_data */
 	GDestroyNotify free_data;
-	gint64 taken; /* monotonic time of what look() tells; 0: it asks anew each time */
 };
 
 /* A new node with one reference, of size bytes that begin with a Node; not yet in the table. */
@@ -217,8 +229,20 @@ void node_trim_memory(void);
 /* An empty listing, which takes data; free_data can be NULL. */
 Listing *listing_new(Node *directory, ListingLook look, gpointer data, GDestroyNotify free_data);
 void listing_add(Listing *listing, const char *name, ino_t ino, mode_t type, gpointer what);
-/* index: from 0, below listing->entries->len. */
-const ListingEntry *listing_entry(const Listing *listing, guint index);
+
+/* It is complete, and uid's. -ENOMEM: that user has too much open. */
+int listing_hold(Listing *listing, uid_t uid);
+
+/*
+ * The entry at a position, and the position behind it. Position 0 is the beginning, with "." and
+ * ".."; the first other entry is at LISTING_FIRST; all others are those that were given. 1: there
+ * is one; 0: none any more. Call with the listing's lock held; likewise listing_look().
+ */
+#define LISTING_FIRST 2
+int listing_next(Listing *listing, off_t at, const ListingEntry **ret_entry, off_t *ret_next);
+/* Its look(), and how long that may be taken as true; -ESTALE: no longer, or it is "." or "..". */
+int listing_look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
+		 struct stat *ret_stat, double *ret_valid);
 void listing_free(Listing *listing);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listing, listing_free)
 

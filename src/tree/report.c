@@ -30,7 +30,12 @@ static int survey(IpcNs *ns, SegfsSince since, GPtrArray **ret_items, guint *ret
 	return 0;
 }
 
-static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, GString *text)
+static void take_segments(GString *text, gpointer out)
+{
+	text_put(out, text);
+}
+
+static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, TextOut *out)
 {
 	g_autoptr(SegfsReport) report = NULL;
 	g_autoptr(GPtrArray) namespaces = NULL;
@@ -47,13 +52,20 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, GString *
 			r = i == 0 ? surveyed : 0;
 			continue;
 		}
-		if (!report)
+		if (!report) {
 			report = segfs_report_new(caller, unexamined);
+			segfs_report_stream(report, take_segments, out);
+		}
 		segfs_report_add(report, ns->ipc, items, segfs_view_unread(ns->view));
 	}
-	if (r == 0)
-		segfs_report_write(report, text);
-	return r;
+	if (r < 0)
+		return r;
+	g_autoptr(GString) text = g_string_new(NULL);
+	segfs_report_tail(report, text);
+	text_put(out, text);
+	segfs_report_head(report, text);
+	text_put_first(out, text);
+	return 0;
 }
 
 Node *segments_json_new(IpcNs *ns, const void *data)
@@ -241,8 +253,9 @@ static void write_metrics(GString *text, const Numbers *all, guint n)
 	g_string_append(text, "# EOF\n");
 }
 
-static int metrics_answer(IpcNs *own, const SegfsCaller *caller, GString *text)
+static int metrics_answer(IpcNs *own, const SegfsCaller *caller, TextOut *out)
 {
+	g_autoptr(GString) text = g_string_new(NULL);
 	g_autoptr(GHashTable) counted =
 		g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Numbers));
@@ -260,6 +273,7 @@ static int metrics_answer(IpcNs *own, const SegfsCaller *caller, GString *text)
 	}
 	if (r == 0)
 		write_metrics(text, (const Numbers *)all->data, all->len);
+	text_put(out, text);
 	return r;
 }
 

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Files of text. The text is made at each open and stays the same for that open. Where making it is
- * cheap, stat shows its length; else, as in /proc, a size of 0.
+ * Files of text that is made when they are opened, and stays as it was for that open: so it has a
+ * length and can be read at any place. What is long is made piece by piece and kept compressed,
+ * each piece by itself: segments.json of 100,000 objects has 56 MB, and is kept as a tenth of that.
+ * Where making it is cheap, stat tells its length; else, as in /proc, a size of 0.
  */
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "tree/tree.h"
 
@@ -18,18 +22,29 @@ typedef struct {
 	TextAnswer answer;
 } Text;
 
+/* Up to here text is kept as it is. */
+#define PIECE ((gsize)128 * 1024)
+
+typedef struct {
+	gsize offset, size;
+	GBytes *bytes;
+	bool is_packed;
+} Piece;
+
+struct TextOut {
+	GString *open;  /* the end of the text, less than a piece */
+	GArray *pieces; /* Piece, before it; their offsets are set when all are there */
+};
+
 typedef struct {
 	File file;
-	uid_t uid; /* of the caller that has opened it */
-	GBytes *text;
+	uid_t uid;      /* who has opened it */
+	gsize held;     /* of that user's account */
+	GArray *pieces; /* Piece */
+	GMutex lock;    /* protects what follows */
+	guint last;     /* the piece that was unpacked last, as reads follow each other */
+	GBytes *last_bytes;
 } TextFile;
-
-/*
- * The bytes of text that all open files of one user may hold together. They are memory of the
- * daemon, which no limit of the user's binds. A user's first file can be of any length; root has no
- * bound.
- */
-#define TEXT_MOST (64 * 1024 * 1024)
 
 static int text_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
@@ -56,72 +71,195 @@ static int text_access(Node *node, const SegfsCaller *caller, int mask)
 	return mask & (W_OK | X_OK) ? -EACCES : 0;
 }
 
-static int text_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
+static void piece_clear(gpointer piece)
 {
-	GBytes *text = ((TextFile *)file)->text;
-	gsize length;
-	const char *bytes = g_bytes_get_data(text, &length);
+	g_bytes_unref(((Piece *)piece)->bytes);
+}
+
+static GArray *pieces_new(void)
+{
+	GArray *pieces = g_array_new(FALSE, FALSE, sizeof(Piece));
+
+	g_array_set_clear_func(pieces, piece_clear);
+	return pieces;
+}
+
+/* Makes one of text, which it empties. What does not shrink, or is short, stays as it is. */
+static Piece piece_new(GString *text)
+{
+	Piece piece = {.size = text->len};
+	uLongf packed = compressBound(text->len);
+	g_autofree Bytef *bytes = text->len < PIECE ? NULL : g_malloc(packed);
+
+	if (bytes &&
+	    compress2(bytes, &packed, (const Bytef *)text->str, text->len, Z_BEST_SPEED) == Z_OK &&
+	    packed < text->len) {
+		piece.is_packed = true;
+		piece.bytes = g_bytes_new(bytes, packed);
+	} else {
+		piece.bytes = g_bytes_new(text->str, text->len);
+	}
+	g_string_truncate(text, 0);
+	return piece;
+}
+
+/* The text of one, with a reference. */
+static GBytes *piece_text(const Piece *piece)
+{
+	uLongf size = piece->size;
+
+	if (!piece->is_packed)
+		return g_bytes_ref(piece->bytes);
+	g_autofree Bytef *text = g_malloc(size);
+	if (uncompress(text, &size, g_bytes_get_data(piece->bytes, NULL),
+		       g_bytes_get_size(piece->bytes)) != Z_OK ||
+	    size != piece->size)
+		return NULL;
+	return g_bytes_new_take(g_steal_pointer(&text), size);
+}
+
+void text_put(TextOut *out, GString *text)
+{
+	for (gsize done = 0; done < text->len;) {
+		const gsize n = MIN(text->len - done, PIECE - out->open->len);
+		g_string_append_len(out->open, text->str + done, n);
+		done += n;
+		if (out->open->len < PIECE)
+			continue;
+		const Piece piece = piece_new(out->open);
+		g_array_append_val(out->pieces, piece);
+	}
+	g_string_truncate(text, 0);
+}
+
+void text_put_first(TextOut *out, GString *text)
+{
+	if (text->len == 0)
+		return;
+	const Piece piece = piece_new(text);
+	g_array_prepend_val(out->pieces, piece);
+}
+
+/* What lies at offset, from the piece that has it: call with the file's lock held. */
+static GBytes *text_at(TextFile *file, gsize offset, gsize *ret_begin)
+{
+	for (guint i = 0; i < file->pieces->len; i++) {
+		const Piece *piece = &g_array_index(file->pieces, Piece, i);
+		if (offset >= piece->offset + piece->size)
+			continue;
+		if (!file->last_bytes || file->last != i) {
+			g_clear_pointer(&file->last_bytes, g_bytes_unref);
+			file->last_bytes = piece_text(piece);
+			file->last = i;
+		}
+		*ret_begin = piece->offset;
+		return file->last_bytes;
+	}
+	return NULL;
+}
+
+static gsize length_of(const TextFile *file)
+{
+	if (file->pieces->len == 0)
+		return 0;
+	const Piece *last = &g_array_index(file->pieces, Piece, file->pieces->len - 1);
+	return last->offset + last->size;
+}
+
+static int text_read(File *base, size_t size, off_t offset, FileSpan *ret_span)
+{
+	TextFile *file = (TextFile *)base;
+	const gsize length = length_of(file);
+	gsize begin;
+	int r = 0;
 
 	*ret_span = (FileSpan){.fd = -1};
-	if (offset >= 0 && (gsize)offset < length) {
-		ret_span->bytes = bytes + offset;
-		ret_span->size = MIN(size, length - offset);
-		/* The reader may close the file as soon as the kernel has the answer. */
-		ret_span->keep = g_bytes_ref(text);
+	if (offset < 0 || (gsize)offset >= length)
+		return 0;
+	size = MIN(size, length - offset);
+	g_autofree char *bytes = g_malloc(size);
+	g_mutex_lock(&file->lock);
+	for (size_t done = 0; done < size && r == 0;) {
+		GBytes *text = text_at(file, offset + done, &begin);
+		const gsize from = offset + done - begin;
+		const gsize n = text ? MIN(g_bytes_get_size(text) - from, size - done) : 0;
+		if (!text)
+			r = -EIO;
+		else
+			memcpy(bytes + done, (const char *)g_bytes_get_data(text, NULL) + from, n);
+		done += n;
 	}
+	g_mutex_unlock(&file->lock);
+	if (r < 0)
+		return r;
+	/* Who reads may close it as soon as the answer is there. */
+	ret_span->keep = g_bytes_new_take(g_steal_pointer(&bytes), size);
+	ret_span->bytes = g_bytes_get_data(ret_span->keep, NULL);
+	ret_span->size = size;
 	return 0;
-}
-
-static bool take_bytes(Tree *tree, uid_t uid, gsize size)
-{
-	const gpointer key = GUINT_TO_POINTER(uid);
-
-	g_mutex_lock(&tree->lock);
-	const gsize held = GPOINTER_TO_SIZE(g_hash_table_lookup(tree->texts, key));
-	const bool fits = uid == 0 || held == 0 || size + held <= TEXT_MOST;
-	if (fits)
-		g_hash_table_insert(tree->texts, key, GSIZE_TO_POINTER(held + size));
-	g_mutex_unlock(&tree->lock);
-	return fits;
-}
-
-static void give_bytes_back(Tree *tree, uid_t uid, gsize size)
-{
-	const gpointer key = GUINT_TO_POINTER(uid);
-
-	g_mutex_lock(&tree->lock);
-	const gsize held = GPOINTER_TO_SIZE(g_hash_table_lookup(tree->texts, key)) - size;
-	if (held > 0)
-		g_hash_table_insert(tree->texts, key, GSIZE_TO_POINTER(held));
-	else
-		g_hash_table_remove(tree->texts, key);
-	g_mutex_unlock(&tree->lock);
 }
 
 static void text_file_free(File *base)
 {
 	TextFile *file = (TextFile *)base;
 
-	give_bytes_back(base->node->ns->tree, file->uid, g_bytes_get_size(file->text));
-	g_bytes_unref(file->text);
+	tree_let_go(base->node->ns->tree, file->uid, file->held);
+	g_array_unref(file->pieces);
+	g_clear_pointer(&file->last_bytes, g_bytes_unref);
+	g_mutex_clear(&file->lock);
 }
 
 static const FileOps text_file_ops = {.read = text_read, .free = text_file_free};
 
-int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *text, File **ret_file)
+static void out_init(TextOut *out)
 {
-	const gsize size = text->len;
+	*out = (TextOut){g_string_new(NULL), pieces_new()};
+}
 
-	if (!take_bytes(node->ns->tree, caller->uid, size)) {
-		g_string_free(text, TRUE);
-		return -ENOMEM;
+static void out_clear(TextOut *out)
+{
+	g_string_free(out->open, TRUE);
+	g_clear_pointer(&out->pieces, g_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TextOut, out_clear)
+
+static int file_new_of(Node *node, const SegfsCaller *caller, int flags, TextOut *out,
+		       File **ret_file)
+{
+	gsize offset = 0, held = 0;
+	bool any_packed = false;
+
+	if (out->open->len > 0) {
+		const Piece piece = piece_new(out->open);
+		g_array_append_val(out->pieces, piece);
 	}
+	for (guint i = 0; i < out->pieces->len; i++) {
+		Piece *piece = &g_array_index(out->pieces, Piece, i);
+		piece->offset = offset;
+		offset += piece->size;
+		held += g_bytes_get_size(piece->bytes);
+		any_packed = any_packed || piece->is_packed;
+	}
+	held += any_packed ? PIECE : 0;
+	if (!tree_hold(node->ns->tree, caller->uid, held))
+		return -ENOMEM;
 	TextFile *file = file_new(node, &text_file_ops, sizeof(TextFile), flags);
 	file->uid = caller->uid;
-	/* The buffer has grown by doubling. */
-	file->text = g_bytes_new_take(g_realloc(g_string_free(text, FALSE), MAX(size, 1)), size);
+	file->held = held;
+	file->pieces = g_steal_pointer(&out->pieces);
+	g_mutex_init(&file->lock);
 	*ret_file = &file->file;
 	return 0;
+}
+
+int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *text, File **ret_file)
+{
+	g_auto(TextOut) out;
+
+	out_init(&out);
+	text_put(&out, text);
+	g_string_free(text, TRUE);
+	return file_new_of(node, caller, flags, &out, ret_file);
 }
 
 static int text_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
@@ -131,17 +269,15 @@ static int text_open(Node *base, const SegfsCaller *caller, int flags, File **re
 
 	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
 		return -EACCES;
-	GString *text = g_string_new(NULL);
+	g_auto(TextOut) out;
+	out_init(&out);
 	if (node->write)
-		node->write(base->ns, text);
+		node->write(base->ns, out.open);
 	else
-		r = node->answer(base->ns, caller, text);
+		r = node->answer(base->ns, caller, &out);
 	if (node->answer)
 		node_trim_memory();
-	if (r == 0)
-		return text_file_new(base, caller, flags, text, ret_file);
-	g_string_free(text, TRUE);
-	return r;
+	return r < 0 ? r : file_new_of(base, caller, flags, &out, ret_file);
 }
 
 static const NodeOps text_ops = {

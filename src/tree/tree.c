@@ -46,7 +46,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->known = g_hash_table_new(g_int64_hash, g_int64_equal);
 	tree->files = g_hash_table_new(NULL, NULL);
 	tree->listings = g_hash_table_new(NULL, NULL);
-	tree->texts = g_hash_table_new(NULL, NULL);
+	tree->held = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
 	tree->orphan_age = options->orphan_age;
 	tree->no_namespaces = options->no_namespaces;
@@ -100,7 +100,7 @@ void tree_free(Tree *tree)
 	g_hash_table_unref(tree->known);
 	g_hash_table_unref(tree->files);
 	g_hash_table_unref(tree->listings);
-	g_hash_table_unref(tree->texts);
+	g_hash_table_unref(tree->held);
 	g_mutex_clear(&tree->lock);
 	g_free(tree);
 }

@@ -31,7 +31,7 @@ struct Tree {
 	GHashTable *files;    /* a set of File, those that are open */
 	GHashTable *listings; /* a set of Listing, likewise */
 	GHashTable *known; /* number -> Node, those with lookups, also what is no longer in nodes */
-	GHashTable *texts; /* uid -> bytes of text that the files it has open hold, see text.c */
+	GHashTable *held;  /* uid -> bytes, see tree_hold() */
 };
 
 /* The listings of an IpcNs for which processes are examined. */
@@ -69,6 +69,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
 IpcNs *ipcns_new(Tree *tree);
 IpcNs *ipcns_ref(IpcNs *ns);
 void ipcns_unref(IpcNs *ns);
+
+/*
+ * The memory that all open texts and listings of one user hold together: it is ours, which no limit
+ * of the user's binds. false: it would be more than HELD_MOST, and there is some already; root may
+ * have any.
+ */
+#define HELD_MOST ((gsize)64 * 1024 * 1024)
+bool tree_hold(Tree *tree, uid_t uid, gsize size);
+void tree_let_go(Tree *tree, uid_t uid, gsize size);
 
 /* Its ipc, view and other are those of scope, which it takes. */
 void ipcns_take(IpcNs *ns, SegfsScope *scope);
@@ -116,8 +125,13 @@ Node *directory_new(IpcNs *ns, const DirectoryEntry *entries, guint n_entries,
 typedef void (*TextWrite)(IpcNs *ns, GString *text);
 Node *text_new(IpcNs *ns, TextWrite write);
 
-/* The same for text that is expensive to make, or differs by caller; stat shows size 0. */
-typedef int (*TextAnswer)(IpcNs *ns, const SegfsCaller *caller, GString *text);
+/* The same for text that takes long to make, or differs by caller; stat shows size 0. */
+typedef struct TextOut TextOut;
+typedef int (*TextAnswer)(IpcNs *ns, const SegfsCaller *caller, TextOut *out);
+/* Appends text, which it empties; and what can be known only when the rest is there goes before it.
+ */
+void text_put(TextOut *out, GString *text);
+void text_put_first(TextOut *out, GString *text);
 Node *text_new_expensive(IpcNs *ns, TextAnswer answer);
 
 /* One open of node by caller, which reads text and takes it. -ENOMEM: caller has too much open. */

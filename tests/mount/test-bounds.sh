@@ -70,4 +70,74 @@ else
 	in_group ""
 	in_group no_passthrough
 fi
+# ---- Listings of 100,000 objects, and the memory of the daemon
+
+segfs_start "$MNT" allow_other,orphan_age=0 || done_testing
+rss_kb() { awk '/^VmRSS:/ { print $2 }' "/proc/${segfs_pid[$MNT]}/status"; }
+# opened DIRECTORY TIMES [UID]: so many opendirs, each with its first names read; prints how many there were,
+# and by how many KiB the daemon grew while they were open, a second after the last one.
+opened() {
+	"$PYTHON" - "$MNT/$1" "$2" "${segfs_pid[$MNT]}" "${3:-0}" <<-'END'
+		import ctypes, errno, os, sys, time
+		path, times, pid, uid = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+		def rss():
+		    with open(f"/proc/{pid}/status") as status:
+		        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+		before = rss()
+		if uid:
+		    os.setgroups([]); os.setgid(uid); os.setuid(uid)
+		libc = ctypes.CDLL(None, use_errno=True)
+		buffer = ctypes.create_string_buffer(4096)
+		descriptors, why = [], ""
+		try:
+		    for _ in range(times):
+		        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+		        descriptors.append(fd)
+		        if libc.syscall(217, fd, buffer, 4096) <= 0:
+		            why = "unread"
+		except OSError as error:
+		    why = errno.errorcode[error.errno]
+		time.sleep(1.2)  # what may be taken as true is that old, and then goes
+		try:
+		    os.close(os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY))
+		except OSError:
+		    pass
+		print(len(descriptors), rss() - before, why)
+	END
+}
+PYTHON=/usr/bin/python3
+measured=$(sanitized && echo no || echo yes)
+# grows_by MOST WHAT N KIB: as opened() has it
+grows_by() {
+	diag "$2: $3 opendirs took $4 KiB"
+	if [ $measured = no ]; then
+		skip "$2 take at most $1 KiB" "built with a sanitizer"
+	else
+		le "$4" "$1" "$2 take at most $1 KiB"
+	fi
+}
+rss_before=$(rss_kb)
+is "$(do_ops "mkfiles /dev/shm/object- 100000")" 100000 "100,000 objects"
+ulimit -n 4096
+read -r n kib why < <(opened posix 200)
+is "$n$why" 200 "posix/ is opened 200 times"
+grows_by 2048 "200 opendirs of posix/" "$n" "$kib"
+ok "all are listed" test "$(ls -U "$MNT/posix" | sort | cksum)" = "$(ls -U /dev/shm | sort | cksum)"
+# What the kernel remembers of names the daemon has, too: both forget.
+forget() { echo 2 | tee /proc/sys/vm/drop_caches >/proc/sys/vm/drop_caches; }
+read -r n kib why < <(opened orphans 5)
+is "$n$why" 5 "orphans/ is opened 5 times"
+grows_by 81920 "5 opendirs of orphans/" "$n" "$kib"
+is "$(ls -U "$MNT/orphans" | wc -l)" 100000 "all are orphans"
+read -r n kib why < <(opened info/posix 40 20001)
+like "$n $why" '^[0-9]+ ENOMEM$' "a user has as many of info/posix as 64 MiB hold, and no more"
+grows_by 81920 "all that one user may have open" "$n" "$kib"
+ok "another user, and root, list as ever" sh -c "setpriv --reuid 20002 --regid 20002 --clear-groups ls -U '$MNT/info/posix' >/dev/null && ls -U '$MNT/info/posix' >/dev/null"
+settled() { forget; [ $(($(rss_kb) - rss_before)) -le 8192 ]; }
+ok "segments.json of all" sh -c "jq -e '.segments | length == 100000' <'$MNT/segments.json' >/dev/null"
+until_true 10 settled
+diag "closed and forgotten, the daemon has $(rss_kb) KiB; before all these were opened $rss_before KiB"
+[ $measured = no ] || ok "they are given back: 8 MiB at most stay" settled
+ok "their removal" find "$MNT/posix" -mindepth 1 -delete
+segfs_stop_ok "$MNT" "the daemon lived through it"
 done_testing

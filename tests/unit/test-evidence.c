@@ -201,7 +201,7 @@ static void of_hidden_holders_there_are_only_numbers(void)
 	g_autoptr(SegfsItem) item = item_of(&row);
 
 	item->sysv.nattch = 1;
-	g_array_append_val(item->holders, holder);
+	item_add_holder(item, &holder);
 	g_autofree char *words = segfs_item_evidence("/proc", NULL, item, 0);
 	g_autofree char *hides = segfs_item_evidence("/proc", NULL, item, 1);
 	g_assert_cmpstr(words, ==, "attached once by 4713 (secret)");

@@ -208,8 +208,9 @@ char *world_list(World *world, const SegfsCaller *caller, const char *path)
 
 	g_assert_cmpint(directory->ops->list(directory, caller, &listing), ==, 0);
 	g_assert_true(listing->directory == directory);
-	for (guint i = 0; i < listing->entries->len; i++) {
-		const ListingEntry *entry = listing_entry(listing, i);
+	off_t next;
+	const ListingEntry *entry;
+	for (off_t at = LISTING_FIRST; listing_next(listing, at, &entry, &next) > 0; at = next) {
 		g_autoptr(Node) node = NULL;
 		struct stat st;
 		g_ptr_array_add(names, g_strdup(entry->name));
@@ -224,6 +225,15 @@ char *world_list(World *world, const SegfsCaller *caller, const char *path)
 	for (guint i = 0; i < names->len; i++)
 		g_string_append_printf(text, "%s ", (char *)names->pdata[i]);
 	return g_string_free(text, FALSE);
+}
+
+const ListingEntry *listing_first(Listing *listing)
+{
+	const ListingEntry *entry = NULL;
+	off_t next;
+
+	g_assert_cmpint(listing_next(listing, LISTING_FIRST, &entry, &next), ==, 1);
+	return entry;
 }
 
 void assert_listed(World *world, const char *path, const char *name, bool is_listed)

@@ -54,6 +54,8 @@ char *text_value(const char *text, const char *key);
  * of each is held against what a lookup of it and its stat say, where both find it.
  */
 char *world_list(World *world, const SegfsCaller *caller, const char *path);
+/* Its first entry but "." and ".."; there is one. */
+const ListingEntry *listing_first(Listing *listing);
 void assert_listed(World *world, const char *path, const char *name, bool is_listed);
 
 /* The value of an extended attribute as text; NULL and *ret_error where it is refused. */

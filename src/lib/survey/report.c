@@ -31,6 +31,9 @@ struct SegfsReport {
 	guint n_hidden; /* segments */
 	int64_t taken;
 	GString *namespaces, *segments; /* elements of arrays, with commas between */
+	bool has_segments;              /* whoever takes them piece by piece has some */
+	SegfsReportSink sink;           /* NULL: nobody does */
+	gpointer sink_data;
 	JsonGenerator *generator;
 	GHashTable *users, *groups; /* number -> name, as asking takes long */
 	GHashTable *added;          /* a set of SegfsId */
@@ -161,7 +164,7 @@ static void append(SegfsReport *report, GString *array, JsonBuilder *builder)
 	json_builder_end_object(builder);
 	g_autoptr(JsonNode) root = json_builder_get_root(builder);
 
-	if (array->len > 0)
+	if (array->len > 0 || (array == report->segments && report->has_segments))
 		g_string_append(array, ",\n");
 	json_generator_set_root(report->generator, root);
 	json_generator_to_gstring(report->generator, array);
@@ -346,17 +349,27 @@ void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items
 		const SegfsItem *item = items->pdata[i];
 		if (!g_hash_table_add(report->added, g_memdup2(&item->id, sizeof(item->id))))
 			continue;
-		if (segfs_item_is_visible(report->caller, item, report->directories))
-			add_item(report, ipc, item);
-		else
+		if (!segfs_item_is_visible(report->caller, item, report->directories)) {
 			report->n_hidden++;
+			continue;
+		}
+		add_item(report, ipc, item);
+		report->has_segments = true;
+		if (report->sink)
+			report->sink(report->segments, report->sink_data);
 	}
 	/* They are the items', which may go now. */
 	g_hash_table_remove_all(report->processes);
 	g_hash_table_remove_all(report->directories);
 }
 
-void segfs_report_write(const SegfsReport *report, GString *text)
+void segfs_report_stream(SegfsReport *report, SegfsReportSink sink, gpointer data)
+{
+	report->sink = sink;
+	report->sink_data = data;
+}
+
+void segfs_report_head(const SegfsReport *report, GString *text)
 {
 	g_string_append_printf(text,
 			       "{\"version\":%d,\"taken\":%" PRId64
@@ -364,6 +377,16 @@ void segfs_report_write(const SegfsReport *report, GString *text)
 			       "\"namespaces\":[\n%s\n],\n\"segments\":[\n",
 			       VERSION, report->taken, report->unexamined, report->n_hidden,
 			       report->namespaces->str);
+}
+
+void segfs_report_tail(const SegfsReport *report, GString *text)
+{
 	g_string_append_len(text, report->segments->str, report->segments->len);
 	g_string_append(text, "\n]}\n");
+}
+
+void segfs_report_write(const SegfsReport *report, GString *text)
+{
+	segfs_report_head(report, text);
+	segfs_report_tail(report, text);
 }

@@ -55,6 +55,9 @@ typedef struct {
 /* evidence.c: the rule decides, and with it the verdict. */
 void item_conclude(SegfsItem *item, SegfsRule rule);
 
+/* The one way to add to item->holders, which may be everybody's empty array. */
+void item_add_holder(SegfsItem *item, const SegfsHolder *holder);
+
 /* Sets holders, verdict, evidence and creator; the rest of item is there. */
 void judge_sysv(Judge *judge, SegfsItem *item);
 /* at: O_PATH, of the object, or -1 where it is gone. */

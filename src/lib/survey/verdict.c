@@ -66,7 +66,7 @@ static void add_holders(SegfsItem *item, const SegfsHeld *held)
 			same->mapped += holder->mapped;
 			same->open += holder->open;
 		} else {
-			g_array_append_val(item->holders, *holder);
+			item_add_holder(item, holder);
 		}
 	}
 }

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Listings of /dev/shm and its subdirectories: names at once, attributes as they are asked for. */
+/*
+ * Listings of /dev/shm and its subdirectories, read as they are asked for. A position is the one
+ * that the kernel gives, and there the directory's own descriptor is set only where somebody goes
+ * back or ahead: before Linux 6.6 a position is a number of names, and who removes what was listed
+ * and goes on there would miss some.
+ */
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,10 +16,20 @@
 #include "lib/os/autofd.h"
 #include "tree/posix/object.h"
 
-/* What a listing looks with. */
+/* What one call of getdents64(2) may answer, while a directory is being read. */
+#define BUFFER 4096
+
+/* What a listing reads and looks with. */
 typedef struct {
 	int fd;        /* of the directory */
+	dev_t dev;     /* its file system */
 	bool may_look; /* the caller may see more than names */
+
+	/* What follows the listing's lock protects. */
+	char *buffer;           /* NULL: it is not being read */
+	long filled, at, last;  /* up to there; the next entry in it, and the one before */
+	off_t position, before; /* of those two */
+	ListingEntry entry;
 } Opened;
 
 static void opened_free(gpointer data)
@@ -22,7 +37,73 @@ static void opened_free(gpointer data)
 	Opened *opened = data;
 
 	autofd_close(&opened->fd);
+	g_free(opened->buffer);
 	g_free(opened);
+}
+
+/* Goes there; mostly it is there already, or was just before. */
+static int go_to(Opened *opened, off_t at)
+{
+	if (opened->buffer && at == opened->position)
+		return 0;
+	if (opened->buffer && at == opened->before && opened->last < opened->at) {
+		opened->at = opened->last;
+		return 0;
+	}
+	if (lseek(opened->fd, at, SEEK_SET) < 0)
+		return -errno;
+	opened->at = opened->last = opened->filled = 0;
+	return 0;
+}
+
+/* One entry, "." and ".." included; see listing_next(). */
+static int read_one(Opened *opened, off_t at, const struct dirent64 **ret_found)
+{
+	int r = go_to(opened, at);
+
+	if (r < 0)
+		return r;
+	if (!opened->buffer)
+		opened->buffer = g_malloc(BUFFER);
+	if (opened->at == opened->filled) {
+		const ssize_t n = getdents64(opened->fd, opened->buffer, BUFFER);
+		opened->at = opened->last = opened->filled = 0;
+		if (n <= 0) {
+			r = n < 0 ? -errno : 0;
+			g_clear_pointer(&opened->buffer, g_free);
+			return r;
+		}
+		opened->filled = n;
+	}
+	const struct dirent64 *found = (const struct dirent64 *)(opened->buffer + opened->at);
+	opened->before = at;
+	opened->last = opened->at;
+	opened->at += found->d_reclen;
+	opened->position = found->d_off;
+	*ret_found = found;
+	return 1;
+}
+
+static int next(Listing *listing, off_t at, const ListingEntry **ret_entry, off_t *ret_next)
+{
+	Opened *opened = listing->data;
+	const struct dirent64 *found = NULL;
+	int r;
+
+	while ((r = read_one(opened, at, &found)) > 0) {
+		*ret_next = at = found->d_off;
+		if (!strcmp(found->d_name, ".") || !strcmp(found->d_name, ".."))
+			continue;
+		const SegfsId id = {SEGFS_POSIX, opened->dev, found->d_ino};
+		opened->entry = (ListingEntry){
+			.name = found->d_name,
+			.ino = segfs_mount_ino(&id, listing->directory->ns->tree->plain),
+			.type = DTTOIF(found->d_type),
+		};
+		*ret_entry = &opened->entry;
+		return 1;
+	}
+	return r;
 }
 
 static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
@@ -39,43 +120,24 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 			   ret_node, ret_stat);
 }
 
-static int names_read(int fd, Listing *listing)
-{
-	const dev_t plain = listing->directory->ns->tree->plain;
-	struct dirent *found;
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	DIR *dir = fd_directory(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-	if (!dir)
-		return -errno;
-	errno = 0;
-	while ((found = readdir(dir))) {
-		const SegfsId id = {SEGFS_POSIX, st.st_dev, found->d_ino};
-		if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
-			listing_add(listing, found->d_name, segfs_mount_ino(&id, plain),
-				    DTTOIF(found->d_type), NULL);
-	}
-	const int error = errno;
-	closedir(dir);
-	return -error;
-}
-
 int object_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 {
-	Opened *opened = g_new(Opened, 1);
+	Opened *opened = g_new0(Opened, 1);
 	g_autoptr(Listing) listing = listing_new(base, look, opened, opened_free);
 	FdPath path;
+	struct stat st;
 
 	opened->fd = -1;
 	int r = object_reopen(base, caller, O_RDONLY | O_DIRECTORY, &opened->fd);
 	if (r < 0)
 		return r;
+	if (fstat(opened->fd, &st) < 0)
+		return -errno;
+	opened->dev = st.st_dev;
 	fd_path(opened->fd, path);
 	opened->may_look = SEGFS_AS(caller, faccessat(AT_FDCWD, path, X_OK, AT_EACCESS)) == 0;
-	r = names_read(opened->fd, listing);
-	if (r == 0)
-		*ret_listing = g_steal_pointer(&listing);
-	return r;
+	listing->next = next;
+	listing->held += BUFFER;
+	*ret_listing = g_steal_pointer(&listing);
+	return 0;
 }
