@@ -36,6 +36,7 @@ typedef enum {
 	SEGFS_ROLE_NONE,      /* there is no process */
 	SEGFS_ROLE_CREATOR,   /* read where its command is, see segfs_command_is_visible() */
 	SEGFS_ROLE_LAST_USER, /* the same */
+	SEGFS_ROLE_MOUNT,     /* lives: a segfs mount, which attached it last; the same */
 	SEGFS_ROLE_HOLDER,    /* has held it; read where holders are: segfs_holder_is_visible() */
 } SegfsRole;
 

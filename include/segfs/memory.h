@@ -24,6 +24,14 @@ typedef struct SegfsMemory SegfsMemory;
  */
 int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
 		      bool write, SegfsMemory **ret_memory);
+
+/*
+ * The same to look at it, for which no rights are asked and nothing is attached: by a file handle
+ * that is known since it was opened, or through a process that has it attached. -EBUSY: only an
+ * attach would do. -EPERM: neither way is open to us.
+ */
+int segfs_memory_look(SegfsIpc *ipc, const SegfsSysv *segment, SegfsMemory **ret_memory);
+
 /* One more reference to it, which is returned. Cannot fail. */
 SegfsMemory *segfs_memory_ref(SegfsMemory *memory);
 /* Gives up a reference; the last one closes or detaches (shmdt(2)) it. Cannot fail. */

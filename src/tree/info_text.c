@@ -106,8 +106,7 @@ static void write_segment(IpcNs *ns, const SegfsCaller *caller, const SegfsItem 
 	line_time(text, "Changed", segment->ctime);
 	line(text, "Locked", "%s", segment->locked ? "yes" : "no");
 	line(text, "Dest", "%s", segment->dest ? "yes" : "no");
-	/* Asking of a segment that nobody has attached would attach it, which others could see. */
-	if (segment->nattch > 0 && segment_is_huge(ns, caller, segment, &huge))
+	if (segment_is_huge(ns, NULL, segment, &huge))
 		line(text, "HugePages", "%s", huge ? "yes" : "no");
 }
 

@@ -109,7 +109,7 @@ static void an_orphan_says_why(void)
 
 	assert_sysv(&survey, shmid, SEGFS_ORPHANED, "; unused for ");
 	assert_sysv(&survey, shmid, SEGFS_ORPHANED, evidence);
-	/* To ask whether it is free it may have been attached: that shows nowhere. */
+	/* Nothing was attached to find out. */
 	const SegfsSysv after = segment_stat(survey.ipc, shmid);
 	g_assert_cmpmem(&before, sizeof(before), &after, sizeof(after));
 }

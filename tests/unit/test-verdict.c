@@ -216,14 +216,16 @@ static void a_mount_is_no_creator_and_no_user(void)
 		      SEGFS_UNKNOWN,
 		      "its creator 4711 (segfs) made it for somebody who is not known here");
 	assert_judged(&world, &(Row){.cpid = 4000000, .lpid = 4711, .was_attached = true},
-		      SEGFS_ORPHANED, "its creator 4000000 and its last user 4711 have ended");
+		      SEGFS_ORPHANED,
+		      "its creator 4000000 has ended, and a segfs mount attached it last: 4711");
 }
 
 /* Who cannot be examined may hold it through a mount, where there is one. */
 static void a_mount_and_hidden_processes_make_it_unknown(void)
 {
 	g_auto(World) world = {};
-	const Row row = {.cpid = 4000000};
+	const Row row = {.cpid = 4000000, .lpid = 4000001, .was_attached = true};
+	const Row never = {.cpid = 4000000};
 	world_start(&world);
 	world_mounts(&world, 1, NS_MNT,
 		     "50 25 0:240 / /mnt rw - fuse.segfs segfs rw,user_id=0,group_id=0\n");
@@ -234,6 +236,8 @@ static void a_mount_and_hidden_processes_make_it_unknown(void)
 		&world, &row, SEGFS_UNKNOWN,
 		"nobody has it attached; unused for 0 s, but 1 process could not be examined, "
 		"which may hold it through a segfs mount");
+	/* A mount has to attach what it opens first. */
+	assert_judged(&world, &never, SEGFS_ORPHANED, "nobody holds it");
 	world_mounts(&world, 1, NS_MNT, "");
 	assert_judged(&world, &row, SEGFS_ORPHANED, "nobody holds it");
 }

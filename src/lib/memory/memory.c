@@ -85,14 +85,14 @@ static int open_own_attach(void *address, void *data)
 	return holder_open_mapping("/proc", "self", own->segment, address, own->ret_fd);
 }
 
-static int open_fd(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
+static int open_fd(SegfsIpc *ipc, const SegfsSysv *segment, bool may_attach, int *ret_fd)
 {
 	if (!ipc->has_map_files)
 		return -EPERM;
 	int r = holder_open_memory(ipc, segment, ret_fd);
 	if (r != -ENOENT)
 		return r;
-	if (!ipc_attach_is_safe(ipc, segment))
+	if (!may_attach || !ipc_attach_is_safe(ipc, segment))
 		return -EBUSY;
 	OwnAttach own = {segment, ret_fd};
 	return ipc_attach(ipc, segment->shmid, SHM_RDONLY, false, open_own_attach, &own, NULL);
@@ -132,15 +132,18 @@ static int describe(SegfsMemory *memory, SegfsIpc *ipc, const SegfsSysv *segment
 	return 0;
 }
 
-/* Any way but a known handle; segment is what the caller found, so its id may be another's now. */
+/*
+ * Any way but a known handle; segment is what the caller found, so its id may be another's now.
+ * With no caller nothing is attached.
+ */
 static int find(SegfsMemory *memory, const SegfsCaller *caller, const SegfsSysv *segment,
 		bool write)
 {
 	SegfsIpc *ipc = memory->ipc;
 	SegfsSysv now;
 
-	int r = open_fd(ipc, segment, &memory->fd);
-	if (r == -EPERM || r == -EACCES)
+	int r = open_fd(ipc, segment, caller != NULL, &memory->fd);
+	if (caller && (r == -EPERM || r == -EACCES))
 		r = attach_as(ipc, caller, segment, write, &memory->attached);
 	/* The id could have been given to another segment between the question and the answer. */
 	const int stat_r = segfs_sysv_stat(ipc, segment->shmid, &now);
@@ -153,8 +156,9 @@ static int find(SegfsMemory *memory, const SegfsCaller *caller, const SegfsSysv 
 	return r;
 }
 
-int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
-		      bool write, SegfsMemory **ret_memory)
+/* caller: see find(). */
+static int open_memory(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
+		       bool write, SegfsMemory **ret_memory)
 {
 	g_autoptr(SegfsMemory) memory = g_new0(SegfsMemory, 1);
 	int r;
@@ -180,6 +184,17 @@ int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv 
 		return r;
 	*ret_memory = g_steal_pointer(&memory);
 	return 0;
+}
+
+int segfs_memory_open(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
+		      bool write, SegfsMemory **ret_memory)
+{
+	return open_memory(ipc, caller, segment, write, ret_memory);
+}
+
+int segfs_memory_look(SegfsIpc *ipc, const SegfsSysv *segment, SegfsMemory **ret_memory)
+{
+	return open_memory(ipc, NULL, segment, false, ret_memory);
 }
 
 bool segfs_memory_same(const SegfsMemory *a, const SegfsMemory *b)

@@ -50,7 +50,8 @@ static bool has_public_pid(const SegfsItem *item, const SegfsWitness *witness)
 
 	return item->id.kind == SEGFS_SYSV && pid > 0 &&
 	       ((witness->role == SEGFS_ROLE_CREATOR && pid == item->sysv.cpid) ||
-		(witness->role == SEGFS_ROLE_LAST_USER && pid == item->sysv.lpid));
+		((witness->role == SEGFS_ROLE_LAST_USER || witness->role == SEGFS_ROLE_MOUNT) &&
+		 pid == item->sysv.lpid));
 }
 
 /* A process of the evidence, after the words that lead to it, or nothing of both. */
@@ -189,12 +190,19 @@ static void put_ended(const Words *words)
 	put_nobody(words);
 	g_string_append(words->text, "; its creator");
 	put_witness(words, " ", 0);
-	if (words->evidence->processes[1].role != SEGFS_ROLE_NONE) {
+	switch (words->evidence->processes[1].role) {
+	case SEGFS_ROLE_NONE:
+		g_string_append(words->text, " has ended");
+		break;
+	case SEGFS_ROLE_MOUNT:
+		g_string_append(words->text, " has ended, and a segfs mount attached it last");
+		put_witness(words, ": ", 1);
+		break;
+	default:
 		g_string_append(words->text, " and its last user");
 		put_witness(words, " ", 1);
 		g_string_append(words->text, " have ended");
-	} else {
-		g_string_append(words->text, " has ended");
+		break;
 	}
 }
 

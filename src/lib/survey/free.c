@@ -9,16 +9,21 @@
 #include <segfs/survey.h>
 #include <unistd.h>
 
+#include "lib/memory/ipc.h"
 #include "lib/os/lease.h"
 
-int segment_is_free(SegfsIpc *ipc, const SegfsSysv *segment)
+int segment_is_free(SegfsIpc *ipc, const SegfsSysv *segment, bool may_attach)
 {
 	g_autoptr(SegfsMemory) memory = NULL;
 	g_auto(SegfsCaller) self = {};
 
+	/* An attach would be no descriptor, of which alone the kernel can be asked. */
+	if (!ipc->has_map_files)
+		return -ENODATA;
 	segfs_caller_self(&self);
 	lease_lock();
-	int r = segfs_memory_open(ipc, &self, segment, false, &memory);
+	int r = may_attach ? segfs_memory_open(ipc, &self, segment, false, &memory)
+			   : segfs_memory_look(ipc, segment, &memory);
 	if (r == -EBUSY)
 		r = -ENODATA; /* it may not be attached */
 	else if (r == 0)

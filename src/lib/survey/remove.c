@@ -23,7 +23,7 @@ static int remove_segment(SegfsView *view, const SegfsCaller *caller, const Segf
 	g_autoptr(SegfsItem) again = NULL;
 	SegfsSysv now;
 
-	int r = segment_is_free(ipc, &item->sysv);
+	int r = segment_is_free(ipc, &item->sysv, true);
 	/* As a plain user we cannot ask; then a new scan has to do. */
 	if (r < 0 && r != -EBUSY &&
 	    (r = segfs_view_sysv(view, item->sysv.shmid, segfs_since_now(), &again)) == 0 &&

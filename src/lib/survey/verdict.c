@@ -123,13 +123,16 @@ static void find_creator(Judge *judge, SegfsItem *item)
 	item->creator_process = creator_process(&creator);
 }
 
-/* Only processes that cannot be examined, with a segfs mount between, could still hold it. */
-static bool may_be_mapped(const Judge *judge, SegfsOpened opened)
+/*
+ * Only processes that cannot be examined, with a segfs mount between, could still hold it. What was
+ * never attached no mount has opened: the first time that takes an attach.
+ */
+static bool may_be_mapped(const Judge *judge, const SegfsSysv *segment, SegfsOpened opened)
 {
 	const guint other_mounts = scan_mounts(judge->scan) - (judge->view->options.opened ? 1 : 0);
 
 	return segfs_scan_unexamined(judge->scan) > 0 &&
-	       (opened == SEGFS_WAS_OPENED || (gint)other_mounts > 0);
+	       (opened == SEGFS_WAS_OPENED || ((gint)other_mounts > 0 && segment->atime != 0));
 }
 
 /* When a process attached or detached it last; 0: never. */
@@ -183,12 +186,25 @@ static bool judge_by_the_unseen(SegfsItem *item)
 	return true;
 }
 
+/* Does the last that attached it live, as a mount that did so to look, or for somebody? */
+static bool mount_was_last(const Judge *judge, const SegfsSysv *segment)
+{
+	const SegfsIpc *ipc = judge->view->options.ipc;
+	bool is_mount;
+	ProcfsStat stat;
+
+	return segment->lpid == ipc->pid ||
+	       (process_lives(ipc->proc_root, judge->processes, segment->lpid, last_use(segment),
+			      &stat, &is_mount) &&
+		is_mount);
+}
+
 /* All whom the kernel names have ended: the last question is to the kernel itself. */
 static void judge_by_the_kernel(Judge *judge, SegfsItem *item)
 {
 	const SegfsSysv *segment = &item->sysv;
 	const int free = item->evidence.may_be_mapped
-				 ? segment_is_free(judge->view->options.ipc, segment)
+				 ? segment_is_free(judge->view->options.ipc, segment, false)
 				 : 0;
 
 	if (free == -EBUSY) {
@@ -198,9 +214,11 @@ static void judge_by_the_kernel(Judge *judge, SegfsItem *item)
 		item_conclude(item, SEGFS_RULE_NOT_EXAMINED);
 	} else {
 		const SegfsProcess last = {.pid = segment->lpid, .uid = -1};
+		const SegfsRole role =
+			mount_was_last(judge, segment) ? SEGFS_ROLE_MOUNT : SEGFS_ROLE_LAST_USER;
 		name(item, 0, SEGFS_ROLE_CREATOR, &item->creator_process);
 		if (segment->lpid > 0 && segment->lpid != segment->cpid)
-			name(item, 1, SEGFS_ROLE_LAST_USER, &last);
+			name(item, 1, role, &last);
 		item_conclude(item, SEGFS_RULE_ENDED);
 	}
 }
@@ -222,7 +240,7 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 		item_conclude(item, SEGFS_RULE_OPEN_HERE);
 		return;
 	}
-	item->evidence.may_be_mapped = may_be_mapped(judge, opened);
+	item->evidence.may_be_mapped = may_be_mapped(judge, segment, opened);
 	if (judge_by_the_living(judge, item))
 		return;
 	if (is_young(judge, latest(judge, segment->atime, segment->dtime, segment->ctime), item))

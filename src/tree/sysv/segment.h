@@ -59,7 +59,10 @@ int segment_list_xattr(Node *node, const SegfsCaller *caller, GBytes **ret_names
 int segment_set_xattr(Node *node, const SegfsCaller *caller, const char *name, const void *bytes,
 		      size_t size, int flags);
 
-/* Has it huge pages? False: not known, since only its opened memory shows that. */
+/*
+ * Has it huge pages? The kernel tells only who may open the memory, which is asked as caller and
+ * may have to be attached. NULL: nothing is attached. False where that is not known.
+ */
 bool segment_is_huge(IpcNs *ns, const SegfsCaller *caller, const SegfsSysv *segment,
 		     bool *ret_huge);
 

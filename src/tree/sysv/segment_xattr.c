@@ -68,9 +68,11 @@ bool segment_is_huge(IpcNs *ns, const SegfsCaller *caller, const SegfsSysv *segm
 {
 	g_autoptr(SegfsMemory) memory = NULL;
 
-	if (segfs_sysv_may_attach(ns->ipc, caller, segment, false) < 0 ||
-	    segfs_memory_open(ns->ipc, caller, segment, false, &memory) < 0 ||
-	    segfs_memory_fd(memory) < 0)
+	if (!caller ? segfs_memory_look(ns->ipc, segment, &memory) < 0
+		    : segfs_sysv_may_attach(ns->ipc, caller, segment, false) < 0 ||
+			      segfs_memory_open(ns->ipc, caller, segment, false, &memory) < 0)
+		return false;
+	if (segfs_memory_fd(memory) < 0)
 		return false;
 	*ret_huge = segfs_memory_is_huge(memory);
 	return true;
@@ -80,10 +82,9 @@ static bool write_hugetlb(const Asked *asked, GString *value)
 {
 	bool huge;
 
-	/* Asking of a segment that nobody has attached would attach it, which others could see. */
-	if (!asked->by_name && asked->segment.nattch == 0)
-		return false;
-	if (!segment_is_huge(asked->ns, asked->caller, &asked->segment, &huge))
+	/* It may have to be attached for that, which is a trace that others see. */
+	if (!segment_is_huge(asked->ns, asked->by_name ? asked->caller : NULL, &asked->segment,
+			     &huge))
 		return false;
 	g_string_append_printf(value, "%d", huge);
 	return true;
