@@ -18,6 +18,7 @@ import time
 from contextlib import ExitStack
 from typing import Callable
 
+import bench_names
 import bench_processes
 from bench_world import GIB, KIB, MIB, PEER, Failed, Group, Measure, Row, Target, World, is_mounted, umount
 
@@ -278,7 +279,7 @@ def groups(world: World, quick: bool, wanted: str) -> list[Group]:
     every = [io_group(world), open_group(world), copy_group(world)]
     every += [list_group(world, count) for count in (10, 1000, SEGMENTS)]
     every += [start_group(world), rest_group(world, 0, 0), rest_group(world, SEGMENTS, 2 if quick else 10)]
-    every += bench_processes.groups(world)
+    every += bench_names.groups(world) + bench_processes.groups(world)
     for group in every:
         group.rows = [row for row in group.rows if re.search(wanted, row.name)]
     return [group for group in every if group.rows]
