@@ -72,10 +72,12 @@ typedef struct {
 
 /*
  * Every regular file in the directory and below, as an array of SegfsPosixFile that the caller
- * unrefs; what is mounted inside is left out. Subdirectories that we may not read, or that are
- * over 64 deep, count in ret_unread. Errors are those of segfs_posix_open().
+ * unrefs; what is mounted inside is left out. ret_unread: for each subdirectory that could not be
+ * read, since we may not, it is over 64 deep or it does not answer, a name, that of the one at the
+ * top in which it is; the caller's to unref. -ETIMEDOUT: the directory itself does not answer
+ * within 2 s. -EINTR: nobody wants to know any more. Other errors are those of segfs_posix_open().
  */
-int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, guint *ret_unread);
+int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, GPtrArray **ret_unread);
 
 /*
  * An O_PATH descriptor of path below the directory, by no symbolic link and out of no mount, for

@@ -112,6 +112,9 @@ int segfs_view_survey(SegfsView *view, SegfsSince since, GPtrArray **ret_items);
  * too deep (64). What is in them is missing there.
  */
 guint segfs_view_unread(SegfsView *view);
+/* Their names: posix, posix/a; of one further below the one at the top in which it is. The caller
+ * unrefs. */
+GPtrArray *segfs_view_unread_names(SegfsView *view);
 
 /*
  * One segment, without its resident bytes, the caller's to free. -ENOENT: there is none with this

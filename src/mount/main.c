@@ -35,6 +35,9 @@
 #define TOLD_STARTED '+'
 #define TOLD_FAILED '-'
 
+/* What is on its way when the mount is to end is waited for so long. */
+#define PATIENCE_MS 1000
+
 typedef struct {
 	int parent_fd; /* -1: nobody waits: the daemon is in the foreground or has started */
 } Report;
@@ -297,18 +300,18 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		struct fuse_loop_config *config = fuse_loop_cfg_create();
 		if (options->max_threads)
 			fuse_loop_cfg_set_max_threads(config, options->max_threads);
-		mount.slow = slow_pool_new();
+		mount.workers = workers_new(session, mount.proc_root);
 		const int r = fuse_session_loop_mt(session, config);
 		/* A signal's number or 0 is a clean end; a lazy unmount can abort. */
 		done = r >= 0 || r == -ECONNABORTED ||
 		       segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
 		fuse_loop_cfg_destroy(config);
-		slow_pool_free(mount.slow);
+		const bool at_rest = workers_end(mount.workers, PATIENCE_MS);
 		fuse_session_unmount(session);
-		/* A thread that waits in a lock uses the session and the tree: it ends with the
-		 * process. */
-		if (lock_is_waiting())
+		/* A thread that waits uses the session and the tree: it ends with the process. */
+		if (!at_rest || lock_is_waiting())
 			_exit(done ? 0 : 1);
+		workers_free(mount.workers);
 	}
 	fuse_remove_signal_handlers(session);
 	fuse_session_destroy(session);

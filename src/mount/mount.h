@@ -7,7 +7,7 @@
 
 #include "mount/passthrough.h"
 #include "mount/retry.h"
-#include "mount/slow.h"
+#include "mount/workers.h"
 #include "tree/tree.h"
 
 /* Seconds for which the kernel may keep what does not change; see LISTED_VALID, too. */
@@ -30,7 +30,7 @@ typedef struct {
 	void *started_data;
 	Retries *retries; /* see node_error() */
 	Node *gone;       /* whatever is asked of it is ESTALE */
-	SlowPool *slow;
+	Workers *workers;
 } Mount;
 
 extern const struct fuse_lowlevel_ops mount_ops;
@@ -66,8 +66,11 @@ void caller_of(fuse_req_t req, SegfsCaller *ret_caller);
  */
 int caller_at(fuse_req_t req, const Node *node, SegfsCaller *ret_caller);
 
-/* Answers it, on a thread of its own where that takes a look at all processes. */
-void answer(fuse_req_t req, bool is_expensive, SlowRun run, const Asked *asked);
+/*
+ * Answers it by run, which is what verb stands for: at once, or by a worker where it may wait. run
+ * can be called twice, when it has failed for the first time without having changed anything.
+ */
+void answer(fuse_req_t req, NodeVerb verb, WorkerRun run, const Asked *asked);
 
 /* r is 0 or -errno of something done to a node, not to a name. */
 void reply_result(fuse_req_t req, int r);

@@ -8,7 +8,6 @@
  */
 
 #include <errno.h>
-#include <string.h>
 
 #include "mount/mount.h"
 #include "tree/item.h"
@@ -22,14 +21,13 @@ static void lookup_now(fuse_req_t req, const Asked *asked)
 	if (!directory->ops->lookup)
 		r = -ENOTDIR;
 	else if (r == 0)
-		r = directory->ops->lookup(directory, &caller, asked->data, &node);
+		r = directory->ops->lookup(directory, &caller, asked->name, &node);
 	reply_entry(req, r, directory, node);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	answer(req, node_of(req, parent)->ops->is_expensive, lookup_now,
-	       &(Asked){.ino = parent, .data = name, .data_size = strlen(name) + 1});
+	answer(req, NODE_FIND, lookup_now, &(Asked){.ino = parent, .name = name});
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -47,9 +45,14 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 	fuse_reply_none(req);
 }
 
+static void getattr_now(fuse_req_t req, const Asked *asked)
+{
+	reply_attr(req, node_of(req, asked->ino), 0);
+}
+
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	reply_attr(req, node_of(req, ino), 0);
+	answer(req, NODE_STAT, getattr_now, &(Asked){.ino = ino});
 }
 
 static struct timespec time_of(int to_set, int set, int now, struct timespec given)
@@ -97,8 +100,15 @@ static void setattr_now(fuse_req_t req, const Asked *asked)
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		       struct fuse_file_info *fi)
 {
-	answer(req, node_of(req, ino)->ops->is_expensive, setattr_now,
-	       &(Asked){ino, attr, sizeof(*attr), (size_t)to_set, fi});
+	answer(req, NODE_CHANGE, setattr_now,
+	       &(Asked){
+		       .ino = ino,
+		       .data = attr,
+		       .data_size = sizeof(*attr),
+		       .number = (size_t)to_set,
+		       .fi = fi,
+		       .file = file_of(fi),
+	       });
 }
 
 static void access_now(fuse_req_t req, const Asked *asked)
@@ -114,13 +124,12 @@ static void access_now(fuse_req_t req, const Asked *asked)
 
 static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
-	answer(req, node_of(req, ino)->ops->is_expensive, access_now,
-	       &(Asked){.ino = ino, .number = (size_t)mask});
+	answer(req, NODE_FIND, access_now, &(Asked){.ino = ino, .number = (size_t)mask});
 }
 
-static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+static void readlink_now(fuse_req_t req, const Asked *asked)
 {
-	Node *node = node_of(req, ino);
+	Node *node = node_of(req, asked->ino);
 	g_autofree char *target = NULL;
 	g_auto(SegfsCaller) caller = {};
 
@@ -133,18 +142,45 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 		fuse_reply_readlink(req, target);
 }
 
-static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device,
-		 const char *target)
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	Node *directory = node_of(req, parent), *node = NULL;
+	answer(req, NODE_STAT, readlink_now, &(Asked){.ino = ino});
+}
+
+typedef struct {
+	mode_t mode;
+	dev_t device;
+} Making;
+
+/* asked->name: of a link, where it leads to. */
+static void make_now(fuse_req_t req, const Asked *asked)
+{
+	Node *directory = node_of(req, asked->ino), *node = NULL;
+	const Making *making = (const Making *)asked->data;
 	g_auto(SegfsCaller) caller = {};
 	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
-		r = !directory->ops->make ? -EPERM
-					  : directory->ops->make(directory, &caller, name, mode,
-								 device, target, &node);
+		r = !directory->ops->make
+			    ? -EPERM
+			    : directory->ops->make(directory, &caller, asked->name, making->mode,
+						   making->device, asked->target, &node);
 	reply_entry(req, r, directory, node);
+}
+
+static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device,
+		 const char *target)
+{
+	const Making making = {mode, device};
+
+	answer(req, NODE_NAMES, make_now,
+	       &(Asked){
+		       .ino = parent,
+		       .data = &making,
+		       .data_size = sizeof(making),
+		       .name = name,
+		       .target = target,
+	       });
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
@@ -162,51 +198,50 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	make(req, parent, name, S_IFLNK | 0777, 0, target);
 }
 
-static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+static void link_now(fuse_req_t req, const Asked *asked)
 {
-	Node *directory = node_of(req, parent), *node = node_of(req, ino);
+	Node *directory = node_of(req, asked->ino), *node = node_of(req, asked->other);
 	g_auto(SegfsCaller) caller = {};
 	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
-		r = !directory->ops->link ? -EPERM
-					  : directory->ops->link(directory, &caller, name, node);
+		r = !directory->ops->link
+			    ? -EPERM
+			    : directory->ops->link(directory, &caller, asked->name, node);
 	reply_entry(req, r, directory, r == 0 ? node_ref(node) : NULL);
 }
 
-static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, bool is_directory)
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-	Node *directory = node_of(req, parent);
+	answer(req, NODE_NAMES, link_now, &(Asked){.ino = parent, .other = ino, .name = name});
+}
+
+static void remove_now(fuse_req_t req, const Asked *asked)
+{
+	Node *directory = node_of(req, asked->ino);
 	g_auto(SegfsCaller) caller = {};
 	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
-		r = !directory->ops->remove
-			    ? -EPERM
-			    : directory->ops->remove(directory, &caller, name, is_directory);
+		r = !directory->ops->remove ? -EPERM
+					    : directory->ops->remove(directory, &caller,
+								     asked->name, asked->number);
 	reply_name_result(req, r);
-}
-
-static void unlink_now(fuse_req_t req, const Asked *asked)
-{
-	remove_name(req, asked->ino, asked->data, false);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	answer(req, node_of(req, parent)->ops->is_expensive, unlink_now,
-	       &(Asked){.ino = parent, .data = name, .data_size = strlen(name) + 1});
+	answer(req, NODE_NAMES, remove_now, &(Asked){.ino = parent, .name = name});
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	remove_name(req, parent, name, true);
+	answer(req, NODE_NAMES, remove_now, &(Asked){.ino = parent, .name = name, .number = true});
 }
 
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
-		      const char *to_name, unsigned int flags)
+static void rename_now(fuse_req_t req, const Asked *asked)
 {
-	Node *directory = node_of(req, parent), *to_directory = node_of(req, to_parent);
+	Node *directory = node_of(req, asked->ino), *to_directory = node_of(req, asked->other);
 	g_auto(SegfsCaller) caller = {};
 	int r;
 
@@ -215,14 +250,28 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	} else if (!directory->ops->rename) {
 		r = -EPERM;
 	} else if ((r = caller_at(req, directory, &caller)) == 0) {
-		r = directory->ops->rename(directory, &caller, name, to_directory, to_name, flags);
+		r = directory->ops->rename(directory, &caller, asked->name, to_directory,
+					   asked->target, (unsigned int)asked->number);
 	}
 	reply_name_result(req, r);
 }
 
-static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
+		      const char *to_name, unsigned int flags)
 {
-	Node *node = node_of(req, ino);
+	answer(req, NODE_NAMES, rename_now,
+	       &(Asked){
+		       .ino = parent,
+		       .other = to_parent,
+		       .name = name,
+		       .target = to_name,
+		       .number = flags,
+	       });
+}
+
+static void statfs_now(fuse_req_t req, const Asked *asked)
+{
+	Node *node = node_of(req, asked->ino);
 	struct statvfs st = {.f_namemax = NAME_MAX, .f_bsize = 4096, .f_frsize = 4096};
 	int r = node->ops->statfs ? node->ops->statfs(node, &st) : 0;
 
@@ -230,6 +279,11 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 		reply_result(req, r);
 	else
 		fuse_reply_statfs(req, &st);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	answer(req, NODE_STAT, statfs_now, &(Asked){.ino = ino});
 }
 
 static void getxattr_now(fuse_req_t req, const Asked *asked)
@@ -240,50 +294,63 @@ static void getxattr_now(fuse_req_t req, const Asked *asked)
 	int r = -EOPNOTSUPP;
 
 	if (node->ops->get_xattr && (r = caller_at(req, node, &caller)) == 0)
-		r = node->ops->get_xattr(node, &caller, asked->data, &value);
+		r = node->ops->get_xattr(node, &caller, asked->name, &value);
 	reply_bytes(req, r, value, asked->number);
 }
 
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	answer(req, item_has_xattr(name), getxattr_now,
-	       &(Asked){.ino = ino, .data = name, .data_size = strlen(name) + 1, .number = size});
+	/* What an item is and who holds it is found by a look at all processes. */
+	answer(req, item_has_xattr(name) ? NODE_WAITS : NODE_XATTR, getxattr_now,
+	       &(Asked){.ino = ino, .name = name, .number = size});
 }
 
-static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+static void listxattr_now(fuse_req_t req, const Asked *asked)
 {
-	Node *node = node_of(req, ino);
+	Node *node = node_of(req, asked->ino);
 	g_autoptr(GBytes) names = NULL;
 	g_auto(SegfsCaller) caller = {};
 	int r = -EOPNOTSUPP;
 
 	if (node->ops->list_xattr && (r = caller_at(req, node, &caller)) == 0)
 		r = node->ops->list_xattr(node, &caller, &names);
-	reply_bytes(req, r, names, size);
+	reply_bytes(req, r, names, asked->number);
 }
 
-static void set_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *bytes,
-		      size_t size, int flags)
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	Node *node = node_of(req, ino);
+	answer(req, NODE_XATTR, listxattr_now, &(Asked){.ino = ino, .number = size});
+}
+
+static void setxattr_now(fuse_req_t req, const Asked *asked)
+{
+	Node *node = node_of(req, asked->ino);
 	g_auto(SegfsCaller) caller = {};
 	int r = -EOPNOTSUPP;
 
 	if (node->ops->set_xattr && (r = caller_at(req, node, &caller)) == 0)
-		r = node->ops->set_xattr(node, &caller, name, bytes, size, flags);
+		r = node->ops->set_xattr(node, &caller, asked->name, asked->data, asked->data_size,
+					 (int)asked->number);
 	reply_result(req, r);
 }
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *bytes,
 			size_t size, int flags)
 {
-	/* An empty value is a value. */
-	set_xattr(req, ino, name, bytes ? bytes : "", size, flags);
+	answer(req, NODE_CHANGE, setxattr_now,
+	       &(Asked){
+		       .ino = ino,
+		       .name = name,
+		       /* An empty value is a value. */
+		       .data = bytes ? bytes : "",
+		       .data_size = size,
+		       .number = (size_t)flags,
+	       });
 }
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	set_xattr(req, ino, name, NULL, 0, 0);
+	answer(req, NODE_CHANGE, setxattr_now, &(Asked){.ino = ino, .name = name});
 }
 
 static void want(struct fuse_conn_info *conn, unsigned int capability, bool wanted)
@@ -300,6 +367,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 	want(conn, FUSE_CAP_READDIRPLUS, true);
 	want(conn, FUSE_CAP_READDIRPLUS_AUTO, false);
+	want(conn, FUSE_CAP_PARALLEL_DIROPS,
+	     true);                           /* one lookup that waits is not to stop others */
 	want(conn, FUSE_CAP_DONT_MASK, true); /* a default ACL overrides the umask */
 	/* Not the older one: under it each write asks for security.capability. */
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, true);

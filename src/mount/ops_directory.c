@@ -24,25 +24,24 @@ static void opendir_now(fuse_req_t req, const Asked *asked)
 		r = !directory->ops->list ? -ENOTDIR
 					  : directory->ops->list(directory, &caller, &listing);
 	if (r == 0 && (r = listing_hold(listing, caller.uid)) < 0)
-		listing_free(listing);
+		listing_unref(listing);
 	if (r < 0) {
 		reply_result(req, r);
 		return;
 	}
 	fi->fh = (uintptr_t)listing;
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		listing_free(listing);
+		listing_unref(listing);
 }
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	answer(req, node_of(req, ino)->ops->is_expensive, opendir_now,
-	       &(Asked){.ino = ino, .fi = fi});
+	answer(req, NODE_LIST, opendir_now, &(Asked){.ino = ino, .fi = fi});
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	listing_free(listing_of(fi));
+	listing_unref(listing_of(fi));
 	fuse_reply_err(req, 0);
 }
 
@@ -148,14 +147,32 @@ static void reply_listing(fuse_req_t req, Listing *listing, size_t size, off_t o
 	}
 }
 
+static void readdir_now(fuse_req_t req, const Asked *asked)
+{
+	reply_listing(req, asked->listing, (size_t)asked->length, asked->offset, asked->number);
+}
+
+static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+			   const struct fuse_file_info *fi, bool plus)
+{
+	answer(req, NODE_LIST, readdir_now,
+	       &(Asked){
+		       .ino = ino,
+		       .length = (off_t)size,
+		       .offset = offset,
+		       .number = plus,
+		       .listing = listing_of(fi),
+	       });
+}
+
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		struct fuse_file_info *fi)
 {
-	reply_listing(req, listing_of(fi), size, offset, false);
+	read_directory(req, ino, size, offset, fi, false);
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
-	reply_listing(req, listing_of(fi), size, offset, true);
+	read_directory(req, ino, size, offset, fi, true);
 }

@@ -51,7 +51,7 @@ static void close_file(fuse_req_t req, const struct fuse_file_info *fi)
 
 	if (fi->fh & HANDLE_PASSED)
 		passthrough_release(mount_of(req)->passthrough, req, file->node);
-	file_free(file);
+	file_unref(file);
 }
 
 /* Answers an open of a node that is known, or of the node made, whose reference it takes. */
@@ -90,7 +90,7 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 		node_forget(node, 1);
 	if (fi->fh & HANDLE_PASSED)
 		passthrough_abandon(passthrough, file_of(fi)->node);
-	file_free(file_of(fi));
+	file_unref(file_of(fi));
 }
 
 static void open_now(fuse_req_t req, const Asked *asked)
@@ -108,27 +108,37 @@ static void open_now(fuse_req_t req, const Asked *asked)
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	answer(req, node_of(req, ino)->ops->is_expensive, open_now, &(Asked){.ino = ino, .fi = fi});
+	answer(req, fi->flags & O_TRUNC ? NODE_CHANGE : NODE_FIND, open_now,
+	       &(Asked){.ino = ino, .fi = fi});
 }
 
-void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-	       struct fuse_file_info *fi)
+static void create_now(fuse_req_t req, const Asked *asked)
 {
-	Node *directory = node_of(req, parent), *node = NULL;
+	Node *directory = node_of(req, asked->ino), *node = NULL;
+	const mode_t mode = (mode_t)asked->number;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
 	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
-		r = !directory->ops->create ? -EPERM
-					    : directory->ops->create(directory, &caller, name,
-								     fi->flags, mode, &node, &file);
-	reply_opened(req, r, file, fi, node);
+		r = !directory->ops->create
+			    ? -EPERM
+			    : directory->ops->create(directory, &caller, asked->name,
+						     asked->fi->flags, mode, &node, &file);
+	reply_opened(req, r, file, asked->fi, node);
 }
 
-void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
 {
-	Node *directory = node_of(req, parent), *node = NULL;
+	answer(req, NODE_NAMES, create_now,
+	       &(Asked){.ino = parent, .name = name, .number = mode, .fi = fi});
+}
+
+static void tmpfile_now(fuse_req_t req, const Asked *asked)
+{
+	Node *directory = node_of(req, asked->ino), *node = NULL;
+	const mode_t mode = (mode_t)asked->number;
 	g_auto(SegfsCaller) caller = {};
 	File *file = NULL;
 	int r = caller_at(req, directory, &caller);
@@ -136,9 +146,14 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 	if (r == 0)
 		r = !directory->ops->make_nameless
 			    ? -EOPNOTSUPP
-			    : directory->ops->make_nameless(directory, &caller, fi->flags, mode,
-							    &node, &file);
-	reply_opened(req, r, file, fi, node);
+			    : directory->ops->make_nameless(directory, &caller, asked->fi->flags,
+							    mode, &node, &file);
+	reply_opened(req, r, file, asked->fi, node);
+}
+
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	answer(req, NODE_NAMES, tmpfile_now, &(Asked){.ino = parent, .number = mode, .fi = fi});
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -162,11 +177,12 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	reply_name_result(req, r);
 }
 
-void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+static void read_now(fuse_req_t req, const Asked *asked)
 {
-	File *file = file_of(fi);
+	File *file = asked->file;
 	FileSpan span = {.fd = -1};
-	int r = file->ops->read ? file->ops->read(file, size, offset, &span) : -EBADF;
+	int r = file->ops->read ? file->ops->read(file, asked->number, asked->offset, &span)
+				: -EBADF;
 
 	if (r < 0) {
 		reply_name_result(req, r);
@@ -182,16 +198,21 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 	}
 }
 
-void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
-	      struct fuse_file_info *fi)
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	File *file = file_of(fi);
+	answer(req, NODE_READ, read_now,
+	       &(Asked){.ino = ino, .number = size, .offset = offset, .file = file_of(fi)});
+}
+
+static void write_now(fuse_req_t req, const Asked *asked)
+{
+	File *file = asked->file;
 	g_auto(SegfsCaller) caller = {};
 	ssize_t n = -EBADF;
 
 	caller_of(req, &caller);
 	if (file->ops->write)
-		n = file->ops->write(file, &caller, receive_bytes(bytes), size, offset);
+		n = file->ops->write(file, &caller, asked->data, asked->data_size, asked->offset);
 	if (n < 0) {
 		reply_name_result(req, n);
 		return;
@@ -201,57 +222,112 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 	g_autoptr(Node) node = ahead ? node_ref(file->node) : NULL;
 	fuse_reply_write(req, n);
 	if (node)
-		node->ops->written(node, offset + n, n);
+		node->ops->written(node, asked->offset + n, n);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+	      struct fuse_file_info *fi)
+{
+	answer(req, NODE_WRITE, write_now,
+	       &(Asked){
+		       .ino = ino,
+		       .data = receive_bytes(bytes),
+		       .data_size = size,
+		       .offset = offset,
+		       .file = file_of(fi),
+	       });
+}
+
+static void fallocate_now(fuse_req_t req, const Asked *asked)
+{
+	File *file = asked->file;
+
+	reply_name_result(req, file->ops->allocate
+				       ? file->ops->allocate(file, (int)asked->number,
+							     asked->offset, asked->length)
+				       : -EOPNOTSUPP);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 		  struct fuse_file_info *fi)
 {
-	File *file = file_of(fi);
-
-	reply_name_result(req, file->ops->allocate ? file->ops->allocate(file, mode, offset, length)
-						   : -EOPNOTSUPP);
+	answer(req, NODE_WRITE, fallocate_now,
+	       &(Asked){
+		       .ino = ino,
+		       .number = (size_t)mode,
+		       .offset = offset,
+		       .length = length,
+		       .file = file_of(fi),
+	       });
 }
+
+/* What chattr(1) and lsattr(1) say and ask. */
+typedef union {
+	unsigned int flags;
+	struct fsxattr attributes;
+} Attributes;
 
 /*
  * The kernel has opened the file to read, as the caller, and asks with as many bytes as the command
  * has. It answers other commands from the size that is encoded in them, of which we know none.
  */
+static void ioctl_now(fuse_req_t req, const Asked *asked)
+{
+	Node *node = node_of(req, asked->ino);
+	g_auto(SegfsCaller) caller = {};
+	Attributes data = {};
+	int r = caller_at(req, node, &caller);
+
+	memcpy(&data, asked->data, asked->data_size);
+	if (r == 0)
+		r = node->ops->ioctl(node, &caller, (unsigned int)asked->number, &data);
+	if (r < 0)
+		reply_name_result(req, r);
+	else
+		fuse_reply_ioctl(req, 0, &data, (size_t)asked->length);
+}
+
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int command, void *address,
 	      struct fuse_file_info *fi, unsigned int flags, const void *in, size_t in_size,
 	      size_t out_size)
 {
-	Node *node = node_of(req, ino);
-	g_auto(SegfsCaller) caller = {};
-	union {
-		unsigned int flags;
-		struct fsxattr attributes;
-	} data = {};
-	int r = -ENOTTY;
-
-	if (!(flags & FUSE_IOCTL_UNRESTRICTED) && node->ops->ioctl && in_size <= sizeof(data) &&
-	    out_size <= sizeof(data) &&
-	    (command == FS_IOC_GETFLAGS || command == FS_IOC_SETFLAGS ||
-	     command == FS_IOC_FSGETXATTR || command == FS_IOC_FSSETXATTR)) {
-		if (in_size)
-			memcpy(&data, in, in_size);
-		r = caller_at(req, node, &caller);
-		if (r == 0)
-			r = node->ops->ioctl(node, &caller, command, &data);
+	if (flags & FUSE_IOCTL_UNRESTRICTED || !node_of(req, ino)->ops->ioctl ||
+	    in_size > sizeof(Attributes) || out_size > sizeof(Attributes) ||
+	    (command != FS_IOC_GETFLAGS && command != FS_IOC_SETFLAGS &&
+	     command != FS_IOC_FSGETXATTR && command != FS_IOC_FSSETXATTR)) {
+		reply_name_result(req, -ENOTTY);
+		return;
 	}
-	if (r < 0)
-		reply_name_result(req, r);
-	else
-		fuse_reply_ioctl(req, 0, &data, out_size);
+	answer(req, NODE_CHANGE, ioctl_now,
+	       &(Asked){
+		       .ino = ino,
+		       .number = command,
+		       .data = in_size ? in : "",
+		       .data_size = in_size,
+		       .length = (off_t)out_size,
+	       });
 }
 
-void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+static void lseek_now(fuse_req_t req, const Asked *asked)
 {
-	File *file = file_of(fi);
-	const off_t found = file->ops->seek ? file->ops->seek(file, offset, whence) : -EINVAL;
+	File *file = asked->file;
+	const off_t found = file->ops->seek
+				    ? file->ops->seek(file, asked->offset, (int)asked->number)
+				    : -EINVAL;
 
 	if (found < 0)
 		reply_name_result(req, found);
 	else
 		fuse_reply_lseek(req, found);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+	answer(req, NODE_WRITE, lseek_now,
+	       &(Asked){
+		       .ino = ino,
+		       .number = (size_t)whence,
+		       .offset = offset,
+		       .file = file_of(fi),
+	       });
 }

@@ -54,12 +54,19 @@ static void receiver_make(void)
 	g_private_set(&own, receiver);
 }
 
+static __thread uint64_t unique;
+
+uint64_t receive_unique(void)
+{
+	return unique;
+}
+
 static bool is_write(const void *request)
 {
 	return ((const struct fuse_in_header *)request)->opcode == FUSE_WRITE;
 }
 
-static ssize_t receive(int fd, void *request, size_t size, void *data)
+static ssize_t receive_bare(int fd, void *request, size_t size)
 {
 	Receiver *receiver = g_private_get(&own);
 
@@ -86,6 +93,15 @@ static ssize_t receive(int fd, void *request, size_t size, void *data)
 		receiver->held = rest;
 	else
 		memcpy(rest, receiver->bytes, n - WRITE_HEAD);
+	return n;
+}
+
+static ssize_t receive(int fd, void *request, size_t size, void *data)
+{
+	const ssize_t n = receive_bare(fd, request, size);
+
+	if (n >= (ssize_t)sizeof(struct fuse_in_header))
+		unique = ((const struct fuse_in_header *)request)->unique;
 	return n;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fuse_lowlevel.h>
+#include <stdint.h>
 
 /*
  * Receives requests in libfuse's stead, so that the bytes of a write land in a huge page
@@ -17,3 +18,6 @@ int receive_start(struct fuse_session *session);
 
 /* The place of the bytes of the write that this thread handles; libfuse takes it to be bytes. */
 const char *receive_bytes(const char *bytes);
+
+/* The kernel's number of the request that this thread handles, which libfuse keeps to itself. */
+uint64_t receive_unique(void);

@@ -4,7 +4,12 @@
 
 #include <errno.h>
 
+#include "lib/os/errand.h"
 #include "mount/mount.h"
+#include "mount/receive.h"
+
+/* For a namespace a request counts by its index with this bit. */
+#define FOREIGN (1ULL << 32)
 
 void caller_of(fuse_req_t req, SegfsCaller *ret_caller)
 {
@@ -20,12 +25,32 @@ int caller_at(fuse_req_t req, const Node *node, SegfsCaller *ret_caller)
 	return ipcns_is_foreign(node->ns) && !caller_may_enter(ret_caller) ? -EACCES : 0;
 }
 
-void answer(fuse_req_t req, bool is_expensive, SlowRun run, const Asked *asked)
+void answer(fuse_req_t req, NodeVerb verb, WorkerRun run, const Asked *asked)
 {
-	if (is_expensive)
-		slow_pool_do(mount_of(req)->slow, run, req, asked);
-	else
+	Node *node = node_of(req, asked->ino);
+	const bool is_foreign = ipcns_is_foreign(node->ns);
+	Errand errand = {.must_not_wait = true};
+
+	if (!((node->ops->waits | NODE_WAITS) & verb)) {
+		errand_begin(&errand);
 		run(req, asked);
+		errand_end();
+		if (!errand.is_postponed)
+			return;
+	}
+	const bool is_long = verb == NODE_WAITS || node->ops->waits & NODE_FIND;
+	workers_do(mount_of(req)->workers,
+		   &(WorkerRequest){
+			   .req = req,
+			   .unique = receive_unique(),
+			   .whose = is_foreign ? FOREIGN | node->ns->index : fuse_req_ctx(req)->uid,
+			   .is_long = is_long,
+			   .is_urgent = verb & (NODE_CHANGE | NODE_NAMES | NODE_WRITE) && !is_long,
+			   .run = run,
+			   .asked = asked,
+			   .node = node,
+			   .other = asked->other ? node_of(req, asked->other) : NULL,
+		   });
 }
 
 int node_error(fuse_req_t req, int r)
@@ -54,12 +79,16 @@ static void reply_error(fuse_req_t req, int r)
 
 void reply_name_result(fuse_req_t req, int r)
 {
+	if (r < 0 && errand_postpone())
+		return;
 	/* ESTALE is an error of the directory that the name is in. */
 	reply_error(req, r == -ESTALE ? node_error(req, r) : r);
 }
 
 void reply_result(fuse_req_t req, int r)
 {
+	if (r < 0 && errand_postpone())
+		return;
 	reply_error(req, node_error(req, r));
 }
 

@@ -6,8 +6,12 @@
 #include <sys/statvfs.h>
 
 #include "lib/os/autofd.h"
+#include "lib/os/escape.h"
 #include "lib/os/procfs.h"
 #include "tree/tree.h"
+
+/* Directories that could not be read, of very many. */
+#define NAMED_MOST 16
 
 /* A value of the text of /proc/meminfo (proc_meminfo(5)), in bytes; false: it has no such line. */
 static bool meminfo(const char *text, const char *key, uint64_t *ret_bytes)
@@ -56,6 +60,21 @@ static int shmem_write(IpcNs *ns, GString *text)
 	return 0;
 }
 
+/* What is in them is missing above. */
+static void unread_write(IpcNs *ns, GString *text)
+{
+	g_autoptr(GPtrArray) unread = segfs_view_unread_names(ns->view);
+
+	if (unread->len == 0)
+		return;
+	g_string_append_printf(text, "directories-unread: %u", unread->len);
+	for (guint i = 0; i < MIN(unread->len, NAMED_MOST); i++) {
+		g_autofree char *name = escape_text(unread->pdata[i], -1);
+		g_string_append_printf(text, "%s%s", i ? ", " : ": ", name);
+	}
+	g_string_append(text, "\n");
+}
+
 static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
@@ -88,6 +107,7 @@ static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 				       (uint64_t)(shm.f_files - shm.f_ffree));
 	}
 	int r = shmem_write(ns, text);
+	unread_write(ns, text);
 	text_put(out, text);
 	return r;
 }

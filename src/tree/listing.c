@@ -29,14 +29,23 @@ Listing *listing_new(Node *directory, ListingLook look, gpointer data, GDestroyN
 		.held = sizeof(Listing),
 	};
 	g_mutex_init(&listing->lock);
+	g_atomic_ref_count_init(&listing->refs);
 	tree_set_open(directory->ns->tree, directory->ns->tree->listings, listing, true);
 	return listing;
 }
 
-void listing_free(Listing *listing)
+Listing *listing_ref(Listing *listing)
+{
+	g_atomic_ref_count_inc(&listing->refs);
+	return listing;
+}
+
+void listing_unref(Listing *listing)
 {
 	Tree *tree = listing->directory->ns->tree;
 
+	if (!g_atomic_ref_count_dec(&listing->refs))
+		return;
 	tree_set_open(tree, tree->listings, listing, false);
 	if (listing->is_held)
 		tree_let_go(tree, listing->uid, listing->held);

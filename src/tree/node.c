@@ -305,6 +305,7 @@ gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags)
 {
 	File *file = g_malloc0(size);
 
+	g_atomic_ref_count_init(&file->refs);
 	file->ops = ops;
 	file->node = node_ref(node);
 	file->flags = flags;
@@ -312,8 +313,16 @@ gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags)
 	return file;
 }
 
-void file_free(File *file)
+File *file_ref(File *file)
 {
+	g_atomic_ref_count_inc(&file->refs);
+	return file;
+}
+
+void file_unref(File *file)
+{
+	if (!g_atomic_ref_count_dec(&file->refs))
+		return;
 	tree_set_open(file->node->ns->tree, file->node->ns->tree->files, file, false);
 	if (file->ops->free)
 		file->ops->free(file);

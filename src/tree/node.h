@@ -52,6 +52,22 @@ typedef struct {
 	struct timespec times[2]; /* as for utimensat(2), UTIME_NOW and UTIME_OMIT included */
 } NodeChange;
 
+/* Kinds of verbs, of a node and of its files and listings. */
+typedef enum {
+	NODE_STAT = 1,    /* getattr, readlink, statfs */
+	NODE_FIND = 2,    /* lookup, access, open */
+	NODE_XATTR = 4,   /* get_xattr, list_xattr */
+	NODE_LIST = 8,    /* list, entry, look */
+	NODE_CHANGE = 16, /* setattr, set_xattr, ioctl, an open that truncates */
+	NODE_READ = 32,   /* read */
+	NODE_WRITE = 64,  /* write, allocate, seek */
+	NODE_NAMES = 128, /* create, make, make_nameless, link, remove, rename */
+	NODE_WAITS = 256, /* what waits, of whatever node it is asked */
+} NodeVerb;
+
+/* What takes a look at all processes. */
+#define NODE_EXPENSIVE (NODE_FIND | NODE_LIST | NODE_CHANGE | NODE_NAMES)
+
 struct NodeOps {
 	/* brief: the caller does not need st_blocks, which can be expensive. */
 	int (*getattr)(Node *node, bool brief, struct stat *ret_stat);
@@ -78,8 +94,12 @@ struct NodeOps {
 	 */
 	int (*ioctl)(Node *node, const SegfsCaller *caller, unsigned int command, void *data);
 
-	/* Its open, list, lookup, setattr and remove take a look at all processes. */
-	bool is_expensive;
+	/*
+	 * NodeVerbs that do wait, for a look at all processes or for what another user may keep
+	 * waiting for ever (see Errand): only workers do them. The others wait for nothing, or
+	 * fail where errand_may_wait() says no, and are then done by workers, too.
+	 */
+	unsigned int waits;
 	/*
 	 * Whether a name is found or listed depends on the caller's rights: so each lookup asks
 	 * anew, and no answer is kept for another caller.
@@ -113,6 +133,7 @@ struct NodeOps {
 
 struct File {
 	const FileOps *ops;
+	gatomicrefcount refs; /* the kernel's is one, and each request's that is on its way */
 	Node *node;
 	int flags; /* of open(2) */
 	/* The daemon serves reads and writes, although the kernel could by memory_fd(). */
@@ -169,9 +190,10 @@ typedef int (*ListingNext)(Listing *listing, off_t at, const ListingEntry **ret_
 /* What one opendir(3) has found, or reads as it is asked. What differs is look(), what it goes by,
  * and whether it reads. See listing.c. */
 struct Listing {
-	Node *directory;     /* a reference */
-	GStringChunk *names; /* of the entries, which are those of the moment of opendir(3) */
-	GArray *entries;     /* ListingEntry */
+	gatomicrefcount refs; /* as of a file */
+	Node *directory;      /* a reference */
+	GStringChunk *names;  /* of the entries, which are those of the moment of opendir(3) */
+	GArray *entries;      /* ListingEntry */
 	ListingLook look;
 	ListingNext next; /* NULL: the entries are all there is */
 	gint64 taken;     /* monotonic time of what look() says; 0: it asks anew each time */
@@ -220,8 +242,9 @@ Node *node_gone(Tree *tree);
 
 /* A new file, of size bytes that begin with a File; takes a reference of node. */
 gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags);
-void file_free(File *file);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_free)
+File *file_ref(File *file);
+void file_unref(File *file);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_unref)
 
 /* Gives free memory at the end of the heap back: call after the items of a survey are freed. */
 void node_trim_memory(void);
@@ -243,8 +266,9 @@ int listing_next(Listing *listing, off_t at, const ListingEntry **ret_entry, off
 /* Its look(), and how long that may be taken as true; -ESTALE: no longer, or it is "." or "..". */
 int listing_look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
 		 struct stat *ret_stat, double *ret_valid);
-void listing_free(Listing *listing);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listing, listing_free)
+Listing *listing_ref(Listing *listing);
+void listing_unref(Listing *listing);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listing, listing_unref)
 
 /* A listing of nodes. Adding one takes the reference. */
 Listing *node_listing_new(Node *directory);

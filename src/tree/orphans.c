@@ -151,6 +151,7 @@ static bool is_of(Node *base, const void *data)
 }
 
 static const NodeOps orphan_ops = {
+	.waits = NODE_CHANGE | NODE_WRITE, /* as of a POSIX object */
 	.getattr = orphan_getattr,
 	.access = orphan_access,
 	.setattr = orphan_setattr,
@@ -273,7 +274,7 @@ static int orphans_remove(Node *directory, const SegfsCaller *caller, const char
 }
 
 static const NodeOps orphans_ops = {
-	.is_expensive = true,
+	.waits = NODE_EXPENSIVE,
 	.getattr = orphans_getattr,
 	.lookup = orphans_lookup,
 	.list = orphans_list,

@@ -2,6 +2,7 @@
 
 /* The files segments.json and metrics at the top of the mount: a survey, for programs. */
 
+#include <errno.h>
 #include <inttypes.h>
 #include <segfs/report.h>
 #include <sys/statvfs.h>
@@ -49,7 +50,7 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, TextOut *
 		const int surveyed = survey(ns, since, &items, &unexamined);
 		/* Another namespace may have gone meanwhile. */
 		if (surveyed < 0) {
-			r = i == 0 ? surveyed : 0;
+			r = i == 0 || surveyed == -EINTR ? surveyed : 0;
 			continue;
 		}
 		if (!report) {
@@ -268,7 +269,7 @@ static int metrics_answer(IpcNs *own, const SegfsCaller *caller, TextOut *out)
 		const int got = numbers_get(namespaces->pdata[i], since, counted, &numbers);
 		if (got == 0)
 			g_array_append_val(all, numbers);
-		else if (i == 0)
+		else if (i == 0 || got == -EINTR)
 			r = got;
 	}
 	if (r == 0)

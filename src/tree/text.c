@@ -287,7 +287,7 @@ static const NodeOps text_ops = {
 };
 
 static const NodeOps text_expensive_ops = {
-	.is_expensive = true,
+	.waits = NODE_EXPENSIVE,
 	.getattr = text_getattr,
 	.access = text_access,
 	.open = text_open,

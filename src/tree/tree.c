@@ -88,9 +88,9 @@ void tree_free(Tree *tree)
 	/* The kernel does not close each file, nor forget each node, when a mount ends. A pending
 	 * segment is made by this close. */
 	for (guint i = 0; i < n_files; i++)
-		file_free(files[i]);
+		file_unref(files[i]);
 	for (guint i = 0; i < n_listings; i++)
-		listing_free(listings[i]);
+		listing_unref(listings[i]);
 	for (GList *at = known; at; at = at->next)
 		node_forget(at->data, UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);

@@ -167,7 +167,7 @@ static void init(Node *base, const void *data)
 }
 
 static const NodeOps unlinked_ops = {
-	.is_expensive = true,
+	.waits = NODE_EXPENSIVE | NODE_WRITE,
 	.getattr = unlinked_getattr,
 	.access = unlinked_access,
 	.setattr = unlinked_setattr,
@@ -243,7 +243,7 @@ static int unlinked_list(Node *directory, const SegfsCaller *caller, Listing **r
 }
 
 static const NodeOps unlinked_directory_ops = {
-	.is_expensive = true,
+	.waits = NODE_EXPENSIVE,
 	.getattr = unlinked_directory_getattr,
 	.lookup = unlinked_lookup,
 	.list = unlinked_list,

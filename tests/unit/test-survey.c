@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
-#include "lib/os/lease.h"
+#include "lib/process/lease.h"
 #include "survey_world.h"
 
 enum { LONG = 100000 }; /* seconds */

@@ -54,7 +54,7 @@ static void making_clear(Making *making)
 
 	if (shmid >= 0)
 		shmctl(shmid, IPC_RMID, NULL);
-	g_clear_pointer(&making->file, file_free);
+	g_clear_pointer(&making->file, file_unref);
 	g_clear_pointer(&making->node, node_unref);
 	g_clear_pointer(&making->keys, node_unref);
 	world_clear(&making->world);
@@ -192,7 +192,7 @@ static void closing_nothing_is_an_error(void)
 	g_assert_cmpint(file_write(making.file, self, "abc", 0), ==, 3);
 	g_assert_cmpint(node_truncate(making.node, self, making.file, 0), ==, 0);
 	g_assert_cmpint(making.file->ops->flush(making.file, self), ==, -EINVAL);
-	g_clear_pointer(&making.file, file_free);
+	g_clear_pointer(&making.file, file_unref);
 	g_assert_false(is_made(&making));
 	struct stat st;
 	g_assert_cmpint(making.node->ops->getattr(making.node, false, &st), <, 0);
@@ -211,7 +211,7 @@ static void the_close_of_another_process_makes_nothing(void)
 	g_assert_cmpint(file_write(making.file, &child, "abc", 0), ==, 3);
 	g_assert_cmpint(making.file->ops->flush(making.file, &child), ==, 0);
 	g_assert_false(is_made(&making));
-	g_clear_pointer(&making.file, file_free);
+	g_clear_pointer(&making.file, file_unref);
 	assert_made(&making, 3, 0644);
 }
 
@@ -225,9 +225,9 @@ static void a_second_open_is_the_creators_alone(void)
 	g_assert_cmpint(node_chmod(making.node, &stranger, 0777), ==, -EPERM);
 	g_autoptr(File) second = node_open(making.node, self, O_RDWR);
 	g_assert_cmpint(file_write(second, self, "abc", 0), ==, 3);
-	g_clear_pointer(&making.file, file_free);
+	g_clear_pointer(&making.file, file_unref);
 	g_assert_false(is_made(&making)); /* one is left */
-	g_clear_pointer(&second, file_free);
+	g_clear_pointer(&second, file_unref);
 	assert_made(&making, 3, 0644);
 }
 
@@ -274,7 +274,7 @@ static void a_key_that_is_taken(void)
 	g_autoptr(Node) found = world_node_of(&world, "sysv/%d", shmid);
 	g_assert_true(node == found);
 	g_assert_cmpuint(node_stat(node).st_size, ==, 5000);
-	file_free(file);
+	file_unref(file);
 	node_unref(node);
 }
 
@@ -290,7 +290,7 @@ static void a_key_that_was_quicker(void)
 			-EEXIST);
 	g_assert_cmpint(making.file->ops->flush(making.file, &making.world.self), ==, -EEXIST);
 	/* It was said: what was written is forgotten, not tried again. */
-	g_clear_pointer(&making.file, file_free);
+	g_clear_pointer(&making.file, file_unref);
 	g_assert_cmpuint(segment_kernel(shmget(making.key, 0, 0)).shm_segsz, ==, 5000);
 }
 

@@ -103,7 +103,7 @@ static void an_owner_that_goes_leaves_no_lock(void)
 	other->ops->unlock_all(other, 1); /* it has closed a descriptor of the object */
 	g_assert_true(is_free_there(locked.path, F_WRLCK));
 	g_assert_cmpint(lock(file, 1, F_SETLK, F_WRLCK, &asked), ==, 0);
-	file_free(file);
+	file_unref(file);
 	g_assert_true(is_free_there(locked.path, F_WRLCK));
 }
 

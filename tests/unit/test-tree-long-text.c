@@ -64,7 +64,7 @@ static void what_one_user_holds_is_bounded(void)
 	g_assert_true(tree_hold(world.tree, 0, HELD_MOST));
 	tree_let_go(world.tree, uid, HELD_MOST + 1);
 	g_assert_cmpint(node->ops->open(node, &user, O_RDONLY, &file), ==, 0);
-	file_free(file);
+	file_unref(file);
 	g_assert_true(tree_hold(world.tree, uid, HELD_MOST));
 	g_assert_false(tree_hold(world.tree, uid, HELD_MOST));
 }

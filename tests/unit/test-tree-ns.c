@@ -124,7 +124,7 @@ static void what_is_done_there_is_done_in_it(void)
 	g_assert_cmpint(file_write(file, self, "there", 0), ==, 5);
 	g_autofree char *bytes = file_bytes(file, 5, 0);
 	g_assert_cmpstr(bytes, ==, "there");
-	g_clear_pointer(&file, file_free);
+	g_clear_pointer(&file, file_unref);
 	g_assert_cmpint(node_chmod(node, self, 0640), ==, 0);
 	g_assert_cmpuint(segment_kernel(here).shm_perm.mode & 0777, ==, 0600);
 	g_assert_cmpint(sysv->ops->remove(sysv, self, id, false), ==, 0);

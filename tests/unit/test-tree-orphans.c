@@ -233,7 +233,7 @@ static void its_verbs_are_the_files_own(void)
 	g_assert_cmpint(node_stat(node).st_size, ==, SIZE);
 	g_assert_cmpint(node_truncate(node, self, file, 7), ==, 0);
 	g_assert_cmpint(node_stat(inner).st_size, ==, 7);
-	file_free(file);
+	file_unref(file);
 }
 
 static void a_stranger_finds_only_what_it_may_reach(void)

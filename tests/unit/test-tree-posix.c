@@ -82,7 +82,7 @@ static void an_object_that_is_made_is_in_the_directory(void)
 					   &other, &opened),
 			==, 0);
 	g_assert_true(other == node);
-	file_free(opened);
+	file_unref(opened);
 	node_unref(other);
 	assert_missing(&world, "posix/y");
 	g_assert_cmpint(world_lookup(&world, &world.self, "posix/x/y", &other), ==, -ENOTDIR);
@@ -226,7 +226,7 @@ static void names_move_and_multiply(void)
 	const SegfsCaller *self = &world.self;
 	g_autoptr(Node) posix = world_node(&world, "posix");
 	g_autoptr(Node) sysv = world_node(&world, "sysv");
-	file_free(create(&world, "x", 0600, &node));
+	file_unref(create(&world, "x", 0600, &node));
 	g_assert_cmpint(make(posix, self, "d", S_IFDIR | 0700, NULL), ==, 0);
 	g_autoptr(Node) directory = world_node(&world, "posix/d");
 
@@ -282,7 +282,7 @@ static void what_was_removed_is_gone_but_for_who_has_it_open(void)
 	g_assert_cmpint(memcmp(bytes, "abc", 3), ==, 0);
 	g_assert_cmpuint(node_stat(node).st_nlink, ==, 0);
 	g_assert_cmpint(node_chmod(node, &world.self, 0640), ==, 0);
-	file_free(file);
+	file_unref(file);
 	struct stat st;
 	g_assert_cmpint(node->ops->getattr(node, false, &st), ==, -ESTALE);
 	assert_open(node, &world.self, O_RDONLY, -ESTALE);
@@ -294,7 +294,7 @@ static void what_was_removed_is_gone_but_for_who_has_it_open(void)
 	g_assert_cmpint(node->ops->set_xattr(node, &world.self, "user.x", "1", 1, 0), ==, -ESTALE);
 	/* What has its name now is something else. */
 	g_autoptr(Node) other = NULL;
-	file_free(create(&world, "x", 0600, &other));
+	file_unref(create(&world, "x", 0600, &other));
 	g_assert_true(other != node);
 	g_assert_cmpint(node->ops->getattr(node, false, &st), ==, -ESTALE);
 }
@@ -309,7 +309,7 @@ static void extended_attributes_are_the_objects_and_ours(void)
 	const SegfsCaller *self = &world.self;
 	g_autofree char *path = place_of(&world, "x");
 	File *file = create(&world, "x", 0600, &node);
-	file_free(file);
+	file_unref(file);
 	g_autoptr(Node) posix = world_node(&world, "posix");
 
 	assert_xattr(node, self, "user.segfs.holders", "");
@@ -341,7 +341,7 @@ static void its_holders_are_told(void)
 	g_autoptr(Node) node = NULL;
 	world_start(&world);
 	g_autofree char *path = place_of(&world, "x");
-	file_free(create(&world, "x", 0600, &node));
+	file_unref(create(&world, "x", 0600, &node));
 	hold_start(&hold, take_file_mapped, path);
 	g_autofree char *pid = g_strdup_printf("%d", hold.pid);
 
@@ -357,7 +357,7 @@ static void set_user_id_goes_with_a_write(void)
 	if (!unit_need_root())
 		return;
 	world_start(&world);
-	file_free(create(&world, "x", 0777, &node));
+	file_unref(create(&world, "x", 0777, &node));
 	g_assert_cmpint(node_chmod(node, &world.self, 04777), ==, 0);
 	g_autoptr(File) file = node_open(node, &stranger, O_RDWR);
 
@@ -406,7 +406,7 @@ static void to_be_run_it_has_to_be_readable(void)
 	if (!unit_need_root())
 		return;
 	world_start(&world);
-	file_free(create(&world, "x", 0711, &node));
+	file_unref(create(&world, "x", 0711, &node));
 
 	assert_open(node, &stranger, O_RDONLY, -EACCES);
 	assert_open(node, &stranger, O_RDONLY | O_EXECUTE, -EACCES);

@@ -265,7 +265,7 @@ static void an_open_segment_is_what_it_was(void)
 			node->ops->set_xattr(node, &world.self, "user.segfs.locked", "1", 1, 0), ==,
 			-EIDRM);
 	}
-	g_clear_pointer(&file, file_free);
+	g_clear_pointer(&file, file_unref);
 	struct stat st;
 	g_assert_cmpint(node->ops->getattr(node, false, &st), ==, -ENOENT);
 	shmid = -1;

@@ -221,16 +221,16 @@ static void a_user_has_so_much_text_open_and_no_more(void)
 	g_assert_cmpint(open_long(node, &stranger, 70, &first), ==, 0);
 	g_assert_cmpint(open_long(node, &stranger, 1, &second), ==, -ENOMEM);
 	g_assert_null(second);
-	file_free(first);
+	file_unref(first);
 	g_assert_cmpint(open_long(node, &stranger, 40, &first), ==, 0);
 	g_assert_cmpint(open_long(node, &stranger, 20, &second), ==, 0);
 	g_assert_cmpint(open_long(node, &stranger, 20, &third), ==, -ENOMEM);
-	file_free(first);
+	file_unref(first);
 	g_assert_cmpint(open_long(node, &stranger, 20, &third), ==, 0);
 	g_assert_cmpint(open_long(node, &root, 40, &first), ==, 0);
-	file_free(first);
-	file_free(second);
-	file_free(third);
+	file_unref(first);
+	file_unref(second);
+	file_unref(third);
 	g_assert_cmpuint(g_hash_table_size(world.tree->held), ==, 0);
 }
 

@@ -68,8 +68,8 @@ static void a_memfd_is_read_and_written(void)
 	g_autoptr(File) reader = node_open(node, &world.self, O_RDONLY);
 	g_autofree char *next = file_bytes(reader, 4, 0);
 	g_assert_cmpstr(next, ==, "next");
-	g_clear_pointer(&file, file_free);
-	g_clear_pointer(&reader, file_free);
+	g_clear_pointer(&file, file_unref);
+	g_clear_pointer(&reader, file_unref);
 	hold_stop(&hold);
 	assert_gone(&world, node, name);
 }
@@ -132,7 +132,7 @@ static void a_removed_object_has_its_name_and_number(void)
 	hold_stop(&hold);
 	g_assert_cmpint(node_stat(node).st_size, ==, SIZE);
 	g_assert_cmpint(file_write(file, &world.self, "x", 0), ==, 1);
-	file_free(file);
+	file_unref(file);
 	struct stat st;
 	g_assert_cmpint(node->ops->getattr(node, false, &st), ==, -ENOENT);
 }
@@ -189,7 +189,7 @@ static void a_removed_segment_is_the_node_it_was(void)
 	g_assert_cmpuint(node_stat(node).st_nlink, ==, 1);
 	g_autoptr(File) file = node_open(node, &world.self, O_RDWR);
 	g_assert_cmpint(file_write(file, &world.self, "x", 0), ==, 1);
-	g_clear_pointer(&file, file_free);
+	g_clear_pointer(&file, file_unref);
 	hold_stop(&hold);
 	assert_missing(&world, path);
 }

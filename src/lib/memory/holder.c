@@ -29,6 +29,7 @@
 #include "lib/memory/ipc.h"
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
+#include "lib/os/errand.h"
 #include "lib/os/fd.h"
 #include "lib/os/home.h"
 #include "lib/os/procfs.h"
@@ -219,6 +220,8 @@ int holder_open_memory(SegfsIpc *ipc, const SegfsSysv *segment, int *ret_fd)
 
 	if (!ipc->has_map_files || segment->nattch == 0)
 		return -ENOENT;
+	if (!errand_may_wait())
+		return -EAGAIN;
 	Search *search = g_new0(Search, 1);
 	search->proc_root = g_strdup(ipc->proc_root);
 	search->inum = ipc->inum;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -9,14 +8,14 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/memory/posix.h"
 #include "lib/os/autofd.h"
+#include "lib/os/errand.h"
 #include "lib/os/fd.h"
 #include "lib/os/home.h"
-#include "lib/os/lease.h"
+#include "lib/process/lease.h"
 #include "lib/process/scan.h"
 
 struct SegfsPosix {
@@ -141,9 +140,9 @@ int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
 
 int segfs_object_open_at(int directory_fd, const char *name)
 {
-	const struct open_how how = {
+	struct open_how how = {
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_XDEV,
+		.resolve = RESOLVE_NO_XDEV | RESOLVE_CACHED,
 	};
 	int r = home_check();
 
@@ -151,9 +150,18 @@ int segfs_object_open_at(int directory_fd, const char *name)
 		errno = -r;
 		return -1;
 	}
+	/* A name that is there is in the cache. To look for others takes the directory's lock. */
 	long fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
+	if (fd < 0 && errno == EAGAIN && errand_may_wait()) {
+		how.resolve = RESOLVE_NO_XDEV;
+		fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
+	}
 	if (fd >= 0 || errno != EXDEV)
 		return fd;
+	if (!errand_may_wait()) {
+		errno = EAGAIN;
+		return -1;
+	}
 	fd = openat(directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0 && !fd_is_tmpfs(fd)) {
 		close(fd);
@@ -186,145 +194,54 @@ int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *r
 	return 0;
 }
 
-static void file_clear(gpointer pointer)
+/* Without a wait where the whole way is in the kernel's cache, as that to a name is that is there.
+ */
+int posix_open_path(int directory_fd, const SegfsCaller *caller, const char *path, int *ret_fd)
 {
-	g_free(((SegfsPosixFile *)pointer)->path);
-}
-
-static struct timespec time_of(const struct statx_timestamp *from)
-{
-	return (struct timespec){from->tv_sec, from->tv_nsec};
-}
-
-static void stat_of(const struct statx *from, struct stat *ret_stat)
-{
-	*ret_stat = (struct stat){
-		.st_dev = makedev(from->stx_dev_major, from->stx_dev_minor),
-		.st_ino = from->stx_ino,
-		.st_mode = from->stx_mode,
-		.st_nlink = from->stx_nlink,
-		.st_uid = from->stx_uid,
-		.st_gid = from->stx_gid,
-		.st_size = from->stx_size,
-		.st_blksize = from->stx_blksize,
-		.st_blocks = from->stx_blocks,
-		.st_atim = time_of(&from->stx_atime),
-		.st_mtim = time_of(&from->stx_mtime),
-		.st_ctim = time_of(&from->stx_ctime),
-	};
-}
-
-/* Levels of subdirectories: each takes a descriptor while it is read. */
-#define DEEPEST 64
-
-/* Lists one directory, which it closes; prefix ends in "/" or is empty. */
-static void list_directory(const SegfsPosix *posix, int directory_fd, const char *prefix,
-			   guint depth, GArray *files, guint *unread)
-{
-	const struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
-	};
-	struct dirent *entry;
-	DIR *directory = NULL;
-
-	if (depth > DEEPEST)
-		close(directory_fd);
-	else
-		directory = fd_directory(directory_fd);
-	if (!directory) {
-		(*unread)++;
-		return;
-	}
-	while ((entry = readdir(directory))) {
-		SegfsPosixFile file = {};
-		struct statx found;
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
-			continue;
-		if (entry->d_type != DT_REG && entry->d_type != DT_DIR &&
-		    entry->d_type != DT_UNKNOWN)
-			continue;
-		/*
-		 * A file that has gone in the meantime is left out. A file system that is mounted
-		 * here is asked nothing: it may hang.
-		 */
-		if (statx(dirfd(directory), entry->d_name,
-			  AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
-			  STATX_BASIC_STATS, &found) < 0)
-			continue;
-		stat_of(&found, &file.stat);
-		if (file.stat.st_dev != posix->dev)
-			continue;
-		if (S_ISREG(file.stat.st_mode)) {
-			file.path = g_strconcat(prefix, entry->d_name, NULL);
-			g_array_append_val(files, file);
-		} else if (S_ISDIR(file.stat.st_mode)) {
-			const int fd = syscall(SYS_openat2, dirfd(directory), entry->d_name, &how,
-					       sizeof(how));
-			g_autofree char *below = g_strconcat(prefix, entry->d_name, "/", NULL);
-			if (fd >= 0)
-				list_directory(posix, fd, below, depth + 1, files, unread);
-			else if (errno != ENOENT && errno != EXDEV)
-				(*unread)++;
-		}
-	}
-	closedir(directory);
-}
-
-int segfs_posix_list(const SegfsPosix *posix, GArray **ret_files, guint *ret_unread)
-{
-	autofd directory = -1;
-	int r = segfs_posix_open(posix, &directory);
-
-	if (r < 0)
-		return r;
-	/* Not the one that was duplicated: its position is everybody's. */
-	const int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	GArray *files = g_array_new(FALSE, FALSE, sizeof(SegfsPosixFile));
-	g_array_set_clear_func(files, file_clear);
-	*ret_unread = 0;
-	list_directory(posix, fd, "", 0, files, ret_unread);
-	*ret_files = files;
-	return 0;
-}
-
-int segfs_posix_open_path(const SegfsPosix *posix, const SegfsCaller *caller, const char *path,
-			  int *ret_fd)
-{
-	const struct open_how how = {
+	enum { TRIES = 4 }; /* a rename anywhere makes it fail, too */
+	struct open_how how = {
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV | RESOLVE_CACHED,
 	};
-	autofd directory = -1;
-	int r = segfs_posix_open(posix, &directory);
+	long fd = -EAGAIN;
 
-	if (r < 0)
-		return r;
-	long fd;
-	if (caller)
-		fd = SEGFS_AS(caller, syscall(SYS_openat2, directory, path, &how, sizeof(how)));
-	else if ((fd = syscall(SYS_openat2, directory, path, &how, sizeof(how))) < 0)
-		fd = -errno;
+	for (int i = 0; i <= TRIES && fd == -EAGAIN; i++) {
+		if (i == TRIES && !errand_may_wait())
+			break;
+		if (i == TRIES)
+			how.resolve &= ~RESOLVE_CACHED;
+		if (caller)
+			fd = SEGFS_AS(caller,
+				      syscall(SYS_openat2, directory_fd, path, &how, sizeof(how)));
+		else if ((fd = syscall(SYS_openat2, directory_fd, path, &how, sizeof(how))) < 0)
+			fd = -errno;
+	}
 	if (fd < 0)
 		return fd;
 	*ret_fd = fd;
 	return 0;
 }
 
-void segfs_posix_settle(void)
+int segfs_posix_open_path(const SegfsPosix *posix, const SegfsCaller *caller, const char *path,
+			  int *ret_fd)
 {
-	lease_lock();
-	lease_unlock();
+	autofd directory = -1;
+	int r = segfs_posix_open(posix, &directory);
+
+	return r < 0 ? r : posix_open_path(directory, caller, path, ret_fd);
 }
 
-int posix_open_object(const SegfsPosix *posix, const char *path, const struct stat *st)
+void segfs_posix_settle(void)
+{
+	lease_settle();
+}
+
+int posix_open_object(int directory_fd, const char *path, const struct stat *st)
 {
 	struct stat now;
 	autofd at = -1;
 
-	if (segfs_posix_open_path(posix, NULL, path, &at) < 0 || fstat(at, &now) < 0 ||
+	if (posix_open_path(directory_fd, NULL, path, &at) < 0 || fstat(at, &now) < 0 ||
 	    now.st_ino != st->st_ino || now.st_dev != st->st_dev || !S_ISREG(now.st_mode))
 		return -1;
 	return steal_fd(&at);

@@ -11,4 +11,7 @@ int posix_new_of(SegfsNamespace *ns, dev_t dev, SegfsPosix **ret_posix);
 int posix_new_nameless(SegfsPosix **ret_posix);
 
 /* O_PATH, the object that st is of, and nothing that may have its name by now. -1: gone. */
-int posix_open_object(const SegfsPosix *posix, const char *path, const struct stat *st);
+int posix_open_object(int directory_fd, const char *path, const struct stat *st);
+
+/* segfs_posix_open_path() from a descriptor of the directory. */
+int posix_open_path(int directory_fd, const SegfsCaller *caller, const char *path, int *ret_fd);

@@ -29,6 +29,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/os/errand.h"
 #include "lib/os/home.h"
 #include "lib/os/procfs.h"
 
@@ -211,6 +212,11 @@ void segfs_caller_complete(const SegfsCaller *caller)
 	if (caller->proc_root)
 		segfs_caller_read(lazy, caller->proc_root, caller->tid, caller->uid, caller->gid,
 				  caller->umask);
+	/* Nobody waits any more: its number may be another thread's, and so may what was read. */
+	if (errand_is_unwanted()) {
+		segfs_caller_clear(lazy);
+		lazy->caps = 0;
+	}
 }
 
 /* Reads a root's thread; false also where that takes the long way. */
@@ -224,7 +230,8 @@ static bool root_has(const SegfsCaller *caller, int capability)
 	if (caller->tid <= 0 || !procfs_is_ours() || syscall(SYS_capget, &header, data) < 0)
 		return false;
 	const uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
-	return caps & 1ULL << capability && in_our_user_ns(caller->proc_root, caller->tid) &&
+	return caps & 1ULL << capability && !errand_is_unwanted() &&
+	       in_our_user_ns(caller->proc_root, caller->tid) &&
 	       !procfs_acts_for_another(caller->proc_root, caller->tid);
 }
 

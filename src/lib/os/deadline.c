@@ -7,6 +7,7 @@
 #include <segfs/thread.h>
 #include <unistd.h>
 
+#include "lib/os/errand.h"
 #include "lib/os/home.h"
 #include "lib/os/procfs.h"
 
@@ -216,7 +217,7 @@ int deadline_fetch(pid_t pid, guint ms, int (*run)(gpointer data), gpointer data
 {
 	int fd = -ETIMEDOUT;
 
-	if (pid && deadline_is_stuck(pid)) {
+	if (!errand_may_wait() || (pid && deadline_is_stuck(pid))) {
 		release(data);
 		return fd;
 	}

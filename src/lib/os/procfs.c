@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/nsfs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -273,4 +274,19 @@ ssize_t procmap_name(int maps_fd, ProcMap *map, char *name, size_t size)
 		return r;
 	*map = map_of(&found);
 	return found.name_size ? found.name_size - 1 : 0;
+}
+
+bool procfs_is_killed(const char *proc_root, pid_t tid)
+{
+	static const char key[] = "\nSigPnd:";
+	g_autofree char *path = g_strdup_printf("%s/%d/status", proc_root, tid);
+	g_autoptr(GString) status = g_string_new(NULL);
+	const int r = procfs_read(AT_FDCWD, path, status);
+
+	if (r < 0)
+		return r == -ENOENT || r == -ESRCH;
+	/* Whatever signal ends it, each of its threads is sent this one (complete_signal()). */
+	const char *line = strstr(status->str, key);
+	const uint64_t pending = line ? g_ascii_strtoull(line + strlen(key), NULL, 16) : 0;
+	return pending & 1ULL << (SIGKILL - 1);
 }

@@ -113,3 +113,5 @@ typedef enum {
  * openat2(2), whose flags are in memory that may be slow to read.
  */
 ProcfsCall procfs_call(const char *proc_root, pid_t tid, int *ret_flags);
+/* Is it a thread that a signal is about to end, or that has ended? */
+bool procfs_is_killed(const char *proc_root, pid_t tid);

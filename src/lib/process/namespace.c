@@ -14,6 +14,7 @@
 
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
+#include "lib/os/errand.h"
 #include "lib/os/fd.h"
 #include "lib/os/home.h"
 #include "lib/os/procfs.h"
@@ -50,6 +51,17 @@ struct SegfsNamespace {
 	gint64 hung;         /* when the way to one of them hung last; 0: it did not */
 	dev_t hung_dev;      /* which */
 };
+
+/* It is held while a scan is made. */
+static int enter(SegfsNamespace *ns)
+{
+	if (g_mutex_trylock(&ns->lock))
+		return 0;
+	if (!errand_may_wait())
+		return -EAGAIN;
+	g_mutex_lock(&ns->lock);
+	return 0;
+}
 
 static uint64_t id_of(int fd)
 {
@@ -286,9 +298,10 @@ int namespace_open(SegfsNamespace *ns, int *ret_fd)
 {
 	int r = home_check();
 
+	if (r == 0)
+		r = enter(ns);
 	if (r < 0)
 		return r;
-	g_mutex_lock(&ns->lock);
 	r = open_of(ns, ns->thread, ret_fd);
 	if (r == -ENOENT && (r = refresh(ns, segfs_since_now())) == 0)
 		r = open_of(ns, ns->thread, ret_fd);
@@ -299,8 +312,10 @@ int namespace_open(SegfsNamespace *ns, int *ret_fd)
 int segfs_namespace_lives(SegfsNamespace *ns)
 {
 	autofd fd = -1;
+	int r = enter(ns);
 
-	g_mutex_lock(&ns->lock);
+	if (r < 0)
+		return r;
 	g_autofree char *path = path_of(ns, ns->thread);
 	const bool lives = ns->thread && procfs_namespace(AT_FDCWD, path) == ns->inum;
 	g_mutex_unlock(&ns->lock);
@@ -323,8 +338,11 @@ int segfs_namespace_owner(SegfsNamespace *ns, uint64_t *ret_user_ns)
 
 int segfs_namespace_shm(SegfsNamespace *ns, SegfsSince since, GArray **ret_shm)
 {
-	g_mutex_lock(&ns->lock);
-	int r = refresh(ns, since);
+	int r = enter(ns);
+
+	if (r < 0)
+		return r;
+	r = refresh(ns, since);
 	if (r == 0)
 		*ret_shm = g_array_copy(ns->shm);
 	g_mutex_unlock(&ns->lock);
@@ -335,8 +353,10 @@ int segfs_namespace_shm(SegfsNamespace *ns, SegfsSince since, GArray **ret_shm)
 static int open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 {
 	pid_t thread = 0;
+	int r = enter(ns);
 
-	g_mutex_lock(&ns->lock);
+	if (r < 0)
+		return r;
 	const bool hangs =
 		ns->hung && ns->hung_dev == dev && g_get_monotonic_time() - ns->hung < HUNG_FOR;
 	for (guint i = 0; i < ns->shm->len; i++) {
@@ -347,8 +367,8 @@ static int open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 	g_mutex_unlock(&ns->lock);
 	if (!thread || hangs)
 		return thread ? -ENOENT : -ESRCH;
-	int r = open_shm_of(scanner_proc_root(ns->scanner), thread, dev, ret_fd);
-	if (r != -ETIMEDOUT)
+	r = open_shm_of(scanner_proc_root(ns->scanner), thread, dev, ret_fd);
+	if (r != -ETIMEDOUT || !errand_may_wait())
 		return r;
 	g_mutex_lock(&ns->lock);
 	ns->hung = g_get_monotonic_time();
@@ -361,8 +381,8 @@ int namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 {
 	int r = open_shm(ns, dev, ret_fd);
 
-	if (r == 0)
-		return 0;
+	if (r == 0 || !errand_may_wait())
+		return r;
 	/* Some cannot be opened, however often they are looked for; one that is not known can be
 	 * new. */
 	const SegfsSince since =

@@ -14,6 +14,7 @@
 
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
+#include "lib/os/errand.h"
 #include "lib/os/fd.h"
 #include "lib/os/home.h"
 #include "lib/os/procfs.h"
@@ -286,6 +287,10 @@ static int share(SegfsScanner *scanner, Shared *shared, SegfsSince since, SegfsS
 		return r;
 	g_mutex_lock(&scanner->lock);
 	const bool have = shared->latest && fresh_enough(&shared->fresh, since);
+	if (!have && !errand_may_wait()) {
+		g_mutex_unlock(&scanner->lock);
+		return -EAGAIN;
+	}
 	/* A scan that has begun already may have passed by what happened just now. */
 	const bool comes =
 		shared->running && !since.is_recent && shared->running_from >= since.from;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "lib/memory/ipc.h"
-#include "lib/os/lease.h"
+#include "lib/process/lease.h"
 
 int segment_is_free(SegfsIpc *ipc, const SegfsSysv *segment, bool may_attach)
 {

@@ -13,7 +13,7 @@
 
 #include "lib/memory/posix.h"
 #include "lib/os/autofd.h"
-#include "lib/os/lease.h"
+#include "lib/process/lease.h"
 #include "lib/survey/free.h"
 #include "lib/survey/survey.h"
 
@@ -66,12 +66,15 @@ static int remove_object(const SegfsCaller *caller, const SegfsItem *item)
 	const struct stat st = {.st_dev = item->id.space, .st_ino = item->id.number};
 	g_autofree char *directory = g_path_get_dirname(item->name);
 	g_autofree char *base = g_path_get_basename(item->name);
-	autofd directory_fd = -1;
+	autofd directory_fd = -1, top_fd = -1;
 
-	autofd at = posix_open_object(item->posix, item->name, &st);
+	int r = segfs_posix_open(item->posix, &top_fd);
+	if (r < 0)
+		return r;
+	autofd at = posix_open_object(top_fd, item->name, &st);
 	if (at < 0)
 		return -ENOENT;
-	int r = segfs_posix_open_path(item->posix, caller, directory, &directory_fd);
+	r = posix_open_path(top_fd, caller, directory, &directory_fd);
 	if (r < 0)
 		return r;
 	/* The lease lasts until the name is gone: who opens it meanwhile waits. */
@@ -80,11 +83,13 @@ static int remove_object(const SegfsCaller *caller, const SegfsItem *item)
 	r = lease_open(at, &fd);
 	if (r == 0)
 		r = compare(directory_fd, base, item);
+	/* The directory's lock may be another user's: nobody else is to wait for it. */
+	lease_keep();
 	if (r == 0)
 		r = SEGFS_AS(caller, unlinkat(directory_fd, base, 0));
 	if (fd >= 0)
 		close(fd);
-	lease_unlock();
+	lease_end();
 	return r;
 }
 

@@ -15,6 +15,7 @@
 #include "lib/memory/posix.h"
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
+#include "lib/os/errand.h"
 #include "lib/os/fd.h"
 #include "lib/process/process.h"
 #include "lib/process/scan.h"
@@ -254,7 +255,7 @@ static void add_nameless(Judge *judge, GPtrArray *items)
 	g_autoptr(GPtrArray) all = segfs_scan_held(judge->scan);
 
 	g_ptr_array_sort(all, held_compare);
-	for (guint i = 0; i < all->len; i++) {
+	for (guint i = 0; i < all->len && !errand_is_unwanted(); i++) {
 		const SegfsHeld *held = all->pdata[i];
 		guint directory = 0;
 		SegfsItem *item =
@@ -302,7 +303,7 @@ static int add_segments(Judge *judge, bool dest_only, GPtrArray *items)
 	if (r < 0)
 		return r;
 	g_array_sort(segments, sysv_compare);
-	for (guint i = 0; i < segments->len; i++) {
+	for (guint i = 0; i < segments->len && !errand_is_unwanted(); i++) {
 		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
 		if (segment->dest || !dest_only)
 			g_ptr_array_add(items, item_of_sysv(judge, segment));
@@ -320,50 +321,61 @@ static gboolean is_of_no_file(gpointer key, gpointer value, gpointer data)
 	return !g_hash_table_contains(data, key);
 }
 
-/* Adds the objects of one directory, and their ids to the set there. */
+/* Adds the objects of one directory, and their ids to the set there; to unread likewise names. */
 static int add_objects(Judge *judge, guint directory, const SegfsPosix *posix, GHashTable *there,
-		       GPtrArray *items, guint *n_unread)
+		       GPtrArray *items, GPtrArray *unread)
 {
+	g_autofree char *name = segfs_posix_directory_name(directory);
+	g_autoptr(GPtrArray) unread_below = NULL;
 	g_autoptr(GArray) files = NULL;
-	guint unread;
+	autofd fd = -1;
 
-	int r = segfs_posix_list(posix, &files, &unread);
+	/* Once: where its namespace goes meanwhile it is not looked for again for each of them. */
+	int r = segfs_posix_open(posix, &fd);
+	if (r == 0)
+		r = segfs_posix_list(posix, &files, &unread_below);
+	if (r == -ETIMEDOUT)
+		g_ptr_array_add(unread, g_strdup(name));
 	if (r < 0)
 		return r;
-	*n_unread += unread;
+	for (guint i = 0; i < unread_below->len; i++)
+		g_ptr_array_add(unread,
+				g_strdup_printf("%s/%s", name, (char *)unread_below->pdata[i]));
 	g_array_sort(files, path_compare);
-	for (guint i = 0; i < files->len; i++) {
+	for (guint i = 0; i < files->len && !errand_is_unwanted(); i++) {
 		const SegfsPosixFile *file = &g_array_index(files, SegfsPosixFile, i);
-		autofd at = posix_open_object(posix, file->path, &file->stat);
+		autofd at = posix_open_object(fd, file->path, &file->stat);
 		SegfsItem *item =
 			item_of_object(judge, directory, posix, file->path, at, &file->stat);
 		g_ptr_array_add(items, item);
 		g_hash_table_add(there, &item->id);
 	}
-	return 0;
+	return errand_is_unwanted() ? -EINTR : 0;
 }
 
 static int add_all_objects(Judge *judge, GPtrArray *items)
 {
 	g_autoptr(GHashTable) there = g_hash_table_new(segfs_id_hash, segfs_id_equal);
+	g_autoptr(GPtrArray) unread = g_ptr_array_new_with_free_func(g_free);
 	const SegfsPosix *posix;
 	bool all_listed = true;
-	guint n_unread = 0;
 
 	for (guint i = 0; (posix = segfs_view_posix(judge->view, i)); i++) {
 		int r = segfs_view_posix_is_seen(judge->view, i)
-				? add_objects(judge, i, posix, there, items, &n_unread)
+				? add_objects(judge, i, posix, there, items, unread)
 				: -ENOENT;
-		if (r < 0 && r != -ENOENT)
+		if (r < 0 && r != -ENOENT && r != -ETIMEDOUT)
 			return r;
 		all_listed = all_listed && r == 0;
 	}
 	g_mutex_lock(&judge->view->lock);
 	/* An object in a directory that was not listed may still be there. */
-	if (all_listed)
+	if (all_listed && unread->len == 0)
 		g_hash_table_foreach_remove(judge->view->seen, is_of_no_file, there);
-	judge->view->n_unread = n_unread;
+	GPtrArray *before = judge->view->unread;
+	judge->view->unread = g_steal_pointer(&unread);
 	g_mutex_unlock(&judge->view->lock);
+	g_ptr_array_unref(before);
 	return 0;
 }
 
@@ -378,19 +390,29 @@ int segfs_view_survey(SegfsView *view, SegfsSince since, GPtrArray **ret_items)
 		r = add_segments(&judge, false, items);
 	if (r == 0)
 		r = add_all_objects(&judge, items);
+	if (r == 0)
+		add_nameless(&judge, items);
+	if (r == 0 && errand_is_unwanted())
+		r = -EINTR;
 	if (r < 0)
 		return r;
-	add_nameless(&judge, items);
 	*ret_items = g_steal_pointer(&items);
 	return 0;
 }
 
 guint segfs_view_unread(SegfsView *view)
 {
+	g_autoptr(GPtrArray) names = segfs_view_unread_names(view);
+
+	return names->len;
+}
+
+GPtrArray *segfs_view_unread_names(SegfsView *view)
+{
 	g_mutex_lock(&view->lock);
-	const guint n_unread = view->n_unread;
+	GPtrArray *names = g_ptr_array_ref(view->unread);
 	g_mutex_unlock(&view->lock);
-	return n_unread;
+	return names;
 }
 
 int segfs_view_unlinked(SegfsView *view, SegfsSince since, GPtrArray **ret_items)

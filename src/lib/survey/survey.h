@@ -27,7 +27,7 @@ struct SegfsView {
 	GArray *directories; /* see view.c */
 	GPtrArray *own;      /* SegfsPosix that it has made; only grows */
 	GHashTable *seen;    /* SegfsId -> GArray of SegfsProcess: who held a POSIX object */
-	guint n_unread;      /* see segfs_view_unread() */
+	GPtrArray *unread;   /* names, see segfs_view_unread_names() */
 };
 
 /* What options point to must outlive it. */

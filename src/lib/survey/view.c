@@ -8,6 +8,7 @@
 
 #include "lib/memory/ipc.h"
 #include "lib/memory/posix.h"
+#include "lib/os/errand.h"
 #include "lib/survey/survey.h"
 
 typedef struct {
@@ -24,6 +25,7 @@ SegfsView *view_new(const ViewOptions *options)
 	g_mutex_init(&view->lock);
 	view->seen = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free,
 					   (GDestroyNotify)g_array_unref);
+	view->unread = g_ptr_array_new_with_free_func(g_free);
 	view->directories = g_array_new(FALSE, FALSE, sizeof(Directory));
 	view->own = g_ptr_array_new_with_free_func((GDestroyNotify)segfs_posix_free);
 	return view;
@@ -32,6 +34,7 @@ SegfsView *view_new(const ViewOptions *options)
 void view_free(SegfsView *view)
 {
 	g_hash_table_unref(view->seen);
+	g_ptr_array_unref(view->unread);
 	g_array_unref(view->directories);
 	g_ptr_array_unref(view->own);
 	g_mutex_clear(&view->lock);
@@ -135,6 +138,8 @@ int segfs_view_refresh(SegfsView *view, SegfsSince since)
 
 	if (!ns)
 		return 0;
+	if (!errand_may_wait())
+		return -EAGAIN;
 	g_mutex_lock(&view->refreshing);
 	int r = segfs_namespace_shm(ns, since, &shm);
 	if (r < 0) {

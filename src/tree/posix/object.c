@@ -8,13 +8,36 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
+#include "lib/os/errand.h"
 
 void object_leave(ObjectAt *at)
 {
 	autofd_close(&at->fd);
+}
+
+int object_await(const ObjectAt *at)
+{
+	errand_await_begin();
+	/* Nothing has it: so nothing changes. */
+	removexattr(at->path, "user.segfs.none");
+	return errand_await_end() && !errand_is_unwanted() ? 0 : -EINTR;
+}
+
+int object_await_name(const ObjectAt *at, const char *name)
+{
+	g_auto(ObjectAt) found = OBJECT_NOWHERE;
+	int r = object_await(at);
+
+	if (r == 0)
+		found.fd = segfs_object_open_at(at->fd, name);
+	if (found.fd < 0)
+		return r;
+	fd_path(found.fd, found.path);
+	return object_await(&found);
 }
 
 /* depth: steps up that are left; renames that race a lookup could make a circle of parents. */
@@ -182,6 +205,8 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 	if (r == 0)
 		r = fstat(at.fd, &st) < 0 ? -errno
 					  : object_guard_open((ObjectNode *)node, caller, &st);
+	if (r == 0 && flags & O_TRUNC)
+		r = object_await(&at);
 	if (r < 0)
 		return r;
 	const int how = object_open_flags(flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW));
@@ -195,7 +220,7 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 	if (fd == 0)
 		fd = SEGFS_AS(caller, open(at.path, how));
 	/* A lease that we had for an instant ourselves is not to be in anybody's way. */
-	if (fd == -EWOULDBLOCK) {
+	if (fd == -EWOULDBLOCK && errand_may_wait()) {
 		segfs_posix_settle();
 		fd = SEGFS_AS(caller, open(at.path, how));
 	}

@@ -39,6 +39,14 @@ typedef struct {
 /* -ESTALE: it is not there any more. */
 int object_reach(Node *node, ObjectAt *ret_at);
 void object_leave(ObjectAt *at);
+/*
+ * Waits for the lock of an inode, which another user may hold for ever, and gives it back. Calls
+ * that change a directory would wait for that of what a name stands for with the directory's own
+ * held, and all others behind them. -EINTR: by then nobody wants to know.
+ */
+int object_await(const ObjectAt *at);
+/* The same of a directory, and then of what has that name there, if anything has. */
+int object_await_name(const ObjectAt *at, const char *name);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectAt, object_leave)
 
 /* What the kernel adds to the flags of an open by execve(2): __FMODE_EXEC in linux/fs.h. */

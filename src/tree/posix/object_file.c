@@ -9,6 +9,14 @@
 #include "lib/os/room.h"
 #include "tree/posix/object.h"
 
+static int await(int fd)
+{
+	ObjectAt at = {.fd = fd};
+
+	fd_path(fd, at.path);
+	return object_await(&at);
+}
+
 static int object_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
 {
 	*ret_span = (FileSpan){.fd = ((ObjectFile *)file)->fd, .offset = offset, .size = size};
@@ -22,7 +30,9 @@ static ssize_t object_write(File *file, const SegfsCaller *caller, const void *b
 	g_auto(RoomTaken) taken = 0;
 	struct stat st;
 
-	int r = room_take_range(fd, offset, size, &taken);
+	int r = await(fd);
+	if (r == 0)
+		r = room_take_range(fd, offset, size, &taken);
 	if (r < 0)
 		return r;
 	/* A write takes the set-user-id bit away, but not if it is by root, as we are. */
@@ -37,15 +47,19 @@ static int object_allocate(File *file, int mode, off_t offset, off_t length)
 	const int fd = ((ObjectFile *)file)->fd;
 	g_auto(RoomTaken) taken = 0;
 
-	int r = mode & FALLOC_FL_PUNCH_HOLE ? 0 : room_take_range(fd, offset, length, &taken);
+	int r = await(fd);
+	if (r == 0 && !(mode & FALLOC_FL_PUNCH_HOLE))
+		r = room_take_range(fd, offset, length, &taken);
 	return r < 0 ? r : fallocate(fd, mode, offset, length) < 0 ? -errno : 0;
 }
 
 static off_t object_seek(File *file, off_t offset, int whence)
 {
-	const off_t found = lseek(((ObjectFile *)file)->fd, offset, whence);
+	const int fd = ((ObjectFile *)file)->fd;
+	int r = await(fd);
+	const off_t found = r < 0 ? r : lseek(fd, offset, whence);
 
-	return found < 0 ? -errno : found;
+	return r == 0 && found < 0 ? -errno : found;
 }
 
 static int object_memory_fd(File *file)

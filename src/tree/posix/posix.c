@@ -69,6 +69,8 @@ static int posix_setattr(Node *base, const SegfsCaller *caller, File *file,
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	int r = object_reach(base, &at);
 
+	if (r == 0)
+		r = object_await(&at);
 	if (r < 0)
 		return r;
 	/* What changes nothing is a chown to nobody new, which clears set-user-id bits. */
@@ -186,6 +188,8 @@ static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *na
 	if (g_str_has_prefix(name, "user.segfs."))
 		return -EPERM; /* what is under these names we say, and nobody else */
 	int r = reach_with_room(base, bytes ? size : 0, &taken, &at);
+	if (r == 0)
+		r = object_await(&at);
 	if (r < 0)
 		return r;
 	return bytes ? SEGFS_AS(caller, setxattr(at.path, name, bytes, size, flags))
@@ -255,6 +259,8 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 	g_auto(RoomTaken) taken = 0;
 	int r = reach_with_room(base, OBJECT_SIZE, &taken, &at);
 
+	if (r == 0)
+		r = object_await(&at);
 	if (r < 0)
 		return r;
 	const int how = object_open_flags(flags) | O_CREAT | O_NOFOLLOW;
@@ -291,6 +297,8 @@ static int posix_make(Node *base, const SegfsCaller *caller, const char *name, m
 	g_auto(RoomTaken) taken = 0;
 	int r = reach_with_room(base, OBJECT_SIZE, &taken, &at);
 
+	if (r == 0)
+		r = object_await(&at);
 	if (r < 0)
 		return r;
 	if (S_ISDIR(mode))
@@ -311,6 +319,10 @@ static int posix_link(Node *base, const SegfsCaller *caller, const char *name, N
 	int r = object_reach(base, &at);
 	if (r == 0)
 		r = object_reach(target, &of);
+	if (r == 0)
+		r = object_await(&at);
+	if (r == 0)
+		r = object_await(&of);
 	return r < 0 ? r
 		     : SEGFS_AS(caller, linkat(AT_FDCWD, of.path, at.fd, name, AT_SYMLINK_FOLLOW));
 }
@@ -320,6 +332,8 @@ static int posix_remove(Node *base, const SegfsCaller *caller, const char *name,
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	int r = object_reach(base, &at);
 
+	if (r == 0)
+		r = object_await_name(&at, name);
 	return r < 0 ? r : SEGFS_AS(caller, unlinkat(at.fd, name, is_directory ? AT_REMOVEDIR : 0));
 }
 
@@ -331,10 +345,15 @@ static int posix_rename(Node *base, const SegfsCaller *caller, const char *name,
 
 	if (r == 0)
 		r = object_reach(to_base, &to);
+	if (r == 0)
+		r = object_await_name(&at, name);
+	if (r == 0)
+		r = object_await_name(&to, to_name);
 	return r < 0 ? r : SEGFS_AS(caller, renameat2(at.fd, name, to.fd, to_name, flags));
 }
 
 const NodeOps object_ops = {
+	.waits = NODE_CHANGE | NODE_NAMES | NODE_LIST | NODE_WRITE,
 	.getattr = posix_getattr,
 	.access = posix_access,
 	.setattr = posix_setattr,

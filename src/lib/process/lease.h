@@ -13,6 +13,16 @@ void lease_lock(void);
 void lease_unlock(void);
 
 /*
+ * Gives the lock up while the lease lasts, for a call that can hang; lease_end() after its end.
+ * Who looks meanwhile takes the file for somebody's.
+ */
+void lease_keep(void);
+void lease_end(void);
+
+/* Waits until no lease of ours is on any file, half a second at most. */
+void lease_settle(void);
+
+/*
  * Takes it; it ends with fd. Call with the lock held. 0; -EBUSY: somebody has the file; or
  * -errno where it cannot be asked (not the owner's, no such thing here).
  */

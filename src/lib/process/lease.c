@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "lib/os/lease.h"
+#include "lib/process/lease.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,12 @@
 
 #include "lib/os/fd.h"
 
+/* A lease that is kept longer is not waited for: the call that it is for hangs. */
+#define PATIENCE (500 * G_TIME_SPAN_MILLISECOND)
+
 static GMutex lock;
+static GCond has_settled;
+static guint n_kept; /* leases that are kept without the lock */
 
 void lease_lock(void)
 {
@@ -19,6 +24,30 @@ void lease_lock(void)
 
 void lease_unlock(void)
 {
+	g_mutex_unlock(&lock);
+}
+
+void lease_keep(void)
+{
+	n_kept++;
+	g_mutex_unlock(&lock);
+}
+
+void lease_end(void)
+{
+	g_mutex_lock(&lock);
+	if (--n_kept == 0)
+		g_cond_broadcast(&has_settled);
+	g_mutex_unlock(&lock);
+}
+
+void lease_settle(void)
+{
+	const gint64 until = g_get_monotonic_time() + PATIENCE;
+
+	g_mutex_lock(&lock);
+	while (n_kept > 0 && g_cond_wait_until(&has_settled, &lock, until))
+		;
 	g_mutex_unlock(&lock);
 }
 

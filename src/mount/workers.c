@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Some requests make a thread wait that no signal ends: for an inode's lock, say, which whoever
+ * may write to an object holds for as long as a page of the bytes that they write does not come.
+ *
+ * The program that asks can be killed all the same. The kernel then says that the request is
+ * interrupted, and the worker is given up: the kernel is told EINTR, past libfuse, which keeps
+ * the request; what the worker answers when it comes back, if ever, the kernel does not know any
+ * more and says so (ENOENT), as it does of any request that was interrupted. Upon that handlers
+ * release what they have opened or remembered; so a worker's late result harms nobody, and no
+ * request is answered twice.
+ *
+ * The kernel says so for any signal, and says it once. On /dev/shm a signal that a program handles
+ * ends none of these calls; so unless the program is being killed a request has its time first,
+ * and is looked after meanwhile by another thread.
+ *
+ * A request that changes something is made with a lock of the mount's own file or directory held,
+ * by the program that makes it: its rm of an object that somebody else changes keeps everybody from
+ * the directory. So such a request does not wait for long: before it begins the worker waits for
+ * the object's lock alone (object_await()), and where that takes too long the answer is EBUSY, and
+ * nothing has been done.
+ */
+
+#include "mount/workers.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <segfs/thread.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/os/errand.h"
+#include "lib/os/procfs.h"
+#include "mount/mount.h"
+
+#define STACK (512 * 1024) /* for what is longest: names of users, reports */
+
+#define MOST_THREADS 256
+/* Those that wait for one look wait together: more would not be answered sooner. */
+#define SHARE 16
+/* Root works for others, too: what hangs for it is not its own doing. */
+#define SHARE_OF_ROOT 64
+/* Workers that were given up and are still stuck; with as many, no other takes their place. */
+#define MOST_STUCK 16
+#define MOST_BYTES (32 * 1024 * 1024) /* of writes that wait for one's workers */
+/* So many threads wait for work; a thread that more do not need ends. */
+#define MOST_IDLE 4
+
+#define GRACE (2 * G_TIME_SPAN_SECOND) /* of what is interrupted, but not killed */
+/*
+ * What is_urgent waits so long, and half as long as the user's last one that was late, down to
+ * nothing: they wait behind each other, and others behind them. A user of whom none was late for a
+ * while begins anew.
+ */
+#define PATIENCE (1000 * G_TIME_SPAN_MILLISECOND)
+#define LATE_MOST 6
+#define LATE_FOR (5 * G_TIME_SPAN_SECOND)
+#define WATCH_EVERY (20 * G_TIME_SPAN_MILLISECOND)
+
+/* Of whose: what takes its time, and what can be late, have shares of their own. */
+#define LONG (1ULL << 63)
+#define URGENT (1ULL << 62)
+
+#define KEY(unique) ((gpointer)(uintptr_t)(unique))
+
+typedef struct {
+	uint64_t whose;
+	GQueue waiting; /* Job */
+	guint n_jobs, n_running, n_stuck, n_late;
+	gint64 late_at; /* the last of those, monotonic */
+	size_t bytes;   /* of jobs */
+	bool is_ready;  /* is in Workers.ready */
+} User;
+
+typedef struct {
+	WorkerRequest request;
+	Asked asked;
+	struct fuse_file_info fi;
+	User *user;
+	pid_t pid; /* the thread that asks; 0: in a pid namespace that is not seen from here */
+	bool is_queued, is_running;
+	gint64 asked_at;    /* monotonic */
+	gint64 interrupted; /* monotonic; 0: no */
+	gint is_given_up;   /* atomic */
+	Errand errand;
+} Job;
+
+struct Workers {
+	struct fuse_session *session;
+	const char *proc_root;
+
+	GMutex lock; /* protects what follows, and all Jobs and Users */
+	GCond has_work, has_ended, has_watched;
+	GHashTable *jobs;  /* unique -> Job */
+	GHashTable *users; /* whose -> User */
+	GQueue ready;      /* User: with work that a worker may begin */
+	guint n_threads, n_idle;
+	guint n_watched;  /* jobs that are to be looked after */
+	bool has_watcher; /* there is a thread that does */
+	bool is_asleep;   /* it is to be woken */
+	bool is_ending;
+};
+
+static User *user_get(Workers *workers, const WorkerRequest *request)
+{
+	const uint64_t whose = request->whose | (request->is_long     ? LONG
+						 : request->is_urgent ? URGENT
+								      : 0);
+	User *user = g_hash_table_lookup(workers->users, &whose);
+
+	if (!user) {
+		user = g_new0(User, 1);
+		user->whose = whose;
+		g_hash_table_insert(workers->users, &user->whose, user);
+	}
+	return user;
+}
+
+static bool may_take_more(const User *user)
+{
+	const guint share = (user->whose & ~(LONG | URGENT)) == 0 ? SHARE_OF_ROOT : SHARE;
+
+	return user->n_running < share + MIN(user->n_stuck, MOST_STUCK);
+}
+
+static gpointer work(gpointer data);
+
+/* Somebody takes up what user has to do, if it may begin. Call with the lock held. */
+static void user_changed(Workers *workers, User *user)
+{
+	const bool may = user->waiting.length > 0 && may_take_more(user) && !workers->is_ending;
+	/* Who has none at work gets one, however many others have. */
+	const guint most = user->n_running ? MOST_THREADS : 2 * MOST_THREADS;
+
+	if (user->is_ready == may)
+		return;
+	user->is_ready = may;
+	if (!may) {
+		g_queue_remove(&workers->ready, user);
+		return;
+	}
+	g_queue_push_tail(&workers->ready, user);
+	if (workers->n_idle >= workers->ready.length)
+		g_cond_signal(&workers->has_work);
+	else if (workers->n_threads < most && thread_start(work, workers, STACK) == 0)
+		workers->n_threads++;
+}
+
+static Job *job_new(const WorkerRequest *request)
+{
+	const Asked *asked = request->asked;
+	Job *job = g_new0(Job, 1);
+
+	job->request = *request;
+	job->pid = fuse_req_ctx(request->req)->pid;
+	job->asked_at = g_get_monotonic_time();
+	job->asked = *asked;
+	job->request.asked = &job->asked;
+	/* An empty value is not none. */
+	if (asked->data)
+		job->asked.data =
+			memcpy(g_malloc(asked->data_size + 1), asked->data, asked->data_size);
+	job->asked.name = g_strdup(asked->name);
+	job->asked.target = g_strdup(asked->target);
+	if (asked->fi) {
+		job->fi = *asked->fi;
+		job->asked.fi = &job->fi;
+	}
+	/* The kernel may forget and release what a request that it takes for answered is about. */
+	node_ref(request->node);
+	if (request->other)
+		node_ref(request->other);
+	if (asked->file)
+		file_ref(asked->file);
+	if (asked->listing)
+		listing_ref(asked->listing);
+	return job;
+}
+
+/* Not with the lock held: the last reference of a file closes it. */
+static void job_free(Job *job)
+{
+	if (job->asked.listing)
+		listing_unref(job->asked.listing);
+	if (job->asked.file)
+		file_unref(job->asked.file);
+	if (job->request.other)
+		node_unref(job->request.other);
+	node_unref(job->request.node);
+	g_free((gpointer)job->asked.data);
+	g_free((gpointer)job->asked.name);
+	g_free((gpointer)job->asked.target);
+	g_free(job);
+}
+
+static bool is_watched(const Job *job)
+{
+	return job->request.is_urgent || job->interrupted;
+}
+
+/* It is over, or nobody wants it. Call with the lock held. */
+static void job_leave(Workers *workers, Job *job)
+{
+	User *user = job->user;
+
+	g_hash_table_remove(workers->jobs, KEY(job->request.unique));
+	if (job->is_queued)
+		g_queue_remove(&user->waiting, job);
+	user->n_running -= job->is_running;
+	user->n_stuck -= job->is_given_up;
+	user->bytes -= job->asked.data_size;
+	workers->n_watched -= is_watched(job);
+	user->n_jobs--;
+	user_changed(workers, user);
+	if (user->n_jobs == 0)
+		g_hash_table_remove(workers->users, &user->whose);
+}
+
+/* Tells the kernel, past libfuse, which keeps the request for who is at it. */
+static void end_unanswered(const Workers *workers, uint64_t unique, int error)
+{
+	const struct fuse_out_header head = {
+		.len = sizeof(head), .error = -error, .unique = unique};
+
+	/* ENOENT: it was answered just now. */
+	while (write(fuse_session_fd(workers->session), &head, sizeof(head)) < 0 && errno == EINTR)
+		;
+}
+
+static void drop(Job *job, int error)
+{
+	fuse_reply_err(job->request.req, error);
+	job_free(job);
+}
+
+static bool is_killed(const Workers *workers, const Job *job)
+{
+	return job->pid > 0 && procfs_is_killed(workers->proc_root, job->pid);
+}
+
+static bool is_interrupted(const Workers *workers, const Job *job)
+{
+	const bool has_grace = !job->request.is_long || job->pid <= 0;
+
+	return job->interrupted &&
+	       (is_killed(workers, job) ||
+		(has_grace && g_get_monotonic_time() - job->interrupted > GRACE));
+}
+
+static guint n_late_of(const User *user)
+{
+	return g_get_monotonic_time() - user->late_at < LATE_FOR ? MIN(user->n_late, LATE_MOST) : 0;
+}
+
+/* Nothing of it has been done. */
+static bool is_late(const Job *job)
+{
+	return job->request.is_urgent && (!job->is_running || errand_awaits(&job->errand)) &&
+	       g_get_monotonic_time() - job->asked_at > PATIENCE >> n_late_of(job->user);
+}
+
+static bool is_over(const Workers *workers, const Job *job)
+{
+	return !job->is_given_up && (is_late(job) || is_interrupted(workers, job));
+}
+
+static bool is_queued(const Workers *workers, const Job *job)
+{
+	return job->is_queued;
+}
+
+/* Of those that have been queued. Call with the lock held. */
+static Job *find(Workers *workers, bool (*is_it)(const Workers *workers, const Job *job))
+{
+	GHashTableIter each;
+	gpointer pointer;
+
+	g_hash_table_iter_init(&each, workers->jobs);
+	while (g_hash_table_iter_next(&each, NULL, &pointer)) {
+		const Job *job = pointer;
+		if ((job->is_queued || job->is_running) && is_it(workers, job))
+			return pointer;
+	}
+	return NULL;
+}
+
+/* Call with the lock held, which is given up meanwhile. */
+static void give_up(Workers *workers, Job *job)
+{
+	const int error = is_late(job) ? EBUSY : EINTR;
+	User *user = job->user;
+
+	/* Has its wait come to an end just now? */
+	if (job->is_running && error == EBUSY && !errand_claim(&job->errand))
+		return;
+	if (error == EBUSY) {
+		user->n_late = n_late_of(user) + 1;
+		user->late_at = g_get_monotonic_time();
+	}
+	if (job->is_running) {
+		g_atomic_int_set(&job->is_given_up, 1);
+		user->n_stuck++;
+		end_unanswered(workers, job->request.unique, error);
+		user_changed(workers, user);
+		return;
+	}
+	job_leave(workers, job);
+	g_mutex_unlock(&workers->lock);
+	drop(job, error);
+	g_mutex_lock(&workers->lock);
+}
+
+/* Looks after jobs as long as there are such, and sleeps while there are none. */
+static gpointer watch(gpointer data)
+{
+	Workers *workers = data;
+	Job *job;
+
+	g_mutex_lock(&workers->lock);
+	while (!workers->is_ending) {
+		while ((job = find(workers, is_over)))
+			give_up(workers, job);
+		workers->is_asleep = workers->n_watched == 0;
+		if (workers->is_asleep)
+			g_cond_wait(&workers->has_watched, &workers->lock);
+		else
+			g_cond_wait_until(&workers->has_watched, &workers->lock,
+					  g_get_monotonic_time() + WATCH_EVERY);
+		workers->is_asleep = false;
+	}
+	workers->has_watcher = false;
+	g_cond_broadcast(&workers->has_ended);
+	g_mutex_unlock(&workers->lock);
+	return NULL;
+}
+
+/* Call with the lock held. */
+static void watch_one_more(Workers *workers)
+{
+	workers->n_watched++;
+	if (!workers->has_watcher)
+		workers->has_watcher = thread_start(watch, workers, STACK) == 0;
+	else if (workers->is_asleep)
+		g_cond_signal(&workers->has_watched);
+}
+
+void workers_interrupt(fuse_req_t req, void *unique)
+{
+	Workers *workers = mount_of(req)->workers;
+
+	g_mutex_lock(&workers->lock);
+	Job *job = g_hash_table_lookup(workers->jobs, unique);
+	if (job && !job->interrupted) {
+		const bool was_watched = is_watched(job);
+		job->interrupted = g_get_monotonic_time();
+		if (!was_watched)
+			watch_one_more(workers);
+	}
+	g_mutex_unlock(&workers->lock);
+}
+
+static void run(Job *job)
+{
+	segfs_thread_comes_home();
+	job->errand.unwanted = &job->is_given_up;
+	errand_begin(&job->errand);
+	job->request.run(job->request.req, &job->asked);
+	errand_end();
+}
+
+/* Call with the lock held. NULL: this thread is not needed. */
+static Job *take(Workers *workers)
+{
+	while (workers->ready.length == 0 && !workers->is_ending) {
+		if (workers->n_idle >= MOST_IDLE)
+			return NULL;
+		workers->n_idle++;
+		g_cond_wait(&workers->has_work, &workers->lock);
+		workers->n_idle--;
+	}
+	if (workers->is_ending)
+		return NULL;
+	User *user = g_queue_pop_head(&workers->ready);
+	Job *job = g_queue_pop_head(&user->waiting);
+	user->is_ready = false;
+	user->n_running++;
+	job->is_queued = false;
+	job->is_running = true;
+	user_changed(workers, user);
+	return job;
+}
+
+static gpointer work(gpointer data)
+{
+	Workers *workers = data;
+	Job *job;
+
+	g_mutex_lock(&workers->lock);
+	while ((job = take(workers))) {
+		g_mutex_unlock(&workers->lock);
+		run(job);
+		g_mutex_lock(&workers->lock);
+		job_leave(workers, job);
+		g_mutex_unlock(&workers->lock);
+		job_free(job);
+		g_mutex_lock(&workers->lock);
+	}
+	workers->n_threads--;
+	g_cond_broadcast(&workers->has_ended);
+	g_mutex_unlock(&workers->lock);
+	return NULL;
+}
+
+void workers_do(Workers *workers, const WorkerRequest *request)
+{
+	Job *job = job_new(request);
+
+	g_mutex_lock(&workers->lock);
+	User *user = job->user = user_get(workers, request);
+	user->n_jobs++;
+	user->bytes += job->asked.data_size;
+	const bool fits = user->bytes <= MOST_BYTES;
+	g_hash_table_insert(workers->jobs, KEY(request->unique), job);
+	if (request->is_urgent)
+		watch_one_more(workers);
+	g_mutex_unlock(&workers->lock);
+
+	/* Before it is queued: whoever takes it up answers it, and then it is gone. */
+	fuse_req_interrupt_func(request->req, workers_interrupt, KEY(request->unique));
+
+	g_mutex_lock(&workers->lock);
+	int r = !fits ? ENOMEM : workers->is_ending ? ENOTCONN : 0;
+	if (r == 0 && job->interrupted && is_killed(workers, job))
+		r = EINTR;
+	/* Not one more of very many for which there will be no worker. */
+	if (r == 0 && request->is_urgent && n_late_of(user) == LATE_MOST && !may_take_more(user))
+		r = EBUSY;
+	if (r == 0) {
+		job->is_queued = true;
+		g_queue_push_tail(&user->waiting, job);
+		user_changed(workers, user);
+		if (workers->n_threads == 0)
+			r = ENOMEM;
+	}
+	if (r != 0)
+		job_leave(workers, job);
+	g_mutex_unlock(&workers->lock);
+	if (r != 0)
+		drop(job, r);
+}
+
+Workers *workers_new(struct fuse_session *session, const char *proc_root)
+{
+	Workers *workers = g_new0(Workers, 1);
+
+	workers->session = session;
+	workers->proc_root = proc_root;
+	g_mutex_init(&workers->lock);
+	g_cond_init(&workers->has_work);
+	g_cond_init(&workers->has_ended);
+	g_cond_init(&workers->has_watched);
+	workers->jobs = g_hash_table_new(NULL, NULL);
+	workers->users = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+	return workers;
+}
+
+bool workers_end(Workers *workers, guint ms)
+{
+	const gint64 until = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
+	bool in_time = true;
+	Job *job;
+
+	g_mutex_lock(&workers->lock);
+	workers->is_ending = true;
+	g_cond_broadcast(&workers->has_work);
+	g_cond_broadcast(&workers->has_watched);
+	while ((job = find(workers, is_queued))) {
+		job_leave(workers, job);
+		g_mutex_unlock(&workers->lock);
+		drop(job, ENOTCONN);
+		g_mutex_lock(&workers->lock);
+	}
+	while (in_time && (workers->n_threads > 0 || workers->has_watcher))
+		in_time = g_cond_wait_until(&workers->has_ended, &workers->lock, until);
+	g_mutex_unlock(&workers->lock);
+	return in_time;
+}
+
+void workers_free(Workers *workers)
+{
+	g_hash_table_unref(workers->users);
+	g_hash_table_unref(workers->jobs);
+	g_cond_clear(&workers->has_watched);
+	g_cond_clear(&workers->has_ended);
+	g_cond_clear(&workers->has_work);
+	g_mutex_clear(&workers->lock);
+	g_free(workers);
+}
