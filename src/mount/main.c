@@ -293,6 +293,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	fuse_opt_free_args(&args);
 	if (!session)
 		return segfs_error(error, "cannot start a FUSE session");
+	mount.session = session;
 	gboolean done = FALSE;
 	if (fuse_set_signal_handlers(session) < 0) {
 		segfs_error(error, "cannot handle signals");

@@ -22,6 +22,7 @@
 
 typedef struct {
 	Tree *tree;
+	struct fuse_session *session;
 	const char *proc_root;
 	Passthrough *passthrough; /* NULL: all reads and writes come through the daemon */
 	bool want_passthrough;
@@ -96,9 +97,9 @@ void reply_attr(fuse_req_t req, Node *node, int r);
 /* size 0: only how long it is. */
 void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size);
 
-/* How long the kernel may take a name that directory has listed to stand for the same node;
+/* How long the kernel may take a name of node that directory has listed to stand for it;
  * valid: seconds for which a listing is taken as true. */
-double listed_name_valid(const Node *directory, double valid);
+double listed_name_valid(const Node *directory, const Node *node, double valid);
 
 /* ops_file.c */
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

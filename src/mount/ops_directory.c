@@ -82,7 +82,7 @@ static Node *look_at(fuse_req_t req, const Listing *listing, const ListingEntry 
 		.generation = 1,
 		.attr = st,
 		.attr_timeout = attr_valid(node, valid),
-		.entry_timeout = listed_name_valid(listing->directory, valid),
+		.entry_timeout = listed_name_valid(listing->directory, node, valid),
 	};
 	return g_steal_pointer(&node);
 }

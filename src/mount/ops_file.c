@@ -16,6 +16,30 @@
 #define LARGE_WRITE (512 * 1024)
 
 /*
+ * Tells the kernel how long the text is that this open reads: sendfile(2) and splice(2) end there.
+ * Its last byte is stored in the kernel's cache, which the open then empties. That can wait for a
+ * read into the cache: only threads that read no text may open one whose length changes.
+ */
+static int say_length(fuse_req_t req, File *file)
+{
+	const off_t length = file->ops->length(file);
+	struct fuse_bufvec last = FUSE_BUFVEC_INIT(1);
+	FileSpan span;
+
+	if (length == 0)
+		return 0;
+	int r = file->ops->read(file, 1, length - 1, &span);
+	if (r < 0)
+		return r;
+	last.buf[0].mem = (void *)span.bytes;
+	/* The kernel, which asks for the open, cannot forget the number meanwhile. */
+	r = fuse_lowlevel_notify_store(mount_of(req)->session, file->node->number, length - 1,
+				       &last, 0);
+	g_clear_pointer(&span.keep, g_bytes_unref);
+	return r;
+}
+
+/*
  * Tells the kernel how to treat this open: reads and mmap are native where there is passthrough,
  * else all comes through the daemon and nothing is cached, since the memory changes under any
  * cache. Shared mmap is ENODEV then.
@@ -26,6 +50,11 @@ static int describe(fuse_req_t req, File *file, struct fuse_file_info *fi)
 	const int fd = file->ops->memory_fd ? file->ops->memory_fd(file) : -1;
 	int id = 0;
 
+	if (file->ops->length && file->node->ops->size_changes) {
+		int r = say_length(req, file);
+		if (r < 0)
+			return r;
+	}
 	if (passthrough && fd >= 0) {
 		int r = passthrough_open(passthrough, req, file->node, fd, &id);
 		/* A file on a file system that is itself stacked cannot be a backing file. */
@@ -200,8 +229,15 @@ static void read_now(fuse_req_t req, const Asked *asked)
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
+	File *file = file_of(fi);
+
+	/* read(2) names an owner of locks; what the kernel reads into its cache is nobody's. */
+	if (fi->lock_owner == 0 && file->ops->may_be_cached && !file->ops->may_be_cached(file)) {
+		fuse_reply_err(req, EIO);
+		return;
+	}
 	answer(req, NODE_READ, read_now,
-	       &(Asked){.ino = ino, .number = size, .offset = offset, .file = file_of(fi)});
+	       &(Asked){.ino = ino, .number = size, .offset = offset, .file = file});
 }
 
 static void write_now(fuse_req_t req, const Asked *asked)

@@ -104,10 +104,10 @@ int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
 	return 0;
 }
 
-double listed_name_valid(const Node *directory, double valid)
+double listed_name_valid(const Node *directory, const Node *node, double valid)
 {
 	if (directory->ops->names_are_fixed)
-		return FIXED_VALID;
+		return node->ops->size_changes ? 0 : FIXED_VALID;
 	/* Another caller might not be allowed to find what this one has listed. */
 	return directory->ops->looks_as_caller ? 0 : valid;
 }
@@ -124,7 +124,7 @@ void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found)
 		return;
 	}
 	/* Each walk along a path would ask again for its first step otherwise. */
-	if (directory->ops->names_are_fixed)
+	if (directory->ops->names_are_fixed && !node->ops->size_changes)
 		entry.entry_timeout = FIXED_VALID;
 	if (fuse_reply_entry(req, &entry) == -ENOENT)
 		node_forget(node, 1);

@@ -36,7 +36,7 @@ typedef struct {
 } InfoDirectory;
 
 typedef struct {
-	Node node;
+	TextNode text;
 	const InfoKind *kind;
 	guint index;
 	char *name;
@@ -255,6 +255,7 @@ static int info_getattr(Node *node, bool brief, struct stat *ret_stat)
 		.st_ino = ino_of(&node->key),
 		.st_mode = S_IFREG | 0444,
 		.st_nlink = 1,
+		.st_size = text_node_size(node),
 		.st_uid = geteuid(),
 		.st_gid = getegid(),
 	};
@@ -269,7 +270,7 @@ static int info_access(Node *node, const SegfsCaller *caller, int mask)
 
 static int info_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
 {
-	const InfoNode *node = (InfoNode *)base;
+	InfoNode *node = (InfoNode *)base;
 	g_autoptr(SegfsItem) item = NULL;
 
 	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
@@ -279,7 +280,7 @@ static int info_open(Node *base, const SegfsCaller *caller, int flags, File **re
 		return r;
 	GString *text = g_string_new(NULL);
 	info_write(base->ns, caller, item, text);
-	return text_file_new(base, caller, flags, text, ret_file);
+	return text_file_new(&node->text, caller, flags, text, ret_file);
 }
 
 static void info_free(Node *base)
@@ -304,6 +305,7 @@ static void init(Node *base, const void *data)
 
 static const NodeOps info_ops = {
 	.waits = NODE_EXPENSIVE,
+	.size_changes = true,
 	.getattr = info_getattr,
 	.access = info_access,
 	.open = info_open,

@@ -105,6 +105,8 @@ struct NodeOps {
 	 * anew, and no answer is kept for another caller.
 	 */
 	bool looks_as_caller;
+	/* A walk to it asks for its size anew, even where its directory's names are fixed. */
+	bool size_changes;
 	bool names_are_fixed; /* for as long as the mount lives */
 	/* Of directories. ENOTDIR */
 	int (*lookup)(Node *directory, const SegfsCaller *caller, const char *name,
@@ -161,6 +163,13 @@ struct FileOps {
 	off_t (*seek)(File *file, off_t offset, int whence);               /* EINVAL */
 	/* The descriptor that the kernel may read, write and map without the daemon, or -1. */
 	int (*memory_fd)(File *file); /* -1 */
+	/*
+	 * Bytes of it, where the node's size before the open need not have been it, 0 included. The
+	 * kernel hears it before it hears of the open: see text.c.
+	 */
+	off_t (*length)(File *file); /* the node's size is it */
+	/* May the kernel keep what it reads now, for all that have the node open? */
+	bool (*may_be_cached)(File *file); /* yes */
 	/* A descriptor for locks; of this open alone for flock(2), of owner for fcntl(2). */
 	int (*flock)(File *file, int operation);                                  /* EOPNOTSUPP */
 	int (*lock)(File *file, uint64_t owner, int command, struct flock *lock); /* EOPNOTSUPP */

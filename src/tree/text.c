@@ -4,7 +4,16 @@
  * Files of text that is made when they are opened, and stays as it was for that open: so it has a
  * length and can be read at any place. What is long is made piece by piece and kept compressed,
  * each piece by itself: segments.json of 100,000 objects has 56 MB, and is kept as a tenth of that.
- * Where making it is cheap, stat tells its length; else, as in /proc, a size of 0.
+ * Where making it is cheap, stat tells its length; else, as in /proc, a size of 0, until somebody
+ * has it open.
+ *
+ * read(2) comes to the daemon with the open file, so each reader has a text of its own.
+ * sendfile(2), splice(2) and mmap(2) go through the kernel's cache, which is one for all opens of
+ * the file, and end where the kernel thinks that the file ends. So the kernel hears the length
+ * before the open is answered (FileOps.length), and the cache gets nothing while two opens have
+ * different texts, which can be of two users: then those calls fail with EIO, and programs fall
+ * back on read(2). That lasts until all of them are closed, since the kernel may know the longer
+ * text's length until then.
  */
 
 #include <errno.h>
@@ -17,7 +26,7 @@
 #include "tree/tree.h"
 
 typedef struct {
-	Node node;
+	TextNode text;
 	TextWrite write;
 	TextAnswer answer;
 } Text;
@@ -46,10 +55,79 @@ typedef struct {
 	GBytes *last_bytes;
 } TextFile;
 
+/*
+ * What the kernel reads into its cache by one request at least. An answer that is shorter than
+ * asked for tells the kernel where the file ends; of two such answers it may believe the wrong one.
+ */
+#define ONE_READ (64 * 1024)
+
+static gsize length_of(const GArray *pieces)
+{
+	if (pieces->len == 0)
+		return 0;
+	const Piece *last = &g_array_index(pieces, Piece, pieces->len - 1);
+	return last->offset + last->size;
+}
+
+static bool are_equal(const GArray *a, const GArray *b)
+{
+	bool equal = a->len == b->len;
+
+	for (guint i = 0; equal && i < a->len; i++) {
+		const Piece *x = &g_array_index(a, Piece, i), *y = &g_array_index(b, Piece, i);
+		equal = x->size == y->size && g_bytes_equal(x->bytes, y->bytes);
+	}
+	return equal;
+}
+
+off_t text_node_size(Node *base)
+{
+	TextNode *node = (TextNode *)base;
+
+	g_mutex_lock(&base->ns->tree->lock);
+	if (node->opens == 0)
+		node->said = 0;
+	else if (!node->mixed)
+		node->said = (off_t)length_of(node->now);
+	const off_t size = node->said;
+	g_mutex_unlock(&base->ns->tree->lock);
+	return size;
+}
+
+static void text_is_opened(TextNode *node, GArray *pieces)
+{
+	const off_t size = (off_t)length_of(pieces);
+	Tree *tree = node->node.ns->tree;
+
+	g_mutex_lock(&tree->lock);
+	if (node->opens++ == 0) {
+		node->now = g_array_ref(pieces);
+		node->mixed = node->said > size && node->said > ONE_READ;
+	} else if (!node->mixed && !are_equal(node->now, pieces)) {
+		node->mixed = true;
+	}
+	node->said = MAX(node->said, size);
+	g_mutex_unlock(&tree->lock);
+}
+
+static void text_is_closed(TextNode *node)
+{
+	Tree *tree = node->node.ns->tree;
+	GArray *last = NULL;
+
+	g_mutex_lock(&tree->lock);
+	if (--node->opens == 0) {
+		last = g_steal_pointer(&node->now);
+		node->mixed = false;
+	}
+	g_mutex_unlock(&tree->lock);
+	g_clear_pointer(&last, g_array_unref);
+}
+
 static int text_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
 	Text *node = (Text *)base;
-	GString *text = g_string_new(NULL);
+	g_autoptr(GString) text = g_string_new(NULL);
 
 	if (node->write)
 		node->write(base->ns, text);
@@ -57,12 +135,11 @@ static int text_getattr(Node *base, bool brief, struct stat *ret_stat)
 		.st_ino = node_static_ino(base),
 		.st_mode = S_IFREG | 0444,
 		.st_nlink = 1,
-		.st_size = text->len,
+		.st_size = node->write ? (off_t)text->len : text_node_size(base),
 		.st_uid = geteuid(),
 		.st_gid = getegid(),
 	};
 	ret_stat->st_atime = ret_stat->st_mtime = ret_stat->st_ctime = time(NULL);
-	g_string_free(text, TRUE);
 	return 0;
 }
 
@@ -158,18 +235,10 @@ static GBytes *text_at(TextFile *file, gsize offset, gsize *ret_begin)
 	return NULL;
 }
 
-static gsize length_of(const TextFile *file)
-{
-	if (file->pieces->len == 0)
-		return 0;
-	const Piece *last = &g_array_index(file->pieces, Piece, file->pieces->len - 1);
-	return last->offset + last->size;
-}
-
 static int text_read(File *base, size_t size, off_t offset, FileSpan *ret_span)
 {
 	TextFile *file = (TextFile *)base;
-	const gsize length = length_of(file);
+	const gsize length = length_of(file->pieces);
 	gsize begin;
 	int r = 0;
 
@@ -203,13 +272,35 @@ static void text_file_free(File *base)
 {
 	TextFile *file = (TextFile *)base;
 
+	text_is_closed((TextNode *)base->node);
 	tree_let_go(base->node->ns->tree, file->uid, file->held);
 	g_array_unref(file->pieces);
 	g_clear_pointer(&file->last_bytes, g_bytes_unref);
 	g_mutex_clear(&file->lock);
 }
 
-static const FileOps text_file_ops = {.read = text_read, .free = text_file_free};
+static off_t text_length(File *file)
+{
+	return (off_t)length_of(((TextFile *)file)->pieces);
+}
+
+static bool text_may_be_cached(File *file)
+{
+	const TextNode *node = (TextNode *)file->node;
+	Tree *tree = file->node->ns->tree;
+
+	g_mutex_lock(&tree->lock);
+	const bool may = !node->mixed;
+	g_mutex_unlock(&tree->lock);
+	return may;
+}
+
+static const FileOps text_file_ops = {
+	.read = text_read,
+	.length = text_length,
+	.may_be_cached = text_may_be_cached,
+	.free = text_file_free,
+};
 
 static void out_init(TextOut *out)
 {
@@ -223,7 +314,7 @@ static void out_clear(TextOut *out)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TextOut, out_clear)
 
-static int file_new_of(Node *node, const SegfsCaller *caller, int flags, TextOut *out,
+static int file_new_of(TextNode *node, const SegfsCaller *caller, int flags, TextOut *out,
 		       File **ret_file)
 {
 	gsize offset = 0, held = 0;
@@ -241,18 +332,20 @@ static int file_new_of(Node *node, const SegfsCaller *caller, int flags, TextOut
 		any_packed = any_packed || piece->is_packed;
 	}
 	held += any_packed ? PIECE : 0;
-	if (!tree_hold(node->ns->tree, caller->uid, held))
+	if (!tree_hold(node->node.ns->tree, caller->uid, held))
 		return -ENOMEM;
-	TextFile *file = file_new(node, &text_file_ops, sizeof(TextFile), flags);
+	TextFile *file = file_new(&node->node, &text_file_ops, sizeof(TextFile), flags);
 	file->uid = caller->uid;
 	file->held = held;
 	file->pieces = g_steal_pointer(&out->pieces);
 	g_mutex_init(&file->lock);
+	text_is_opened(node, file->pieces);
 	*ret_file = &file->file;
 	return 0;
 }
 
-int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *text, File **ret_file)
+int text_file_new(TextNode *node, const SegfsCaller *caller, int flags, GString *text,
+		  File **ret_file)
 {
 	g_auto(TextOut) out;
 
@@ -277,7 +370,7 @@ static int text_open(Node *base, const SegfsCaller *caller, int flags, File **re
 		r = node->answer(base->ns, caller, &out);
 	if (node->answer)
 		node_trim_memory();
-	return r < 0 ? r : file_new_of(base, caller, flags, &out, ret_file);
+	return r < 0 ? r : file_new_of(&node->text, caller, flags, &out, ret_file);
 }
 
 static const NodeOps text_ops = {
@@ -288,6 +381,7 @@ static const NodeOps text_ops = {
 
 static const NodeOps text_expensive_ops = {
 	.waits = NODE_EXPENSIVE,
+	.size_changes = true,
 	.getattr = text_getattr,
 	.access = text_access,
 	.open = text_open,
@@ -298,7 +392,7 @@ Node *text_new(IpcNs *ns, TextWrite write)
 	Text *text = node_new_static(ns, &text_ops, sizeof(Text));
 
 	text->write = write;
-	return &text->node;
+	return &text->text.node;
 }
 
 Node *text_new_expensive(IpcNs *ns, TextAnswer answer)
@@ -306,5 +400,5 @@ Node *text_new_expensive(IpcNs *ns, TextAnswer answer)
 	Text *text = node_new_static(ns, &text_expensive_ops, sizeof(Text));
 
 	text->answer = answer;
-	return &text->node;
+	return &text->text.node;
 }

@@ -125,7 +125,10 @@ Node *directory_new(IpcNs *ns, const DirectoryEntry *entries, guint n_entries,
 typedef void (*TextWrite)(IpcNs *ns, GString *text);
 Node *text_new(IpcNs *ns, TextWrite write);
 
-/* The same for text that takes long to make, or differs by caller; stat shows size 0. */
+/*
+ * The same for text that takes long to make, or differs by caller; stat shows size 0, and while it
+ * is open that of the text.
+ */
 typedef struct TextOut TextOut;
 typedef int (*TextAnswer)(IpcNs *ns, const SegfsCaller *caller, TextOut *out);
 /* Appends text, which it empties; and what can be known only when the rest is there goes before it.
@@ -134,8 +137,21 @@ void text_put(TextOut *out, GString *text);
 void text_put_first(TextOut *out, GString *text);
 Node *text_new_expensive(IpcNs *ns, TextAnswer answer);
 
+/* A node that is opened by text_file_new() begins so. text.c has the fields, all zero at first. */
+typedef struct {
+	Node node;
+	/* Protected by the tree's lock. */
+	guint opens;
+	GArray *now; /* what the first of them reads; NULL: there are none */
+	off_t said;  /* the most that the kernel can take for the size */
+	bool mixed;  /* the kernel may not cache what it reads */
+} TextNode;
+
+/* st_size of such a node, for the kernel. */
+off_t text_node_size(Node *node);
 /* One open of node by caller, which reads text and takes it. -ENOMEM: caller has too much open. */
-int text_file_new(Node *node, const SegfsCaller *caller, int flags, GString *text, File **ret_file);
+int text_file_new(TextNode *node, const SegfsCaller *caller, int flags, GString *text,
+		  File **ret_file);
 
 Node *sysv_directory_new(IpcNs *ns, const void *data);
 Node *key_directory_new(IpcNs *ns, const void *data);

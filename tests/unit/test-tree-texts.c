@@ -206,7 +206,7 @@ static int open_long(Node *node, const SegfsCaller *caller, gsize megabytes, Fil
 		const uint64_t mixed = random ^ random >> 32;
 		memcpy(text->str + at, &mixed, sizeof(mixed));
 	}
-	return text_file_new(node, caller, O_RDONLY, text, ret_file);
+	return text_file_new((TextNode *)node, caller, O_RDONLY, text, ret_file);
 }
 
 /* What is open is our memory: a user may have 64 MiB of it, or one file of any length. */
@@ -232,6 +232,69 @@ static void a_user_has_so_much_text_open_and_no_more(void)
 	file_unref(second);
 	file_unref(third);
 	g_assert_cmpuint(g_hash_table_size(world.tree->held), ==, 0);
+}
+
+static File *open_text(Node *node, const char *text)
+{
+	const SegfsCaller root = {};
+	File *file = NULL;
+
+	g_assert_cmpint(text_file_new((TextNode *)node, &root, O_RDONLY, g_string_new(text), &file),
+			==, 0);
+	return file;
+}
+
+static off_t size_of(Node *node)
+{
+	struct stat st;
+
+	g_assert_cmpint(node->ops->getattr(node, true, &st), ==, 0);
+	return st.st_size;
+}
+
+/* The kernel has one cache and one size for all opens of a file. */
+static void the_kernel_caches_only_what_is_the_same_for_all(void)
+{
+	g_auto(World) world = {};
+	world_start(&world);
+	g_autoptr(Node) node = world_node(&world, "limits");
+
+	g_assert_cmpint(size_of(node), ==, 0);
+	File *first = open_text(node, "one");
+	g_assert_cmpint(size_of(node), ==, 3);
+	g_assert_cmpint(first->ops->length(first), ==, 3);
+	File *same = open_text(node, "one");
+	g_assert_true(first->ops->may_be_cached(first) && same->ops->may_be_cached(same));
+	File *other = open_text(node, "three");
+	g_assert_false(first->ops->may_be_cached(first) || other->ops->may_be_cached(other));
+	g_assert_cmpint(size_of(node), ==, 5);
+	file_unref(other);
+	/* The kernel may still take 5 for the size. */
+	g_assert_false(first->ops->may_be_cached(first));
+	file_unref(first);
+	file_unref(same);
+	g_assert_cmpint(size_of(node), ==, 0);
+	File *later = open_text(node, "two");
+	g_assert_true(later->ops->may_be_cached(later));
+	file_unref(later);
+}
+
+/* Nobody has looked since: the kernel takes the longer text's length for that of the shorter. */
+static void what_shrank_unseen_is_not_cached(void)
+{
+	g_auto(World) world = {};
+	world_start(&world);
+	g_autoptr(Node) node = world_node(&world, "limits");
+	g_autofree char *text = g_strnfill(1 << 20, 'x');
+
+	file_unref(open_text(node, text));
+	File *file = open_text(node, "short");
+	g_assert_false(file->ops->may_be_cached(file));
+	file_unref(file);
+	g_assert_cmpint(size_of(node), ==, 0);
+	file = open_text(node, "short");
+	g_assert_true(file->ops->may_be_cached(file));
+	file_unref(file);
 }
 
 static void a_tree_needs_its_directory_of_objects(void)
@@ -279,6 +342,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/tree-texts/metrics", metrics_are_sums);
 	g_test_add_func("/tree-texts/open", an_open_text_stays_as_it_was);
 	g_test_add_func("/tree-texts/bound", a_user_has_so_much_text_open_and_no_more);
+	g_test_add_func("/tree-texts/cached-only-if-the-same",
+			the_kernel_caches_only_what_is_the_same_for_all);
+	g_test_add_func("/tree-texts/shrank-unseen", what_shrank_unseen_is_not_cached);
 	g_test_add_func("/tree-texts/no directory", a_tree_needs_its_directory_of_objects);
 	g_test_add_func("/tree-texts/end", a_tree_takes_what_is_open_with_it);
 	return g_test_run();
