@@ -78,6 +78,13 @@ int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint6
 /* shmctl(2) IPC_RMID, as the caller. */
 int segfs_sysv_remove(SegfsIpc *ipc, const SegfsCaller *caller, int shmid);
 
+/*
+ * The same, but only where nobody has used the segment since as was read of it (segfs_sysv_stat()):
+ * -EBUSY where somebody has it attached, or its times or last user are others by now; -ENOENT where
+ * it is gone. Between that look and the removal are no more than two calls of the kernel.
+ */
+int segfs_sysv_remove_unused(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *as);
+
 /* shmctl(2) IPC_SET, as the caller; what is -1 stays as it is. */
 int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t uid, gid_t gid,
 		   mode_t mode);

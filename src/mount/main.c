@@ -230,6 +230,15 @@ static gboolean enter_namespace(Options *options, GError **error)
 	return TRUE;
 }
 
+/* Half of all: the other half is everybody else's. */
+static guint descriptors_of_one_user(void)
+{
+	struct rlimit descriptors;
+
+	return getrlimit(RLIMIT_NOFILE, &descriptors) < 0 ? 0
+							  : MIN(descriptors.rlim_cur / 2, G_MAXINT);
+}
+
 static gboolean make_tree(Options *options, Tree **ret_tree, GError **error)
 {
 	/* Only root of the host may enter other namespaces. */
@@ -245,6 +254,7 @@ static gboolean make_tree(Options *options, Tree **ret_tree, GError **error)
 		return segfs_error(
 			error, "%s: %s; name the directory of POSIX objects with -o shm_dir=DIR",
 			options->tree.shm_dir ? options->tree.shm_dir : "/dev/shm", g_strerror(-r));
+	(*ret_tree)->most_descriptors = descriptors_of_one_user();
 	return TRUE;
 }
 
@@ -372,19 +382,32 @@ static void guard_process(void)
 		segfs_memory_sigbus_is_handled();
 }
 
+/* As far as the daemon may: with CAP_SYS_RESOURCE up to fs.nr_open (proc_sys_fs(5)). */
+static void raise_descriptors(void)
+{
+	g_autofree char *text = NULL;
+	struct rlimit descriptors;
+
+	if (getrlimit(RLIMIT_NOFILE, &descriptors) < 0)
+		return;
+	const rlim_t most = g_file_get_contents("/proc/sys/fs/nr_open", &text, NULL, NULL)
+				    ? g_ascii_strtoull(text, NULL, 10)
+				    : 0;
+	if (most > descriptors.rlim_max &&
+	    setrlimit(RLIMIT_NOFILE, &(struct rlimit){most, most}) == 0)
+		return;
+	descriptors.rlim_cur = descriptors.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &descriptors);
+}
+
 /* Few arenas and no growing threshold: what a large listing took goes back to the system. */
 static void tune_process(void)
 {
-	struct rlimit descriptors;
-
 	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	umask(0);
 	signal(SIGXFSZ, SIG_IGN); /* a limit of the daemon's is the writer's EFBIG */
-	if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
-		descriptors.rlim_cur = descriptors.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &descriptors);
-	}
+	raise_descriptors();
 }
 
 int main(int argc, char **argv)

@@ -83,6 +83,21 @@ static void close_file(fuse_req_t req, const struct fuse_file_info *fi)
 	file_unref(file);
 }
 
+/* Before anything is made or emptied. -EUSERS: the user has all the descriptors that one may have.
+ */
+static int may_count(fuse_req_t req)
+{
+	return tree_has_descriptor(mount_of(req)->tree, fuse_req_ctx(req)->uid) ? 0 : -EUSERS;
+}
+
+/* What is open is its user's. */
+static int count(fuse_req_t req, File *file)
+{
+	file->uid = fuse_req_ctx(req)->uid;
+	file->is_counted = tree_take_descriptor(mount_of(req)->tree, file->uid);
+	return file->is_counted ? 0 : -EUSERS;
+}
+
 /* Answers an open of a node that is known, or of the node made, whose reference it takes. */
 static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_info *fi, Node *made)
 {
@@ -91,6 +106,8 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 	struct fuse_entry_param entry;
 	Passthrough *passthrough = mount_of(req)->passthrough;
 
+	if (r == 0)
+		r = count(req, file);
 	if (r == 0)
 		r = describe(req, file, fi);
 	if (r < 0) {
@@ -131,6 +148,8 @@ static void open_now(fuse_req_t req, const Asked *asked)
 	int r = caller_at(req, node, &caller);
 
 	if (r == 0)
+		r = may_count(req);
+	if (r == 0)
 		r = !node->ops->open ? -EACCES : node->ops->open(node, &caller, fi->flags, &file);
 	reply_opened(req, r, file, fi, NULL);
 }
@@ -149,6 +168,8 @@ static void create_now(fuse_req_t req, const Asked *asked)
 	File *file = NULL;
 	int r = caller_at(req, directory, &caller);
 
+	if (r == 0)
+		r = may_count(req);
 	if (r == 0)
 		r = !directory->ops->create
 			    ? -EPERM
@@ -172,6 +193,8 @@ static void tmpfile_now(fuse_req_t req, const Asked *asked)
 	File *file = NULL;
 	int r = caller_at(req, directory, &caller);
 
+	if (r == 0)
+		r = may_count(req);
 	if (r == 0)
 		r = !directory->ops->make_nameless
 			    ? -EOPNOTSUPP

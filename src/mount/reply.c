@@ -70,8 +70,10 @@ void node_error_over(fuse_req_t req)
 
 static void reply_error(fuse_req_t req, int r)
 {
-	/* The daemon is out of descriptors, not the program that asks. */
+	/* The daemon is out of descriptors, not the program that asks; or that user has its share.
+	 */
 	fuse_reply_err(req, r == -EMFILE      ? ENFILE
+			    : r == -EUSERS    ? EMFILE
 			    : r == -ENOSYS    ? EOPNOTSUPP
 			    : r == -ESHUTDOWN ? ENOENT /* a second look finds it no more */
 					      : -r);

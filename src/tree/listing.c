@@ -49,6 +49,8 @@ void listing_unref(Listing *listing)
 	tree_set_open(tree, tree->listings, listing, false);
 	if (listing->is_held)
 		tree_let_go(tree, listing->uid, listing->held);
+	if (listing->is_held && listing->next)
+		tree_give_descriptor(tree, listing->uid);
 	g_array_unref(listing->entries);
 	g_string_chunk_free(listing->names);
 	if (listing->data && listing->free_data)
@@ -114,8 +116,13 @@ int listing_hold(Listing *listing, uid_t uid)
 	Tree *tree = listing->directory->ns->tree;
 
 	drop_old(tree);
-	if (!tree_hold(tree, uid, listing->held))
+	if (listing->next && !tree_take_descriptor(tree, uid))
+		return -EUSERS;
+	if (!tree_hold(tree, uid, listing->held)) {
+		if (listing->next)
+			tree_give_descriptor(tree, uid);
 		return -ENOMEM;
+	}
 	listing->uid = uid;
 	listing->is_held = true;
 	return 0;

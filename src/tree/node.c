@@ -326,6 +326,8 @@ void file_unref(File *file)
 	tree_set_open(file->node->ns->tree, file->node->ns->tree->files, file, false);
 	if (file->ops->free)
 		file->ops->free(file);
+	if (file->is_counted)
+		tree_give_descriptor(file->node->ns->tree, file->uid);
 	node_unref(file->node);
 	g_free(file);
 }
@@ -367,5 +369,49 @@ void tree_let_go(Tree *tree, uid_t uid, gsize size)
 		g_hash_table_insert(tree->held, key, GSIZE_TO_POINTER(held));
 	else
 		g_hash_table_remove(tree->held, key);
+	g_mutex_unlock(&tree->lock);
+}
+
+/* Call with the tree's lock held. */
+static guint descriptors_of(Tree *tree, uid_t uid)
+{
+	return GPOINTER_TO_UINT(g_hash_table_lookup(tree->descriptors, GUINT_TO_POINTER(uid)));
+}
+
+/* Likewise. */
+static bool is_left(Tree *tree, uid_t uid)
+{
+	return tree->most_descriptors == 0 || descriptors_of(tree, uid) < tree->most_descriptors;
+}
+
+bool tree_has_descriptor(Tree *tree, uid_t uid)
+{
+	g_mutex_lock(&tree->lock);
+	const bool is = is_left(tree, uid);
+	g_mutex_unlock(&tree->lock);
+	return is;
+}
+
+bool tree_take_descriptor(Tree *tree, uid_t uid)
+{
+	g_mutex_lock(&tree->lock);
+	const bool is = is_left(tree, uid);
+	if (is)
+		g_hash_table_insert(tree->descriptors, GUINT_TO_POINTER(uid),
+				    GUINT_TO_POINTER(descriptors_of(tree, uid) + 1));
+	g_mutex_unlock(&tree->lock);
+	return is;
+}
+
+void tree_give_descriptor(Tree *tree, uid_t uid)
+{
+	const gpointer key = GUINT_TO_POINTER(uid);
+
+	g_mutex_lock(&tree->lock);
+	const guint left = descriptors_of(tree, uid) - 1;
+	if (left > 0)
+		g_hash_table_insert(tree->descriptors, key, GUINT_TO_POINTER(left));
+	else
+		g_hash_table_remove(tree->descriptors, key);
 	g_mutex_unlock(&tree->lock);
 }

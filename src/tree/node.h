@@ -137,7 +137,9 @@ struct File {
 	const FileOps *ops;
 	gatomicrefcount refs; /* the kernel's is one, and each request's that is on its way */
 	Node *node;
-	int flags; /* of open(2) */
+	int flags;       /* of open(2) */
+	uid_t uid;       /* who has opened it, */
+	bool is_counted; /* and whether that user's count of descriptors has it */
 	/* The daemon serves reads and writes, although the kernel could by memory_fd(). */
 	bool through_us;
 	bool has_no_flush; /* closing a descriptor of it needs no word to us: see FileOps.flush */
@@ -262,7 +264,8 @@ void node_trim_memory(void);
 Listing *listing_new(Node *directory, ListingLook look, gpointer data, GDestroyNotify free_data);
 void listing_add(Listing *listing, const char *name, ino_t ino, mode_t type, gpointer what);
 
-/* It is complete, and uid's. -ENOMEM: that user has too much open. */
+/* It is complete, and uid's. -ENOMEM, -EUSERS: that user has too much open, or too many
+ * descriptors. */
 int listing_hold(Listing *listing, uid_t uid);
 
 /*

@@ -47,6 +47,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->files = g_hash_table_new(NULL, NULL);
 	tree->listings = g_hash_table_new(NULL, NULL);
 	tree->held = g_hash_table_new(NULL, NULL);
+	tree->descriptors = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
 	tree->orphan_age = options->orphan_age;
 	tree->no_namespaces = options->no_namespaces;
@@ -101,6 +102,7 @@ void tree_free(Tree *tree)
 	g_hash_table_unref(tree->files);
 	g_hash_table_unref(tree->listings);
 	g_hash_table_unref(tree->held);
+	g_hash_table_unref(tree->descriptors);
 	g_mutex_clear(&tree->lock);
 	g_free(tree);
 }

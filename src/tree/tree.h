@@ -32,6 +32,8 @@ struct Tree {
 	GHashTable *listings; /* a set of Listing, likewise */
 	GHashTable *known; /* number -> Node, those with lookups, also what is no longer in nodes */
 	GHashTable *held;  /* uid -> bytes, see tree_hold() */
+	GHashTable *descriptors; /* uid -> number, see tree_take_descriptor() */
+	guint most_descriptors;  /* of one user; 0: any number. Set before there are any */
 };
 
 /* The listings of an IpcNs for which processes are examined. */
@@ -78,6 +80,14 @@ void ipcns_unref(IpcNs *ns);
 #define HELD_MOST ((gsize)64 * 1024 * 1024)
 bool tree_hold(Tree *tree, uid_t uid, gsize size);
 void tree_let_go(Tree *tree, uid_t uid, gsize size);
+
+/*
+ * Descriptors of ours that are open for one user: files, directories, owners of locks. false: that
+ * user has all that one may have, so that there are some for others.
+ */
+bool tree_has_descriptor(Tree *tree, uid_t uid);
+bool tree_take_descriptor(Tree *tree, uid_t uid);
+void tree_give_descriptor(Tree *tree, uid_t uid);
 
 /* Its ipc, view and other are those of scope, which it takes. */
 void ipcns_take(IpcNs *ns, SegfsScope *scope);

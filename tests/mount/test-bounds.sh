@@ -4,6 +4,7 @@
 # its cgroup, descriptors, listings, text. Prints the figures.
 . "$(dirname "$0")/lib.sh"
 need jq prlimit
+PYTHON=/usr/bin/python3 # that of PATH may be root's alone
 
 # ---- The memory cgroup of the daemon
 
@@ -70,6 +71,49 @@ else
 	in_group ""
 	in_group no_passthrough
 fi
+# ---- Descriptors
+
+# opens UID MOST: opens objects up to that many and keeps them; how many, and what ended it.
+cat >"$TESTDIR/opens" <<-'END'
+	import errno, os, resource, sys
+	path, most, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+	resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+	opened = []
+	try:
+	    for i in range(most):
+	        opened.append(os.open(f"{path}/{os.getuid()}-{i % 50}", os.O_RDWR | os.O_CREAT))
+	    print(most)
+	except OSError as error:
+	    print(len(opened), errno.errorcode[error.errno])
+END
+opens() { as_user "$1" "$PYTHON" "$TESTDIR/opens" "$MNT/posix" "$2" "$3"; }
+segfs_start "$MNT" allow_other prlimit --nofile=400 || done_testing
+limit=$(awk '/^Max open files/ { print $4 }' "/proc/${segfs_pid[$MNT]}/limits")
+most=$(($(cat /proc/sys/fs/nr_open)))
+if setpriv --dump | grep -q 'Bounding.*sys_resource' && prlimit --nofile=$most true 2>/dev/null; then
+	is "$limit" "$most" "the daemon raises its limit to fs.nr_open"
+else
+	is "$limit" 400 "the daemon's limit, which it may not raise, is 400"
+	is "$(opens 20001 300 1000)" "200 EMFILE" "one user has half of them, and EMFILE then"
+	agent H as_user 20001
+	is "$(tell H open a "$MNT/posix/20001-0" O_RDONLY)" 0 "closed, they are that user's again"
+	quit H
+	as_user 20001 "$PYTHON" -c 'import os, sys, time
+fds = [os.open(sys.argv[1], os.O_RDONLY) for _ in range(200)]
+print("there", os.getpid(), flush=True)
+time.sleep(60)' "$MNT/posix/20001-0" >"$TESTDIR/held" &
+	until_true 20 grep -q there "$TESTDIR/held"
+	held=$(awk '/there/ { print $2 }' "$TESTDIR/held")
+	is "$(opens 20002 100 1000)" 100 "while one has half, another opens what they want"
+	is "$(as_user 20001 ls "$MNT/posix" 2>&1 | grep -c 'Too many open files')" 1 "a directory is one more, of the first"
+	kill "$held"
+	gone() { [ ! -d "/proc/$held" ]; }
+	until_true 20 gone
+fi
+like "$(opens 20001 300 40)" '^3[5-7] EMFILE$' "whoever is at a limit of their own gets EMFILE, too"
+rm -f /dev/shm/2000?-*
+segfs_stop_ok "$MNT" "the daemon lived through it"
+
 # ---- Listings of 100,000 objects, and the memory of the daemon
 
 segfs_start "$MNT" allow_other,orphan_age=0 || done_testing
@@ -105,7 +149,6 @@ opened() {
 		print(len(descriptors), rss() - before, why)
 	END
 }
-PYTHON=/usr/bin/python3
 measured=$(sanitized && echo no || echo yes)
 # grows_by MOST WHAT N KIB: as opened() has it
 grows_by() {

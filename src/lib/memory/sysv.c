@@ -334,6 +334,42 @@ int segfs_sysv_remove(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 	return r < 0 ? r : changed(SEGFS_AS(caller, shmctl(shmid, IPC_RMID, NULL)));
 }
 
+/* Is it the segment that as was read of, and has nobody used it since? */
+static int is_unused_since(const SegfsSysv *now, const SegfsSysv *as)
+{
+	if (!segfs_sysv_same(now, as) || now->dest)
+		return -ENOENT;
+	return now->nattch > 0 || now->atime != as->atime || now->dtime != as->dtime ||
+			       now->ctime != as->ctime || now->lpid != as->lpid
+		       ? -EBUSY
+		       : 0;
+}
+
+int segfs_sysv_remove_unused(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *as)
+{
+	SegfsSysv now;
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	/* Nothing but two calls of the kernel stand between the look and the removal. */
+	g_mutex_lock(&ipc->lock);
+	r = segfs_caller_enter(caller);
+	if (r == 0) {
+		r = shm_stat(as->shmid, &now);
+		if (r == 0) {
+			ipc_mask(ipc, &now);
+			r = is_unused_since(&now, as);
+		}
+		if (r == 0 && shmctl(as->shmid, IPC_RMID, NULL) < 0)
+			r = -errno;
+		segfs_caller_leave();
+	}
+	g_mutex_unlock(&ipc->lock);
+	return changed(r);
+}
+
 int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t uid, gid_t gid,
 		   mode_t mode)
 {

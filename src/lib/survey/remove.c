@@ -21,7 +21,6 @@ static int remove_segment(SegfsView *view, const SegfsCaller *caller, const Segf
 {
 	SegfsIpc *ipc = view->options.ipc;
 	g_autoptr(SegfsItem) again = NULL;
-	SegfsSysv now;
 
 	int r = segment_is_free(ipc, &item->sysv, true);
 	/* As a plain user we cannot ask; then a new scan has to do. */
@@ -29,16 +28,7 @@ static int remove_segment(SegfsView *view, const SegfsCaller *caller, const Segf
 	    (r = segfs_view_sysv(view, item->sysv.shmid, segfs_since_now(), &again)) == 0 &&
 	    again->verdict != SEGFS_ORPHANED)
 		r = segfs_sysv_same(&again->sysv, &item->sysv) ? -EBUSY : -ENOENT;
-	if (r == 0)
-		r = segfs_sysv_stat(ipc, item->sysv.shmid, &now);
-	if (r < 0)
-		return r;
-	if (!segfs_sysv_same(&now, &item->sysv) || now.dest)
-		return -ENOENT;
-	if (now.nattch > 0 || now.atime != item->sysv.atime || now.dtime != item->sysv.dtime ||
-	    now.ctime != item->sysv.ctime)
-		return -EBUSY;
-	return segfs_sysv_remove(ipc, caller, now.shmid);
+	return r < 0 ? r : segfs_sysv_remove_unused(ipc, caller, &item->sysv);
 }
 
 static bool is_later(const struct timespec *a, const struct timespec *b)

@@ -29,6 +29,8 @@ typedef struct {
 	gatomicrefcount refs; /* a lock that waits holds one, without the node's lock */
 	uint64_t owner;
 	pid_t pid; /* of the process, as it asked last */
+	Tree *tree;
+	uid_t uid; /* on whose count the descriptor is */
 	int fd;
 	bool has_locked; /* it may have locks */
 	const ObjectFile *last_used;
@@ -54,12 +56,14 @@ static void owner_unref(gpointer data)
 	if (!g_atomic_ref_count_dec(&owner->refs))
 		return;
 	close(owner->fd);
+	tree_give_descriptor(owner->tree, owner->uid);
 	g_free(owner);
 }
 
 static int owner_get(ObjectFile *file, uint64_t id, pid_t pid, Owner **ret_owner)
 {
 	ObjectNode *node = (ObjectNode *)file->file.node;
+	Tree *tree = node->node.ns->tree;
 	FdPath path;
 	int r = 0;
 
@@ -69,6 +73,10 @@ static int owner_get(ObjectFile *file, uint64_t id, pid_t pid, Owner **ret_owner
 			g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, owner_unref);
 	Owner *owner = g_hash_table_lookup(node->owners, &id);
 	if (!owner) {
+		if (!tree_take_descriptor(tree, file->file.uid)) {
+			r = -ENOLCK;
+			goto out;
+		}
 		fd_path(file->fd, path);
 		/* Not to wait: not for a lease, with the lock held. */
 		int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -76,10 +84,11 @@ static int owner_get(ObjectFile *file, uint64_t id, pid_t pid, Owner **ret_owner
 			fd = open(path, (file->file.flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC);
 		if (fd < 0) {
 			r = errno == EMFILE ? -ENOLCK : -errno;
+			tree_give_descriptor(tree, file->file.uid);
 			goto out;
 		}
 		owner = g_new(Owner, 1);
-		*owner = (Owner){.owner = id, .fd = fd};
+		*owner = (Owner){.owner = id, .tree = tree, .uid = file->file.uid, .fd = fd};
 		g_atomic_ref_count_init(&owner->refs);
 		g_hash_table_insert(node->owners, &owner->owner, owner);
 	}
