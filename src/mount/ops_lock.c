@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/os/errand.h"
 #include "mount/mount.h"
 
 #define WAKE_SIGNAL SIGUSR1
@@ -26,7 +27,8 @@
 
 typedef struct {
 	fuse_req_t req;
-	File *file;
+	File *file; /* where it waits, a reference */
+	uid_t uid;  /* whose wait it is */
 	bool is_flock;
 	int operation; /* of flock(2) */
 	uint64_t owner;
@@ -39,6 +41,34 @@ typedef struct {
 } Wait;
 
 static gint waiting; /* threads */
+
+/* So many of them are one user's, and so many there are at all; each has so much of a stack. */
+#define MOST_OF_USER 256
+#define MOST 1024
+#define STACK (64 * 1024)
+
+static GMutex users_lock; /* protects users */
+static GHashTable *users; /* uid -> how many */
+
+/* False: the user has too many, or there are. */
+static bool change_waiting(uid_t uid, int by)
+{
+	const gpointer key = GUINT_TO_POINTER(uid);
+
+	g_mutex_lock(&users_lock);
+	if (!users)
+		users = g_hash_table_new(NULL, NULL);
+	const int n = by + GPOINTER_TO_INT(g_hash_table_lookup(users, key));
+	const bool may = by < 0 || (n <= MOST_OF_USER && g_atomic_int_get(&waiting) < MOST);
+	if (may && n > 0)
+		g_hash_table_insert(users, key, GINT_TO_POINTER(n));
+	else if (may)
+		g_hash_table_remove(users, key);
+	if (may)
+		g_atomic_int_add(&waiting, by);
+	g_mutex_unlock(&users_lock);
+	return may;
+}
 
 bool lock_is_waiting(void)
 {
@@ -137,8 +167,9 @@ static gpointer wait_thread(gpointer data)
 	fuse_req_interrupt_func(wait->req, NULL, NULL);
 	reply_name_result(wait->req, r);
 	g_mutex_clear(&wait->guard);
+	file_unref(wait->file);
+	change_waiting(wait->uid, -1);
 	g_free(wait);
-	g_atomic_int_add(&waiting, -1);
 	return NULL;
 }
 
@@ -150,17 +181,23 @@ static void lock(const Wait *wanted, bool block)
 		reply_name_result(wanted->req, r);
 		return;
 	}
+	const uid_t uid = fuse_req_ctx(wanted->req)->uid;
+	if (!change_waiting(uid, 1)) {
+		reply_name_result(wanted->req, -ENOLCK);
+		return;
+	}
 	Wait *wait = g_memdup2(wanted, sizeof(*wanted));
+	wait->uid = uid;
+	file_ref(wait->file);
 	g_mutex_init(&wait->guard);
 	fuse_req_interrupt_func(wait->req, on_interrupt, wait);
-	g_atomic_int_inc(&waiting);
-	g_autoptr(GThread) thread = g_thread_try_new("lock", wait_thread, wait, NULL);
-	if (thread)
+	if (thread_start(wait_thread, wait, STACK) == 0)
 		return;
-	g_atomic_int_add(&waiting, -1);
 	fuse_req_interrupt_func(wait->req, NULL, NULL);
 	reply_name_result(wait->req, -ENOLCK);
 	g_mutex_clear(&wait->guard);
+	file_unref(wait->file);
+	change_waiting(uid, -1);
 	g_free(wait);
 }
 

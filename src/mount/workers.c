@@ -54,7 +54,7 @@
  * nothing: they wait behind each other, and others behind them. A user of whom none was late for a
  * while begins anew.
  */
-#define PATIENCE (1000 * G_TIME_SPAN_MILLISECOND)
+#define PATIENCE (700 * G_TIME_SPAN_MILLISECOND)
 #define LATE_MOST 6
 #define LATE_FOR (5 * G_TIME_SPAN_SECOND)
 #define WATCH_EVERY (20 * G_TIME_SPAN_MILLISECOND)

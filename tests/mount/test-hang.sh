@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# One user's calls that hang are that user's alone: a user keeps the lock of inodes and directories
+# for as long as they like (hang), and makes others wait for it through the mount.
+. "$(dirname "$0")/lib.sh"
+need setpriv setfattr fallocate
+: "${HANG:?}"
+control=$TESTDIR/control
+mkdir "$control"
+mount -t fusectl none "$control" 2>/dev/null || skip_all "no fusectl"
+chmod 755 "$(dirname "$TESTDIR")"
+chmod 1777 /dev/shm
+as_user 4001 unshare --user --map-root-user true 2>/dev/null || skip_all "users may not make namespaces"
+
+# Nothing is to stay in the kernel, whatever happens to this test.
+end_hangs() {
+	local log
+	for log in "$TESTDIR"/hang.*; do
+		echo 1 >"$control/$(awk '/^connection/ { print $2 }' "$log")/abort"
+		mv "$log" "$log-over"
+	done 2>/dev/null
+}
+trap end_hangs EXIT
+(sleep 100 && end_hangs) &
+guard=$!
+
+hang() {
+	local log=$TESTDIR/hang.$1
+	shift
+	as_user 4001 "$HANG" "$@" >"$log" 2>&1 &
+	until_true 20 grep -q ^hanging "$log" || diag "$(cat "$log")"
+}
+
+# Ten seconds instead of for ever; how long it took is said.
+quick() {
+	local name=$1 start=${EPOCHREALTIME/./}
+	shift
+	ok "$name" timeout -k 1 10 "$@"
+	took+="${took:+, }$name $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+}
+
+# All but the directories named.
+look_around() {
+	local user=$1 directory file
+	shift
+	took=
+	for directory in . sysv key posix orphans unlinked info info/sysv info/posix; do
+		[[ " $* " = *" $directory "* ]] ||
+			quick "$user lists $directory" setpriv --reuid "$user" --regid "$user" --clear-groups ls -l "$MNT/$directory"
+	done
+	for file in limits segments.json metrics "sysv/$id"; do
+		quick "$user reads ${file%/*}" setpriv --reuid "$user" --regid "$user" --clear-groups cat "$MNT/$file"
+	done
+	diag "$took"
+}
+
+segfs_start "$MNT" allow_other || { echo "Bail out!"; exit 1; }
+id=$(mkseg -u 4002 4096 0644)
+objects=()
+for i in $(seq 16); do
+	as_user 4001 sh -c "echo x >/dev/shm/o$i && chmod 666 /dev/shm/o$i"
+	objects+=("/dev/shm/o$i")
+done
+
+diag "--- 16 objects that hang, and what changes them"
+hang objects write "${objects[@]}"
+calls=()
+for i in $(seq 16); do
+	object=$MNT/posix/o$i
+	for call in "chmod 600 $object" "chown 4001 $object" "truncate -s 3 $object" "setfattr -n user.a -v b $object" \
+		"rm -f $object" "mv $object $MNT/posix/moved$i" "ln $object $MNT/posix/linked$i" "fallocate -l 9999 $object"; do
+		# shellcheck disable=SC2086
+		setpriv --reuid 4001 --regid 4001 --clear-groups $call >/dev/null 2>&1 &
+		calls+=($!)
+	done
+done
+for user in 4002 0; do
+	look_around $user
+	quick "$user makes an object" setpriv --reuid $user --regid $user --clear-groups sh -c "echo x >$MNT/posix/of$user"
+done
+threads=$(ls "/proc/${segfs_pid[$MNT]}/task" | wc -l)
+le "$threads" 128 "threads are bounded: $threads for ${#calls[@]} calls"
+over() { ! kill -0 "${calls[@]}" 2>/dev/null; }
+ok "each call has an answer" until_true 30 over
+is "$(ls /dev/shm | grep -c '^o[0-9]')" 16 "and nothing was done"
+end_hangs
+
+diag "--- locks that wait"
+is "$(as_user 4001 /usr/bin/python3 - "$MNT/posix/locked" <<-'END'
+	import errno, fcntl, os, sys, threading, time
+	held = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+	fcntl.flock(held, fcntl.LOCK_EX)
+	refused, waiting = [], 0
+	def wait():
+	    fd = os.open(sys.argv[1], os.O_RDWR)
+	    try:
+	        fcntl.flock(fd, fcntl.LOCK_SH)
+	    except OSError as error:
+	        refused.append(error.errno)
+	threads = [threading.Thread(target=wait, daemon=True) for _ in range(300)]
+	for thread in threads:
+	    thread.start()
+	while len(refused) < 44:
+	    time.sleep(0.01)
+	fcntl.flock(held, fcntl.LOCK_UN)
+	for thread in threads:
+	    thread.join()
+	print(len(refused), set(refused) == {errno.ENOLCK})
+END
+)" "44 True" "300 of one user: 256 wait, and have it in the end; for the others there is no lock"
+le "$(awk '/^VmSize/ { print int($2 / 1024) }' "/proc/${segfs_pid[$MNT]}/status")" 2048 "and the daemon has not grown by their stacks"
+
+diag "--- a directory that hangs"
+hang directory list /dev/shm
+look_around 4002 posix
+look_around 0 posix
+like "$(timeout 10 cat "$MNT/limits")" "^directories-unread: 1: posix$" "it is named"
+setpriv --reuid 4002 --regid 4002 --clear-groups ls "$MNT/posix" >/dev/null 2>&1 &
+reader=$!
+sleep 0.2
+kill -KILL $reader
+gone() { ! kill -0 $reader 2>/dev/null; }
+ok "who waits for it can be killed" until_true 10 gone
+
+start=${EPOCHREALTIME/./}
+kill "${segfs_pid[$MNT]}"
+unmounted() { ! segfs_mounted "$MNT"; }
+ok "SIGTERM frees the mountpoint" until_true 10 unmounted
+diag "after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+end_hangs
+ok "and the daemon ends" segfs_wait "$MNT"
+kill $guard
+umount "$control"
+done_testing
