@@ -68,13 +68,7 @@ int segfs_process_open_shm(const char *proc_root, pid_t pid, int *ret_fd);
 int segfs_namespaces_list(SegfsScanner *scanner, GArray **ret_inums);
 
 /*
- * Its processes at this moment, as an array of SegfsProcess that the caller unrefs; it can be
- * empty. Errors are those of segfs_scanner_scan().
+ * Its processes, of a scan as fresh as since says, as an array of SegfsProcess that the caller
+ * unrefs; it can be empty. Errors are those of segfs_scanner_scan().
  */
-int segfs_namespace_processes(SegfsNamespace *ns, GArray **ret_processes);
-
-/*
- * The container that a path of cgroups(7) names: "docker 3f2a…", "podman …", "kubernetes pod … …",
- * "lxc NAME", "systemd-nspawn NAME"; the caller's to free. NULL: none that is known.
- */
-char *segfs_container_of_cgroup(const char *cgroup);
+int segfs_namespace_processes(SegfsNamespace *ns, SegfsSince since, GArray **ret_processes);

@@ -131,5 +131,11 @@ int64_t segfs_process_started(const SegfsProcess *process);
  */
 char *segfs_process_command_line(const char *proc_root, const SegfsProcess *process);
 
+/*
+ * The number that it has in its own pid namespace (NSpid of proc_pid_status(5)), by which a
+ * container's own log names it. 0: it has no other than ours, or it cannot be asked.
+ */
+pid_t segfs_process_inner_pid(const char *proc_root, const SegfsProcess *process);
+
 /* Its cgroup (cgroups(7)), the path of version 2 where there is one; likewise. */
 char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process);

@@ -10,6 +10,7 @@
  */
 
 #include <segfs/caller.h>
+#include <segfs/container.h>
 #include <segfs/evidence.h>
 #include <segfs/ipc.h>
 #include <segfs/limits.h>

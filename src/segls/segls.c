@@ -167,7 +167,7 @@ static gboolean list(const Options *options, GString *text, GError **error)
 		return FALSE;
 	if (options->json) {
 		g_autoptr(SegfsReport) report = segfs_report_new(NULL, source.unexamined);
-		segfs_report_add(report, segfs_scope_ipc(source.scope), source.items,
+		segfs_report_add(report, segfs_scope_ipc(source.scope), NULL, source.items,
 				 segfs_view_unread(segfs_scope_view(source.scope)));
 		segfs_report_write(report, text);
 	} else {

@@ -133,7 +133,10 @@ static void write_holder(IpcNs *ns, const SegfsHolder *holder, GString *text)
 	g_autofree char *cgroup = segfs_process_cgroup(proc_root, process);
 	g_autofree char *command = escape_text(process->command, -1);
 
+	const pid_t inner = segfs_process_inner_pid(proc_root, process);
 	g_string_append_printf(text, "Holder:\t%d %s", process->pid, command);
+	if (inner > 0)
+		g_string_append_printf(text, ", in its pid namespace %d", inner);
 	if (user)
 		g_string_append_printf(text, ", user %s", user);
 	else

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <segfs/container.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,11 +19,8 @@ static void write_oldest(IpcNs *ns, const SegfsProcess *oldest, GString *text)
 	g_autofree char *command = escape_text(oldest->command, -1);
 	g_autofree char *command_line = segfs_process_command_line(proc_root, oldest);
 	g_autofree char *cgroup = segfs_process_cgroup(proc_root, oldest);
-	g_autofree char *container = cgroup ? segfs_container_of_cgroup(cgroup) : NULL;
 	uint64_t owner;
 
-	g_string_append_printf(text, "Container:\t%s\n",
-			       container ? container : "none that is known");
 	if (cgroup)
 		g_string_append_printf(text, "Cgroup:\t%s\n", cgroup);
 	if (segfs_namespace_owner(ns->other, &owner) == 0)
@@ -38,13 +36,31 @@ static void write_oldest(IpcNs *ns, const SegfsProcess *oldest, GString *text)
 		g_string_append_printf(text, "CommandLine:\t%s\n", command_line);
 }
 
+static int write_containers(IpcNs *ns, GString *text)
+{
+	g_autoptr(GArray) containers = NULL;
+
+	int r = segfs_namespace_containers(ns->other, segfs_ipc_proc_root(ns->ipc),
+					   segfs_since_recent(), &containers);
+	if (r < 0)
+		return r;
+	for (guint i = 0; i < containers->len; i++) {
+		g_autofree char *container =
+			segfs_container_text(&g_array_index(containers, SegfsContainer, i));
+		g_string_append_printf(text, "Container:\t%s\n", container);
+	}
+	if (containers->len == 0)
+		g_string_append(text, "Container:\tnone that is known\n");
+	return 0;
+}
+
 static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 	g_autoptr(GArray) processes = NULL, shm = NULL;
 	const SegfsPosix *posix;
 
-	int r = segfs_namespace_processes(ns->other, &processes);
+	int r = segfs_namespace_processes(ns->other, segfs_since_now(), &processes);
 	if (r == 0 && processes->len == 0)
 		r = -ENOENT;
 	if (r == 0)
@@ -61,6 +77,9 @@ static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 	}
 	g_string_append_printf(text, "Namespace:\t%" PRIu64 "\nProcesses:\t%u\n",
 			       segfs_ipc_inum(ns->ipc), processes->len);
+	r = write_containers(ns, text);
+	if (r < 0)
+		return r;
 	write_oldest(ns, oldest, text);
 	for (guint i = 0; (posix = segfs_view_posix(ns->view, i)); i++) {
 		for (guint j = 0; j < shm->len; j++) {

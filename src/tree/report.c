@@ -31,6 +31,17 @@ static int survey(IpcNs *ns, SegfsSince since, GPtrArray **ret_items, guint *ret
 	return 0;
 }
 
+/* Of the mount's own namespace, which is the host's, none is told. */
+static GArray *containers_of(IpcNs *ns)
+{
+	GArray *containers;
+
+	if (!ns->other || segfs_namespace_containers(ns->other, segfs_ipc_proc_root(ns->ipc),
+						     segfs_since_recent(), &containers) < 0)
+		return NULL;
+	return containers;
+}
+
 static void take_segments(GString *text, gpointer out)
 {
 	text_put(out, text);
@@ -57,7 +68,8 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, TextOut *
 			report = segfs_report_new(caller, unexamined);
 			segfs_report_stream(report, take_segments, out);
 		}
-		segfs_report_add(report, ns->ipc, items, segfs_view_unread(ns->view));
+		g_autoptr(GArray) containers = containers_of(ns);
+		segfs_report_add(report, ns->ipc, containers, items, segfs_view_unread(ns->view));
 	}
 	if (r < 0)
 		return r;
@@ -87,7 +99,13 @@ typedef struct {
 	SegfsLimits limits;
 	struct statvfs posix;
 	bool has_limits, has_posix;
+	GArray *containers; /* SegfsContainer; NULL: none */
 } Numbers;
+
+static void numbers_clear(gpointer numbers)
+{
+	g_clear_pointer(&((Numbers *)numbers)->containers, g_array_unref);
+}
 
 /* counted: a set of SegfsId, the memory that an earlier namespace has counted. */
 static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *counted, Numbers *ret_numbers)
@@ -113,6 +131,7 @@ static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *counted, Numbers
 	autofd fd = -1;
 	numbers.has_posix = posix && segfs_posix_open(posix, &fd) == 0 &&
 			    fstatvfs(fd, &numbers.posix) == 0 && numbers.posix.f_blocks > 0;
+	numbers.containers = containers_of(ns);
 	*ret_numbers = numbers;
 	return 0;
 }
@@ -232,6 +251,37 @@ static const struct {
 	 "POSIX objects there are, directories and links included.", posix_files_of, OF_POSIX},
 };
 
+static void write_label(GString *text, const char *label, const char *value)
+{
+	g_autoptr(GString) escaped = g_string_new(value ? value : "");
+
+	g_string_replace(escaped, "\\", "\\\\", 0);
+	g_string_replace(escaped, "\"", "\\\"", 0);
+	g_string_append_printf(text, ",%s=\"%s\"", label, escaped->str);
+}
+
+/* To be joined with the others by the namespace, which can have several. */
+static void write_containers(GString *text, const Numbers *all, guint n)
+{
+	const char *name = "segfs_namespace_container";
+
+	write_family(text, name, NULL, "1 for each container of a namespace.");
+	for (guint i = 0; i < n; i++) {
+		for (guint j = 0; all[i].containers && j < all[i].containers->len; j++) {
+			const SegfsContainer *container =
+				&g_array_index(all[i].containers, SegfsContainer, j);
+			g_string_append_printf(text, "%s{namespace=\"%" PRIu64 "\"", name,
+					       all[i].inum);
+			write_label(text, "runtime", container->runtime);
+			write_label(text, "container",
+				    container->name ? container->name : container->id);
+			write_label(text, "id", container->id);
+			write_label(text, "pod", container->pod);
+			g_string_append(text, "} 1\n");
+		}
+	}
+}
+
 static void write_metrics(GString *text, const Numbers *all, guint n)
 {
 	for (Measure measure = 0; measure < N_MEASURES; measure++) {
@@ -251,6 +301,7 @@ static void write_metrics(GString *text, const Numbers *all, guint n)
 					       values[v].name, all[i].inum, number);
 		}
 	}
+	write_containers(text, all, n);
 	g_string_append(text, "# EOF\n");
 }
 
@@ -263,6 +314,7 @@ static int metrics_answer(IpcNs *own, const SegfsCaller *caller, TextOut *out)
 	g_autoptr(GPtrArray) namespaces = NULL;
 	const SegfsSince since = segfs_since_now(); /* as above */
 
+	g_array_set_clear_func(all, numbers_clear);
 	int r = namespaces_all(own, caller, &namespaces);
 	for (guint i = 0; r == 0 && i < namespaces->len; i++) {
 		Numbers numbers;

@@ -18,9 +18,11 @@ typedef struct {
 static void check(const Row *rows, guint n)
 {
 	for (guint i = 0; i < n; i++) {
-		g_autofree char *container = segfs_container_of_cgroup(rows[i].cgroup);
+		g_auto(SegfsContainer) container = {};
 		g_test_message("%s", rows[i].cgroup);
-		g_assert_cmpstr(container, ==, rows[i].container);
+		const bool found = segfs_container_of_cgroup(rows[i].cgroup, &container);
+		g_autofree char *text = found ? segfs_container_text(&container) : NULL;
+		g_assert_cmpstr(text, ==, rows[i].container);
 	}
 }
 
@@ -127,6 +129,31 @@ static void lxc_and_nspawn(void)
 	check(rows, G_N_ELEMENTS(rows));
 }
 
+/* Directories of a runtime's own, and what a user has named as a container's parent. */
+static void runtimes_without_an_engine(void)
+{
+	static const Row rows[] = {
+		{"/default/web", "containerd web"},
+		{"/k8s.io/" ID, "containerd " ID},
+		{"/moby/" ID, "docker " ID},
+		{"/user.slice/default/web", NULL},
+		{"/system.slice/runc-web.scope", "runc web"},
+		{"/system.slice/crun-web.scope", "crun web"},
+		{"/payload", "systemd-nspawn payload"},
+		{"/system.slice/web.service/payload/init.scope", "systemd-nspawn web"},
+		{"/ecs/0a1b2c3d/" ID, "ecs task 0a1b2c3d, docker " ID},
+		{"/ecs/0a1b2c3d", NULL},
+		{"/docker/buildx/xfbl3qj0", "buildkit xfbl3qj0"},
+		{"/buildx/xfbl3qj0", NULL},
+		{"/podracer/" ID, "container " ID},
+		{"/tenants.slice/one/" ID, "container " ID},
+		{"/tenants.slice/one/" ID "/init.scope", "container " ID},
+		{"/tenants.slice/one/" ID "0", NULL},
+	};
+
+	check(rows, G_N_ELEMENTS(rows));
+}
+
 static void a_container_in_a_container(void)
 {
 	static const Row rows[] = {
@@ -165,7 +192,6 @@ static void none(void)
 		{"/system.slice/libpod-.scope", NULL},
 		{"/machine.slice", NULL},
 		{"/machine.slice/machine-.scope", NULL},
-		{"/podracer/" ID, NULL},
 		{"/system.slice/x.slice:y", NULL},
 	};
 
@@ -190,6 +216,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/container/kubernetes", kubernetes);
 	g_test_add_func("/container/podman", podman);
 	g_test_add_func("/container/lxc-and-nspawn", lxc_and_nspawn);
+	g_test_add_func("/container/without-an-engine", runtimes_without_an_engine);
 	g_test_add_func("/container/a-container-in-a-container", a_container_in_a_container);
 	g_test_add_func("/container/none", none);
 	g_test_add_func("/container/a-name-stays-on-its-line", a_name_stays_on_its_line);

@@ -6,7 +6,7 @@
  * run in containers: the innermost counts.
  */
 
-#include <segfs/namespace.h>
+#include <segfs/container.h>
 #include <string.h>
 
 #include "lib/os/escape.h"
@@ -32,13 +32,24 @@ static const Pattern patterns[] = {
 	{"machine-", ".scope", "systemd-nspawn", false},
 	{"systemd-nspawn@", ".service", "systemd-nspawn", false},
 	{"lxc.payload.", "", "lxc", false},
+	{"runc-", ".scope", "runc", false},
+	{"crun-", ".scope", "crun", false},
 };
 
 /* Directories below which each directory is a container. */
-static const Pattern parents[] = {
-	{"docker", "", "docker", true},
-	{"lxc", "", "lxc", false},
-	{"lxc.payload", "", "lxc", false},
+static const struct {
+	const char *above; /* what the directory itself is in; "": the top; NULL: anything */
+	const char *name, *runtime;
+	bool is_id;
+} parents[] = {
+	{NULL, "docker", "docker", true},
+	{NULL, "lxc", "lxc", false},
+	{NULL, "lxc.payload", "lxc", false},
+	{"docker", "buildx", "buildkit", false},
+	/* Namespaces of containerd: ctr has "default", the kubelet "k8s.io", docker "moby". */
+	{"", "default", "containerd", false},
+	{"", "k8s.io", "containerd", false},
+	{"", "moby", "docker", true},
 };
 
 static bool is_id(const char *name)
@@ -69,13 +80,25 @@ static char *unescape(const char *name, size_t length)
 }
 
 /* A cgroup's name is of whoever may make one. */
-static char *named(const char *runtime, const char *pod, const char *name)
+static void set(SegfsContainer *container, const char *runtime, const SegfsContainer *pod,
+		const char *id)
 {
-	g_autofree char *text =
-		pod ? g_strdup_printf("kubernetes pod %s, %s %s", pod, runtime, name)
-		    : g_strdup_printf("%s %s", runtime, name);
+	SegfsContainer found = {
+		.runtime = g_strdup(runtime),
+		.id = escape_text(id, -1),
+		.pod_kind = pod->pod_kind,
+		.pod = g_strdup(pod->pod),
+	};
 
-	return escape_text(text, -1);
+	segfs_container_clear(container);
+	*container = found;
+}
+
+static void set_pod(SegfsContainer *pod, const char *kind, char *name)
+{
+	g_free(pod->pod);
+	pod->pod_kind = kind;
+	pod->pod = name;
 }
 
 /* "pod<uid>", "kubepods-burstable-pod<uid>.slice" with "_" for "-": the uid. */
@@ -96,9 +119,11 @@ static char *pod_of(const char *component)
 	return g_strdelimit(g_strndup(pod, length), "_", '-');
 }
 
-/* One component of the path by the patterns; NULL: it is none of theirs. */
-static char *by_pattern(const char *component, const char *pod)
+/* One component of the path by the patterns. False: it is none of theirs, or a helper's. */
+static bool by_pattern(const char *component, const SegfsContainer *pod, bool *ret_is_helper,
+		       SegfsContainer *container)
 {
+	*ret_is_helper = false;
 	for (guint i = 0; i < G_N_ELEMENTS(patterns); i++) {
 		const Pattern *pattern = &patterns[i];
 		const size_t before = strlen(pattern->before), after = strlen(pattern->after);
@@ -110,58 +135,129 @@ static char *by_pattern(const char *component, const char *pod)
 			unescape(component + before, strlen(component) - before - after);
 		if (pattern->is_id && !is_id(name))
 			continue;
-		return pattern->runtime ? named(pattern->runtime, pod, name) : NULL;
+		*ret_is_helper = !pattern->runtime;
+		if (pattern->runtime)
+			set(container, pattern->runtime, pod, name);
+		return pattern->runtime;
 	}
-	return NULL;
+	return false;
 }
 
 /*
  * "kubepods-burstable-pod<uid>.slice:cri-containerd:ID": where a runtime that makes directories
  * is given the name of a slice.
  */
-static char *by_triple(const char *component)
+static bool by_triple(const char *component, SegfsContainer *container)
 {
 	g_auto(GStrv) parts = g_strsplit(component, ":", -1);
-	g_autofree char *pod = NULL;
+	g_auto(SegfsContainer) pod = {};
 
 	if (g_strv_length(parts) != 3 || !g_str_has_suffix(parts[0], ".slice") || !is_id(parts[2]))
-		return NULL;
-	pod = pod_of(parts[0]);
-	return named(strcmp(parts[1], "cri-containerd") ? parts[1] : "containerd", pod, parts[2]);
+		return false;
+	char *uid = pod_of(parts[0]);
+	if (uid)
+		set_pod(&pod, "kubernetes pod", uid);
+	set(container, strcmp(parts[1], "cri-containerd") ? parts[1] : "containerd", &pod,
+	    parts[2]);
+	return true;
 }
 
-static char *by_parent(const char *component, const char *pod, const char *next)
+static bool by_parent(const char *above, const char *component, const SegfsContainer *pod,
+		      const char *next, SegfsContainer *container)
 {
-	for (guint i = 0; i < G_N_ELEMENTS(parents); i++)
-		if (!strcmp(component, parents[i].before) && (!parents[i].is_id || is_id(next)))
-			return named(parents[i].runtime, pod, next);
-	return NULL;
+	for (guint i = 0; i < G_N_ELEMENTS(parents); i++) {
+		if (strcmp(component, parents[i].name) != 0 ||
+		    (parents[i].above && strcmp(above, parents[i].above) != 0) ||
+		    (parents[i].is_id && !is_id(next)))
+			continue;
+		set(container, parents[i].runtime, pod, next);
+		return true;
+	}
+	return false;
 }
 
-char *segfs_container_of_cgroup(const char *cgroup)
+/* What a runtime that is not known calls so, as any directory can be a container's parent. */
+static bool is_whole_id(const char *component)
+{
+	return strlen(component) == 64 && is_id(component);
+}
+
+/*
+ * systemd-nspawn has its own and the container's processes in two directories of its unit, which
+ * is a service of any name, or, without one, at the top.
+ */
+static bool by_payload(const char *component, const char *before, SegfsContainer *container)
+{
+	if (strcmp(component, "payload") != 0 || container->runtime)
+		return false;
+	g_autofree char *unit = unescape(before, strlen(before));
+	char *suffix = strrchr(unit, '.');
+	if (suffix && (!strcmp(suffix, ".service") || !strcmp(suffix, ".scope")))
+		*suffix = '\0';
+	set(container, "systemd-nspawn", &(SegfsContainer){}, *unit ? unit : component);
+	return true;
+}
+
+/* A container's parts of the path from component i on; the innermost is found last. */
+static void at(char **components, guint i, SegfsContainer *pod, SegfsContainer *container)
+{
+	const char *component = components[i], *above = i > 0 ? components[i - 1] : "";
+	const char *next = components[i + 1] && *components[i + 1] ? components[i + 1] : NULL;
+	bool is_helper;
+
+	bool found = by_pattern(component, pod, &is_helper, container);
+	if (is_helper)
+		return;
+	found = found || by_triple(component, container) ||
+		by_payload(component, above, container) ||
+		(next && by_parent(above, component, pod, next, container));
+	char *in_pod = pod_of(component);
+	if (in_pod) {
+		set_pod(pod, "kubernetes pod", in_pod);
+		if (next && is_id(next))
+			set(container, "container", pod, next);
+	}
+	if (!strcmp(component, "ecs") && next && components[i + 2] && *components[i + 2]) {
+		set_pod(pod, "ecs task", escape_text(next, -1));
+		set(container, "docker", pod, components[i + 2]);
+	}
+	if (!found && is_whole_id(component) &&
+	    (!container->id || strcmp(container->id, component) != 0))
+		set(container, "container", pod, component);
+}
+
+bool segfs_container_of_cgroup(const char *cgroup, SegfsContainer *ret_container)
 {
 	g_auto(GStrv) components = g_strsplit(cgroup, "/", -1);
-	g_autofree char *pod = NULL;
-	char *innermost = NULL;
+	g_auto(SegfsContainer) pod = {}, container = {};
 
-	for (guint i = 0; components[i]; i++) {
-		const char *component = components[i], *next = components[i + 1];
-		char *found = by_pattern(component, pod);
-		if (!found)
-			found = by_triple(component);
-		if (!found && next && *next)
-			found = by_parent(component, pod, next);
-		char *in_pod = pod_of(component);
-		if (in_pod) {
-			g_free(pod);
-			pod = in_pod;
-			if (next && is_id(next))
-				found = named("container", pod, next);
-		}
-		if (found) {
-			g_free(innermost);
-			innermost = found;
-		}
-	}
-	return innermost;
+	for (guint i = 0; components[i]; i++)
+		at(components, i, &pod, &container);
+	if (!container.runtime)
+		return false;
+	*ret_container = container;
+	container = (SegfsContainer){};
+	return true;
+}
+
+void segfs_container_clear(SegfsContainer *container)
+{
+	g_free(container->runtime);
+	g_free(container->id);
+	g_free(container->name);
+	g_free(container->pod);
+	*container = (SegfsContainer){};
+}
+
+char *segfs_container_text(const SegfsContainer *container)
+{
+	GString *text = g_string_new(NULL);
+
+	if (container->pod)
+		g_string_append_printf(text, "%s %s, ", container->pod_kind, container->pod);
+	g_string_append_printf(text, "%s %s", container->runtime,
+			       container->name ? container->name : container->id);
+	if (container->name && strcmp(container->name, container->id) != 0)
+		g_string_append_printf(text, ", id %s", container->id);
+	return g_string_free(text, FALSE);
 }

@@ -430,11 +430,11 @@ int segfs_namespaces_list(SegfsScanner *scanner, GArray **ret_inums)
 	return 0;
 }
 
-int segfs_namespace_processes(SegfsNamespace *ns, GArray **ret_processes)
+int segfs_namespace_processes(SegfsNamespace *ns, SegfsSince since, GArray **ret_processes)
 {
 	g_autoptr(SegfsScan) scan = NULL;
 
-	int r = scanner_processes(ns->scanner, segfs_since_now(), &scan);
+	int r = scanner_processes(ns->scanner, since, &scan);
 	if (r < 0)
 		return r;
 	GArray *processes = g_array_new(FALSE, FALSE, sizeof(SegfsProcess));

@@ -9,6 +9,7 @@
 #include <segfs/scan.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -147,8 +148,8 @@ static void asking_release(gpointer data)
 	g_free(asking);
 }
 
-static char *ask(const char *proc_root, const SegfsProcess *process, const char *name,
-		 gsize *ret_size)
+char *process_ask(const char *proc_root, const SegfsProcess *process, const char *name,
+		  gsize *ret_size)
 {
 	enum { PATIENCE_MS = 1000 };
 	char *text = NULL;
@@ -176,7 +177,7 @@ int64_t segfs_process_started(const SegfsProcess *process)
 char *segfs_process_command_line(const char *proc_root, const SegfsProcess *process)
 {
 	gsize size;
-	g_autofree char *line = ask(proc_root, process, "cmdline", &size);
+	g_autofree char *line = process_ask(proc_root, process, "cmdline", &size);
 
 	while (line && size > 0 && line[size - 1] == '\0')
 		size--;
@@ -191,7 +192,7 @@ char *segfs_process_command_line(const char *proc_root, const SegfsProcess *proc
 char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process)
 {
 	gsize size;
-	g_autofree char *text = ask(proc_root, process, "cgroup", &size);
+	g_autofree char *text = process_ask(proc_root, process, "cgroup", &size);
 	g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
 	const char *found = NULL;
 
@@ -207,4 +208,16 @@ char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process)
 			found = path;
 	}
 	return found ? escape_text(found, -1) : NULL;
+}
+
+pid_t segfs_process_inner_pid(const char *proc_root, const SegfsProcess *process)
+{
+	gsize size;
+	g_autofree char *status = process_ask(proc_root, process, "status", &size);
+	const char *numbers = status ? procfs_value(status, "NSpid") : NULL;
+	const size_t length = numbers ? strcspn(numbers, "\n") : 0;
+	g_autofree char *line = g_strndup(numbers ? numbers : "", length);
+	const char *last = strrchr(g_strchomp(line), '\t');
+
+	return last ? atoi(last + 1) : 0;
 }

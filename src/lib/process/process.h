@@ -2,6 +2,7 @@
 #pragma once
 
 #include <glib.h>
+#include <segfs/scan.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -22,3 +23,10 @@ bool process_is_mount(int directory_fd, const char *command, uid_t uid);
 bool process_lives(const char *proc_root, GHashTable *known, pid_t pid, int64_t at,
 		   ProcfsStat *ret_stat, bool *ret_is_mount);
 GHashTable *process_table_new(void);
+
+/*
+ * A file of /proc/PID of that very process, the caller's to free; NULL: it has ended, or cannot be
+ * asked within a second.
+ */
+char *process_ask(const char *proc_root, const SegfsProcess *process, const char *name,
+		  gsize *ret_size);

@@ -46,6 +46,7 @@ struct SegfsReport {
 typedef struct {
 	bool visible;
 	char *command_line, *cgroup;
+	pid_t inner;
 } Known;
 
 static void known_free(gpointer pointer)
@@ -180,6 +181,7 @@ static const Known *know(SegfsReport *report, const char *proc_root, const Segfs
 	known->visible = segfs_holder_is_visible(proc_root, report->caller, process);
 	if (known->visible) {
 		known->command_line = segfs_process_command_line(proc_root, process);
+		known->inner = segfs_process_inner_pid(proc_root, process);
 		known->cgroup = segfs_process_cgroup(proc_root, process);
 	}
 	g_hash_table_insert(report->processes, (gpointer)process, known);
@@ -204,6 +206,10 @@ static guint put_holders(SegfsReport *report, const char *proc_root, JsonBuilder
 		}
 		json_builder_begin_object(builder);
 		put_number(builder, "pid", holder->process->pid);
+		if (known->inner > 0)
+			put_number(builder, "inner_pid", known->inner);
+		else
+			put_null(builder, "inner_pid");
 		put_number(builder, "uid", holder->process->uid);
 		put_owner(builder, "user", report->users, segfs_user_name, holder->process->uid);
 		put_text(builder, "command", holder->process->command);
@@ -318,7 +324,24 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 	append(report, report->segments, builder);
 }
 
-static void add_namespace(SegfsReport *report, SegfsIpc *ipc, guint n_unread)
+static void put_containers(JsonBuilder *builder, const GArray *containers)
+{
+	json_builder_set_member_name(builder, "containers");
+	json_builder_begin_array(builder);
+	for (guint i = 0; containers && i < containers->len; i++) {
+		const SegfsContainer *container = &g_array_index(containers, SegfsContainer, i);
+		json_builder_begin_object(builder);
+		put_text(builder, "runtime", container->runtime);
+		put_text(builder, "container", container->name);
+		put_text(builder, "id", container->id);
+		put_text(builder, "pod", container->pod);
+		json_builder_end_object(builder);
+	}
+	json_builder_end_array(builder);
+}
+
+static void add_namespace(SegfsReport *report, SegfsIpc *ipc, const GArray *containers,
+			  guint n_unread)
 {
 	g_autoptr(JsonBuilder) builder = json_builder_new();
 	SegfsLimits limits;
@@ -339,12 +362,14 @@ static void add_namespace(SegfsReport *report, SegfsIpc *ipc, guint n_unread)
 		json_builder_end_object(builder);
 	}
 	put_number(builder, "folders_unread", n_unread);
+	put_containers(builder, containers);
 	append(report, report->namespaces, builder);
 }
 
-void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GPtrArray *items, guint n_unread)
+void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GArray *containers,
+		      const GPtrArray *items, guint n_unread)
 {
-	add_namespace(report, ipc, n_unread);
+	add_namespace(report, ipc, containers, n_unread);
 	for (guint i = 0; i < items->len; i++) {
 		const SegfsItem *item = items->pdata[i];
 		if (!g_hash_table_add(report->added, g_memdup2(&item->id, sizeof(item->id))))
