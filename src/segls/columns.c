@@ -21,8 +21,7 @@ static bool is_sysv(const SegfsItem *item)
 	return item->id.kind == SEGFS_SYSV;
 }
 
-/* As lsipc(1) does: 512B, 1.5K, 64M. */
-static void append_size(const Table *table, uint64_t size, GString *cell)
+void table_append_size(const Table *table, uint64_t size, GString *cell)
 {
 	static const char units[] = "BKMGTPE";
 	double value = size;
@@ -128,7 +127,7 @@ static void write_perms(const Table *table, const SegfsItem *item, GString *cell
 
 static void write_size(const Table *table, const SegfsItem *item, GString *cell)
 {
-	append_size(table, item->size, cell);
+	table_append_size(table, item->size, cell);
 }
 
 static bool number_size(const SegfsItem *item, int64_t *ret_number)
@@ -140,7 +139,7 @@ static bool number_size(const SegfsItem *item, int64_t *ret_number)
 static void write_resident(const Table *table, const SegfsItem *item, GString *cell)
 {
 	if (item->has_resident)
-		append_size(table, item->resident, cell);
+		table_append_size(table, item->resident, cell);
 	else
 		g_string_append(cell, NOTHING);
 }
@@ -154,7 +153,7 @@ static bool number_resident(const SegfsItem *item, int64_t *ret_number)
 static void write_swap(const Table *table, const SegfsItem *item, GString *cell)
 {
 	if (is_sysv(item) && item->sysv.has_resident)
-		append_size(table, item->sysv.swap, cell);
+		table_append_size(table, item->sysv.swap, cell);
 	else
 		g_string_append(cell, NOTHING);
 }

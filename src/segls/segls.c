@@ -14,7 +14,8 @@
 #define DEFAULT_AGE 60
 
 typedef struct {
-	char *columns, *sort, *shm_dir;
+	char *columns, *sort, *shm_dir, *by;
+	SumsBy sums; /* where by is there */
 	gboolean json, orphans, bytes, noheadings, raw, version;
 	int64_t orphan_age;
 } Options;
@@ -24,6 +25,7 @@ static void options_clear(Options *options)
 	g_free(options->columns);
 	g_free(options->sort);
 	g_free(options->shm_dir);
+	g_free(options->by);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
@@ -47,6 +49,8 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 		 "Columns, in this order; +COL,... adds to the usual ones", "COL,..."},
 		{"sort", 0, 0, G_OPTION_ARG_STRING, &options->sort,
 		 "Sort by this column; -COL: greatest first", "COL"},
+		{"by", 0, 0, G_OPTION_ARG_STRING, &options->by,
+		 "Sums instead: by program, process, user, container or name", "WHAT"},
 		{"orphans", 0, 0, G_OPTION_ARG_NONE, &options->orphans,
 		 "Only what nobody uses any more", NULL},
 		{"orphan-age", 0, 0, G_OPTION_ARG_INT64, &options->orphan_age,
@@ -85,6 +89,10 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 		return fail(error, "unexpected argument '%s'; segls --help says more", (*argv)[1]);
 	if (options->orphan_age < 0)
 		return fail(error, "--orphan-age: a number of seconds, 0 or more, is wanted");
+	if (options->by && !sums_parse(options->by, &options->sums))
+		return fail(error, "--by: program, process, user, container or name is wanted");
+	if (options->by && (options->columns || options->json || options->sort))
+		return fail(error, "--by has columns of its own: it goes with no -o, -J or --sort");
 	if (options->json && (options->columns || options->raw || options->noheadings))
 		return fail(error, "--json tells everything: it goes with no -o, -n or -r");
 	return TRUE;
@@ -165,14 +173,16 @@ static gboolean list(const Options *options, GString *text, GError **error)
 		keep_orphans(source.items);
 	if (options->sort && !table_sort(&table, source.items, options->sort, error))
 		return FALSE;
-	if (options->json) {
+	const TableStyle style = options->raw ? TABLE_RAW : TABLE_ALIGNED;
+	if (options->by) {
+		sums_write(&table, options->sums, source.items, style, !options->noheadings, text);
+	} else if (options->json) {
 		g_autoptr(SegfsReport) report = segfs_report_new(NULL, source.unexamined);
 		segfs_report_add(report, segfs_scope_ipc(source.scope), NULL, source.items,
 				 segfs_view_unread(segfs_scope_view(source.scope)));
 		segfs_report_write(report, text);
 	} else {
-		table_write(&table, shown, source.items, options->raw ? TABLE_RAW : TABLE_ALIGNED,
-			    !options->noheadings, text);
+		table_write(&table, shown, source.items, style, !options->noheadings, text);
 	}
 	if (source.unexamined > 0)
 		g_printerr("segls: %u %s could not be examined: what they hold is not known\n",

@@ -48,3 +48,25 @@ typedef enum {
 /* Nothing that could move a terminal's cursor gets into it. */
 void table_write(const Table *table, const GPtrArray *shown, const GPtrArray *items,
 		 TableStyle style, bool headings, GString *text);
+
+/* A cell in which a byte that is not printable is \xNN, and so is a backslash before an x; the
+ * caller's to free. */
+char *table_safe(const char *cell, TableStyle style);
+/* Rows of n such cells, each an array that ends in NULL. */
+void table_write_rows(const GPtrArray *rows, const bool *is_right, guint n, TableStyle style,
+		      GString *text);
+/* As lsipc(1) does: 512B, 1.5K, 64M; or in bytes. */
+void table_append_size(const Table *table, uint64_t size, GString *cell);
+
+/* sums.c: what has how much. */
+typedef enum {
+	SUMS_BY_PROGRAM,
+	SUMS_BY_PROCESS,
+	SUMS_BY_USER,
+	SUMS_BY_CONTAINER,
+	SUMS_BY_NAME,
+} SumsBy;
+
+gboolean sums_parse(const char *word, SumsBy *ret_by);
+void sums_write(const Table *table, SumsBy by, const GPtrArray *items, TableStyle style,
+		bool headings, GString *text);

@@ -122,9 +122,9 @@ gboolean table_sort(const Table *table, GPtrArray *items, const char *by, GError
 	return TRUE;
 }
 
-/* A byte that is not printable becomes \xNN, and so does a backslash before an x. */
-static void append_safely(GString *text, const char *cell, TableStyle style)
+char *table_safe(const char *cell, TableStyle style)
 {
+	GString *text = g_string_new(NULL);
 	const bool is_utf8 = g_get_charset(NULL);
 
 	for (const char *at = cell; *at;) {
@@ -143,6 +143,7 @@ static void append_safely(GString *text, const char *cell, TableStyle style)
 		}
 		at += length;
 	}
+	return g_string_free(text, FALSE);
 }
 
 /* On a terminal. */
@@ -163,37 +164,49 @@ static char *cell_of(const Table *table, const Column *column, const SegfsItem *
 		     TableStyle style)
 {
 	g_autoptr(GString) cell = g_string_new(NULL);
-	GString *safe = g_string_new(NULL);
 
 	column->write(table, item, cell);
-	append_safely(safe, cell->str, style);
-	return g_string_free(safe, FALSE);
+	return table_safe(cell->str, style);
 }
 
-static void append_row(GString *text, const GPtrArray *shown, char **cells, const guint *widths)
+static void append_row(GString *text, char **cells, const bool *is_right, const guint *widths,
+		       guint n)
 {
-	for (guint i = 0; i < shown->len; i++) {
-		const Column *column = shown->pdata[i];
+	for (guint i = 0; i < n; i++) {
 		const int pad = MAX((int)widths[i] - (int)width_of(cells[i]), 0);
-		const bool is_last = i + 1 == shown->len;
+		const bool is_last = i + 1 == n;
 
 		if (i > 0)
 			g_string_append_c(text, ' ');
-		if (column->is_right)
+		if (is_right[i])
 			g_string_append_printf(text, "%*s", pad, "");
 		g_string_append(text, cells[i]);
-		if (!column->is_right && !is_last)
+		if (!is_right[i] && !is_last)
 			g_string_append_printf(text, "%*s", pad, "");
 	}
 	g_string_append_c(text, '\n');
+}
+
+void table_write_rows(const GPtrArray *rows, const bool *is_right, guint n, TableStyle style,
+		      GString *text)
+{
+	g_autofree guint *widths = g_new0(guint, n);
+
+	for (guint i = 0; style == TABLE_ALIGNED && i < rows->len; i++)
+		for (guint j = 0; j < n; j++)
+			widths[j] = MAX(widths[j], width_of(((char **)rows->pdata[i])[j]));
+	for (guint i = 0; i < rows->len; i++)
+		append_row(text, rows->pdata[i], is_right, widths, n);
 }
 
 void table_write(const Table *table, const GPtrArray *shown, const GPtrArray *items,
 		 TableStyle style, bool headings, GString *text)
 {
 	g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
-	g_autofree guint *widths = g_new0(guint, shown->len);
+	g_autofree bool *is_right = g_new0(bool, shown->len);
 
+	for (guint i = 0; i < shown->len; i++)
+		is_right[i] = ((const Column *)shown->pdata[i])->is_right;
 	if (headings) {
 		char **row = g_new0(char *, shown->len + 1);
 		for (guint i = 0; i < shown->len; i++)
@@ -206,9 +219,5 @@ void table_write(const Table *table, const GPtrArray *shown, const GPtrArray *it
 			row[j] = cell_of(table, shown->pdata[j], items->pdata[i], style);
 		g_ptr_array_add(rows, row);
 	}
-	for (guint i = 0; style == TABLE_ALIGNED && i < rows->len; i++)
-		for (guint j = 0; j < shown->len; j++)
-			widths[j] = MAX(widths[j], width_of(((char **)rows->pdata[i])[j]));
-	for (guint i = 0; i < rows->len; i++)
-		append_row(text, shown, rows->pdata[i], widths);
+	table_write_rows(rows, is_right, shown->len, style, text);
 }

@@ -178,6 +178,14 @@ group=/sys/fs/cgroup/docker-$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n
 if [ -e /sys/fs/cgroup/cgroup.procs ] && mkdir "$group" 2>/dev/null; then
 	echo "${agent_process[A]}" >"$group/cgroup.procs"
 	is "$(sed -n 's/^Container:[[:blank:]]*//p' "${ns[A]}/info/namespace")" "docker $(sed 's/.*docker-\(.*\).scope/\1/' <<<"$group")" "a container, by its cgroup"
+	id=$(sed 's/.*docker-\(.*\).scope/\1/' <<<"$group")
+	is "$(jq -c ".namespaces[] | select(.ipc == ${inum[A]}) | .containers" <"$MNT/segments.json")" "[{\"runtime\":\"docker\",\"container\":null,\"id\":\"$id\",\"pod\":null}]" "segments.json has it"
+	is "$(grep "^segfs_namespace_container{" "$MNT/metrics")" "segfs_namespace_container{namespace=\"${inum[A]}\",runtime=\"docker\",container=\"$id\",id=\"$id\",pod=\"\"} 1" "and metrics"
+	other=/sys/fs/cgroup/docker-$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n').scope
+	mkdir "$other" && echo "${pid[A]}" >"$other/cgroup.procs"
+	is "$(grep -c '^Container:.docker' "${ns[A]}/info/namespace")" 2 "two containers in one namespace"
+	echo "${pid[A]}" >/sys/fs/cgroup/cgroup.procs
+	rmdir "$other"
 	echo "${agent_process[A]}" >/sys/fs/cgroup/cgroup.procs
 	rmdir "$group"
 else

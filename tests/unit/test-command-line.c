@@ -111,6 +111,20 @@ static void version_two_goes_before_version_one(void)
 	assert_line(cgroup_of("2:cpu:/one\n0::/two\n"), "/two");
 }
 
+static void a_process_has_a_number_in_its_own_namespace(void)
+{
+	g_auto(World) world = {};
+	const SegfsProcess process = {.pid = 10, .start = 1010};
+
+	world_start(&world);
+	world_process(&world, 10, "any", "");
+	g_assert_cmpint(segfs_process_inner_pid(world.proc, &process), ==, 0);
+	world_write(&world, 10, "status", "Name:\tany\nNSpid:\t10\nNSpgid:\t10\t2\n");
+	g_assert_cmpint(segfs_process_inner_pid(world.proc, &process), ==, 0);
+	world_write(&world, 10, "status", "Name:\tany\nNSpid:\t10\t4\t1\nNSpgid:\t10\t2\n");
+	g_assert_cmpint(segfs_process_inner_pid(world.proc, &process), ==, 1);
+}
+
 static void who_has_the_number_now_is_not_asked(void)
 {
 	g_auto(World) world = {};
@@ -140,5 +154,6 @@ int main(int argc, char **argv)
 	TEST("cgroup/version-two", the_cgroup_is_that_of_version_two);
 	TEST("cgroup/two-before-one", version_two_goes_before_version_one);
 	TEST("number-of-another", who_has_the_number_now_is_not_asked);
+	TEST("inner-pid", a_process_has_a_number_in_its_own_namespace);
 	return g_test_run();
 }
