@@ -280,12 +280,12 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	if (!check_device(error) || !enter_namespace(options, error) ||
 	    !make_tree(options, &tree, error))
 		return FALSE;
-	g_autoptr(Retries) retries = retries_new();
+	g_autoptr(Walks) walks = walks_new();
 	g_autoptr(Node) gone = node_gone(tree);
 	Mount mount = {
 		.tree = tree,
 		.proc_root = segfs_ipc_proc_root(tree->ns->ipc),
-		.retries = retries,
+		.walks = walks,
 		.gone = gone,
 		.want_passthrough = !start->why,
 		.started = on_started,

@@ -6,7 +6,7 @@
 #include <fuse_lowlevel.h>
 
 #include "mount/passthrough.h"
-#include "mount/retry.h"
+#include "mount/walk.h"
 #include "mount/workers.h"
 #include "tree/tree.h"
 
@@ -29,8 +29,8 @@ typedef struct {
 	/* Says, once, that the kernel has agreed on how it talks to us. */
 	void (*started)(const char *way, void *data);
 	void *started_data;
-	Retries *retries; /* see node_error() */
-	Node *gone;       /* whatever is asked of it is ESTALE */
+	Walks *walks;
+	Node *gone; /* whatever is asked of it is ESTALE */
 	Workers *workers;
 } Mount;
 
@@ -73,29 +73,31 @@ int caller_at(fuse_req_t req, const Node *node, SegfsCaller *ret_caller);
  */
 void answer(fuse_req_t req, NodeVerb verb, WorkerRun run, const Asked *asked);
 
-/* r is 0 or -errno of something done to a node, not to a name. */
-void reply_result(fuse_req_t req, int r);
-/* The same of something done to a name. */
+/*
+ * r is 0 or -errno of something done to node. ENOENT, which the kernel would hand on, becomes
+ * ESTALE where the node was found by a name: upon that the kernel looks the name up again. It does
+ * so once in a system call: where what it has found then is gone, too, the program gets the ENOENT.
+ */
+void reply_result(fuse_req_t req, const Node *node, int r);
+/* The same of what is only asked of a name's node. */
+void reply_path_result(fuse_req_t req, const Node *node, int r);
+/* The same of something done to a name, or to an open file. */
 void reply_name_result(fuse_req_t req, int r);
 
-/*
- * The error of a request about the node of a name. An ENOENT would go to the program, while the
- * name may lead to something else by now: it becomes ESTALE, upon which the kernel looks the name
- * up again. The kernel does so once in a system call: where the second node is gone, too, the
- * program gets ENOENT. No call that takes a name may end in ESTALE.
- */
-int node_error(fuse_req_t req, int r);
-/* The thread's system call has gone on: its next ESTALE is a first one. */
-void node_error_over(fuse_req_t req);
+/* What the thread asks for is done, or is done to a name: what it has found need not be kept. */
+void walk_over(fuse_req_t req, const Node *node);
 
 /* Attributes and number of node for the kernel; node counts that the kernel knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);
 
-/* Takes the reference of found, for which a name in directory stands. */
-void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found);
+/*
+ * found, whose reference it takes, is what a name in directory stands for; let_go: it is held, see
+ * NodeOps.
+ */
+void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found, WalkLetGo let_go);
 void reply_attr(fuse_req_t req, Node *node, int r);
 /* size 0: only how long it is. */
-void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size);
+void reply_bytes(fuse_req_t req, const Node *node, int r, GBytes *bytes, size_t size);
 
 /* How long the kernel may take a name of node that directory has listed to stand for it;
  * valid: seconds for which a listing is taken as true. */

@@ -18,11 +18,17 @@ static void lookup_now(fuse_req_t req, const Asked *asked)
 	g_auto(SegfsCaller) caller = {};
 	int r = caller_at(req, directory, &caller);
 
+	/* What was found was gone when it was asked for something: the caller comes once more. */
+	const bool again = directory->ops->lookup_again &&
+			   walks_was_told(mount_of(req)->walks, fuse_req_ctx(req)->pid);
+
 	if (!directory->ops->lookup)
 		r = -ENOTDIR;
 	else if (r == 0)
-		r = directory->ops->lookup(directory, &caller, asked->name, &node);
-	reply_entry(req, r, directory, node);
+		r = (again ? directory->ops->lookup_again
+			   : directory->ops->lookup)(directory, &caller, asked->name, &node);
+	reply_entry(req, r, directory, node,
+		    again || !directory->ops->lookup_again ? directory->ops->let_go : NULL);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -119,7 +125,7 @@ static void access_now(fuse_req_t req, const Asked *asked)
 
 	if (r == 0 && node->ops->access)
 		r = node->ops->access(node, &caller, (int)asked->number);
-	reply_result(req, r);
+	reply_result(req, node, r);
 }
 
 static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
@@ -136,10 +142,12 @@ static void readlink_now(fuse_req_t req, const Asked *asked)
 	caller_of(req, &caller);
 	int r = node->ops->readlink ? node->ops->readlink(node, &caller, &target) : -EINVAL;
 
-	if (r < 0)
-		reply_result(req, r);
-	else
-		fuse_reply_readlink(req, target);
+	if (r < 0) {
+		reply_path_result(req, node, r);
+		return;
+	}
+	walk_over(req, node);
+	fuse_reply_readlink(req, target);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -165,7 +173,7 @@ static void make_now(fuse_req_t req, const Asked *asked)
 			    ? -EPERM
 			    : directory->ops->make(directory, &caller, asked->name, making->mode,
 						   making->device, asked->target, &node);
-	reply_entry(req, r, directory, node);
+	reply_entry(req, r, directory, node, directory->ops->let_go);
 }
 
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device,
@@ -208,7 +216,7 @@ static void link_now(fuse_req_t req, const Asked *asked)
 		r = !directory->ops->link
 			    ? -EPERM
 			    : directory->ops->link(directory, &caller, asked->name, node);
-	reply_entry(req, r, directory, r == 0 ? node_ref(node) : NULL);
+	reply_entry(req, r, directory, r == 0 ? node_ref(node) : NULL, NULL);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -222,6 +230,8 @@ static void remove_now(fuse_req_t req, const Asked *asked)
 	g_auto(SegfsCaller) caller = {};
 	int r = caller_at(req, directory, &caller);
 
+	/* Memory that loses its last name is free when the call returns. */
+	walk_over(req, NULL);
 	if (r == 0)
 		r = !directory->ops->remove ? -EPERM
 					    : directory->ops->remove(directory, &caller,
@@ -245,6 +255,7 @@ static void rename_now(fuse_req_t req, const Asked *asked)
 	g_auto(SegfsCaller) caller = {};
 	int r;
 
+	walk_over(req, NULL); /* as when it is removed */
 	if (directory->ops != to_directory->ops || directory->ns != to_directory->ns) {
 		r = -EXDEV; /* so that mv copies and removes */
 	} else if (!directory->ops->rename) {
@@ -275,10 +286,12 @@ static void statfs_now(fuse_req_t req, const Asked *asked)
 	struct statvfs st = {.f_namemax = NAME_MAX, .f_bsize = 4096, .f_frsize = 4096};
 	int r = node->ops->statfs ? node->ops->statfs(node, &st) : 0;
 
-	if (r < 0)
-		reply_result(req, r);
-	else
-		fuse_reply_statfs(req, &st);
+	if (r < 0) {
+		reply_result(req, node, r);
+		return;
+	}
+	walk_over(req, node);
+	fuse_reply_statfs(req, &st);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -295,7 +308,7 @@ static void getxattr_now(fuse_req_t req, const Asked *asked)
 
 	if (node->ops->get_xattr && (r = caller_at(req, node, &caller)) == 0)
 		r = node->ops->get_xattr(node, &caller, asked->name, &value);
-	reply_bytes(req, r, value, asked->number);
+	reply_bytes(req, node, r, value, asked->number);
 }
 
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
@@ -314,7 +327,7 @@ static void listxattr_now(fuse_req_t req, const Asked *asked)
 
 	if (node->ops->list_xattr && (r = caller_at(req, node, &caller)) == 0)
 		r = node->ops->list_xattr(node, &caller, &names);
-	reply_bytes(req, r, names, asked->number);
+	reply_bytes(req, node, r, names, asked->number);
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -331,7 +344,7 @@ static void setxattr_now(fuse_req_t req, const Asked *asked)
 	if (node->ops->set_xattr && (r = caller_at(req, node, &caller)) == 0)
 		r = node->ops->set_xattr(node, &caller, asked->name, asked->data, asked->data_size,
 					 (int)asked->number);
-	reply_result(req, r);
+	reply_result(req, node, r);
 }
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *bytes,

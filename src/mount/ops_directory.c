@@ -26,9 +26,10 @@ static void opendir_now(fuse_req_t req, const Asked *asked)
 	if (r == 0 && (r = listing_hold(listing, caller.uid)) < 0)
 		listing_unref(listing);
 	if (r < 0) {
-		reply_result(req, r);
+		reply_path_result(req, directory, r);
 		return;
 	}
+	walk_over(req, directory);
 	fi->fh = (uintptr_t)listing;
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		listing_unref(listing);
@@ -84,6 +85,9 @@ static Node *look_at(fuse_req_t req, const Listing *listing, const ListingEntry 
 		.attr_timeout = attr_valid(node, valid),
 		.entry_timeout = listed_name_valid(listing->directory, node, valid),
 	};
+	if (ret_param->entry_timeout > 0)
+		node->listed = g_get_monotonic_time();
+	node_saw(node, &st);
 	return g_steal_pointer(&node);
 }
 

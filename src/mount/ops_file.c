@@ -111,10 +111,7 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 	if (r == 0)
 		r = describe(req, file, fi);
 	if (r < 0) {
-		if (node)
-			reply_name_result(req, r);
-		else
-			reply_result(req, r);
+		reply_name_result(req, r);
 		return;
 	}
 	if (node && (r = entry_of(req, node, &entry)) < 0) {
@@ -126,8 +123,8 @@ static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_i
 	/* See attr_valid(). */
 	if (fi->flags & O_TRUNC)
 		file->node->emptied = g_get_monotonic_time();
+	walk_over(req, file->node);
 	file = NULL;
-	node_error_over(req);
 	r = node ? fuse_reply_create(req, &entry, fi) : fuse_reply_open(req, fi);
 	if (r != -ENOENT)
 		return;
@@ -151,7 +148,10 @@ static void open_now(fuse_req_t req, const Asked *asked)
 		r = may_count(req);
 	if (r == 0)
 		r = !node->ops->open ? -EACCES : node->ops->open(node, &caller, fi->flags, &file);
-	reply_opened(req, r, file, fi, NULL);
+	if (r < 0)
+		reply_path_result(req, node, r);
+	else
+		reply_opened(req, 0, file, fi, NULL);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -53,19 +53,29 @@ void answer(fuse_req_t req, NodeVerb verb, WorkerRun run, const Asked *asked)
 		   });
 }
 
-int node_error(fuse_req_t req, int r)
+void walk_over(fuse_req_t req, const Node *node)
 {
-	const pid_t tid = fuse_req_ctx(req)->pid;
-
-	if (r != -ENOENT && r != -ESTALE)
-		return r;
-	/* A thread of another pid namespace has no number here. */
-	return tid > 0 && retries_is_second(mount_of(req)->retries, tid) ? -ENOENT : -ESTALE;
+	walks_over(mount_of(req)->walks, fuse_req_ctx(req)->pid, node);
 }
 
-void node_error_over(fuse_req_t req)
+static bool is_gone(int r)
 {
-	retries_over(mount_of(req)->retries, fuse_req_ctx(req)->pid);
+	return r == -ENOENT || r == -ESTALE;
+}
+
+/* Has the caller come to node by a name, in this very call, and will it come again if told? */
+static bool is_by_name(fuse_req_t req, const Node *node)
+{
+	const gint64 since = g_get_monotonic_time() - node->listed;
+
+	return walks_has_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node) ||
+	       (node->listed && since < LISTED_VALID * G_USEC_PER_SEC);
+}
+
+/* -ENOENT, or -ESTALE where the kernel is to look once more. */
+static int gone_error(fuse_req_t req, const Node *node)
+{
+	return walks_tell(mount_of(req)->walks, fuse_req_ctx(req)->pid, node) ? -ESTALE : -ENOENT;
 }
 
 static void reply_error(fuse_req_t req, int r)
@@ -83,21 +93,57 @@ void reply_name_result(fuse_req_t req, int r)
 {
 	if (r < 0 && errand_postpone())
 		return;
-	/* ESTALE is an error of the directory that the name is in. */
-	reply_error(req, r == -ESTALE ? node_error(req, r) : r);
+	/* Of the directory that the name is in. */
+	if (r == -ESTALE)
+		r = gone_error(req, NULL);
+	if (r != -ESTALE && fuse_req_ctx(req)->pid)
+		walk_over(req, NULL);
+	reply_error(req, r);
 }
 
-void reply_result(fuse_req_t req, int r)
+void reply_path_result(fuse_req_t req, const Node *node, int r)
 {
 	if (r < 0 && errand_postpone())
 		return;
-	reply_error(req, node_error(req, r));
+	if (is_gone(r))
+		r = gone_error(req, node);
+	if (r != -ESTALE)
+		walk_over(req, node);
+	reply_error(req, r);
+}
+
+void reply_result(fuse_req_t req, const Node *node, int r)
+{
+	if (r < 0 && errand_postpone())
+		return;
+	/* Of a segment that others have open that it is removed is said to them alone. */
+	if (r == -EIDRM && walks_has_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node))
+		r = -ENOENT;
+	if (is_gone(r) && !is_by_name(req, node))
+		r = -ENOENT;
+	else if (is_gone(r))
+		r = gone_error(req, node);
+	if (r != -ESTALE)
+		walk_over(req, node);
+	reply_error(req, r);
+}
+
+/* What there is to say of node: what it is, or, where it is gone, what it was. */
+static int stat_of(Node *node, bool brief, struct stat *ret_stat)
+{
+	int r = node->ops->getattr(node, brief, ret_stat);
+
+	if (r == 0)
+		node_saw(node, ret_stat);
+	else if ((is_gone(r) || r == -ESHUTDOWN) && !errand_postpone() && node_last(node, ret_stat))
+		r = 0;
+	return r;
 }
 
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
 {
 	struct fuse_entry_param entry = {.generation = 1};
-	int r = node->ops->getattr(node, true, &entry.attr);
+	int r = stat_of(node, true, &entry.attr);
 
 	if (r < 0)
 		return r;
@@ -114,17 +160,23 @@ double listed_name_valid(const Node *directory, const Node *node, double valid)
 	return directory->ops->looks_as_caller ? 0 : valid;
 }
 
-void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found)
+void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found, WalkLetGo let_go)
 {
 	g_autoptr(Node) node = r == 0 ? found : NULL;
 	struct fuse_entry_param entry;
 
-	if (r == 0)
-		r = entry_of(req, node, &entry);
+	if (r == 0 && (r = entry_of(req, node, &entry)) < 0 && let_go)
+		let_go(node, fuse_req_ctx(req)->pid);
+	/* A name that is not found is no end: the caller may be about to make it. */
+	if (r < 0 && errand_postpone())
+		return;
 	if (r < 0) {
-		reply_name_result(req, r);
+		walks_missed(mount_of(req)->walks, fuse_req_ctx(req)->pid);
+		reply_error(req, r == -ESTALE ? gone_error(req, NULL) : r);
 		return;
 	}
+	/* Before it is answered: what the thread asks next may be here at once. */
+	walks_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node, let_go);
 	/* Each walk along a path would ask again for its first step otherwise. */
 	if (directory->ops->names_are_fixed && !node->ops->size_changes)
 		entry.entry_timeout = FIXED_VALID;
@@ -137,28 +189,36 @@ void reply_attr(fuse_req_t req, Node *node, int r)
 	struct stat st;
 
 	if (r == 0)
-		r = node->ops->getattr(node, false, &st);
+		r = stat_of(node, false, &st);
 	if (r < 0) {
-		reply_result(req, r);
+		reply_result(req, node, r);
 		return;
 	}
-	node_error_over(req);
+	walk_over(req, node);
 	fuse_reply_attr(req, &st, 0);
 }
 
-void reply_bytes(fuse_req_t req, int r, GBytes *bytes, size_t size)
+void reply_bytes(fuse_req_t req, const Node *node, int r, GBytes *bytes, size_t size)
 {
 	gsize length;
 
+	/*
+	 * No end of a call that takes a name: the kernel asks for the capabilities that a file has
+	 * before it changes the file.
+	 */
+	if ((r == -EOPNOTSUPP || r == -ENODATA) && !errand_postpone()) {
+		reply_error(req, r);
+		return;
+	}
 	if (r < 0) {
-		reply_result(req, r);
+		reply_result(req, node, r);
 		return;
 	}
 	const void *data = g_bytes_get_data(bytes, &length);
 	if (size == 0)
 		fuse_reply_xattr(req, length);
 	else if (length > size)
-		reply_result(req, -ERANGE);
+		reply_result(req, node, -ERANGE);
 	else
 		fuse_reply_buf(req, data, length);
 }

@@ -291,6 +291,59 @@ void node_forget(Node *node, uint64_t n)
 		drop(node, n, false);
 }
 
+static int64_t ns_of(const struct timespec *time)
+{
+	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+static struct timespec time_of(int64_t ns)
+{
+	const int64_t seconds = ns / 1000000000 - (ns % 1000000000 < 0);
+
+	return (struct timespec){.tv_sec = seconds, .tv_nsec = ns - seconds * 1000000000};
+}
+
+void node_saw(Node *node, const struct stat *st)
+{
+	const NodeSeen seen = {
+		.ino = st->st_ino,
+		.mode = st->st_mode,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.size = st->st_size,
+		.atime = ns_of(&st->st_atim),
+		.mtime = ns_of(&st->st_mtim),
+		.ctime = ns_of(&st->st_ctim),
+	};
+
+	if (!node->ops->outlasts)
+		return;
+	g_mutex_lock(&node->ns->tree->lock);
+	node->seen = seen;
+	g_mutex_unlock(&node->ns->tree->lock);
+}
+
+bool node_last(Node *node, struct stat *ret_stat)
+{
+	g_mutex_lock(&node->ns->tree->lock);
+	const NodeSeen seen = node->seen;
+	g_mutex_unlock(&node->ns->tree->lock);
+	if (!seen.mode)
+		return false;
+	*ret_stat = (struct stat){
+		.st_ino = seen.ino,
+		.st_mode = seen.mode,
+		.st_uid = seen.uid,
+		.st_gid = seen.gid,
+		.st_size = seen.size,
+		.st_blksize = sysconf(_SC_PAGESIZE),
+		.st_atim = time_of(seen.atime),
+		.st_mtim = time_of(seen.mtime),
+		.st_ctim = time_of(seen.ctime),
+	};
+	return true;
+}
+
 void tree_set_open(Tree *tree, GHashTable *set, gpointer opened, bool is_open)
 {
 	g_mutex_lock(&tree->lock);

@@ -32,6 +32,16 @@ typedef struct {
 	uint64_t a, b, c;
 } NodeKey;
 
+/* What was last known of a node that may be gone by now. */
+typedef struct {
+	ino_t ino;
+	mode_t mode; /* 0: nothing */
+	uid_t uid;
+	gid_t gid;
+	off_t size;
+	int64_t atime, mtime, ctime; /* ns */
+} NodeSeen;
+
 struct Node {
 	const NodeOps *ops;
 	IpcNs *ns; /* a reference */
@@ -40,6 +50,8 @@ struct Node {
 	uint64_t lookups; /* the kernel's; protected by the tree's lock, as refs and number are */
 	guint refs;
 	_Atomic gint64 emptied; /* monotonic time of the last open with O_TRUNC */
+	_Atomic gint64 listed;  /* and of the last listing whose names the kernel may remember */
+	NodeSeen seen;          /* protected by the tree's lock */
 };
 
 /* What setattr changes; a uid or gid of -1 stays, and is -1 where !has_owner. */
@@ -89,6 +101,12 @@ struct NodeOps {
 			 size_t size, int flags);
 
 	/*
+	 * Somebody can have it open, or as a working directory, when it is gone: then the mount
+	 * says what it was, with no links.
+	 */
+	bool outlasts;
+
+	/*
 	 * What chattr(1) and lsattr(1) ask, ioctl_iflags(2) and FS_IOC_FSGETXATTR: data is what
 	 * the command says, in and out. ENOTTY
 	 */
@@ -111,6 +129,18 @@ struct NodeOps {
 	/* Of directories. ENOTDIR */
 	int (*lookup)(Node *directory, const SegfsCaller *caller, const char *name,
 		      Node **ret_node);
+	/*
+	 * The same once more, where what lookup() had found was gone before it could be opened:
+	 * what this finds the caller can open, if it has the rights to. NULL: lookup() does.
+	 */
+	int (*lookup_again)(Node *directory, const SegfsCaller *caller, const char *name,
+			    Node **ret_node);
+	/*
+	 * What was found, by lookup_again(), or where that is NULL by lookup() and make(), is held:
+	 * whatever becomes of its name the caller, whose thread it is, can ask and open it, until
+	 * this, or its end. NULL: it may go at any moment.
+	 */
+	void (*let_go)(Node *found, pid_t tid);
 	int (*list)(Node *directory, const SegfsCaller *caller, Listing **ret_listing);
 	/* Changes to a directory. EPERM */
 	int (*create)(Node *directory, const SegfsCaller *caller, const char *name, int flags,
@@ -250,6 +280,11 @@ void node_forget(Node *node, uint64_t n);
 Node *node_known(Tree *tree, uint64_t number);
 /* A node of which nothing is left: every verb is -ESTALE. */
 Node *node_gone(Tree *tree);
+
+/* The mount has said of it what st says. */
+void node_saw(Node *node, const struct stat *st);
+/* What it has said last, with no links. False: nothing, or nothing that outlasts the node. */
+bool node_last(Node *node, struct stat *ret_stat);
 
 /* A new file, of size bytes that begin with a File; takes a reference of node. */
 gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags);

@@ -39,7 +39,7 @@ static int reach(UnlinkedNode *node, int *ret_fd)
 	if (r != -EOPNOTSUPP && r != -EPERM)
 		return r;
 	g_mutex_lock(&node->object.lock);
-	*ret_fd = node->object.open_fd < 0 ? -1 : fcntl(node->object.open_fd, F_DUPFD_CLOEXEC, 0);
+	*ret_fd = node->object.held_fd < 0 ? -1 : fcntl(node->object.held_fd, F_DUPFD_CLOEXEC, 0);
 	g_mutex_unlock(&node->object.lock);
 	if (*ret_fd >= 0)
 		return 0;

@@ -26,6 +26,9 @@ static void look_at_descriptors(pid_t pid, struct held *held, bool explain)
 		target[n] = '\0';
 		if (explain)
 			printf("# descriptor %s of the daemon: %s\n", entry->d_name, target);
+		/* One memfd is kept for good from the first open that needs it. */
+		if (!strcmp(target, "/memfd:segfs (deleted)"))
+			continue;
 		if (!strncmp(target, "pipe:", 5) || !strcmp(target, "/dev/fuse"))
 			held->pipes++;
 		else

@@ -35,20 +35,18 @@ enum {
  * that another can make is EEXIST, and whoever is not root meets segments that are not for him.
  * Never ESTALE: it exists for the kernel to look a name up again, no direct call answers it. EIDRM,
  * "identifier removed", is what shmctl says of an id that has gone; it is right where a program
- * changes, through what it has open, a segment that is gone, and where the segment was made for
- * it and removed before it could be filled. Three need a word more:
- *   KEY_CREATE    ENOENT, as from shmat() of what shmget() has found a moment before
- *   POSIX_CREATE  ENOENT: what the kernel's lookup found was gone at the open, and it looks a
- *                 second time, but no third; rare, see few_lost() in churn.c
+ * changes, through what it has open, a segment that is gone. Two need a word more:
  *   KEY_SIZE      EPERM where the segment was there already, and has another size
+ *   SYSV_CHMOD    EIDRM by a name that a listing has told the kernel within the last second: the
+ *                 daemon cannot know it from a descriptor
  */
 /* clang-format off */
 #define KINDS(K) \
-	K(KEY_CREATE, ALL(ENOENT), USERS(EACCES)) \
+	K(KEY_CREATE, ALL(0), USERS(EACCES)) \
 	K(KEY_CREATE_EXCL, ALL(EEXIST), USERS(0)) \
-	K(KEY_SIZE, ALL(EEXIST, EPERM, EIDRM), USERS(EACCES)) \
+	K(KEY_SIZE, ALL(EEXIST, EPERM), USERS(EACCES)) \
 	K(KEY_WRITE, ALL(ENOSPC), USERS(0)) \
-	K(KEY_CLOSE, ALL(EEXIST, EIDRM), USERS(0)) \
+	K(KEY_CLOSE, ALL(EEXIST), USERS(0)) \
 	K(KEY_CLOSE_EMPTY, ALL(EINVAL), USERS(0)) \
 	K(SYSV_OPEN, ALL(ENOENT), USERS(EACCES)) \
 	K(SYSV_OPEN_TRUNC, ALL(ENOENT), USERS(EACCES)) \
@@ -73,7 +71,7 @@ enum {
 	K(DIRECT_RMID, ALL(EINVAL, EIDRM), USERS(EPERM)) \
 	K(LISTING, ALL(0), USERS(0)) \
 	K(LISTING_STAT, ALL(ENOENT), USERS(0)) \
-	K(POSIX_CREATE, ALL(ENOENT), USERS(EACCES)) \
+	K(POSIX_CREATE, ALL(0), USERS(EACCES)) \
 	K(POSIX_CREATE_EXCL, ALL(EEXIST), USERS(0)) \
 	K(POSIX_OPEN, ALL(ENOENT), USERS(EACCES)) \
 	K(POSIX_OPEN_TRUNC, ALL(ENOENT), USERS(EACCES)) \

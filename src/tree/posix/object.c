@@ -40,28 +40,32 @@ int object_await_name(const ObjectAt *at, const char *name)
 	return object_await(&found);
 }
 
-/* depth: steps up that are left; renames that race a lookup could make a circle of parents. */
-static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
+/*
+ * depth: steps up that are left; renames that race a lookup could make a circle of parents.
+ * for_names: names in it are meant. A directory of another namespace that somebody has open may
+ * have lost its place to another one, in which the kernel is to look.
+ */
+static int object_fd(ObjectNode *node, guint depth, bool for_names, int *ret_fd)
 {
-	autofd parent_fd = -1;
+	const bool is_foreign = ipcns_is_foreign(node->node.ns);
+	autofd parent_fd = -1, held_fd = -1;
 	struct stat st;
 	guint index;
 
-	int r = segfs_object_open(node->posix, &node->object, ret_fd);
-	/* An open object lives on when no process of its namespace leads to it any more. */
-	const bool is_lost = r == -ESHUTDOWN || r == -ESTALE;
-	if (r != -EOPNOTSUPP && !is_lost)
-		return r;
-
 	g_mutex_lock(&node->lock);
-	const int open_fd = node->open_fd < 0 ? -1 : fcntl(node->open_fd, F_DUPFD_CLOEXEC, 0);
+	held_fd = node->held_fd < 0 ? -1 : fcntl(node->held_fd, F_DUPFD_CLOEXEC, 0);
 	g_autoptr(Node) parent = node->parent ? node_ref(node->parent) : NULL;
 	g_autofree char *name = g_strdup(node->name);
 	g_mutex_unlock(&node->lock);
-	if (open_fd >= 0) {
-		*ret_fd = open_fd;
+	/* What is held lives on when no process of its namespace leads to it any more. */
+	if (held_fd >= 0 && !(is_foreign && for_names)) {
+		*ret_fd = steal_fd(&held_fd);
 		return 0;
 	}
+	int r = segfs_object_open(node->posix, &node->object, ret_fd);
+	const bool is_lost = r == -ESHUTDOWN || r == -ESTALE;
+	if (r != -EOPNOTSUPP && !is_lost)
+		return r;
 	if (is_lost) {
 		/* Where another directory has got the place of its own, the kernel is to look
 		 * again.
@@ -73,7 +77,7 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 	if (!parent)
 		r = segfs_posix_open(node->posix, &parent_fd);
 	else
-		r = depth ? object_fd((ObjectNode *)parent, depth - 1, &parent_fd) : -ESTALE;
+		r = depth ? object_fd((ObjectNode *)parent, depth - 1, true, &parent_fd) : -ESTALE;
 	if (r < 0)
 		return r == -ENOENT ? -ESHUTDOWN : r;
 	autofd fd = segfs_object_open_at(parent_fd, name ? name : ".");
@@ -87,13 +91,50 @@ static int object_fd(ObjectNode *node, guint depth, int *ret_fd)
 	return 0;
 }
 
-int object_reach(Node *node, ObjectAt *ret_at)
+static int reach(Node *base, bool for_names, ObjectAt *ret_at)
 {
-	int r = object_fd((ObjectNode *)node, PATH_MAX / 2, &ret_at->fd);
+	int r = object_fd((ObjectNode *)base, PATH_MAX / 2, for_names, &ret_at->fd);
 
 	if (r == 0)
 		fd_path(ret_at->fd, ret_at->path);
 	return r;
+}
+
+int object_reach(Node *node, ObjectAt *ret_at)
+{
+	return reach(node, false, ret_at);
+}
+
+int object_reach_directory(Node *directory, ObjectAt *ret_at)
+{
+	const ObjectNode *node = (ObjectNode *)directory;
+	int r = reach(directory, true, ret_at);
+
+	/* One that is reached by name may only have got another. */
+	return r == -ESTALE && node->object.handle_size && !ipcns_is_foreign(directory->ns)
+		       ? -ENOENT
+		       : r;
+}
+
+void object_hold(ObjectNode *node, int fd)
+{
+	g_mutex_lock(&node->lock);
+	node->n_held++;
+	if (node->held_fd < 0)
+		node->held_fd = steal_fd(&fd);
+	g_mutex_unlock(&node->lock);
+	autofd_close(&fd);
+}
+
+void object_let_go(Node *base, pid_t tid)
+{
+	ObjectNode *node = (ObjectNode *)base;
+	autofd fd = -1;
+
+	g_mutex_lock(&node->lock);
+	if (--node->n_held == 0)
+		fd = steal_fd(&node->held_fd);
+	g_mutex_unlock(&node->lock);
 }
 
 void object_init(Node *base, const void *data)
@@ -105,7 +146,7 @@ void object_init(Node *base, const void *data)
 	node->posix = made->posix;
 	node->object = made->object;
 	node->fifo_rights = made->fifo_rights;
-	node->open_fd = -1;
+	node->held_fd = -1;
 }
 
 /*
@@ -230,10 +271,45 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 	return 0;
 }
 
+/* Removed directories that are held: a working directory costs its user nothing, but us. */
+#define MOST_REMOVED 1024
+static gint n_removed;
+
+void object_hold_removed(ObjectNode *parent, int fd)
+{
+	IpcNs *ns = parent->node.ns;
+	autofd held = fd;
+	SegfsObject object;
+	struct stat st;
+
+	if (held < 0 || segfs_object_read(parent->posix, held, &object, &st) < 0)
+		return;
+	const NodeKey key = key_of(ns, &object);
+	g_autoptr(Node) found = node_find(ns->tree, &object_ops, &key);
+	ObjectNode *node = (ObjectNode *)found;
+	if (!node)
+		return;
+	if (g_atomic_int_add(&n_removed, 1) >= MOST_REMOVED) {
+		g_atomic_int_add(&n_removed, -1);
+		return;
+	}
+	g_mutex_lock(&node->lock);
+	const bool was_removed = node->is_removed;
+	node->is_removed = true;
+	g_mutex_unlock(&node->lock);
+	if (was_removed)
+		g_atomic_int_add(&n_removed, -1);
+	else
+		object_hold(node, steal_fd(&held));
+}
+
 void object_free(Node *base)
 {
 	ObjectNode *node = (ObjectNode *)base;
 
+	if (node->is_removed)
+		g_atomic_int_add(&n_removed, -1);
+	autofd_close(&node->held_fd);
 	g_clear_pointer(&node->owners, g_hash_table_unref);
 	g_clear_pointer(&node->parent, node_unref);
 	g_free(node->name);

@@ -8,8 +8,11 @@
  * What /dev/shm holds: files, directories, symlinks and the rest, each a node.
  *
  * A node is opened again by its file handle. Where there are none (a plain user's mount, or
- * another file system mounted inside) it is found by its name in its parent, and while it
- * is open by a descriptor, since its name may go.
+ * another file system mounted inside) it is found by its name in its parent. While it is held it is
+ * reached by a descriptor: as long as it is open where a handle does not do, since its name may go;
+ * for the short time from a lookup to what the lookup was for; by a listing; and where it is a
+ * directory that was removed through us, as long as the kernel knows it, since it may be somebody's
+ * working directory.
  */
 typedef struct {
 	Node node;
@@ -22,7 +25,9 @@ typedef struct {
 	Node *parent;
 	char *name;         /* in parent; NULL: there is a handle, or it is the directory itself */
 	guint n_open;       /* files */
-	int open_fd;        /* O_PATH, while n_open where a handle does not do; else -1 */
+	guint n_held;       /* see object_hold() */
+	int held_fd;        /* O_PATH, while n_held; or -1 */
+	bool is_removed;    /* a directory that is held as long as there is the node */
 	GHashTable *owners; /* of fcntl(2) locks, see object_lock.c */
 } ObjectNode;
 
@@ -38,6 +43,9 @@ typedef struct {
 	}
 /* -ESTALE: it is not there any more. */
 int object_reach(Node *node, ObjectAt *ret_at);
+/* For what is done to a name in it: in a directory that has been removed there are none, -ENOENT.
+ */
+int object_reach_directory(Node *directory, ObjectAt *ret_at);
 void object_leave(ObjectAt *at);
 /*
  * Waits for the lock of an inode, which another user may hold for ever, and gives it back. Calls
@@ -69,6 +77,17 @@ int object_guard_fifo(const ObjectNode *node, const SegfsCaller *caller, const s
 
 /* The attributes on the mount of an object that fstat(2) shows as st. */
 void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat);
+
+/*
+ * From here on the object stays what it is, whatever becomes of its names, until it is let go as
+ * often. fd, which it takes, is a descriptor of it, O_PATH will do, or -1: there was none to be
+ * had, and it is reached as if it were not held.
+ */
+void object_hold(ObjectNode *node, int fd);
+void object_let_go(Node *node, pid_t tid);
+/* It holds a directory that has just been removed, by fd, which it takes, if the kernel knows it.
+ */
+void object_hold_removed(ObjectNode *parent, int fd);
 
 extern const NodeOps object_ops; /* posix.c */
 
@@ -104,6 +123,7 @@ File *object_file_new(ObjectNode *node, int fd, int flags);
 typedef struct {
 	File file;
 	int fd;
+	bool holds; /* its node */
 } ObjectFile;
 
 /* object_lock.c */

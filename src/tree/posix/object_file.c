@@ -74,11 +74,10 @@ static void object_file_free(File *file)
 
 	object_unlock_file(object_file);
 	g_mutex_lock(&node->lock);
-	if (--node->n_open == 0 && node->open_fd >= 0) {
-		close(node->open_fd);
-		node->open_fd = -1;
-	}
+	node->n_open--;
 	g_mutex_unlock(&node->lock);
+	if (object_file->holds)
+		object_let_go(file->node, 0);
 	close(object_file->fd);
 }
 
@@ -104,10 +103,12 @@ File *object_file_new(ObjectNode *node, int fd, int flags)
 	/* Before a native write the kernel would ask to take the bits away, as if by chmod(2). */
 	file->file.through_us = fstat(fd, &st) == 0 && st.st_mode & (S_ISUID | S_ISGID);
 	g_mutex_lock(&node->lock);
-	if (node->n_open++ == 0 && (node->object.handle_size == 0 || node->node.ns->other)) {
-		fd_path(fd, path);
-		node->open_fd = open(path, O_PATH | O_CLOEXEC);
-	}
+	node->n_open++;
 	g_mutex_unlock(&node->lock);
+	file->holds = node->object.handle_size == 0 || node->node.ns->other;
+	if (file->holds) {
+		fd_path(fd, path);
+		object_hold(node, open(path, O_PATH | O_CLOEXEC));
+	}
 	return &file->file;
 }

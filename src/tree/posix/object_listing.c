@@ -21,7 +21,8 @@
 
 /* What a listing reads and looks with. */
 typedef struct {
-	int fd;        /* of the directory */
+	Node *held;    /* the directory, as long as it is listed: fstat(2) asks for it; or NULL */
+	int fd;        /* of it */
 	dev_t dev;     /* its file system */
 	bool may_look; /* the caller may see more than names */
 
@@ -36,6 +37,8 @@ static void opened_free(gpointer data)
 {
 	Opened *opened = data;
 
+	if (opened->held)
+		object_let_go(opened->held, 0);
 	autofd_close(&opened->fd);
 	g_free(opened->buffer);
 	g_free(opened);
@@ -124,16 +127,24 @@ int object_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 {
 	Opened *opened = g_new0(Opened, 1);
 	g_autoptr(Listing) listing = listing_new(base, look, opened, opened_free);
+	ObjectNode *node = (ObjectNode *)base;
 	FdPath path;
 	struct stat st;
 
-	opened->fd = -1;
+	*opened = (Opened){.fd = -1};
 	int r = object_reopen(base, caller, O_RDONLY | O_DIRECTORY, &opened->fd);
+	/* One that was removed is empty, for those whose working directory it is. */
+	if (r == -ESTALE && node->object.handle_size && !ipcns_is_foreign(base->ns)) {
+		*ret_listing = g_steal_pointer(&listing);
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	if (fstat(opened->fd, &st) < 0)
 		return -errno;
 	opened->dev = st.st_dev;
+	opened->held = base;
+	object_hold(node, fcntl(opened->fd, F_DUPFD_CLOEXEC, 0));
 	fd_path(opened->fd, path);
 	opened->may_look = SEGFS_AS(caller, faccessat(AT_FDCWD, path, X_OK, AT_EACCESS)) == 0;
 	listing->next = next;

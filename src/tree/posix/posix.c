@@ -117,9 +117,13 @@ static int posix_open(Node *base, const SegfsCaller *caller, int flags, File **r
 
 static int posix_statfs(Node *base, struct statvfs *ret_stat)
 {
+	const SegfsPosix *posix = ((ObjectNode *)base)->posix;
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	int r = object_reach(base, &at);
 
+	/* The file system outlasts what was in it. */
+	if (r == -ESTALE && ((ObjectNode *)base)->object.dev == segfs_posix_dev(posix))
+		r = segfs_posix_open(posix, &at.fd);
 	if (r < 0)
 		return r;
 	return fstatvfs(at.fd, ret_stat) < 0 ? -errno : 0;
@@ -179,6 +183,14 @@ static int reach_with_room(Node *base, uint64_t size, RoomTaken *ret_taken, Obje
 	return r < 0 ? r : object_reach(base, ret_at);
 }
 
+/* The same of a directory in which something is made. */
+static int reach_directory_with_room(Node *base, RoomTaken *ret_taken, ObjectAt *ret_at)
+{
+	int r = room_take_name(OBJECT_SIZE, ret_taken);
+
+	return r < 0 ? r : object_reach_directory(base, ret_at);
+}
+
 static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *name,
 			   const void *bytes, size_t size, int flags)
 {
@@ -214,7 +226,10 @@ static int find(ObjectNode *directory, const SegfsCaller *caller, int directory_
 
 	if (found < 0)
 		return found;
-	return object_node(directory, directory_fd, caller, name, fd, ret_node, ret_stat);
+	int r = object_node(directory, directory_fd, caller, name, fd, ret_node, ret_stat);
+	if (r == 0)
+		object_hold((ObjectNode *)*ret_node, steal_fd(&fd));
+	return r;
 }
 
 static int posix_lookup(Node *base, const SegfsCaller *caller, const char *name, Node **ret_node)
@@ -222,12 +237,13 @@ static int posix_lookup(Node *base, const SegfsCaller *caller, const char *name,
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	g_autoptr(Node) node = NULL;
 	struct stat st;
-	int r = object_reach(base, &at);
+	int r = object_reach_directory(base, &at);
 
 	if (r == 0)
 		r = find((ObjectNode *)base, caller, at.fd, name, &node, &st);
-	if (r == 0 && S_ISFIFO(st.st_mode))
-		r = object_guard_fifo((ObjectNode *)node, caller, &st);
+	if (r == 0 && S_ISFIFO(st.st_mode) &&
+	    (r = object_guard_fifo((ObjectNode *)node, caller, &st)) < 0)
+		object_let_go(node, caller->tid);
 	if (r == 0)
 		*ret_node = g_steal_pointer(&node);
 	return r;
@@ -257,7 +273,7 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	g_auto(RoomTaken) taken = 0;
-	int r = reach_with_room(base, OBJECT_SIZE, &taken, &at);
+	int r = reach_directory_with_room(base, &taken, &at);
 
 	if (r == 0)
 		r = object_await(&at);
@@ -279,7 +295,7 @@ static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags,
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	g_auto(RoomTaken) taken = 0;
-	int r = reach_with_room(base, OBJECT_SIZE, &taken, &at);
+	int r = reach_directory_with_room(base, &taken, &at);
 
 	if (r < 0)
 		return r;
@@ -295,7 +311,7 @@ static int posix_make(Node *base, const SegfsCaller *caller, const char *name, m
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	struct stat st;
 	g_auto(RoomTaken) taken = 0;
-	int r = reach_with_room(base, OBJECT_SIZE, &taken, &at);
+	int r = reach_directory_with_room(base, &taken, &at);
 
 	if (r == 0)
 		r = object_await(&at);
@@ -307,7 +323,11 @@ static int posix_make(Node *base, const SegfsCaller *caller, const char *name, m
 		r = SEGFS_AS(caller, symlinkat(target, at.fd, name));
 	else
 		r = SEGFS_AS(caller, mknodat(at.fd, name, mode, device));
-	return r < 0 ? r : find((ObjectNode *)base, caller, at.fd, name, ret_node, &st);
+	if (r < 0)
+		return r;
+	/* Removed already: the kernel is to begin anew. */
+	r = find((ObjectNode *)base, caller, at.fd, name, ret_node, &st);
+	return r == -ENOENT ? -ESTALE : r;
 }
 
 static int posix_link(Node *base, const SegfsCaller *caller, const char *name, Node *target)
@@ -316,7 +336,7 @@ static int posix_link(Node *base, const SegfsCaller *caller, const char *name, N
 
 	if (target->ops != &object_ops)
 		return -EXDEV;
-	int r = object_reach(base, &at);
+	int r = object_reach_directory(base, &at);
 	if (r == 0)
 		r = object_reach(target, &of);
 	if (r == 0)
@@ -330,26 +350,47 @@ static int posix_link(Node *base, const SegfsCaller *caller, const char *name, N
 static int posix_remove(Node *base, const SegfsCaller *caller, const char *name, bool is_directory)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
-	int r = object_reach(base, &at);
+	int r = object_reach_directory(base, &at);
 
 	if (r == 0)
 		r = object_await_name(&at, name);
-	return r < 0 ? r : SEGFS_AS(caller, unlinkat(at.fd, name, is_directory ? AT_REMOVEDIR : 0));
+	if (r < 0)
+		return r;
+	autofd removed = is_directory ? segfs_object_open_at(at.fd, name) : -1;
+	r = SEGFS_AS(caller, unlinkat(at.fd, name, is_directory ? AT_REMOVEDIR : 0));
+	if (r == 0 && is_directory)
+		object_hold_removed((ObjectNode *)base, steal_fd(&removed));
+	return r;
+}
+
+/* What a rename to name would remove, if that is a directory; else -1. */
+static int open_directory_at(int directory_fd, const char *name)
+{
+	autofd fd = segfs_object_open_at(directory_fd, name);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? steal_fd(&fd) : -1;
 }
 
 static int posix_rename(Node *base, const SegfsCaller *caller, const char *name, Node *to_base,
 			const char *to_name, unsigned int flags)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE, to = OBJECT_NOWHERE;
-	int r = object_reach(base, &at);
+	int r = object_reach_directory(base, &at);
 
 	if (r == 0)
-		r = object_reach(to_base, &to);
+		r = object_reach_directory(to_base, &to);
 	if (r == 0)
 		r = object_await_name(&at, name);
 	if (r == 0)
 		r = object_await_name(&to, to_name);
-	return r < 0 ? r : SEGFS_AS(caller, renameat2(at.fd, name, to.fd, to_name, flags));
+	if (r < 0)
+		return r;
+	autofd replaced = flags ? -1 : open_directory_at(to.fd, to_name);
+	r = SEGFS_AS(caller, renameat2(at.fd, name, to.fd, to_name, flags));
+	if (r == 0 && replaced >= 0)
+		object_hold_removed((ObjectNode *)to_base, steal_fd(&replaced));
+	return r;
 }
 
 const NodeOps object_ops = {
@@ -365,7 +406,9 @@ const NodeOps object_ops = {
 	.set_xattr = posix_set_xattr,
 	.ioctl = posix_ioctl,
 	.looks_as_caller = true,
+	.outlasts = true,
 	.lookup = posix_lookup,
+	.let_go = object_let_go,
 	.list = object_list,
 	.create = posix_create,
 	.make = posix_make,

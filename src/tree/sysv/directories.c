@@ -109,6 +109,25 @@ static int lookup(Node *directory, const char *name, Find find, Node **ret_node)
 	return r;
 }
 
+static int lookup_again(Node *directory, const SegfsCaller *caller, const char *name, Find find,
+			Node **ret_node)
+{
+	SegfsSysv segment;
+
+	for (int i = 0; i < OPENS_BY_KEY; i++) {
+		int r = find(directory->ns, name, &segment);
+		if (r < 0)
+			return r;
+		g_autoptr(Node) node = segment_node(directory->ns, &segment);
+		r = segment_pin((SegmentNode *)node, caller, &segment);
+		if (r == 0)
+			*ret_node = g_steal_pointer(&node);
+		if (r != -ENOENT && r != -ESTALE)
+			return r;
+	}
+	return -ENOENT;
+}
+
 static int remove_found(Node *directory, const SegfsCaller *caller, const char *name,
 			bool is_directory, Find find)
 {
@@ -126,6 +145,12 @@ static int sysv_lookup(Node *directory, const SegfsCaller *caller, const char *n
 	return lookup(directory, name, find_by_id, ret_node);
 }
 
+static int sysv_lookup_again(Node *directory, const SegfsCaller *caller, const char *name,
+			     Node **ret_node)
+{
+	return lookup_again(directory, caller, name, find_by_id, ret_node);
+}
+
 static int sysv_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
 {
 	return list(directory, false, ret_listing);
@@ -140,6 +165,12 @@ static int sysv_remove(Node *directory, const SegfsCaller *caller, const char *n
 static int key_lookup(Node *directory, const SegfsCaller *caller, const char *name, Node **ret_node)
 {
 	return lookup(directory, name, find_by_key, ret_node);
+}
+
+static int key_lookup_again(Node *directory, const SegfsCaller *caller, const char *name,
+			    Node **ret_node)
+{
+	return lookup_again(directory, caller, name, find_by_key, ret_node);
 }
 
 static int key_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
@@ -199,6 +230,8 @@ static int key_create(Node *directory, const SegfsCaller *caller, const char *na
 static const NodeOps sysv_ops = {
 	.getattr = directory_getattr,
 	.lookup = sysv_lookup,
+	.lookup_again = sysv_lookup_again,
+	.let_go = segment_let_go,
 	.list = sysv_list,
 	.remove = sysv_remove,
 	.statfs = segment_statfs,
@@ -207,6 +240,8 @@ static const NodeOps sysv_ops = {
 static const NodeOps key_ops = {
 	.getattr = directory_getattr,
 	.lookup = key_lookup,
+	.lookup_again = key_lookup_again,
+	.let_go = segment_let_go,
 	.list = key_list,
 	.remove = key_remove,
 	.create = key_create,

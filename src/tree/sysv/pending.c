@@ -187,9 +187,21 @@ static mode_t first_mode(const Pending *pending)
 	return pending->mode == 0600 ? 0700 : 0600;
 }
 
+/* Where somebody has removed it, and its id may be another's by now, nothing is to be set. */
+static int set_rights(const Pending *pending, int shmid, uint64_t size, uid_t uid, gid_t gid,
+		      mode_t mode)
+{
+	SegfsIpc *ipc = pending->ns->ipc;
+	SegfsSysv now;
+	int r = segfs_sysv_set(ipc, &pending->creator, shmid, uid, gid, mode);
+
+	return r < 0 && made_stat(ipc, pending, shmid, size, &now) == -ENOENT ? 0 : r;
+}
+
 /*
  * The segment is there, its creator's alone for now. While it is being filled nobody may attach
- * it; then it gets mode and owner.
+ * it; then it gets mode and owner. Removed once its memory is open is as good as removed a moment
+ * later.
  */
 static int fill(SegmentNode *node, int shmid, uint64_t size)
 {
@@ -203,45 +215,55 @@ static int fill(SegmentNode *node, int shmid, uint64_t size)
 	if (r == 0)
 		r = segfs_memory_open(ipc, &pending->creator, &segment, true, &memory);
 	if (r == 0 && pending->kept > 0)
-		r = segfs_sysv_set(ipc, &pending->creator, shmid, -1, -1, mode = 0);
+		r = set_rights(pending, shmid, size, -1, -1, mode = 0);
 	if (r == 0)
 		r = copy_kept(pending, memory, size);
 	if (r == 0 &&
 	    (pending->mode != mode || pending->uid != (uid_t)-1 || pending->gid != (gid_t)-1))
-		r = segfs_sysv_set(ipc, &pending->creator, shmid, pending->uid, pending->gid,
-				   pending->mode);
-	/* Removed, but we have got its memory: as good as if it had been removed a moment later. */
-	if (r == 0 || (r == -ENOENT && memory))
+		r = set_rights(pending, shmid, size, pending->uid, pending->gid, pending->mode);
+	if (r == 0)
 		segment_node_made(node, &segment, memory);
-	return r == -ENOENT && memory ? 0 : r;
+	return r;
+}
+
+/* Makes the segment, and fills it. -EIDRM: somebody has removed it since. */
+static int make_and_fill(SegmentNode *node, uint64_t size)
+{
+	Pending *pending = node->pending;
+	SegfsIpc *ipc = node->node.ns->ipc;
+	const SegfsCaller creator = pending->creator;
+	int shmid;
+
+	int r = segfs_sysv_create(ipc, &creator, pending->key, size, first_mode(pending), &shmid);
+	if (r < 0)
+		return r;
+	r = fill(node, shmid, size);
+	/* There is nothing to take back then: the id may be another's. */
+	if (r == -ENOENT || r == -ESTALE)
+		return -EIDRM;
+	if (r < 0) {
+		pending->is_cut = true;
+		segfs_sysv_remove(ipc, &creator, shmid);
+	}
+	return r;
 }
 
 /* Nothing is left of a segment that could not be made whole. */
 static int pending_make(SegmentNode *node, uint64_t size)
 {
+	enum { TRIES = 16 };
 	Pending *pending = node->pending;
 	SegfsIpc *ipc = node->node.ns->ipc;
-	const SegfsCaller creator = pending->creator;
-	const uint64_t pages = pending->pages;
-	int shmid;
+	int r = -EIDRM;
 
 	/* From here on the kernel counts the segment's: not both, or others would find no room. */
 	count_pages(pending, 0);
-	int r = segfs_sysv_create(ipc, &creator, pending->key, size, first_mode(pending), &shmid);
-	if (r < 0) {
-		count_pages(pending, pages);
-		return r;
-	}
-	r = fill(node, shmid, size);
-	if (r < 0) {
+	/* One that is removed before it can be filled was made too early: its creator has nothing
+	 * of it. */
+	for (int i = 0; i < TRIES && r == -EIDRM; i++)
+		r = make_and_fill(node, size);
+	if (r < 0)
 		count_pages(pending, pages_kept(pending));
-		pending->is_cut = true;
-	}
-	/* Somebody has removed it since: there is nothing to take back, the id may be another's. */
-	if (r == -ENOENT || r == -ESTALE)
-		r = -EIDRM;
-	else if (r < 0)
-		segfs_sysv_remove(ipc, &creator, shmid);
 	segfs_sysv_resident_changed(ipc);
 	return r;
 }

@@ -264,11 +264,13 @@ static void segment_node_free(Node *base)
 
 	g_clear_pointer(&node->pending, pending_free);
 	g_clear_pointer(&node->memory, segfs_memory_unref);
+	g_clear_pointer(&node->pins, g_array_unref);
 	g_free(node->last);
 	g_mutex_clear(&node->lock);
 }
 
 const NodeOps segment_ops = {
+	.outlasts = true,
 	.getattr = segment_getattr,
 	.access = segment_access,
 	.setattr = segment_setattr,

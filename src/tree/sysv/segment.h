@@ -9,6 +9,16 @@
  */
 typedef struct Pending Pending;
 
+/* Memory that a caller has opened ahead, see segment_pin(). */
+typedef struct {
+	pid_t tid; /* the calling thread, with whose rights it was opened */
+	uid_t uid;
+	gid_t gid;
+	bool write;
+	SegfsMemory *memory; /* a reference; NULL: it was refused, */
+	int error;           /* with this */
+} SegmentPin;
+
 typedef struct {
 	Node node;
 	int shmid;           /* -1: it was pending and never made */
@@ -18,6 +28,8 @@ typedef struct {
 	SegfsMemory *memory; /* of its files; NULL: not open, or pending */
 	SegfsSysv *last;     /* what it was when it was last seen, while open */
 	Pending *pending;    /* not NULL: no segment yet, see pending.h */
+	guint n_users;       /* of memory: files and pins */
+	GArray *pins;        /* SegmentPin; NULL: none */
 } SegmentNode;
 
 typedef struct {
@@ -75,6 +87,13 @@ int segment_now(SegmentNode *node, SegfsSysv *ret_segment);
 int segment_alive(SegmentNode *node, SegfsSysv *ret_segment);
 
 /* segment_file.c */
+/*
+ * The caller's next open of the node succeeds, also where the segment is removed before: its memory
+ * is opened now, with the rights that the caller has, until it is let go. Where the caller has
+ * none, the open will be refused as it would be now. -ENOENT, -ESTALE: it is gone.
+ */
+int segment_pin(SegmentNode *node, const SegfsCaller *caller, const SegfsSysv *segment);
+void segment_let_go(Node *node, pid_t tid);
 int segment_open(Node *node, const SegfsCaller *caller, int flags, File **ret_file);
 void segment_written(Node *node, off_t end, size_t size);
 extern const FileOps segment_file_ops;

@@ -13,13 +13,14 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "lib/os/errand.h"
 #include "lib/os/room.h"
 #include "tree/sysv/pending.h"
 #include "tree/sysv/segment.h"
 
-/* Gives the file its memory. Call with node's lock held. */
-static int share(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory,
-		 SegmentFile *file)
+/* One user more of the node's memory. -ESTALE: it is another's. Call with node's lock held. */
+static int use_memory(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory,
+		      SegfsMemory **ret_memory)
 {
 	if (!node->memory) {
 		node->memory = segfs_memory_ref(memory);
@@ -31,7 +32,28 @@ static int share(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memor
 		*node->last = *segment;
 		memory = node->memory;
 	}
-	file->memory = segfs_memory_ref(memory);
+	node->n_users++;
+	*ret_memory = segfs_memory_ref(memory);
+	return 0;
+}
+
+/* Call with node's lock held. */
+static void leave_memory(SegmentNode *node)
+{
+	if (--node->n_users > 0)
+		return;
+	g_clear_pointer(&node->memory, segfs_memory_unref);
+	g_clear_pointer(&node->last, g_free);
+}
+
+/* Gives the file its memory. Call with node's lock held. */
+static int share(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory,
+		 SegmentFile *file)
+{
+	int r = use_memory(node, segment, memory, &file->memory);
+
+	if (r < 0)
+		return r;
 	file->counted = true;
 	node->n_open++;
 	node->was_opened = true;
@@ -45,7 +67,110 @@ File *segment_file_new_pending(SegmentNode *node, int flags)
 	file->file.through_us = true;
 	file->counted = true;
 	node->n_open++;
+	node->n_users++; /* of the memory that is to come */
 	return &file->file;
+}
+
+static void pin_clear(gpointer pin)
+{
+	g_clear_pointer(&((SegmentPin *)pin)->memory, segfs_memory_unref);
+}
+
+int segment_pin(SegmentNode *node, const SegfsCaller *caller, const SegfsSysv *segment)
+{
+	SegfsIpc *ipc = node->node.ns->ipc;
+	g_autoptr(SegfsMemory) memory = NULL;
+	SegmentPin pin = {.tid = caller->tid, .uid = caller->uid, .gid = caller->gid};
+
+	pin.write = segfs_sysv_may_attach(ipc, caller, segment, true) == 0;
+	int r = pin.write ? 0 : segfs_sysv_may_attach(ipc, caller, segment, false);
+	if (r == 0)
+		r = segfs_memory_open(ipc, caller, segment, pin.write, &memory);
+	if (r == -ENOENT || r == -ESTALE || (r < 0 && errand_postpone()))
+		return r;
+	pin.error = r;
+	g_mutex_lock(&node->lock);
+	r = pin.error ? 0 : use_memory(node, segment, memory, &pin.memory);
+	if (r == 0 && !node->pins) {
+		node->pins = g_array_new(FALSE, FALSE, sizeof(SegmentPin));
+		g_array_set_clear_func(node->pins, pin_clear);
+	}
+	if (r == 0)
+		g_array_append_val(node->pins, pin);
+	g_mutex_unlock(&node->lock);
+	if (r == -ESTALE)
+		node_detach(&node->node);
+	return r;
+}
+
+void segment_let_go(Node *base, pid_t tid)
+{
+	SegmentNode *node = (SegmentNode *)base;
+
+	g_mutex_lock(&node->lock);
+	for (guint i = 0; node->pins && i < node->pins->len; i++) {
+		if (g_array_index(node->pins, SegmentPin, i).tid == tid) {
+			const bool used = g_array_index(node->pins, SegmentPin, i).memory;
+			g_array_remove_index_fast(node->pins, i);
+			if (used)
+				leave_memory(node);
+			break;
+		}
+	}
+	g_mutex_unlock(&node->lock);
+}
+
+/* What the caller has pinned: it is gone, and nobody can be asked any more who may open it. */
+static int open_pinned(SegmentNode *node, const SegfsCaller *caller, bool write,
+		       SegfsSysv *ret_segment, SegfsMemory **ret_memory)
+{
+	int r = -ENOENT;
+
+	g_mutex_lock(&node->lock);
+	for (guint i = 0; r == -ENOENT && node->pins && i < node->pins->len; i++) {
+		const SegmentPin *pin = &g_array_index(node->pins, SegmentPin, i);
+		/* A thread that has no number here could be any. */
+		if (caller->tid <= 0 || pin->tid != caller->tid || pin->uid != caller->uid ||
+		    pin->gid != caller->gid)
+			continue;
+		r = pin->error ? pin->error : write && !pin->write ? -EACCES : 0;
+		if (r < 0)
+			break;
+		*ret_segment = *node->last;
+		*ret_memory = segfs_memory_ref(pin->memory);
+	}
+	g_mutex_unlock(&node->lock);
+	return r;
+}
+
+static int open_now(SegmentNode *node, const SegfsCaller *caller, bool write,
+		    SegfsSysv *ret_segment, SegfsMemory **ret_memory)
+{
+	SegfsIpc *ipc = node->node.ns->ipc;
+	int r = segfs_sysv_stat(ipc, node->shmid, ret_segment);
+
+	if (r == 0)
+		r = segfs_sysv_may_attach(ipc, caller, ret_segment, write);
+	return r < 0 ? r : segfs_memory_open(ipc, caller, ret_segment, write, ret_memory);
+}
+
+typedef int (*Open)(SegmentNode *node, const SegfsCaller *caller, bool write,
+		    SegfsSysv *ret_segment, SegfsMemory **ret_memory);
+
+/* Gives the file memory that is opened in one of the two ways. */
+static int open_and_share(SegmentNode *node, const SegfsCaller *caller, Open open,
+			  SegmentFile *file)
+{
+	g_autoptr(SegfsMemory) memory = NULL;
+	SegfsSysv segment;
+
+	int r = open(node, caller, file->file.through_us, &segment, &memory);
+	if (r < 0)
+		return r;
+	g_mutex_lock(&node->lock);
+	r = share(node, &segment, memory, file);
+	g_mutex_unlock(&node->lock);
+	return r;
 }
 
 int segment_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
@@ -53,8 +178,6 @@ int segment_open(Node *base, const SegfsCaller *caller, int flags, File **ret_fi
 	SegmentNode *node = (SegmentNode *)base;
 	SegfsIpc *ipc = base->ns->ipc;
 	const bool write = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
-	g_autoptr(SegfsMemory) memory = NULL;
-	SegfsSysv segment;
 
 	g_mutex_lock(&node->lock);
 	if (node->pending) {
@@ -63,27 +186,24 @@ int segment_open(Node *base, const SegfsCaller *caller, int flags, File **ret_fi
 		return r;
 	}
 	g_mutex_unlock(&node->lock);
-	int r = segfs_sysv_stat(ipc, node->shmid, &segment);
-	if (r == 0)
-		r = segfs_sysv_may_attach(ipc, caller, &segment, write);
-	if (r == 0)
-		r = segfs_memory_open(ipc, caller, &segment, write, &memory);
-	if (r < 0)
-		return r;
 
 	g_autoptr(File) file = file_new(base, &segment_file_ops, sizeof(SegmentFile), flags);
+	SegmentFile *opened = (SegmentFile *)file;
 	/* Native writes could grow the memory file: the daemon, which knows the end, serves writes.
 	 */
 	file->through_us = write;
 	/* Only a pending segment is made by a close. */
 	file->has_no_flush = true;
-	g_mutex_lock(&node->lock);
-	r = share(node, &segment, memory, (SegmentFile *)file);
-	g_mutex_unlock(&node->lock);
-	if (r == -ESTALE)
+	int r = open_and_share(node, caller, open_now, opened);
+	const bool is_other = r == -ESTALE;
+	if (r == -ENOENT || is_other)
+		r = open_and_share(node, caller, open_pinned, opened);
+	if (r == -ENOENT && is_other) {
 		node_detach(base);
+		r = -ESTALE;
+	}
 	if (r == 0 && flags & O_TRUNC)
-		r = segfs_memory_punch(memory, 0, segment.size);
+		r = segfs_memory_punch(opened->memory, 0, segfs_memory_size(opened->memory));
 	if (r < 0)
 		return r;
 	if (flags & O_TRUNC)
@@ -238,9 +358,9 @@ static void segment_file_free(File *file)
 			g_clear_pointer(&node->pending, pending_free);
 			node->shmid = -1;
 		}
-		g_clear_pointer(&node->memory, segfs_memory_unref);
-		g_clear_pointer(&node->last, g_free);
 	}
+	if (segment_file->counted)
+		leave_memory(node);
 	g_mutex_unlock(&node->lock);
 	g_clear_pointer(&segment_file->memory, segfs_memory_unref);
 }
