@@ -55,12 +55,14 @@ typedef struct {
 	pid_t thread;        /* one of its, through which it is reached */
 	int fd;              /* one of those, or -1 */
 	uint64_t start, end; /* one of the mappings; 0, 0: none */
+	bool is_huge;        /* it is of huge pages; see SegfsPages of sysv.h */
 
 	/* What the mapping of a segment leads to, where we may see that (see memory/holder.c). */
 	bool has_memory;
 	uid_t memory_uid;
 	gid_t memory_gid;
 	uint64_t memory_size;
+	uint64_t memory_resident; /* bytes; of small pages those that are swapped, too */
 } SegfsHolder;
 
 /* Memory that somebody holds. */

@@ -34,6 +34,7 @@ typedef struct {
 	uint64_t size;  /* bytes */
 	uint64_t resident; /* bytes; valid where has_resident */
 	bool has_resident;
+	SegfsPages pages; /* of which resident counts them */
 	uid_t uid;
 	gid_t gid;
 	nlink_t nlink;                       /* of other than SEGFS_SYSV: names it has */

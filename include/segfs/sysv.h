@@ -7,6 +7,13 @@
 #include <stdint.h>
 #include <sys/ipc.h>
 
+/* Of which pages its memory is. */
+typedef enum {
+	SEGFS_PAGES_UNKNOWN,
+	SEGFS_PAGES_SMALL, /* on the kernel's tmpfs, part of Shmem in proc_meminfo(5) */
+	SEGFS_PAGES_HUGE,  /* SHM_HUGETLB of shmget(2), part of Hugetlb */
+} SegfsPages;
+
 /*
  * A SysV segment, as shmctl(2) IPC_STAT and /proc/sysvipc/shm (proc_sysvipc(5)) show
  * it, less the traces that this process left by looking.
@@ -16,6 +23,7 @@ typedef struct {
 	uint64_t nattch;
 	int64_t atime, dtime, ctime; /* last attach, detach, change; 0: never */
 	uint64_t rss, swap;          /* bytes; valid where has_resident */
+	SegfsPages pages;            /* where rss is known, or it was seen before */
 	int shmid;
 	key_t key; /* IPC_PRIVATE also once it is marked for removal */
 	uid_t uid, cuid;
@@ -42,8 +50,10 @@ int segfs_sysv_list_brief(SegfsIpc *ipc, GArray **ret_segments);
 int segfs_sysv_stat(SegfsIpc *ipc, int shmid, SegfsSysv *ret_segment);
 
 /*
- * Fills in rss and swap. The kernel gives them for all segments at once only, which takes
- * 45 ms for 32768 of them: the answer may be up to four times as old as it took to get.
+ * Fills in rss, swap and pages. The kernel's figure is wrong for huge pages since Linux 6.7 (2 MiB
+ * are 1 GiB): where it cannot be known what it stands for has_resident stays false. The kernel
+ * gives them for all segments at once only, which takes 45 ms for 32768 of them: the answer may be
+ * up to four times as old as it took to get.
  */
 int segfs_sysv_resident(SegfsIpc *ipc, SegfsSysv *segment);
 

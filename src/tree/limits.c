@@ -24,39 +24,102 @@ static bool meminfo(const char *text, const char *key, uint64_t *ret_bytes)
 	return true;
 }
 
+/* Resident bytes of what is shown here. */
+typedef struct {
+	uint64_t named, unlinked;
+} Shown;
+
+typedef struct {
+	Shown shown[SEGFS_PAGES_HUGE + 1]; /* by SegfsPages */
+	guint n_unknown;                   /* pieces whose resident bytes are not known */
+} Sums;
+
+static void sum_up(const GPtrArray *items, Sums *sums)
+{
+	for (guint i = 0; i < items->len; i++) {
+		const SegfsItem *item = items->pdata[i];
+		Shown *shown = &sums->shown[item->pages];
+		sums->n_unknown += !item->has_resident;
+		if (item->has_resident)
+			*(item->unlinked ? &shown->unlinked : &shown->named) += item->resident;
+	}
+}
+
+static void put_shown(GString *text, const char *what, const Shown *shown)
+{
+	g_string_append_printf(text,
+			       "%s-named: %" PRIu64 " bytes resident in sysv/ and posix/\n"
+			       "%s-unlinked: %" PRIu64 " bytes resident in unlinked/\n",
+			       what, shown->named, what, shown->unlinked);
+}
+
+/* How much of all that the host has is shown nowhere here. */
+static uint64_t elsewhere(uint64_t all, const Shown *shown)
+{
+	return all - MIN(all, shown->named + shown->unlinked);
+}
+
+static void put_unknown(GString *text, const Sums *sums)
+{
+	const Shown *unknown = &sums->shown[SEGFS_PAGES_UNKNOWN];
+
+	if (unknown->named + unknown->unlinked > 0)
+		g_string_append_printf(
+			text,
+			"shmem-or-hugetlb: %" PRIu64
+			" bytes resident in segments whose pages may be small or huge\n",
+			unknown->named + unknown->unlinked);
+	if (sums->n_unknown > 0)
+		g_string_append_printf(
+			text, "not-known: %u pieces of which the resident bytes are not known\n",
+			sums->n_unknown);
+}
+
+static void put_huge(GString *text, uint64_t all, const Shown *shown)
+{
+	g_autoptr(GArray) pools = segfs_huge_pools();
+	uint64_t free = 0;
+
+	for (guint i = 0; i < pools->len; i++)
+		free += g_array_index(pools, SegfsHugePool, i).free;
+	put_shown(text, "hugetlb", shown);
+	g_string_append_printf(
+		text,
+		"hugetlb: %" PRIu64 " bytes in pools of huge pages (Hugetlb of meminfo)\n"
+		"hugetlb-elsewhere: %" PRIu64 " bytes of it not shown here: free pages, hugetlbfs "
+		"mounts, other namespaces\n"
+		"hugetlb-elsewhere-free: %" PRIu64 " bytes of that in free pages\n",
+		all, elsewhere(all, shown), free);
+}
+
 /* All shared memory of the host, how much of it this tree shows, and how much is elsewhere. */
 static int shmem_write(IpcNs *ns, GString *text)
 {
 	g_autofree char *path = g_build_filename(segfs_ipc_proc_root(ns->ipc), "meminfo", NULL);
 	g_autoptr(GPtrArray) items = NULL;
 	g_autofree char *info = NULL;
-	uint64_t shown[2] = {}, shmem, huge;
+	uint64_t shmem, huge;
+	Sums sums = {};
 
 	int r = segfs_view_survey(ns->view, segfs_since_now(), &items);
 	if (r < 0)
 		return r;
-	for (guint i = 0; i < items->len; i++) {
-		const SegfsItem *item = items->pdata[i];
-		shown[item->unlinked] += item->resident;
-	}
-	g_string_append_printf(text,
-			       "shmem-named: %" PRIu64 " bytes resident in sysv/ and posix/\n"
-			       "shmem-unlinked: %" PRIu64 " bytes resident in unlinked/\n",
-			       shown[false], shown[true]);
+	sum_up(items, &sums);
+	const Shown *small = &sums.shown[SEGFS_PAGES_SMALL];
+	put_shown(text, "shmem", small);
+	put_unknown(text, &sums);
 	if (!g_file_get_contents(path, &info, NULL, NULL))
 		return 0;
-	if (meminfo(info, "Shmem", &shmem)) {
-		const uint64_t here = shown[false] + shown[true];
+	if (meminfo(info, "Shmem", &shmem))
 		g_string_append_printf(text,
 				       "shmem: %" PRIu64 " bytes on the host (Shmem of meminfo)\n"
 				       "shmem-elsewhere: %" PRIu64
 				       " bytes of it not shown here: other tmpfs "
-				       "mounts, other namespaces\n",
-				       shmem, shmem - MIN(shmem, here));
-	}
+				       "mounts, other namespaces, what waits in the queue of a "
+				       "socket\n",
+				       shmem, elsewhere(shmem, small));
 	if (meminfo(info, "Hugetlb", &huge))
-		g_string_append_printf(text, "hugetlb: %" PRIu64 " bytes in pools of huge pages\n",
-				       huge);
+		put_huge(text, huge, &sums.shown[SEGFS_PAGES_HUGE]);
 	return 0;
 }
 

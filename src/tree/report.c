@@ -95,6 +95,7 @@ typedef enum { COUNT, SIZE, RESIDENT, N_MEASURES } Measure;
 typedef struct {
 	uint64_t inum;
 	uint64_t sums[N_KINDS][N_VERDICTS][2][N_MEASURES]; /* the third: has it lost its name? */
+	uint64_t huge; /* of the resident bytes those in huge pages */
 	guint unexamined;
 	SegfsLimits limits;
 	struct statvfs posix;
@@ -123,7 +124,10 @@ static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *counted, Numbers
 		uint64_t *sum = numbers.sums[item->id.kind][item->verdict][item->unlinked];
 		sum[COUNT]++;
 		sum[SIZE] += item->size;
-		sum[RESIDENT] += item->has_resident ? item->resident : 0;
+		if (!item->has_resident)
+			continue;
+		sum[RESIDENT] += item->resident;
+		numbers.huge += item->pages == SEGFS_PAGES_HUGE ? item->resident : 0;
 	}
 	numbers.has_limits = segfs_limits_read(ns->ipc, &numbers.limits) == 0;
 	/* A tmpfs without a limit has 0 blocks. */
@@ -179,6 +183,11 @@ static double unexamined_of(const Numbers *numbers)
 	return numbers->unexamined;
 }
 
+static double huge_of(const Numbers *numbers)
+{
+	return numbers->huge;
+}
+
 static double shmmax_of(const Numbers *numbers)
 {
 	return numbers->limits.shmmax;
@@ -232,6 +241,9 @@ static const struct {
 	{"segfs_unexamined_processes", NULL,
 	 "Processes that could not be examined; what they hold is not known.", unexamined_of,
 	 ALWAYS},
+	{"segfs_resident_huge_bytes", "bytes",
+	 "How much of the resident memory is in huge pages, part of Hugetlb and not of Shmem.",
+	 huge_of, ALWAYS},
 	{"segfs_shmmax_bytes", "bytes", "Limit of one SysV segment's size.", shmmax_of, OF_LIMITS},
 	{"segfs_shmmni_segments", NULL, "Limit of the number of SysV segments.", shmmni_of,
 	 OF_LIMITS},

@@ -26,6 +26,8 @@ static int ipc_alloc(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 	g_mutex_init(&ipc->creators_lock);
 	g_mutex_init(&ipc->resident_lock);
 	g_mutex_init(&ipc->handles_lock);
+	g_mutex_init(&ipc->pages_lock);
+	ipc->pages = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 	ipc->handles = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 	ipc->creators = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
 	ipc->traces = g_hash_table_new_full(g_int_hash, g_int_equal, NULL, g_free);
@@ -116,6 +118,8 @@ void segfs_ipc_free(SegfsIpc *ipc)
 	g_clear_pointer(&ipc->resident, g_array_unref);
 	g_hash_table_unref(ipc->creators);
 	g_hash_table_unref(ipc->handles);
+	g_hash_table_unref(ipc->pages);
+	g_mutex_clear(&ipc->pages_lock);
 	g_mutex_clear(&ipc->handles_lock);
 	g_mutex_clear(&ipc->resident_lock);
 	g_mutex_clear(&ipc->creators_lock);

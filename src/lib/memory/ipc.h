@@ -43,6 +43,10 @@ struct SegfsIpc {
 	GHashTable *handles; /* shmid -> the handle of its memory, see handles.c */
 	guint handles_most;  /* before those of segments that are gone are looked for */
 
+	GMutex pages_lock; /* protects what follows */
+	GHashTable *pages; /* shmid -> of which pages its memory is, see huge.c */
+	guint pages_most;  /* before those of segments that are gone are looked for */
+
 	GMutex resident_lock; /* protects what follows */
 	GArray *resident;     /* Resident, by shmid */
 	Fresh resident_fresh;

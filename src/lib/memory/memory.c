@@ -16,6 +16,7 @@
 #include "lib/memory/copy.h"
 #include "lib/memory/handles.h"
 #include "lib/memory/holder.h"
+#include "lib/memory/huge.h"
 #include "lib/memory/ipc.h"
 #include "lib/os/autofd.h"
 
@@ -127,6 +128,7 @@ static int describe(SegfsMemory *memory, SegfsIpc *ipc, const SegfsSysv *segment
 	memory->huge = fs.f_type == HUGETLBFS_MAGIC;
 	if (memory->huge)
 		memory->whole = round_up(memory->size, fs.f_bsize);
+	huge_remember(ipc, segment, memory->huge ? SEGFS_PAGES_HUGE : SEGFS_PAGES_SMALL);
 	if (handle_read(memory->fd, &memory->handle))
 		handle_remember(ipc, segment, &memory->handle);
 	return 0;
@@ -236,8 +238,9 @@ int segfs_memory_resident(const SegfsMemory *memory, uint64_t *ret_bytes)
 	struct sysinfo system;
 	struct stat st;
 
-	/* The file's blocks are those in memory and those in swap. */
-	if (memory->fd < 0 || sysinfo(&system) < 0 || system.freeswap != system.totalswap)
+	/* The file's blocks are those in memory and those in swap, where huge pages never are. */
+	if (memory->fd < 0 ||
+	    (!memory->huge && (sysinfo(&system) < 0 || system.freeswap != system.totalswap)))
 		return -ENODATA;
 	if (fstat(memory->fd, &st) < 0)
 		return -errno;

@@ -10,6 +10,7 @@
 
 #include "lib/memory/attach.h"
 #include "lib/memory/creator.h"
+#include "lib/memory/huge.h"
 #include "lib/memory/ipc.h"
 #include "lib/memory/shm.h"
 #include "lib/os/autofd.h"
@@ -20,6 +21,8 @@
 typedef struct {
 	int shmid;
 	uint64_t rss, swap;
+	bool is_known;
+	SegfsPages pages;
 } Resident;
 
 /*
@@ -123,7 +126,14 @@ static int list_undisturbed(SegfsIpc *ipc, int (*read_all)(const SegfsIpc *ipc, 
 
 int segfs_sysv_list(SegfsIpc *ipc, GArray **ret_segments)
 {
-	return list_undisturbed(ipc, table_read, ret_segments);
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r == 0)
+		r = list_undisturbed(ipc, table_read, ret_segments);
+	if (r == 0)
+		huge_correct(ipc, *ret_segments);
+	return r;
 }
 
 int segfs_sysv_list_brief(SegfsIpc *ipc, GArray **ret_segments)
@@ -168,7 +178,8 @@ static int resident_update(SegfsIpc *ipc)
 	ipc->resident = g_array_sized_new(FALSE, FALSE, sizeof(Resident), segments->len);
 	for (guint i = 0; i < segments->len; i++) {
 		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
-		Resident resident = {segment->shmid, segment->rss, segment->swap};
+		Resident resident = {segment->shmid, segment->rss, segment->swap,
+				     segment->has_resident, segment->pages};
 		g_array_append_val(ipc->resident, resident);
 	}
 	g_array_sort(ipc->resident, resident_compare);
@@ -189,7 +200,8 @@ int segfs_sysv_resident(SegfsIpc *ipc, SegfsSysv *segment)
 		const Resident *found = &g_array_index(ipc->resident, Resident, index);
 		segment->rss = found->rss;
 		segment->swap = found->swap;
-		segment->has_resident = true;
+		segment->has_resident = found->is_known;
+		segment->pages = found->pages;
 	}
 	g_mutex_unlock(&ipc->resident_lock);
 	return r;

@@ -49,7 +49,7 @@ static SegfsId id_of(SegfsKind kind, const SegfsProcess *process, dev_t dev, uin
 static bool look(int directory_fd, const char *name, struct statx *ret_stat)
 {
 	return statx(directory_fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
-		     STATX_INO | STATX_SIZE | STATX_UID | STATX_GID, ret_stat) == 0;
+		     STATX_INO | STATX_SIZE | STATX_UID | STATX_GID | STATX_BLOCKS, ret_stat) == 0;
 }
 
 /* Reads what the process is called, once it holds something. False: it is a mount, and holds it for
@@ -157,11 +157,13 @@ static void take_mapping(ScanRun *run, int process_fd, SegfsProcess *process, co
 	holder->thread = run->thread;
 	holder->start = mapping->start;
 	holder->end = mapping->end;
+	holder->is_huge = device->kind == DEVICE_HUGE;
 	if (is_segment && seen) {
 		holder->has_memory = true;
 		holder->memory_uid = stat.stx_uid;
 		holder->memory_gid = stat.stx_gid;
 		holder->memory_size = stat.stx_size;
+		holder->memory_resident = stat.stx_blocks * 512;
 	}
 }
 
@@ -316,6 +318,7 @@ static void take_fd(ScanRun *run, int process_fd, const char *directory, int dir
 		return;
 	SegfsHolder *holder = scan_add(run->scan, table, &id, link, length, process);
 	holder->open++;
+	holder->is_huge = device->kind == DEVICE_HUGE;
 	holder->thread = run->thread;
 	holder->fd = strtol(name, NULL, 10);
 }

@@ -302,6 +302,10 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 		put_size(builder, "resident", item->resident);
 	else
 		put_null(builder, "resident");
+	if (item->pages == SEGFS_PAGES_UNKNOWN)
+		put_null(builder, "huge_pages");
+	else
+		put_bool(builder, "huge_pages", item->pages == SEGFS_PAGES_HUGE);
 	put_number(builder, "uid", item->uid);
 	put_owner(builder, "user", report->users, segfs_user_name, item->uid);
 	put_number(builder, "gid", item->gid);

@@ -54,6 +54,31 @@ static SegfsItem *item_begin(const Judge *judge)
 	return item;
 }
 
+static void take_resident(SegfsItem *item)
+{
+	item->resident = item->sysv.rss;
+	item->has_resident = item->sysv.has_resident;
+	item->pages = item->sysv.pages;
+}
+
+/* What a process has attached says of which pages it is, and of huge ones how many there are. */
+static void take_pages(SegfsItem *item)
+{
+	SegfsSysv *segment = &item->sysv;
+
+	for (guint i = 0; i < item->holders->len; i++) {
+		const SegfsHolder *holder = &g_array_index(item->holders, SegfsHolder, i);
+		if (!holder->has_memory)
+			continue;
+		segment->pages = holder->is_huge ? SEGFS_PAGES_HUGE : SEGFS_PAGES_SMALL;
+		if (holder->is_huge)
+			segment->rss = holder->memory_resident;
+		/* Else the kernel's figure is right as it is, where it was asked for. */
+		segment->has_resident |= holder->is_huge || segment->rss > 0;
+		return;
+	}
+}
+
 static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 {
 	SegfsItem *item = item_begin(judge);
@@ -62,8 +87,6 @@ static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 	item->sysv = *segment;
 	item->unlinked = segment->dest;
 	item->size = segment->size;
-	item->resident = segment->rss;
-	item->has_resident = segment->has_resident;
 	item->uid = segment->uid;
 	item->gid = segment->gid;
 	item->mode = segment->mode;
@@ -71,6 +94,8 @@ static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 	item->mtime.tv_sec = segment->dtime ? segment->dtime : segment->ctime;
 	item->ctime.tv_sec = segment->ctime;
 	judge_sysv(judge, item);
+	take_pages(item);
+	take_resident(item);
 	return item;
 }
 
@@ -84,6 +109,7 @@ static SegfsItem *item_of_stat(const Judge *judge, SegfsKind kind, const char *n
 	item->size = st->st_size;
 	item->resident = (uint64_t)st->st_blocks * 512;
 	item->has_resident = true;
+	item->pages = SEGFS_PAGES_SMALL;
 	item->uid = st->st_uid;
 	item->gid = st->st_gid;
 	item->mode = st->st_mode & 07777;
@@ -211,6 +237,8 @@ static SegfsItem *item_of_held(Judge *judge, const SegfsHeld *held)
 	g_autofree char *name = name_of_held(held);
 	SegfsItem *item = item_of_stat(judge, held->id.kind, name, &st);
 	item->has_resident = r == 0;
+	if (g_array_index(held->holders, SegfsHolder, 0).is_huge)
+		item->pages = SEGFS_PAGES_HUGE;
 	item->unlinked = true;
 	judge_unlinked(judge, item);
 	return item;
@@ -448,8 +476,7 @@ int segfs_view_read_resident(SegfsView *view, SegfsItem *item)
 {
 	int r = segfs_sysv_resident(view->options.ipc, &item->sysv);
 
-	item->resident = item->sysv.rss;
-	item->has_resident = item->sysv.has_resident;
+	take_resident(item);
 	return r;
 }
 

@@ -81,7 +81,7 @@ void segment_as_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret
 		.st_gid = segment->gid,
 		.st_size = MIN(segment->size, (uint64_t)INT64_MAX),
 		.st_blksize = sysconf(_SC_PAGESIZE),
-		.st_blocks = segment->rss / 512,
+		.st_blocks = segment->has_resident ? segment->rss / 512 : 0,
 		.st_atime = segment->atime ? segment->atime : segment->ctime,
 		.st_mtime = segment->dtime ? segment->dtime : segment->ctime,
 		.st_ctime = segment->ctime,

@@ -68,6 +68,10 @@ bool segment_is_huge(IpcNs *ns, const SegfsCaller *caller, const SegfsSysv *segm
 {
 	g_autoptr(SegfsMemory) memory = NULL;
 
+	if (segment->pages != SEGFS_PAGES_UNKNOWN) {
+		*ret_huge = segment->pages == SEGFS_PAGES_HUGE;
+		return true;
+	}
 	if (!caller ? segfs_memory_look(ns->ipc, segment, &memory) < 0
 		    : segfs_sysv_may_attach(ns->ipc, caller, segment, false) < 0 ||
 			      segfs_memory_open(ns->ipc, caller, segment, false, &memory) < 0)
