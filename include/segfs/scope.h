@@ -16,7 +16,6 @@ typedef struct {
 	SegfsIpcOptions ipc;
 	const char *shm_dir; /* of the process's own namespace; NULL: /dev/shm */
 	int64_t orphan_age;  /* seconds that memory has not been used before it is orphaned */
-	bool takes_all;      /* memory without a name, too, that is held in other IPC namespaces */
 	/*
 	 * Where the calling process is a mount: what it has done with a segment for others, which
 	 * scans leave out. NULL: it is none. data: any; both have to outlive the scope.

@@ -3,10 +3,12 @@
 /* Lists shared memory, who holds it and whether anybody will still want it, with no mount. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "segls/segls.h"
 
@@ -16,7 +18,7 @@
 typedef struct {
 	char *columns, *sort, *shm_dir, *by;
 	SumsBy sums; /* where by is there */
-	gboolean json, orphans, bytes, noheadings, raw, version;
+	gboolean json, orphans, all_namespaces, bytes, noheadings, raw, version;
 	int64_t orphan_age;
 } Options;
 
@@ -55,6 +57,8 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 		 "Only what nobody uses any more", NULL},
 		{"orphan-age", 0, 0, G_OPTION_ARG_INT64, &options->orphan_age,
 		 "What was used more lately is not orphaned (default 60)", "SECONDS"},
+		{"all-namespaces", 0, 0, G_OPTION_ARG_NONE, &options->all_namespaces,
+		 "Those of all IPC namespaces of the host (root only)", NULL},
 		{"json", 'J', 0, G_OPTION_ARG_NONE, &options->json,
 		 "All that is known, as in the file segments.json of a mount", NULL},
 		{"bytes", 'b', 0, G_OPTION_ARG_NONE, &options->bytes, "Sizes in bytes", NULL},
@@ -76,8 +80,9 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 		"\nThe usual ones are " DEFAULT_COLUMNS
 		".\nMemory without a name that is still held is listed as unlinked/...; what is "
 		"not known is \"-\".\nOther users' processes can be examined by root only.\n"
-		"It knows the IPC namespace and the /dev/shm that it is started in, and no "
-		"other:\nfor those of a process, nsenter -t PID -i segls --shm-dir "
+		"It knows the IPC namespace and the /dev/shm that it is started in, and with\n"
+		"--all-namespaces, as root, those of all processes, as ns/NUMBER/...; "
+		"without it,\nfor those of a process, nsenter -t PID -i segls --shm-dir "
 		"/proc/PID/root/dev/shm\n",
 		NULL);
 
@@ -99,17 +104,53 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 }
 
 typedef struct {
-	SegfsScope *scope;
-	GPtrArray *items; /* of scope */
+	GPtrArray *scopes; /* SegfsScope: our own, then others' */
+	GPtrArray *of;     /* GPtrArray of SegfsItem: what each of those has */
 	guint unexamined;
 } Source;
 
 static void source_clear(Source *source)
 {
-	g_clear_pointer(&source->items, g_ptr_array_unref);
-	g_clear_pointer(&source->scope, segfs_scope_free);
+	g_clear_pointer(&source->of, g_ptr_array_unref);
+	g_clear_pointer(&source->scopes, g_ptr_array_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Source, source_clear)
+
+/* One more scope, which is taken over. */
+static int source_add(Source *source, SegfsScope *scope, SegfsSince since)
+{
+	GPtrArray *items;
+
+	g_ptr_array_add(source->scopes, scope);
+	int r = segfs_view_survey(segfs_scope_view(scope), since, &items);
+	g_ptr_array_add(source->of,
+			r < 0 ? g_ptr_array_new_with_free_func((GDestroyNotify)segfs_item_free)
+			      : items);
+	return r;
+}
+
+static gboolean add_others(Source *source, SegfsSince since, GError **error)
+{
+	SegfsScope *own = source->scopes->pdata[0];
+	g_autoptr(GArray) inums = NULL;
+
+	if (geteuid() != 0)
+		return fail(error, "--all-namespaces: only root may enter them");
+	int r = segfs_namespaces_list(segfs_scope_scanner(own), &inums);
+	if (r < 0)
+		return fail(error, "cannot list IPC namespaces: %s", g_strerror(-r));
+	for (guint i = 0; i < inums->len; i++) {
+		SegfsScope *scope;
+		const uint64_t inum = g_array_index(inums, uint64_t, i);
+		/* One that has gone meanwhile has nothing any more. */
+		r = segfs_scope_new_of(own, inum, NULL, NULL, &scope);
+		if (r == 0)
+			r = source_add(source, scope, since);
+		if (r < 0 && r != -ENOENT)
+			return fail(error, "namespace %" PRIu64 ": %s", inum, g_strerror(-r));
+	}
+	return TRUE;
+}
 
 static gboolean source_open(const Options *options, Source *source, GError **error)
 {
@@ -117,27 +158,48 @@ static gboolean source_open(const Options *options, Source *source, GError **err
 		.ipc.no_attach = true,
 		.shm_dir = options->shm_dir,
 		.orphan_age = options->orphan_age,
-		.takes_all = true,
 	};
+	const SegfsSince since = segfs_since_now(); /* one look at the processes does for all */
 	g_autoptr(SegfsScan) scan = NULL;
+	SegfsScope *own;
 
-	int r = segfs_scope_new(&scope_options, &source->scope);
+	int r = segfs_scope_new(&scope_options, &own);
 	if (r == -ENOSYS)
 		return fail(error, "no SysV shared memory here: %s", g_strerror(-r));
 	if (r < 0)
 		return fail(error, "%s: %s; name the directory of POSIX objects with --shm-dir",
 			    options->shm_dir ? options->shm_dir : "/dev/shm", g_strerror(-r));
-	r = segfs_view_survey(segfs_scope_view(source->scope), segfs_since_now(), &source->items);
+	source->scopes = g_ptr_array_new_with_free_func((GDestroyNotify)segfs_scope_free);
+	source->of = g_ptr_array_new_with_free_func((GDestroyNotify)g_ptr_array_unref);
+	r = source_add(source, own, since);
 	if (r < 0)
 		return fail(error, "cannot list shared memory: %s", g_strerror(-r));
 	/* The scan that the items have, unless there are none. */
-	if (source->items->len > 0)
-		scan = segfs_scan_ref(((SegfsItem *)source->items->pdata[0])->scan);
-	else if ((r = segfs_scanner_scan(segfs_scope_scanner(source->scope), segfs_since_recent(),
-					 &scan)) < 0)
+	const GPtrArray *items = source->of->pdata[0];
+	if (items->len > 0)
+		scan = segfs_scan_ref(((SegfsItem *)items->pdata[0])->scan);
+	else if ((r = segfs_scanner_scan(segfs_scope_scanner(own), segfs_since_recent(), &scan)) <
+		 0)
 		return fail(error, "/proc: %s", g_strerror(-r));
 	source->unexamined = segfs_scan_unexamined(scan);
-	return TRUE;
+	return !options->all_namespaces || add_others(source, since, error);
+}
+
+/* All of them, each once, though namespaces may share a /dev/shm; they stay the source's. */
+static GPtrArray *source_items(const Source *source)
+{
+	g_autoptr(GHashTable) added = g_hash_table_new(segfs_id_hash, segfs_id_equal);
+	GPtrArray *all = g_ptr_array_new();
+
+	for (guint i = 0; i < source->of->len; i++) {
+		const GPtrArray *items = source->of->pdata[i];
+		for (guint j = 0; j < items->len; j++) {
+			SegfsItem *item = items->pdata[j];
+			if (g_hash_table_add(added, &item->id))
+				g_ptr_array_add(all, item);
+		}
+	}
+	return all;
 }
 
 static void keep_orphans(GPtrArray *items)
@@ -169,20 +231,30 @@ static gboolean list(const Options *options, GString *text, GError **error)
 	if (!columns_parse(DEFAULT_COLUMNS, wanted, &shown, error) ||
 	    !source_open(options, &source, error))
 		return FALSE;
-	if (options->orphans)
-		keep_orphans(source.items);
-	if (options->sort && !table_sort(&table, source.items, options->sort, error))
+	for (guint i = 0; i < source.of->len; i++) {
+		GPtrArray *items = source.of->pdata[i];
+		if (options->orphans)
+			keep_orphans(items);
+		if (options->json && options->sort &&
+		    !table_sort(&table, items, options->sort, error))
+			return FALSE;
+	}
+	g_autoptr(GPtrArray) all = source_items(&source);
+	if (!options->json && options->sort && !table_sort(&table, all, options->sort, error))
 		return FALSE;
 	const TableStyle style = options->raw ? TABLE_RAW : TABLE_ALIGNED;
 	if (options->by) {
-		sums_write(&table, options->sums, source.items, style, !options->noheadings, text);
+		sums_write(&table, options->sums, all, style, !options->noheadings, text);
 	} else if (options->json) {
 		g_autoptr(SegfsReport) report = segfs_report_new(NULL, source.unexamined);
-		segfs_report_add(report, segfs_scope_ipc(source.scope), NULL, source.items,
-				 segfs_view_unread(segfs_scope_view(source.scope)));
+		for (guint i = 0; i < source.of->len; i++) {
+			const SegfsScope *scope = source.scopes->pdata[i];
+			segfs_report_add(report, segfs_scope_ipc(scope), NULL, source.of->pdata[i],
+					 segfs_view_unread(segfs_scope_view(scope)));
+		}
 		segfs_report_write(report, text);
 	} else {
-		table_write(&table, shown, source.items, style, !options->noheadings, text);
+		table_write(&table, shown, all, style, !options->noheadings, text);
 	}
 	if (source.unexamined > 0)
 		g_printerr("segls: %u %s could not be examined: what they hold is not known\n",

@@ -59,7 +59,6 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 		.ipc = options->ipc,
 		.shm_dir = shm_dir,
 		.orphan_age = options->orphan_age,
-		.takes_all = options->no_namespaces,
 		.opened = ipcns_opened,
 		.data = tree->ns,
 	};

@@ -26,6 +26,17 @@ is "$(names "$second")" "README info key limits metrics orphans posix segments.j
 fails_with ENOENT "it is not to be found" ls "$second/ns"
 is "$(jq '.namespaces | length' "$second/segments.json")" 1 "segments.json is of the mount's own"
 is "$(grep -c ^ns/ "$MNT/README") $(grep -c ^ns/ "$second/README")" "1 0" "README has a line for ns/ where there is one"
+# Memory without a name belongs where its holder is: in a mount and a segls that do not cover that, it is not.
+hold M nsenter --target "${pid[A]}" --ipc "$HOLDERS" memfd theirs 4096 4096
+ino=$(held M 2)
+is "$(ls "$second/unlinked")" "" "-o nons: another namespace's memfd is not in unlinked/"
+is "$("$SEGLS" -n -r -o FILE | grep -c "memfd-theirs-$ino")" 0 "nor has segls it"
+is "$("$SEGLS" --all-namespaces -n -r -o FILE | grep "memfd-theirs-$ino")" "ns/${inum[A]}/unlinked/memfd-theirs-$ino" "segls --all-namespaces has it, with the namespace"
+is "$("$SEGLS" --all-namespaces -n -r -o FILE | grep -c '/sysv/0$')" ${#all[@]} "and each one's segment"
+is "$("$SEGLS" --all-namespaces -J | jq -r '.namespaces | length')" $((${#all[@]} + 1)) "in JSON, too"
+is "$(ls "$MNT/ns/${inum[A]}/unlinked")" "memfd-theirs-$ino" "as has ns/"
+fails "as another than root it fails" as_user 20001 "$SEGLS" --all-namespaces
+drop M
 segfs_stop_ok "$second" "it ends cleanly"
 
 in_shm B sh -c 'echo of B >object'

@@ -13,7 +13,7 @@
  * remain agree the number is known, else it is not.
  */
 
-#include "lib/memory/huge.h"
+#include "lib/memory/shm.h"
 
 #include <linux/magic.h>
 #include <segfs/limits.h>
@@ -24,7 +24,6 @@
 
 #include "lib/memory/holder.h"
 #include "lib/memory/ipc.h"
-#include "lib/memory/shm.h"
 #include "lib/os/autofd.h"
 #include "lib/os/sweep.h"
 

@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <segfs/limits.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/os/autofd.h"
 #include "lib/os/home.h"
@@ -137,4 +140,27 @@ uint64_t segfs_ipc_inum(const SegfsIpc *ipc)
 const char *segfs_ipc_proc_root(const SegfsIpc *ipc)
 {
 	return ipc->proc_root;
+}
+
+int segfs_limits_read(SegfsIpc *ipc, SegfsLimits *ret_limits)
+{
+	struct shminfo info;
+	struct shm_info used;
+	int r;
+	IPC_SCOPE(ipc, r);
+
+	if (r < 0)
+		return r;
+	if (shmctl(0, IPC_INFO, (struct shmid_ds *)&info) < 0 ||
+	    shmctl(0, SHM_INFO, (struct shmid_ds *)&used) < 0)
+		return -errno;
+	*ret_limits = (SegfsLimits){
+		.shmmax = info.shmmax,
+		.shmmni = info.shmmni,
+		.shmall = info.shmall,
+		.segments_used = used.used_ids,
+		.pages_used = used.shm_tot,
+		.page_size = sysconf(_SC_PAGESIZE),
+	};
+	return 0;
 }

@@ -16,8 +16,8 @@
 #include "lib/memory/copy.h"
 #include "lib/memory/handles.h"
 #include "lib/memory/holder.h"
-#include "lib/memory/huge.h"
 #include "lib/memory/ipc.h"
+#include "lib/memory/shm.h"
 #include "lib/os/autofd.h"
 
 /* Smaller writes are not worth a mapping. */

@@ -16,3 +16,13 @@ bool shm_from_line(const char *line, SegfsSysv *ret);
 
 /* IPC_STAT or SHM_STAT_ANY of the calling thread's IPC namespace, unmasked. -ENOENT: none. */
 int shm_stat(int shmid, SegfsSysv *ret_segment);
+
+/*
+ * huge.c: sets rss, pages and has_resident of segments (SegfsSysv) that are as the kernel's table
+ * has them: where what its figure stands for cannot be known has_resident is false, and rss stays
+ * the figure.
+ */
+void huge_correct(SegfsIpc *ipc, GArray *segments);
+
+/* huge.c: what the segment's memory was seen to be of. */
+void huge_remember(SegfsIpc *ipc, const SegfsSysv *segment, SegfsPages pages);

@@ -10,7 +10,6 @@
 
 #include "lib/memory/attach.h"
 #include "lib/memory/creator.h"
-#include "lib/memory/huge.h"
 #include "lib/memory/ipc.h"
 #include "lib/memory/shm.h"
 #include "lib/os/autofd.h"

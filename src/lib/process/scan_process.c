@@ -16,10 +16,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -337,6 +339,61 @@ static int take_fds(ScanRun *run, int process_fd, const char *directory, SegfsPr
 	return 0;
 }
 
+/*
+ * Puts the thread among tables (pid_t), each of a table of descriptors of its own, in the order
+ * that kcmp(2) has them in. False: its table is there already, or cannot be compared.
+ */
+static bool is_other_table(GArray *tables, pid_t thread)
+{
+	guint from = 0, to = tables->len;
+
+	while (from < to) {
+		const guint middle = from + (to - from) / 2;
+		const long order =
+			syscall(SYS_kcmp, thread, g_array_index(tables, pid_t, middle), KCMP_FILES);
+		if (order <= 0)
+			return false;
+		if (order == 1) /* less */
+			to = middle;
+		else
+			from = middle + 1;
+	}
+	g_array_insert_val(tables, from, thread);
+	return true;
+}
+
+/*
+ * A thread can have a table of its own (unshare(2), CLONE_FILES). Whose is another is asked of the
+ * kernel, as there are programs with thousands of threads and descriptors, and next to none that do
+ * so. run->thread is the one whose table has been gone through.
+ */
+static void take_other_tables(ScanRun *run, int process_fd, SegfsProcess *process)
+{
+	g_autoptr(GArray) tables = NULL;
+	struct dirent *entry;
+	struct stat st;
+
+	/* A directory has a link for each of those in it, and two for itself. */
+	if (fstatat(process_fd, "task", &st, 0) < 0 || st.st_nlink <= 3 ||
+	    strcmp(run->proc_root, "/proc") != 0 || !procfs_is_ours())
+		return;
+	DIR *threads = fd_open_directory(process_fd, "task");
+	if (!threads)
+		return;
+	tables = g_array_new(FALSE, FALSE, sizeof(pid_t));
+	g_array_append_val(tables, run->thread);
+	while ((entry = readdir(threads))) {
+		const pid_t thread = strtol(entry->d_name, NULL, 10);
+		char directory[64];
+		if (thread <= 0 || thread == process->pid || !is_other_table(tables, thread))
+			continue;
+		run->thread = thread;
+		g_snprintf(directory, sizeof(directory), "task/%d/fd", thread);
+		take_fds(run, process_fd, directory, process);
+	}
+	closedir(threads);
+}
+
 /* The first thread has ended and others live: /proc/PID shows nothing any more, they do. */
 static void take_threads(ScanRun *run, int process_fd, SegfsProcess *process, bool *ret_examined)
 {
@@ -360,6 +417,8 @@ static void take_threads(ScanRun *run, int process_fd, SegfsProcess *process, bo
 	}
 	if (threads)
 		closedir(threads);
+	if (found)
+		take_other_tables(run, process_fd, process);
 }
 
 bool scan_run_process(ScanRun *run, int process_fd, SegfsProcess *process)
@@ -376,5 +435,7 @@ bool scan_run_process(ScanRun *run, int process_fd, SegfsProcess *process)
 		return examined;
 	}
 	r = take_fds(run, process_fd, "fd", process);
+	if (r == 0)
+		take_other_tables(run, process_fd, process);
 	return scan_run_tolerates(run, r) && examined;
 }

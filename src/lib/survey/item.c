@@ -38,3 +38,34 @@ void segfs_item_free(SegfsItem *item)
 	g_free(item->creator);
 	g_free(item);
 }
+
+void item_take_resident(SegfsItem *item)
+{
+	item->resident = item->sysv.rss;
+	item->has_resident = item->sysv.has_resident;
+	item->pages = item->sysv.pages;
+}
+
+/* What a process has attached says of which pages it is, and of huge ones how many there are. */
+static void see_pages(SegfsItem *item)
+{
+	SegfsSysv *segment = &item->sysv;
+
+	for (guint i = 0; i < item->holders->len; i++) {
+		const SegfsHolder *holder = &g_array_index(item->holders, SegfsHolder, i);
+		if (!holder->has_memory)
+			continue;
+		segment->pages = holder->is_huge ? SEGFS_PAGES_HUGE : SEGFS_PAGES_SMALL;
+		if (holder->is_huge)
+			segment->rss = holder->memory_resident;
+		/* Else the kernel's figure is right as it is, where it was asked for. */
+		segment->has_resident |= holder->is_huge || segment->rss > 0;
+		return;
+	}
+}
+
+void item_take_pages(SegfsItem *item)
+{
+	see_pages(item);
+	item_take_resident(item);
+}

@@ -46,7 +46,7 @@ void segfs_scope_free(SegfsScope *scope)
 	g_free(scope);
 }
 
-static SegfsView *make_view(const SegfsScope *scope, bool takes_all,
+static SegfsView *make_view(const SegfsScope *scope,
 			    SegfsOpened (*opened)(int shmid, gpointer data), gpointer data)
 {
 	return view_new(&(ViewOptions){
@@ -54,7 +54,6 @@ static SegfsView *make_view(const SegfsScope *scope, bool takes_all,
 		.ipc = scope->ipc,
 		.orphan_age = scope->shared->orphan_age,
 		.plain = segfs_posix_dev(scope->shared->posix),
-		.takes_all = takes_all,
 		.takes_unknown = !scope->ns,
 		.opened = opened,
 		.data = data,
@@ -81,7 +80,7 @@ int segfs_scope_new(const SegfsScopeOptions *options, SegfsScope **ret_scope)
 	shared->own_inum = segfs_ipc_inum(scope->ipc);
 	shared->scanner = segfs_scanner_new(options->ipc.proc_root);
 	scanner_watch(shared->scanner, segfs_posix_dev(shared->posix));
-	scope->view = make_view(scope, options->takes_all, options->opened, options->data);
+	scope->view = make_view(scope, options->opened, options->data);
 	view_add_posix(scope->view, shared->posix);
 	*ret_scope = g_steal_pointer(&scope);
 	return 0;
@@ -102,7 +101,7 @@ int segfs_scope_new_of(SegfsScope *own, uint64_t inum,
 		r = ipc_new_of(&own->shared->ipc_options, scope->ns, &scope->ipc);
 	if (r < 0)
 		return r;
-	scope->view = make_view(scope, false, opened, data);
+	scope->view = make_view(scope, opened, data);
 	*ret_scope = g_steal_pointer(&scope);
 	return 0;
 }

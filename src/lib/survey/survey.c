@@ -54,31 +54,6 @@ static SegfsItem *item_begin(const Judge *judge)
 	return item;
 }
 
-static void take_resident(SegfsItem *item)
-{
-	item->resident = item->sysv.rss;
-	item->has_resident = item->sysv.has_resident;
-	item->pages = item->sysv.pages;
-}
-
-/* What a process has attached says of which pages it is, and of huge ones how many there are. */
-static void take_pages(SegfsItem *item)
-{
-	SegfsSysv *segment = &item->sysv;
-
-	for (guint i = 0; i < item->holders->len; i++) {
-		const SegfsHolder *holder = &g_array_index(item->holders, SegfsHolder, i);
-		if (!holder->has_memory)
-			continue;
-		segment->pages = holder->is_huge ? SEGFS_PAGES_HUGE : SEGFS_PAGES_SMALL;
-		if (holder->is_huge)
-			segment->rss = holder->memory_resident;
-		/* Else the kernel's figure is right as it is, where it was asked for. */
-		segment->has_resident |= holder->is_huge || segment->rss > 0;
-		return;
-	}
-}
-
 static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 {
 	SegfsItem *item = item_begin(judge);
@@ -94,8 +69,7 @@ static SegfsItem *item_of_sysv(Judge *judge, const SegfsSysv *segment)
 	item->mtime.tv_sec = segment->dtime ? segment->dtime : segment->ctime;
 	item->ctime.tv_sec = segment->ctime;
 	judge_sysv(judge, item);
-	take_pages(item);
-	take_resident(item);
+	item_take_pages(item);
 	return item;
 }
 
@@ -264,7 +238,7 @@ static bool is_ours(SegfsView *view, const SegfsHeld *held, guint *ret_directory
 		}
 		return false;
 	default:
-		return view->options.takes_all || (ns == 0 && view->options.takes_unknown) ||
+		return (ns == 0 && view->options.takes_unknown) ||
 		       ns == segfs_ipc_inum(view->options.ipc);
 	}
 }
@@ -476,7 +450,7 @@ int segfs_view_read_resident(SegfsView *view, SegfsItem *item)
 {
 	int r = segfs_sysv_resident(view->options.ipc, &item->sysv);
 
-	take_resident(item);
+	item_take_resident(item);
 	return r;
 }
 

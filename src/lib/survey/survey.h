@@ -16,7 +16,6 @@ typedef struct {
 	SegfsOpened (*opened)(int shmid, gpointer data);
 	gpointer data;
 	bool takes_unknown; /* also what has no name and is held in who knows which namespace */
-	bool takes_all;     /* and what has no name and is held in other IPC namespaces */
 } ViewOptions;
 
 struct SegfsView {
@@ -43,6 +42,10 @@ void view_add_posix(SegfsView *view, const SegfsPosix *posix);
 
 /* item.c: an empty one, with no holders. */
 SegfsItem *item_new(void);
+
+/* item.c: of a segment's item resident and pages, from its segment; and that from its holders. */
+void item_take_resident(SegfsItem *item);
+void item_take_pages(SegfsItem *item);
 
 /* One round of judging. */
 typedef struct {
