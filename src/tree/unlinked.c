@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
+#include "lib/os/errand.h"
 #include "tree/item.h"
 #include "tree/posix/object.h"
 #include "tree/sysv/segment.h"
@@ -61,6 +62,9 @@ static int unlinked_getattr(Node *base, bool brief, struct stat *ret_stat)
 		object_stat(base->ns, &st, ret_stat);
 		return 0;
 	}
+	/* Not that the daemon has not the right: it has not waited for the holder. */
+	if (r < 0 && !errand_may_wait())
+		return -EAGAIN;
 	/* The daemon may not open it; what /proc shows of its holder is known all the same. */
 	if (r == -EACCES && (r = find_item(node, segfs_since_recent(), &item)) == 0)
 		item_stat(base->ns, item, ret_stat);
