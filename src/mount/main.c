@@ -312,13 +312,14 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		if (options->max_threads)
 			fuse_loop_cfg_set_max_threads(config, options->max_threads);
 		mount.workers = workers_new(session, mount.proc_root);
+		confine_calls(!options->no_seccomp, !options->foreground);
 		const int r = fuse_session_loop_mt(session, config);
 		/* A signal's number or 0 is a clean end; a lazy unmount can abort. */
 		done = r >= 0 || r == -ECONNABORTED ||
 		       segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
 		fuse_loop_cfg_destroy(config);
 		const bool at_rest = workers_end(mount.workers, PATIENCE_MS);
-		fuse_session_unmount(session);
+		mountpoint_leave(session, mountpoint);
 		/* A thread that waits uses the session and the tree: it ends with the process. */
 		if (!at_rest || lock_is_waiting())
 			_exit(done ? 0 : 1);
@@ -457,6 +458,7 @@ int main(int argc, char **argv)
 	fuse_set_log_func(log_of_libfuse);
 	tune_process();
 	guard_process();
+	confine_rights();
 	if (chdir("/") < 0 || !serve(&options, mountpoint, &start, &error)) {
 		const char *why = error ? error->message : g_strerror(errno);
 		report(&start.report, TOLD_FAILED, why);

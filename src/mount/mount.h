@@ -128,6 +128,11 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi);
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
+/* confine.c: as root, before there are threads and before the caller is anybody's */
+void confine_rights(void);
+/* The same once it is mounted; then system calls that the daemon does not make are refused. */
+void confine_calls(bool wanted, bool in_background);
+
 /* ops_lock.c */
 void lock_init(void);
 /* Does any thread of the daemon wait for a file lock? */

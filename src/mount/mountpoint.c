@@ -4,6 +4,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -108,4 +110,24 @@ char *mountpoint_prepare(const char *given, GError **error)
 		return NULL;
 	}
 	return g_strdup(path);
+}
+
+void mountpoint_leave(struct fuse_session *session, const char *mountpoint)
+{
+	struct pollfd device = {.fd = fuse_session_fd(session)};
+
+	if (geteuid() != 0) {
+		fuse_session_unmount(session);
+		return;
+	}
+	/* Where somebody else has unmounted it, another mount may be there by now. */
+	const bool is_gone = poll(&device, 1, 0) == 1 && device.revents & POLLERR;
+	/* With the device closed nothing can be asked of a daemon that does not answer any more. */
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, device.fd) < 0)
+		g_warning("%s: cannot close the device: %s", mountpoint, g_strerror(errno));
+	if (null >= 0)
+		close(null);
+	if (!is_gone && umount2(mountpoint, MNT_DETACH) < 0)
+		g_warning("%s: cannot unmount: %s", mountpoint, g_strerror(errno));
 }

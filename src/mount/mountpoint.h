@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
+
+#include <fuse_lowlevel.h>
 #include <glib.h>
 
 /*
@@ -8,3 +11,9 @@
  * it cannot be one. The mount of a segfs whose daemon is dead is taken away first.
  */
 char *mountpoint_prepare(const char *given, GError **error);
+
+/*
+ * Unmounts what the session has mounted there, if it still is. As root by the system call: libfuse
+ * would have umount(8) do it, and a daemon of root's runs nothing, see confine.c.
+ */
+void mountpoint_leave(struct fuse_session *session, const char *mountpoint);

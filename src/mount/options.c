@@ -17,6 +17,7 @@
 	"  ipcns=PID        the IPC namespace and /dev/shm of that process; or /proc/PID/ns/ipc\n" \
 	"  noattach         never attach a segment: what cannot be opened without is EBUSY\n"      \
 	"  no_passthrough   all reads and writes through the daemon; no shared mmap\n"             \
+	"  no_seccomp       no filter of the daemon's system calls (there is one as root)\n"       \
 	"and those of mount(8) that concern the kernel (nosuid, nodev, noexec, noatime ...).\n"    \
 	"\n"                                                                                       \
 	"SOURCE is what mount(8) passes, and ignored. Unmount with fusermount3 -u MOUNTPOINT.\n"
@@ -84,6 +85,11 @@ static void take_no_passthrough(Options *options, const char *name, const char *
 	options->no_passthrough = true;
 }
 
+static void take_no_seccomp(Options *options, const char *name, const char *value)
+{
+	options->no_seccomp = true;
+}
+
 static void take_nons(Options *options, const char *name, const char *value)
 {
 	options->tree.no_namespaces = true;
@@ -134,6 +140,7 @@ static const Word words[] = {
 	{"private", take_private},
 	{"noattach", take_noattach},
 	{"no_passthrough", take_no_passthrough},
+	{"no_seccomp", take_no_seccomp},
 	{"shm_dir=", take_shm_dir},
 	{"max_threads=", take_max_threads},
 	{"orphan_age=", take_orphan_age},

@@ -10,7 +10,7 @@ gboolean segfs_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3
 
 typedef struct {
 	bool foreground, debug;
-	bool allow_other, no_passthrough;
+	bool allow_other, no_passthrough, no_seccomp;
 	guint max_threads;  /* 0: libfuse's own */
 	const char *wanted; /* the value that the last word should have had; NULL: it is fine */
 	TreeOptions tree;

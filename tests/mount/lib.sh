@@ -340,7 +340,7 @@ segfs_wait() {
 		return 1
 	fi
 	# UBSan goes on after it has found something.
-	if grep -E 'runtime error:|Sanitizer' "$(segfs_log "$dir")"; then
+	if grep -E 'runtime error:|Sanitizer|refused the system call' "$(segfs_log "$dir")"; then
 		return 1
 	fi
 	! segfs_mounted "$dir" || { echo "$dir is still mounted"; return 1; }
