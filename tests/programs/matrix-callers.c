@@ -141,6 +141,12 @@ void caller_leave_real(const struct caller *caller)
 	caps_set(saved_caps);
 }
 
+bool caller_has_more(const struct caller *caller)
+{
+	return caller->group_count || caller->many_groups || caller->caps ||
+	       ((caller->ruid == 0 || caller->euid == 0) && !caller->root_without_caps);
+}
+
 bool caller_is_blind(const struct caller *caller)
 {
 	return caller->caps && caller->ruid == caller->euid;

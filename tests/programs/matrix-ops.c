@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The operations: each as a call on a path, and as the SysV call that it stands for. */
 #include "matrix.h"
+#include "uring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,31 @@ static int open_call(const struct op *op, const struct job *job, const struct ta
 		return errno;
 	shmdt(memory);
 	return 0;
+}
+
+/*
+ * What the twins hold is no program: who may run them gets ENOEXEC. The mount lets run only who may
+ * also read, see doc/contract.md.
+ */
+static int exec_path(const struct op *op, const struct job *job, const struct target *target)
+{
+	char *const arguments[] = {(char *)target->path, NULL}, *const environment[] = {NULL};
+
+	execve(target->path, arguments, environment);
+	const int error = errno;
+	if (error == ENOEXEC && target == &job->direct &&
+	    syscall(SYS_faccessat2, AT_FDCWD, target->path, R_OK, AT_EACCESS) < 0)
+		return errno;
+	return error;
+}
+
+static int uring_path(const struct op *op, const struct job *job, const struct target *target)
+{
+	int fd = uring_open(target->path, op->arg | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? -fd : 0;
 }
 
 static int truncate_path(const struct op *op, const struct job *job, const struct target *target)
@@ -130,6 +156,7 @@ static int create_call(const struct op *op, const struct job *job, const struct 
 
 #define SYSV (TYPE_SYSV | TYPE_KEY)
 #define ALL (SYSV | TYPE_POSIX)
+#define FILES (TYPE_POSIX | TYPE_FIFO)
 
 /* clang-format off */
 #define OPEN(flags, types, what) { "open " #flags, types, what, open_path, open_call, .arg = flags }
@@ -149,9 +176,20 @@ const struct op matrix_ops[] = {
 	OPEN(O_RDONLY | O_TRUNC, ALL, OP_CHANGES | OP_TRUNCATES),
 	OPEN(O_WRONLY | O_TRUNC, ALL, OP_CHANGES | OP_TRUNCATES),
 	OPEN(O_RDWR | O_TRUNC, ALL, OP_CHANGES | OP_TRUNCATES),
+	OPEN(O_RDONLY, TYPE_FIFO, 0),
+	OPEN(O_WRONLY, TYPE_FIFO, 0),
+	OPEN(O_RDWR, TYPE_FIFO, 0),
+	OPEN(O_RDWR | O_CREAT, TYPE_FIFO, 0),
+	OPEN(O_RDONLY | O_TRUNC, TYPE_FIFO, 0),
+	OPEN(O_PATH, FILES, 0),
+	{ "open O_RDONLY by io_uring", ALL, OP_URING, uring_path, open_call,
+	  .arg = O_RDONLY },
+	{ "open O_RDWR by io_uring", ALL, OP_URING, uring_path, open_call,
+	  .arg = O_RDWR },
+	{ "exec", TYPE_POSIX, 0, exec_path, NULL, .arg = 0 },
 	{ "truncate to 0", ALL, OP_CHANGES | OP_TRUNCATES, truncate_path, open_call,
 	  .arg = O_RDWR },
-	ACCESS(F_OK, TYPE_POSIX),
+	ACCESS(F_OK, FILES),
 	ACCESS(X_OK, TYPE_POSIX),
 	ACCESS(R_OK, ALL),
 	ACCESS(W_OK, ALL),
@@ -198,6 +236,15 @@ static int ask_directly(const struct op *op, const struct job *job, const struct
 	return status;
 }
 
+/* Where a mode gives others what it does not give to the group. */
+static bool gets_more_without_groups(const struct job *job)
+{
+	const mode_t wanted = (job->op->arg & O_ACCMODE) == O_RDONLY ? 4 : 6;
+	const mode_t mode = job->direct.mode;
+
+	return (mode & wanted) == wanted && (mode >> 3 & wanted) != wanted;
+}
+
 void jobs_run(struct arena *arena, const struct caller *caller)
 {
 	for (int i = 0; i < arena->count; i++) {
@@ -211,6 +258,9 @@ void jobs_run(struct arena *arena, const struct caller *caller)
 			otherwise.flags ^= OP_REAL;
 			job->by_blind = ask_directly(&otherwise, job, &job->direct, caller);
 		}
+		if (job->op->flags & OP_URING && caller_has_more(caller))
+			job->by_blind =
+				job->by_direct && gets_more_without_groups(job) ? 0 : EACCES;
 		if (direct_only)
 			job->by_mount = ask_directly(job->op, job, &job->mount, caller);
 		else

@@ -96,7 +96,7 @@ static void name_target(const struct kind *kind, struct target *target, bool thr
 	if (kind->type == TYPE_KEY && through_mount)
 		snprintf(target->path, sizeof(target->path), "%s/key/0x%08x", mnt,
 			 (unsigned)target->key);
-	if (kind->type != TYPE_POSIX)
+	if (!(kind->type & (TYPE_POSIX | TYPE_FIFO)))
 		return;
 	snprintf(target->real, sizeof(target->real), SHM_DIR "/%s%s%s%s%u", prefix, directory,
 		 slash, kind->directory ? "" : "-", serial++);
@@ -109,6 +109,13 @@ static void name_target(const struct kind *kind, struct target *target, bool thr
 	snprintf(target->path2, sizeof(target->path2), "%s-new", target->path);
 }
 
+static void make_fifo(const struct target *target)
+{
+	if (mkfifo(target->real, 0600) < 0 || chown(target->real, target->uid, target->gid) < 0 ||
+	    chmod(target->real, target->mode) < 0)
+		err(EXIT_FAILURE, "%s", target->real);
+}
+
 void make_target(const struct kind *kind, struct job *job, struct target *target, mode_t mode)
 {
 	static key_t key = FIRST_KEY + 0x1000000;
@@ -117,11 +124,13 @@ void make_target(const struct kind *kind, struct job *job, struct target *target
 	*target = (struct target){.shmid = -1, .uid = UID_OWNER, .gid = GID_OWNER, .mode = mode};
 	if (job->op->flags & OP_MAKES)
 		target->key = kind->type == TYPE_KEY ? key++ : 0;
-	else if (kind->type != TYPE_POSIX)
+	else if (!(kind->type & (TYPE_POSIX | TYPE_FIFO)))
 		make_segment(kind, target, job->op->flags & OP_TRUNCATES);
 	name_target(kind, target, through_mount);
 	if (kind->type == TYPE_POSIX && !(job->op->flags & OP_MAKES))
 		make_file(target);
+	if (kind->type == TYPE_FIFO)
+		make_fifo(target);
 }
 
 void make_directory(const struct kind *kind)

@@ -25,6 +25,8 @@ enum {
 	TYPE_POSIX = 2,
 	/* A SysV segment seen in key/: only there can one be created. */
 	TYPE_KEY = 4,
+	/* A POSIX object, too, which is a FIFO. */
+	TYPE_FIFO = 8,
 };
 
 #define SEGMENT_BYTES 4096
@@ -70,6 +72,8 @@ enum {
 	OP_REAL = 8,
 	/* access() or faccessat(AT_EACCESS). */
 	OP_ACCESS = 16,
+	/* By a worker of io_uring: groups and capabilities are not known of it. */
+	OP_URING = 32,
 };
 
 enum new_owner { KEEP, SELF_UID, SELF_GID, SELF_BOTH, GIVE_UID, GIVE_GID, SUPPLEMENTARY_GID };
@@ -119,6 +123,9 @@ void caller_leave_real(const struct caller *caller);
  * who has some without being root, access() and AT_EACCESS look the same to any daemon.
  */
 bool caller_is_blind(const struct caller *caller);
+
+/* Whether the caller has rights besides those of its user and group. */
+bool caller_has_more(const struct caller *caller);
 
 /* Run the jobs of the arena as `caller`, who is the calling process. */
 void jobs_run(struct arena *arena, const struct caller *caller);

@@ -145,7 +145,6 @@ void object_init(Node *base, const void *data)
 	g_mutex_init(&node->lock);
 	node->posix = made->posix;
 	node->object = made->object;
-	node->fifo_rights = made->fifo_rights;
 	node->held_fd = -1;
 }
 
@@ -204,10 +203,8 @@ int object_node(ObjectNode *parent, int parent_fd, const SegfsCaller *caller, co
 	/* Whose FIFO it would be is settled by a lookup. */
 	if (S_ISFIFO(st.st_mode) && !caller)
 		return -EAGAIN;
-	if (S_ISFIFO(st.st_mode)) {
-		made.fifo_rights = rights_of(caller, fd);
-		key.c |= (uint64_t)(1 + made.fifo_rights) << 32;
-	}
+	if (S_ISFIFO(st.st_mode))
+		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
 	ObjectNode *node = (ObjectNode *)node_intern(ns, &object_ops, &key, &made);
 	Node *parent_before = NULL;
 	g_mutex_lock(&node->lock);

@@ -19,7 +19,6 @@ typedef struct {
 	const SegfsPosix *posix; /* the directory in which it is; the ns keeps it */
 	SegfsObject object;
 	_Atomic guint guards; /* see object_guard.c */
-	guint fifo_rights;    /* of a FIFO: R_OK, W_OK, as whoever has this node has them */
 
 	GMutex lock; /* protects what follows */
 	Node *parent;
@@ -73,7 +72,7 @@ int object_guard_follow(const ObjectNode *node, const SegfsCaller *caller, const
 /* May the caller open it the way that it does? -EACCES */
 int object_guard_open(const ObjectNode *node, const SegfsCaller *caller, const struct stat *st);
 /* The same of a FIFO, when its name is looked up. */
-int object_guard_fifo(const ObjectNode *node, const SegfsCaller *caller, const struct stat *st);
+int object_guard_fifo(ObjectNode *node, const SegfsCaller *caller, const struct stat *st);
 
 /* The attributes on the mount of an object that fstat(2) shows as st. */
 void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat);
@@ -95,7 +94,6 @@ extern const NodeOps object_ops; /* posix.c */
 typedef struct {
 	const SegfsPosix *posix;
 	SegfsObject object;
-	guint fifo_rights;
 } ObjectMade;
 void object_init(Node *node, const void *made);
 void object_free(Node *node);

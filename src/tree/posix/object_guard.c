@@ -88,7 +88,7 @@ int object_guard_open(const ObjectNode *node, const SegfsCaller *caller, const s
 	return call_of(node, caller, &flags) == CALL_OPENS && !(flags & O_CREAT) ? 0 : -EACCES;
 }
 
-int object_guard_fifo(const ObjectNode *node, const SegfsCaller *caller, const struct stat *st)
+int object_guard_fifo(ObjectNode *node, const SegfsCaller *caller, const struct stat *st)
 {
 	static const int needed[] = {
 		[O_RDONLY] = R_OK, [O_WRONLY] = W_OK, [O_RDWR] = R_OK | W_OK, [3] = R_OK | W_OK};
@@ -110,5 +110,8 @@ int object_guard_fifo(const ObjectNode *node, const SegfsCaller *caller, const s
 	if (flags & O_CREAT && is_guarded(node, caller, st))
 		return -EACCES;
 	const int wanted = needed[flags & O_ACCMODE] | (flags & O_TRUNC ? W_OK : 0);
-	return wanted & ~node->fifo_rights ? -EACCES : 0;
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	int r = object_reach(&node->node, &at);
+	/* All at once: who may read by a capability and write by the mode may not do both. */
+	return r < 0 ? r : SEGFS_AS(caller, faccessat(AT_FDCWD, at.path, wanted, AT_EACCESS));
 }
