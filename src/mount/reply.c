@@ -214,6 +214,10 @@ void reply_bytes(fuse_req_t req, const Node *node, int r, GBytes *bytes, size_t 
 		reply_result(req, node, r);
 		return;
 	}
+	/* An attribute that could not be had without waiting is missing: a worker asks once more.
+	 */
+	if (errand_postpone())
+		return;
 	const void *data = g_bytes_get_data(bytes, &length);
 	if (size == 0)
 		fuse_reply_xattr(req, length);
