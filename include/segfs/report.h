@@ -30,6 +30,14 @@ bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
 			      const SegfsProcess *process);
 
 /*
+ * Which processes a scan could not examine, and why, the first few: "4711 sshd (Permission denied),
+ * 4712 cron (Permission denied) and 3 more". What caller may not know the name of has none; the
+ * calling function's to free.
+ */
+char *segfs_unexamined_text(const char *proc_root, const SegfsCaller *caller,
+			    const SegfsScan *scan);
+
+/*
  * The command of the segment's creator, for the calling function to free. NULL: it is not known, or
  * the caller may not know: see segfs_command_is_visible().
  */

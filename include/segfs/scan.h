@@ -103,6 +103,14 @@ int segfs_scanner_scan(SegfsScanner *scanner, SegfsSince since, SegfsScan **ret_
 /* How many processes it could not look into (ptrace(2), PTRACE_MODE_READ_FSCREDS). Cannot fail. */
 guint segfs_scan_unexamined(const SegfsScan *scan);
 
+typedef struct {
+	SegfsProcess process; /* pid 0: some that /proc hides (proc(5), hidepid) */
+	int error;            /* -errno; 0: not known */
+} SegfsUnexamined;
+
+/* One of them, the scan's, index from 0. Cannot fail. */
+const SegfsUnexamined *segfs_scan_unexamined_of(const SegfsScan *scan, guint index);
+
 /*
  * What holds the memory, the scan's, or NULL where no process that could be examined holds it.
  */

@@ -107,10 +107,12 @@ typedef struct {
 	GPtrArray *scopes; /* SegfsScope: our own, then others' */
 	GPtrArray *of;     /* GPtrArray of SegfsItem: what each of those has */
 	guint unexamined;
+	char *which; /* were not examined */
 } Source;
 
 static void source_clear(Source *source)
 {
+	g_clear_pointer(&source->which, g_free);
 	g_clear_pointer(&source->of, g_ptr_array_unref);
 	g_clear_pointer(&source->scopes, g_ptr_array_unref);
 }
@@ -182,6 +184,7 @@ static gboolean source_open(const Options *options, Source *source, GError **err
 		 0)
 		return fail(error, "/proc: %s", g_strerror(-r));
 	source->unexamined = segfs_scan_unexamined(scan);
+	source->which = segfs_unexamined_text("/proc", NULL, scan);
 	return !options->all_namespaces || add_others(source, since, error);
 }
 
@@ -257,8 +260,9 @@ static gboolean list(const Options *options, GString *text, GError **error)
 		table_write(&table, shown, all, style, !options->noheadings, text);
 	}
 	if (source.unexamined > 0)
-		g_printerr("segls: %u %s could not be examined: what they hold is not known\n",
-			   source.unexamined, source.unexamined == 1 ? "process" : "processes");
+		g_printerr("segls: %u %s could not be examined, what they hold is not known: %s\n",
+			   source.unexamined, source.unexamined == 1 ? "process" : "processes",
+			   source.which);
 	return TRUE;
 }
 

@@ -58,6 +58,30 @@ static int sysv_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArr
 	return r;
 }
 
+static int key_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GArray) segments = NULL;
+
+	int r = segfs_sysv_list_brief(ns->ipc, &segments);
+	for (guint i = 0; r == 0 && i < segments->len; i++) {
+		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		if (!segment->dest && segment->key != IPC_PRIVATE)
+			g_ptr_array_add(names,
+					g_strdup_printf("0x%08x", (unsigned int)segment->key));
+	}
+	if (r == 0)
+		*ret_names = g_steal_pointer(&names);
+	return r;
+}
+
+static int key_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name)
+{
+	SegfsSysv segment;
+
+	return segment_find_by_key(ns, name, &segment);
+}
+
 static int sysv_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name)
 {
 	SegfsSysv segment;
@@ -69,20 +93,34 @@ static int sysv_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const 
 	return r == 0 && segment.dest ? -ENOENT : r;
 }
 
-static int sysv_find(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
-		     SegfsItem **ret_item)
+static int find_segment(IpcNs *ns, int shmid, SegfsItem **ret_item)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int shmid;
-	int r = item_parse_shmid(name, &shmid);
 
-	if (r == 0)
-		r = segfs_view_sysv(ns->view, shmid, segfs_since_now(), &item);
+	int r = segfs_view_sysv(ns->view, shmid, segfs_since_now(), &item);
 	if (r == 0)
 		r = segfs_view_read_resident(ns->view, item);
 	if (r == 0)
 		*ret_item = g_steal_pointer(&item);
 	return r;
+}
+
+static int sysv_find(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
+		     SegfsItem **ret_item)
+{
+	int shmid;
+	int r = item_parse_shmid(name, &shmid);
+
+	return r == 0 ? find_segment(ns, shmid, ret_item) : r;
+}
+
+static int key_find(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
+		    SegfsItem **ret_item)
+{
+	SegfsSysv segment;
+	int r = segment_find_by_key(ns, name, &segment);
+
+	return r == 0 ? find_segment(ns, segment.shmid, ret_item) : r;
 }
 
 /* The flat name of a path: what orphans/ calls it, without its kind. */
@@ -211,6 +249,7 @@ static int unlinked_find(IpcNs *ns, guint index, const SegfsCaller *caller, cons
 }
 
 static const InfoKind sysv_kind = {sysv_names, sysv_exists, sysv_find};
+static const InfoKind key_kind = {key_names, key_exists, key_find};
 static const InfoKind posix_kind = {posix_names, posix_exists, posix_find_item};
 static const InfoKind unlinked_kind = {unlinked_names, unlinked_exists, unlinked_find};
 
@@ -388,9 +427,9 @@ static const NodeOps unlinked_directory_ops = {
 
 static Node *kind_directory_new(IpcNs *ns, const void *data)
 {
-	const NodeOps *ops = data == &sysv_kind       ? &sysv_directory_ops
-			     : data == &unlinked_kind ? &unlinked_directory_ops
-						      : &directory_ops;
+	const NodeOps *ops = data == &sysv_kind || data == &key_kind ? &sysv_directory_ops
+			     : data == &unlinked_kind                ? &unlinked_directory_ops
+								     : &directory_ops;
 	InfoDirectory *directory = node_new_static(ns, ops, sizeof(InfoDirectory));
 
 	directory->kind = data;
@@ -399,6 +438,7 @@ static Node *kind_directory_new(IpcNs *ns, const void *data)
 
 static const DirectoryEntry entries[] = {
 	{"sysv", kind_directory_new, &sysv_kind},
+	{"key", kind_directory_new, &key_kind},
 	{"unlinked", kind_directory_new, &unlinked_kind},
 	{"namespace", namespace_info_new, NULL}, /* the last: the mount's own has none */
 };

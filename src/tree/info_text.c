@@ -236,8 +236,10 @@ void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GSt
 	if (hidden > 0)
 		line(text, "HiddenHolders", "%u, which you may not look into", hidden);
 	const guint unexamined = segfs_scan_unexamined(item->scan);
-	if (unexamined > 0)
-		line(text, "Unexamined", "%u %s could not be examined", unexamined,
-		     unexamined == 1 ? "process" : "processes");
+	if (unexamined > 0) {
+		g_autofree char *which = segfs_unexamined_text(proc_root, caller, item->scan);
+		line(text, "Unexamined", "%u %s could not be examined: %s", unexamined,
+		     unexamined == 1 ? "process" : "processes", which);
+	}
 	write_remove(ns, item, text);
 }

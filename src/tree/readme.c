@@ -11,7 +11,7 @@ static void readme_write(IpcNs *ns, GString *text)
 		"The shared memory of this host, as files (segfs).\n"
 		"\n"
 		"sysv/ID       a SysV segment by its id, its bytes; rm removes it (IPC_RMID)\n"
-		"key/0x1234    the same by its key; truncate -s, cp and tar -x make one here\n"
+		"key/0x1234    the same by its key, decimal too; truncate -s, cp, tar -x make one\n"
 		"posix/NAME    a POSIX object, what /dev/shm holds\n"
 		"orphans/      what nobody uses any more; rm here never removes what is in use\n"
 		"unlinked/     memory without a name that is still held: dest, deleted, memfd, "

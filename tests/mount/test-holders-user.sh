@@ -35,7 +35,7 @@ row "own, attached by an own process" "sysv/$mine" "in use" "$(held A)"
 drop A
 hold A "${them[@]}" "$HOLDERS" attach "$mine"
 row "own, attached by a process that cannot be examined" "sysv/$mine" "in use"
-like "$(info "sysv/$mine" Unexamined)" "^[0-9]+ process(es)? could not be examined" "info/ says that there are such"
+like "$(info "sysv/$mine" Unexamined)" "^[0-9]+ process(es)? could not be examined: [0-9]+ [^ ]+ \(Permission denied\)" "info/ says that there are such, which, and why"
 hold B "${me[@]}" "$HOLDERS" attach "$mine"
 row "attached by both" "sysv/$mine" "in use" "$(held B)"
 drop A B

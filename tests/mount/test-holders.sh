@@ -350,8 +350,14 @@ do_ops "bind $shm/socket" >/dev/null
 is "$(ls "$MNT/orphans" | grep -cE 'fifo|soft|socket|sub$|dir$')" 0 "only files are orphans"
 
 diag "--- info/"
-is "$(ls "$MNT/info" | xargs)" "posix sysv unlinked" "a directory for each"
+is "$(ls "$MNT/info" | xargs)" "key posix sysv unlinked" "a directory for each"
 is "$(ls "$MNT/info/sysv" | sort)" "$(ls "$MNT/sysv" | sort)" "a file for each segment"
+is "$(ls "$MNT/info/key" | sort)" "$(ls "$MNT/key" | sort)" "and for each key"
+keyed=$(mkseg 4096 0600 5432001)
+is "$(grep ^Shmid "$MNT/info/key/0x0052e2c1")" "Shmid:	$keyed" "by key"
+is "$(grep ^Shmid "$MNT/info/key/5432001")" "Shmid:	$keyed" "a decimal one, too"
+ipcrm -m "$keyed"
+fails_with ENOENT "a key that is gone" cat "$MNT/info/key/5432001"
 is "$(find "$MNT/info/posix" -mindepth 1 -printf '%f\0' | sort -z | tr '\0' '\n')" "$(find "$shm" -type f -printf '%P\0' | sed 's/%/%25/g; s|/|%2F|g' | sort -z | tr '\0' '\n')" "one for each object, flat"
 for directory in sysv posix; do
 	for name in "$MNT/info/$directory"/*; do

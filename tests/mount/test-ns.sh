@@ -203,7 +203,7 @@ is "$(cat "${ns[A]}/posix/name" "${ns[A]}/posix.2/name" | xargs)" "first second"
 is "$(sed -n 's/^Posix:[[:blank:]]*\(posix[.2]*\) is.*namespace \([0-9]*\),.*/\1 \2/p' "${ns[A]}/info/namespace" | xargs)" \
 	"posix $(readlink "/proc/${pid[A]}/ns/mnt" | tr -dc 0-9) posix.2 $(readlink "/proc/$(held S)/ns/mnt" | tr -dc 0-9)" "info/namespace names their mount namespaces"
 is "$(ls "${ns[A]}/orphans" | grep posix | wc -l)" 2 "orphans/ has those of both"
-is "$(ls "${ns[A]}/info" | xargs)" "namespace posix posix.2 sysv unlinked" "info/ has a directory for each"
+is "$(ls "${ns[A]}/info" | xargs)" "key namespace posix posix.2 sysv unlinked" "info/ has a directory for each"
 in_shm A sh -c 'echo other >only' && nsenter -t "$(held S)" --mount sh -c 'mkdir /dev/shm/sub && echo x >/dev/shm/sub/deep'
 is "$(ls "${ns[A]}/info/posix" | xargs), $(ls "${ns[A]}/info/posix.2" | xargs)" "name only, name sub%2Fdeep" "with the names of that one"
 is "$(sed -n 's/^File:[[:blank:]]*//p' "${ns[A]}/info/posix.2/name" "${ns[A]}/info/posix.2/sub%2Fdeep" "${ns[A]}/info/posix/name" | sed 's|.*/posix|posix|' | xargs)" "posix.2/name posix.2/sub/deep posix/name" "what is told is of the file there"
@@ -220,7 +220,7 @@ is "$(do_ops "look ${ns[A]}/posix.1" "look ${ns[A]}/posix.02" "look ${ns[A]}/pos
 drop S
 is "$(names "${ns[A]}")" "info key limits orphans posix sysv unlinked" "its last process gone, posix.2/ is"
 fails_with ENOENT "and not to be found" ls "${ns[A]}/posix.2/"
-is "$(ls "${ns[A]}/info" | xargs)" "namespace posix sysv unlinked" "nor in info/"
+is "$(ls "${ns[A]}/info" | xargs)" "key namespace posix sysv unlinked" "nor in info/"
 for i in 1 2 3; do
 	hold S in_shm A unshare --mount sh -c "mount -t tmpfs none /dev/shm && echo $i >/dev/shm/name && exec $HOLDERS wait"
 	is "$(cd "${ns[A]}" && echo posix*) $(cat "${ns[A]}/posix.2/name")" "posix posix.2 $i" "the next that comes, the ${i}th, gets the free place"

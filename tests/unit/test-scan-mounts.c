@@ -331,6 +331,8 @@ static void a_mapping_of_a_mount_that_cannot_be_seen_is_unexamined(void)
 	g_autoptr(SegfsScan) scan = scan_now(world.scanner);
 
 	g_assert_cmpuint(segfs_scan_unexamined(scan), ==, 1);
+	g_autofree char *which = segfs_unexamined_text(world.proc, NULL, scan);
+	g_assert_cmpstr(which, ==, "10 any");
 }
 
 static void inode_of(const SegfsId *id, dev_t plain, GHashTable *seen)

@@ -83,6 +83,9 @@ static void where_there_is_no_first_process_some_are_hidden(void)
 	g_autofree char *two = g_build_filename(world.proc, "2", NULL);
 	g_assert_no_errno(g_rename(one, two));
 	g_assert_cmpuint(unexamined(&world), ==, 1);
+	g_autoptr(SegfsScan) scan = scan_now(world.scanner);
+	g_autofree char *which = segfs_unexamined_text(world.proc, NULL, scan);
+	g_assert_cmpstr(which, ==, "those that /proc hides");
 	/* Its first process is who asks. */
 	tree_link(world.proc, "self", "1");
 	g_assert_cmpuint(unexamined(&world), ==, 0);

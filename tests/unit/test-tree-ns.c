@@ -157,7 +157,7 @@ static void its_texts_are_of_it(void)
 	g_autofree char *of_limits = path_in(&container, "limits");
 
 	g_autofree char *names = world_list(&world, &world.self, of_info);
-	g_assert_cmpstr(names, ==, "namespace posix sysv unlinked ");
+	g_assert_cmpstr(names, ==, "key namespace posix sysv unlinked ");
 	g_autofree char *about = world_text(&world, of_namespace);
 	g_autofree char *number = text_value(about, "Namespace");
 	g_autofree char *processes = text_value(about, "Processes");

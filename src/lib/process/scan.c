@@ -51,6 +51,7 @@ SegfsScan *scan_new(void)
 	scan->processes = g_ptr_array_new_with_free_func(g_free);
 	scan->held = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
 	scan->mounted = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
+	scan->unexamined = g_array_new(FALSE, FALSE, sizeof(SegfsUnexamined));
 	return scan;
 }
 
@@ -65,6 +66,7 @@ void segfs_scan_unref(SegfsScan *scan)
 	if (!g_atomic_ref_count_dec(&scan->refs))
 		return;
 	g_ptr_array_unref(scan->processes);
+	g_array_unref(scan->unexamined);
 	g_hash_table_unref(scan->held);
 	g_hash_table_unref(scan->mounted);
 	g_free(scan);
@@ -101,12 +103,40 @@ bool scan_run_tolerates(ScanRun *run, int error)
 {
 	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM)
 		run->error = error;
-	return run->error || error == 0 || error == -ENOENT || error == -ESRCH;
+	if (run->error || error == 0 || error == -ENOENT || error == -ESRCH)
+		return true;
+	run->refused = error;
+	return false;
+}
+
+void scan_run_unexamined(ScanRun *run, pid_t pid, int error)
+{
+	enum { TOLD_MOST = 16 };
+	SegfsUnexamined unexamined = {.process.pid = pid, .error = error ? error : run->refused};
+	g_autofree char *path = g_strdup_printf("%s/%d", run->proc_root, pid);
+	ProcfsStat stat;
+	struct stat st;
+
+	/* Of a plain user that is most of the host's. */
+	const bool is_told = pid > 0 && run->scan->unexamined->len < TOLD_MOST;
+	if (is_told && procfs_stat(run->proc_root, pid, &stat)) {
+		g_strlcpy(unexamined.process.command, stat.command,
+			  sizeof(unexamined.process.command));
+		unexamined.process.start = stat.start;
+	}
+	if (is_told && lstat(path, &st) == 0)
+		unexamined.process.uid = st.st_uid;
+	g_array_append_val(run->scan->unexamined, unexamined);
+}
+
+const SegfsUnexamined *segfs_scan_unexamined_of(const SegfsScan *scan, guint index)
+{
+	return &g_array_index(scan->unexamined, SegfsUnexamined, index);
 }
 
 guint segfs_scan_unexamined(const SegfsScan *scan)
 {
-	return scan->unexamined;
+	return scan->unexamined->len;
 }
 
 guint scan_mounts(const SegfsScan *scan)

@@ -28,8 +28,8 @@ struct SegfsScan {
 	GPtrArray *processes; /* SegfsProcess */
 	GHashTable *held;     /* SegfsId -> SegfsHeld */
 	GHashTable *mounted;  /* the same, by the inode number on a segfs mount */
-	guint unexamined;
-	guint n_mounts; /* of segfs */
+	GArray *unexamined;   /* SegfsUnexamined */
+	guint n_mounts;       /* of segfs */
 };
 
 /* A scan while it is made. */
@@ -44,6 +44,7 @@ typedef struct {
 	bool is_mount;      /* and whether it is */
 	GString *text;      /* what was read last */
 	int error;          /* ours, that ends it */
+	int refused;        /* the last that was not tolerated */
 } ScanRun;
 
 /* scan_mounts.c: the kernel's own devices, and the mounts that process's namespace sees. */
@@ -58,6 +59,9 @@ const Device *scan_run_device(const ScanRun *run, dev_t dev);
  * there is nothing to know. False: of any other it is not known what it holds.
  */
 bool scan_run_tolerates(ScanRun *run, int error);
+
+/* scan.c: one more process that could not be examined; error: why, or 0 for the last refusal. */
+void scan_run_unexamined(ScanRun *run, pid_t pid, int error);
 
 /* scan_process.c: what it holds goes into the scan. False where we do not know it. */
 bool scan_run_process(ScanRun *run, int process_fd, SegfsProcess *process);

@@ -98,7 +98,8 @@ static int find_processes(ScanRun *run, bool with_mounts)
 		autofd fd = openat(run->proc_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		struct stat st;
 		if (fd < 0 || fstat(fd, &st) < 0) {
-			run->scan->unexamined += !scan_run_tolerates(run, -errno);
+			if (!scan_run_tolerates(run, -errno))
+				scan_run_unexamined(run, atoi(entry->d_name), 0);
 			continue;
 		}
 		SegfsProcess *process = g_new0(SegfsProcess, 1);
@@ -118,7 +119,7 @@ static int find_processes(ScanRun *run, bool with_mounts)
 	closedir(proc);
 	/* Every pid namespace has a 1: where it is not shown, others may be hidden as well. */
 	if (!is_first_seen)
-		run->scan->unexamined++;
+		scan_run_unexamined(run, 0, 0);
 	return run->error;
 }
 
@@ -155,13 +156,15 @@ static int scan_make(Job *job, SegfsScan **ret_scan)
 	for (guint i = 0; job->whole && r == 0 && i < scan->processes->len; i++) {
 		SegfsProcess *process = scan->processes->pdata[i];
 		if (deadline_is_stuck(process->pid)) {
-			scan->unexamined++;
+			scan_run_unexamined(&run, process->pid, -ETIMEDOUT);
 			continue;
 		}
 		deadline_at(process->pid);
 		autofd fd = process_open(&run, process->pid);
-		scan->unexamined += fd < 0 ? !scan_run_tolerates(&run, -errno)
-					   : !scan_run_process(&run, fd, process);
+		run.refused = 0;
+		if (fd < 0 ? !scan_run_tolerates(&run, -errno)
+			   : !scan_run_process(&run, fd, process))
+			scan_run_unexamined(&run, process->pid, 0);
 		r = run.error;
 	}
 	g_array_unref(run.devices);

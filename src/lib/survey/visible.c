@@ -17,6 +17,7 @@
 #include "lib/memory/creator.h"
 #include "lib/memory/ipc.h"
 #include "lib/os/autofd.h"
+#include "lib/os/escape.h"
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 
@@ -182,4 +183,29 @@ char *segfs_user_name(uid_t uid)
 char *segfs_group_name(gid_t gid)
 {
 	return name_of(gid, group_get);
+}
+
+char *segfs_unexamined_text(const char *proc_root, const SegfsCaller *caller, const SegfsScan *scan)
+{
+	enum { SHOWN_MOST = 5 };
+	const guint n = segfs_scan_unexamined(scan);
+	GString *text = g_string_new(NULL);
+
+	for (guint i = 0; i < MIN(n, SHOWN_MOST); i++) {
+		const SegfsUnexamined *one = segfs_scan_unexamined_of(scan, i);
+		g_autofree char *command = escape_text(one->process.command, -1);
+		g_string_append(text, i > 0 ? ", " : "");
+		if (one->process.pid == 0) {
+			g_string_append(text, "those that /proc hides");
+			continue;
+		}
+		g_string_append_printf(text, "%d", one->process.pid);
+		if (*command && segfs_command_is_visible(proc_root, caller, &one->process))
+			g_string_append_printf(text, " %s", command);
+		if (one->error)
+			g_string_append_printf(text, " (%s)", g_strerror(-one->error));
+	}
+	if (n > SHOWN_MOST)
+		g_string_append_printf(text, " and %u more", n - SHOWN_MOST);
+	return g_string_free(text, FALSE);
 }

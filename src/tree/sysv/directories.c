@@ -86,7 +86,7 @@ static int find_by_id(IpcNs *ns, const char *name, SegfsSysv *ret_segment)
 	return r == 0 && ret_segment->dest ? -ENOENT : r;
 }
 
-static int find_by_key(IpcNs *ns, const char *name, SegfsSysv *ret_segment)
+int segment_find_by_key(IpcNs *ns, const char *name, SegfsSysv *ret_segment)
 {
 	key_t key;
 	int shmid;
@@ -164,13 +164,13 @@ static int sysv_remove(Node *directory, const SegfsCaller *caller, const char *n
 
 static int key_lookup(Node *directory, const SegfsCaller *caller, const char *name, Node **ret_node)
 {
-	return lookup(directory, name, find_by_key, ret_node);
+	return lookup(directory, name, segment_find_by_key, ret_node);
 }
 
 static int key_lookup_again(Node *directory, const SegfsCaller *caller, const char *name,
 			    Node **ret_node)
 {
-	return lookup_again(directory, caller, name, find_by_key, ret_node);
+	return lookup_again(directory, caller, name, segment_find_by_key, ret_node);
 }
 
 static int key_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
@@ -181,7 +181,7 @@ static int key_list(Node *directory, const SegfsCaller *caller, Listing **ret_li
 static int key_remove(Node *directory, const SegfsCaller *caller, const char *name,
 		      bool is_directory)
 {
-	return remove_found(directory, caller, name, is_directory, find_by_key);
+	return remove_found(directory, caller, name, is_directory, segment_find_by_key);
 }
 
 /*

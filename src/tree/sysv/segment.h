@@ -99,3 +99,6 @@ void segment_written(Node *node, off_t end, size_t size);
 extern const FileOps segment_file_ops;
 
 extern const NodeOps segment_ops;
+
+/* directories.c: the segment that has the key which name spells, in hex after 0x or in decimal. */
+int segment_find_by_key(IpcNs *ns, const char *name, SegfsSysv *ret_segment);
