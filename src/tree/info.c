@@ -357,7 +357,16 @@ static Node *info_node(const InfoDirectory *directory, const char *name)
 {
 	const NodeKey key = key_of(directory, name);
 
-	return node_intern(directory->node.ns, &info_ops, &key, &(Made){directory, name});
+	const Made made = {directory, name};
+	Node *node = node_intern(directory->node.ns, &info_ops, &key, &made);
+
+	if (!text_node_is_open(node))
+		return node;
+	node_unref(node);
+	node = node_new(directory->node.ns, &info_ops, sizeof(InfoNode));
+	init(node, &made);
+	node->key = key;
+	return node;
 }
 
 static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)

@@ -12,8 +12,9 @@
  * the file, and end where the kernel thinks that the file ends. So the kernel hears the length
  * before the open is answered (FileOps.length), and the cache gets nothing while two opens have
  * different texts, which can be of two users: then those calls fail with EIO, and programs fall
- * back on read(2). That lasts until all of them are closed, since the kernel may know the longer
- * text's length until then.
+ * back on read(2). A lookup of what is open finds a new node with the same inode number, so that
+ * happens only to those who open it by a descriptor, or at the same moment. It lasts until all of
+ * them are closed, since the kernel may know the longer text's length until then.
  */
 
 #include <errno.h>
@@ -92,6 +93,14 @@ off_t text_node_size(Node *base)
 	const off_t size = node->said;
 	g_mutex_unlock(&base->ns->tree->lock);
 	return size;
+}
+
+bool text_node_is_open(Node *base)
+{
+	g_mutex_lock(&base->ns->tree->lock);
+	const bool is_open = ((TextNode *)base)->opens > 0;
+	g_mutex_unlock(&base->ns->tree->lock);
+	return is_open;
 }
 
 static void text_is_opened(TextNode *node, GArray *pieces)
@@ -401,4 +410,14 @@ Node *text_new_expensive(IpcNs *ns, TextAnswer answer)
 
 	text->answer = answer;
 	return &text->text.node;
+}
+
+Node *text_find(Node *base)
+{
+	if (base->ops != &text_expensive_ops || !text_node_is_open(base))
+		return node_ref(base);
+	Text *twin = node_new(base->ns, base->ops, sizeof(Text));
+	twin->text.node.key = base->key;
+	twin->answer = ((Text *)base)->answer;
+	return &twin->text.node;
 }

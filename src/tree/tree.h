@@ -157,6 +157,12 @@ typedef struct {
 	bool mixed;  /* the kernel may not cache what it reads */
 } TextNode;
 
+/* Has anybody such a node open? Then a lookup is to find another one, with the same key: see
+ * text.c. */
+bool text_node_is_open(Node *node);
+/* What a lookup finds where node of a directory's may be such a text: with a reference. */
+Node *text_find(Node *node);
+
 /* st_size of such a node, for the kernel. */
 off_t text_node_size(Node *node);
 /* One open of node by caller, which reads text and takes it. -ENOMEM: caller has too much open. */

@@ -79,14 +79,21 @@ new = read(second)
 assert b"another-name" in new and b"another-name" not in old, "each is of its moment"
 assert read(first) == old, "read(2) of the first"
 for fd, want in ((first, old), (second, new)):
+    assert send(fd) == want, "sendfile gets the own text"
+assert os.fstat(first).st_ino == os.fstat(second).st_ino == os.stat(name).st_ino, "it is one file"
+# By the descriptor it is one inode of the kernel's, with one cache.
+open("/dev/shm/a-third", "x").close()
+again = os.open("/proc/self/fd/%d" % second, os.O_RDONLY)
+assert b"a-third" in read(again), "read(2) of one opened by a descriptor"
+for fd, want in ((first, (old,)), (second, (new, errno.EIO)), (again, (errno.EIO,))):
     got = send(fd)
-    assert got in (want, errno.EIO), "sendfile: the own text or an error, not %r" % (got[:200],)
-os.close(second); os.close(first)
+    assert got in want, "sendfile: the own text or an error, not %r" % (got,)
+os.close(again); os.close(second); os.close(first)
 third = os.open(name, os.O_RDONLY)
 got = send(third)
 assert b"another-name" in got and got == os.pread(third, 1 << 24, 0), "whole again"
 END
-rm -f /dev/shm/another-name
+rm -f /dev/shm/another-name /dev/shm/a-third
 
 # The programs.
 lines() { wc -l <"$MNT/limits"; }
