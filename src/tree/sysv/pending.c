@@ -188,14 +188,17 @@ static mode_t first_mode(const Pending *pending)
 }
 
 /* Where somebody has removed it, and its id may be another's by now, nothing is to be set. */
-static int set_rights(const Pending *pending, int shmid, uint64_t size, uid_t uid, gid_t gid,
+static int set_rights(const Pending *pending, const SegfsSysv *segment, uid_t uid, gid_t gid,
 		      mode_t mode)
 {
 	SegfsIpc *ipc = pending->ns->ipc;
 	SegfsSysv now;
-	int r = segfs_sysv_set(ipc, &pending->creator, shmid, uid, gid, mode);
+	int r = segfs_sysv_set(ipc, &pending->creator, segment->shmid, uid, gid, mode);
 
-	return r < 0 && made_stat(ipc, pending, shmid, size, &now) == -ENOENT ? 0 : r;
+	if (r == 0)
+		return 0;
+	const int found = segfs_sysv_stat(ipc, segment->shmid, &now);
+	return found == -ENOENT || (found == 0 && !segfs_sysv_same(segment, &now)) ? 0 : r;
 }
 
 /*
@@ -215,12 +218,12 @@ static int fill(SegmentNode *node, int shmid, uint64_t size)
 	if (r == 0)
 		r = segfs_memory_open(ipc, &pending->creator, &segment, true, &memory);
 	if (r == 0 && pending->kept > 0)
-		r = set_rights(pending, shmid, size, -1, -1, mode = 0);
+		r = set_rights(pending, &segment, -1, -1, mode = 0);
 	if (r == 0)
 		r = copy_kept(pending, memory, size);
 	if (r == 0 &&
 	    (pending->mode != mode || pending->uid != (uid_t)-1 || pending->gid != (gid_t)-1))
-		r = set_rights(pending, shmid, size, pending->uid, pending->gid, pending->mode);
+		r = set_rights(pending, &segment, pending->uid, pending->gid, pending->mode);
 	if (r == 0)
 		segment_node_made(node, &segment, memory);
 	return r;
