@@ -118,7 +118,7 @@ static void an_id_that_is_another_orphans_is_another_node(void)
 	world_start(&world);
 	scoped_segment shmid = segment_make_by_dead(SIZE, 0600);
 	g_autoptr(Node) node = segment_orphan(&world, shmid);
-	g_autoptr(File) file = node_open(node, &world.self, O_RDONLY);
+	g_autoptr(File) G_GNUC_UNUSED file = node_open(node, &world.self, O_RDONLY);
 
 	/* While it is open through us it is no orphan in a listing, but who has it open goes on. */
 	g_assert_cmpuint(node_stat(node).st_size, ==, SIZE);

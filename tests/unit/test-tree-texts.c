@@ -78,7 +78,7 @@ static void limits_has_what_the_kernel_says(void)
 	SegfsLimits limits;
 	struct statvfs shm;
 	world_start(&world);
-	scoped_segment shmid = segment_make(SIZE, 0600);
+	scoped_segment G_GNUC_UNUSED shmid = segment_make(SIZE, 0600);
 	tree_write(world.shm, "x", "some bytes");
 	g_assert_cmpint(segfs_limits_read(world.tree->ns->ipc, &limits), ==, 0);
 	autofd fd = open(world.shm, O_PATH | O_CLOEXEC);
