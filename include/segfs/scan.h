@@ -39,12 +39,13 @@ gboolean segfs_id_equal(gconstpointer a, gconstpointer b);
 /* Lives as long as its scan. */
 typedef struct {
 	pid_t pid;
+	pid_t parent;    /* 0: it has none, or that is not known */
 	pid_t thread;    /* one that lives, through which its namespaces are reached: pid, mostly */
 	uid_t uid;       /* effective, as the owner of /proc/PID */
 	uint64_t start;  /* clock ticks since boot; with pid it names a process for good */
 	uint64_t ipc_ns; /* numbers of its namespaces; 0: not known to us */
 	uint64_t mnt_ns;
-	char command[16]; /* as in /proc/PID/comm; of holders */
+	char command[16]; /* as in /proc/PID/comm */
 } SegfsProcess;
 
 typedef struct {
@@ -119,8 +120,7 @@ const SegfsHeld *segfs_scan_find(const SegfsScan *scan, const SegfsId *id);
 /* All that is held, as an array of const SegfsHeld, the scan's; the caller unrefs the array. */
 GPtrArray *segfs_scan_held(const SegfsScan *scan);
 
-/* Every process that there was, as SegfsProcess, the scan's; one that holds nothing has no start.
- */
+/* Every process that there was, as SegfsProcess, the scan's; start 0: it has ended meanwhile. */
 const GPtrArray *segfs_scan_processes(const SegfsScan *scan);
 
 /*

@@ -103,6 +103,36 @@ static const Case cases[] = {
 	 HELD,
 	 "nobody holds it; a process that has held it lives: 4713 (held\\n)",
 	 "nobody holds it; a process that has held it lives"},
+	{SEGFS_RULE_RELATIVE_LIVES,
+	 SEGFS_IDLE,
+	 {.kinship = SEGFS_CREATORS_PARENT},
+	 WITNESS(SEGFS_ROLE_RELATIVE, OTHER, "server"),
+	 "nobody holds it; its creator's parent 4713 (server) lives",
+	 "nobody holds it; its creator's parent lives"},
+	{SEGFS_RULE_RELATIVE_LIVES,
+	 SEGFS_IDLE,
+	 {.kinship = SEGFS_CREATORS_DESCENDANT},
+	 WITNESS(SEGFS_ROLE_RELATIVE, OTHER, "server"),
+	 "nobody holds it; its creator's descendant 4713 (server) lives",
+	 "nobody holds it; its creator's descendant lives"},
+	{SEGFS_RULE_HOLDS_ANOTHER,
+	 SEGFS_IDLE,
+	 {},
+	 WITNESS(SEGFS_ROLE_HOLDS_ANOTHER, OTHER, "server"),
+	 "nobody holds it; 4713 (server) of its owner, older than it, holds another; its creator "
+	 "is "
+	 "not known",
+	 "nobody holds it; a process of its owner, older than it, holds another; its creator is "
+	 "not "
+	 "known"},
+	{SEGFS_RULE_HOLDS_ANOTHER,
+	 SEGFS_IDLE,
+	 {.of_creators_user = true, .creator_is_known = true},
+	 WITNESS(SEGFS_ROLE_HOLDS_ANOTHER, OTHER, "server"),
+	 "nobody holds it; 4713 (server) of its creator's user, older than it, holds another; its "
+	 "last user is not known",
+	 "nobody holds it; a process of its creator's user, older than it, holds another; its last "
+	 "user is not known"},
 	{SEGFS_RULE_USED_LATELY,
 	 SEGFS_IDLE,
 	 {.has_age = true, .age = 3, .orphan_age = 5},

@@ -15,3 +15,9 @@ int posix_open_object(int directory_fd, const char *path, const struct stat *st)
 
 /* segfs_posix_open_path() from a descriptor of the directory. */
 int posix_open_path(int directory_fd, const SegfsCaller *caller, const char *path, int *ret_fd);
+
+/*
+ * The path below the directory of what at stands for, as both are called now; the calling
+ * function's to free. NULL: it has left the directory, or that cannot be said.
+ */
+char *posix_path_below(const SegfsPosix *posix, int at);

@@ -118,9 +118,9 @@ bool procfs_stat(const char *proc_root, pid_t pid, ProcfsStat *ret_stat)
 	const char *before = strchr(stat, '('), *after = strrchr(stat, ')');
 	if (!before || !after ||
 	    sscanf(after + 1,
-		   " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u "
+		   " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u "
 		   "%*d %llu",
-		   &found.state, &found.flags, &found.n_threads, &start) != 4)
+		   &found.state, &found.parent, &found.flags, &found.n_threads, &start) != 5)
 		return false;
 	g_strlcpy(found.command, before + 1, MIN(sizeof(found.command), (size_t)(after - before)));
 	found.start = start;
@@ -221,6 +221,31 @@ bool mountinfo_next(char **rest, MountinfoLine *ret_line)
 		if (parse(line, ret_line))
 			return true;
 	return false;
+}
+
+int64_t procfs_started_us(uint64_t ticks)
+{
+	struct timespec real, boot;
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return (real.tv_sec - boot.tv_sec) * G_USEC_PER_SEC + (real.tv_nsec - boot.tv_nsec) / 1000 +
+	       (int64_t)(ticks * G_USEC_PER_SEC / sysconf(_SC_CLK_TCK));
+}
+
+bool procfs_user(const char *proc_root, pid_t pid, uid_t *ret_uid)
+{
+	g_autofree char *path = g_strdup_printf("%s/%d/status", proc_root, pid);
+	g_autofree char *status = NULL;
+	unsigned int effective;
+
+	if (!g_file_get_contents(path, &status, NULL, NULL))
+		return false;
+	const char *value = procfs_value(status, "Uid");
+	if (!value || sscanf(value, "%*u %u", &effective) != 1)
+		return false;
+	*ret_uid = effective;
+	return true;
 }
 
 /* Of <linux/fs.h> since Linux 6.11. */

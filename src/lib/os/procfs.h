@@ -32,6 +32,7 @@ int procfs_sysctl(const char *proc_root, const char *name, int *ret_number);
 typedef struct {
 	char command[16];
 	char state;     /* a letter; Z: dead, and not yet waited for */
+	pid_t parent;   /* 0: it has none, or none that is seen from here */
 	uint64_t start; /* clock ticks since boot */
 	guint n_threads;
 	unsigned int flags; /* PF_ of linux/sched.h */
@@ -43,8 +44,15 @@ bool procfs_stat(const char *proc_root, pid_t pid, ProcfsStat *ret_stat);
 /* Does the process that started then live? A thread of it will do. */
 bool procfs_is_alive(const char *proc_root, pid_t pid, uint64_t start);
 
-/* A start as seconds since 1970. */
+/* A start as seconds since 1970, and as microseconds. */
 int64_t procfs_started(uint64_t ticks);
+int64_t procfs_started_us(uint64_t ticks);
+
+/*
+ * Its effective user. A process that has changed its user itself has a /proc/PID of root's
+ * (proc(5)). False where it cannot be asked.
+ */
+bool procfs_user(const char *proc_root, pid_t pid, uid_t *ret_uid);
 
 /* One that is dead and not waited for is Z; so is one of which other threads live. */
 bool procfs_stat_lives(const ProcfsStat *stat);

@@ -72,6 +72,18 @@ static int process_open(const ScanRun *run, pid_t pid)
 	return openat(run->proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* What the family of a process is told by; of a scan of the processes alone nobody asks for it. */
+static void find_family(const ScanRun *run, SegfsProcess *process)
+{
+	ProcfsStat stat;
+
+	if (!procfs_stat(run->proc_root, process->pid, &stat))
+		return;
+	process->start = stat.start;
+	process->parent = stat.parent;
+	memcpy(process->command, stat.command, sizeof(process->command));
+}
+
 /* Finds the processes that there are, and in which namespaces. */
 static int find_processes(ScanRun *run, bool with_mounts)
 {
@@ -108,6 +120,8 @@ static int find_processes(ScanRun *run, bool with_mounts)
 		/* A user's table of mounts can be long: it goes on, process by process. */
 		deadline_at(process->pid);
 		find_namespaces(fd, process);
+		if (with_mounts)
+			find_family(run, process);
 		g_ptr_array_add(run->scan->processes, process);
 		if (with_mounts && process->mnt_ns && !deadline_is_stuck(process->pid) &&
 		    !g_hash_table_contains(seen, &process->mnt_ns)) {

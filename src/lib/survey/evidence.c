@@ -37,7 +37,7 @@ static void put_process(GString *text, const SegfsProcess *process)
 
 static bool is_visible(const Words *words, const SegfsWitness *witness)
 {
-	return witness->role == SEGFS_ROLE_HOLDER
+	return witness->role == SEGFS_ROLE_HOLDER || witness->role == SEGFS_ROLE_HOLDS_ANOTHER
 		       ? segfs_holder_is_visible(words->proc_root, words->caller, &witness->process)
 		       : segfs_command_is_visible(words->proc_root, words->caller,
 						  &witness->process);
@@ -147,6 +147,41 @@ static void put_holder_lives(const Words *words)
 	put_witness(words, ": ", 0);
 }
 
+static void put_relative_lives(const Words *words)
+{
+	static const char *const kinships[SEGFS_N_KINSHIPS] = {
+		[SEGFS_CREATORS_PARENT] = "its creator's parent",
+		[SEGFS_CREATORS_ANCESTOR] = "its creator's ancestor",
+		[SEGFS_LAST_USERS_PARENT] = "its last user's parent",
+		[SEGFS_LAST_USERS_ANCESTOR] = "its last user's ancestor",
+		[SEGFS_HOLDERS_PARENT] = "a past holder's parent",
+		[SEGFS_HOLDERS_ANCESTOR] = "a past holder's ancestor",
+		[SEGFS_CREATORS_CHILD] = "its creator's child",
+		[SEGFS_CREATORS_DESCENDANT] = "its creator's descendant",
+	};
+
+	put_nobody(words);
+	g_string_append_printf(words->text, "; %s", kinships[words->evidence->kinship]);
+	put_witness(words, " ", 0);
+	g_string_append(words->text, " lives");
+}
+
+static void put_holds_another(const Words *words)
+{
+	const SegfsEvidence *evidence = words->evidence;
+
+	put_nobody(words);
+	g_string_append(words->text, "; ");
+	if (is_visible(words, &evidence->processes[0]))
+		put_process(words->text, &evidence->processes[0].process);
+	else
+		g_string_append(words->text, "a process");
+	g_string_append_printf(words->text,
+			       " of its %s, older than it, holds another; its %s is not known",
+			       evidence->of_creators_user ? "creator's user" : "owner",
+			       evidence->creator_is_known ? "last user" : "creator");
+}
+
 static void put_used_lately(const Words *words)
 {
 	put_nobody(words);
@@ -217,6 +252,8 @@ static const struct {
 	[SEGFS_RULE_CREATOR_LIVES] = {SEGFS_IDLE, put_creator_lives},
 	[SEGFS_RULE_LAST_USER_LIVES] = {SEGFS_IDLE, put_last_user_lives},
 	[SEGFS_RULE_HOLDER_LIVES] = {SEGFS_IDLE, put_holder_lives},
+	[SEGFS_RULE_RELATIVE_LIVES] = {SEGFS_IDLE, put_relative_lives},
+	[SEGFS_RULE_HOLDS_ANOTHER] = {SEGFS_IDLE, put_holds_another},
 	[SEGFS_RULE_USED_LATELY] = {SEGFS_IDLE, put_used_lately},
 	[SEGFS_RULE_CREATOR_UNSEEN] = {SEGFS_UNKNOWN, put_unseen},
 	[SEGFS_RULE_LAST_USER_UNSEEN] = {SEGFS_UNKNOWN, put_unseen},

@@ -42,6 +42,9 @@ static void judge_clear(Judge *judge)
 {
 	g_clear_pointer(&judge->scan, segfs_scan_unref);
 	g_clear_pointer(&judge->processes, g_hash_table_unref);
+	g_clear_pointer(&judge->by_pid, g_hash_table_unref);
+	g_clear_pointer(&judge->children, g_hash_table_unref);
+	g_clear_pointer(&judge->likeness, g_hash_table_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Judge, judge_clear)
 
@@ -477,8 +480,10 @@ int segfs_view_file(SegfsView *view, guint directory, const char *path, int path
 	if (!S_ISREG(st.st_mode))
 		return -ENOENT;
 	int r = judge_init(view, since, &judge);
-	if (r == 0)
-		*ret_item = item_of_object(&judge, directory, segfs_view_posix(view, directory),
-					   path, path_fd, &st);
+	if (r < 0)
+		return r;
+	const SegfsPosix *posix = segfs_view_posix(view, directory);
+	g_autofree char *found = path ? NULL : posix_path_below(posix, path_fd);
+	*ret_item = item_of_object(&judge, directory, posix, path ? path : found, path_fd, &st);
 	return r;
 }

@@ -20,6 +20,7 @@ typedef struct {
 
 struct SegfsView {
 	ViewOptions options;
+	struct Relatives *relatives; /* see relatives.h */
 	GMutex refreshing; /* held while new directories are looked for, so that each is added once
 			    */
 	GMutex lock;       /* protects what follows */
@@ -52,7 +53,10 @@ typedef struct {
 	SegfsView *view;
 	SegfsScan *scan;
 	GHashTable *processes; /* see process_lives() */
-	int64_t now;           /* seconds since 1970 */
+	GHashTable *by_pid;    /* these two: see lineage.c; NULL: not needed yet */
+	GHashTable *children;
+	GHashTable *likeness; /* see likeness.c; a reference, or NULL */
+	int64_t now;          /* seconds since 1970 */
 } Judge;
 
 /* evidence.c: the rule decides, and with it the verdict. */

@@ -12,13 +12,16 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/memory/creator.h"
 #include "lib/memory/ipc.h"
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 #include "lib/survey/free.h"
+#include "lib/survey/relatives.h"
 #include "lib/survey/survey.h"
 
 const char *segfs_verdict_name(SegfsVerdict verdict)
@@ -121,6 +124,30 @@ static void find_creator(Judge *judge, SegfsItem *item)
 	if (creator.command[0])
 		item->creator = g_strdup(creator.command);
 	item->creator_process = creator_process(&creator);
+	if (item->creator_lives)
+		lineage_see_creator(judge, &item->sysv, item->creator_process.pid,
+				    item->creator_process.start);
+}
+
+/* When a process attached or detached it last; 0: never. */
+static int64_t last_use(const SegfsSysv *segment)
+{
+	return MAX(segment->atime, segment->dtime);
+}
+
+/* The last user, where it lives; one that looks at it for others is none. */
+static bool find_last_user(Judge *judge, const SegfsSysv *segment, ProcfsStat *ret_user)
+{
+	const SegfsIpc *ipc = judge->view->options.ipc;
+	bool is_mount;
+
+	if (segment->lpid == ipc->pid ||
+	    !process_lives(ipc->proc_root, judge->processes, segment->lpid, last_use(segment),
+			   ret_user, &is_mount) ||
+	    is_mount)
+		return false;
+	lineage_see_last_user(judge, segment, segment->lpid, ret_user->start);
+	return true;
 }
 
 /*
@@ -135,35 +162,60 @@ static bool may_be_mapped(const Judge *judge, const SegfsSysv *segment, SegfsOpe
 	       (opened == SEGFS_WAS_OPENED || ((gint)other_mounts > 0 && segment->atime != 0));
 }
 
-/* When a process attached or detached it last; 0: never. */
-static int64_t last_use(const SegfsSysv *segment)
-{
-	return MAX(segment->atime, segment->dtime);
-}
-
 /* Nobody has it attached: does a process live that may attach it again? */
-static bool judge_by_the_living(Judge *judge, SegfsItem *item)
+static bool judge_by_the_living(SegfsItem *item, const ProcfsStat *user)
 {
-	const SegfsIpc *ipc = judge->view->options.ipc;
-	const SegfsSysv *segment = &item->sysv;
-	bool is_mount;
-	ProcfsStat user;
-
 	if (item->creator_lives) {
 		name(item, 0, SEGFS_ROLE_CREATOR, &item->creator_process);
 		item_conclude(item, SEGFS_RULE_CREATOR_LIVES);
 		return true;
 	}
-	if (segment->lpid == ipc->pid ||
-	    !process_lives(ipc->proc_root, judge->processes, segment->lpid, last_use(segment),
-			   &user, &is_mount) ||
-	    is_mount)
+	if (!user)
 		return false;
-	SegfsProcess last = {.pid = segment->lpid, .uid = -1, .start = user.start};
-	memcpy(last.command, user.command, sizeof(last.command));
+	SegfsProcess last = {.pid = item->sysv.lpid, .uid = -1, .start = user->start};
+	memcpy(last.command, user->command, sizeof(last.command));
 	name(item, 0, SEGFS_ROLE_LAST_USER, &last);
 	item_conclude(item, SEGFS_RULE_LAST_USER_LIVES);
 	return true;
+}
+
+static void conclude_relative(SegfsItem *item, SegfsRole role, const SegfsProcess *relative,
+			      SegfsKinship kinship)
+{
+	name(item, 0, role, relative);
+	item->evidence.kinship = kinship;
+	item_conclude(item, SEGFS_RULE_RELATIVE_LIVES);
+}
+
+/* born: see likeness_find(). */
+static bool judge_by_likeness(Judge *judge, SegfsItem *item, int64_t born, bool creator_is_known)
+{
+	SegfsProcess other;
+
+	if (!likeness_find(judge, item, born, &other, &item->evidence.of_creators_user))
+		return false;
+	item->evidence.creator_is_known = creator_is_known;
+	name(item, 0, SEGFS_ROLE_HOLDS_ANOTHER, &other);
+	item_conclude(item, SEGFS_RULE_HOLDS_ANOTHER);
+	return true;
+}
+
+/* Those who have used it have ended: does somebody live for whom they did? */
+static bool judge_by_relatives(Judge *judge, SegfsItem *item)
+{
+	const SegfsSysv *segment = &item->sysv;
+	SegfsProcess relative;
+	SegfsKinship kinship;
+
+	if (lineage_find(judge, segment, &relative, &kinship)) {
+		conclude_relative(item, SEGFS_ROLE_RELATIVE, &relative, kinship);
+		return true;
+	}
+	const LineageKnown known = lineage_known(judge, segment);
+	/* The time of its last change is in whole seconds, and it is not older than that. */
+	return known != LINEAGE_KNOWN &&
+	       judge_by_likeness(judge, item, (segment->ctime + 1) * G_USEC_PER_SEC,
+				 known & LINEAGE_OF_CREATOR);
 }
 
 /* Has a process used it that cannot be seen from here? Then nobody knows whether it lives. */
@@ -227,9 +279,11 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 {
 	const ViewOptions *options = &judge->view->options;
 	const SegfsSysv *segment = &item->sysv;
+	ProcfsStat user;
 
 	find_holders(judge, item);
 	find_creator(judge, item);
+	const bool user_lives = find_last_user(judge, segment, &user);
 	if (segment->nattch > 0 || item->holders->len > 0) {
 		judge_held_segment(item);
 		return;
@@ -241,7 +295,7 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 		return;
 	}
 	item->evidence.may_be_mapped = may_be_mapped(judge, segment, opened);
-	if (judge_by_the_living(judge, item))
+	if (judge_by_the_living(item, user_lives ? &user : NULL) || judge_by_relatives(judge, item))
 		return;
 	if (is_young(judge, latest(judge, segment->atime, segment->dtime, segment->ctime), item))
 		item_conclude(item, SEGFS_RULE_USED_LATELY);
@@ -250,9 +304,10 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 }
 
 /* Remembers the item's holders, so that they are known as long as they live. */
-static void remember_holders(SegfsView *view, const SegfsItem *item)
+static void remember_holders(Judge *judge, const SegfsItem *item)
 {
 	enum { MOST = 8 };
+	SegfsView *view = judge->view;
 
 	g_mutex_lock(&view->lock);
 	GArray *seen = g_hash_table_lookup(view->seen, &item->id);
@@ -272,32 +327,62 @@ static void remember_holders(SegfsView *view, const SegfsItem *item)
 		if (!known)
 			g_array_append_val(seen, *process);
 	}
+	g_autoptr(GArray) all = g_array_copy(seen);
 	g_mutex_unlock(&view->lock);
+	for (guint i = 0; i < all->len; i++)
+		lineage_see_holder(judge, &g_array_index(all, SegfsProcess, i));
 }
 
-/* Finds a process that has held it and lives. */
-static bool remembered_lives(SegfsView *view, const SegfsItem *item, SegfsProcess *ret_process)
+/* Those who have held it, SegfsProcess; the calling function's to unref. */
+static GArray *remembered(SegfsView *view, const SegfsItem *item)
 {
-	const char *proc_root = segfs_ipc_proc_root(view->options.ipc);
-	bool lives = false;
-
 	g_mutex_lock(&view->lock);
 	GArray *seen = g_hash_table_lookup(view->seen, &item->id);
-	for (guint i = 0; seen && i < seen->len && !lives; i++) {
-		*ret_process = g_array_index(seen, SegfsProcess, i);
-		lives = procfs_is_alive(proc_root, ret_process->pid, ret_process->start);
-	}
+	GArray *all = seen ? g_array_copy(seen) : g_array_new(FALSE, FALSE, sizeof(SegfsProcess));
 	g_mutex_unlock(&view->lock);
-	return lives;
+	return all;
+}
+
+/* When it was made, at the latest, in microseconds since 1970. */
+static int64_t object_born(const SegfsItem *item, int at)
+{
+	struct statx stat;
+
+	if (at >= 0 && statx(at, "", AT_EMPTY_PATH, STATX_BTIME, &stat) == 0 &&
+	    stat.stx_mask & STATX_BTIME)
+		return stat.stx_btime.tv_sec * G_USEC_PER_SEC + stat.stx_btime.tv_nsec / 1000;
+	return item->ctime.tv_sec * G_USEC_PER_SEC + item->ctime.tv_nsec / 1000;
+}
+
+/* Nobody has it open or mapped: does a process live that may want it again? */
+static bool judge_object_by_the_living(Judge *judge, SegfsItem *item, int at)
+{
+	const char *proc_root = segfs_ipc_proc_root(judge->view->options.ipc);
+	g_autoptr(GArray) seen = remembered(judge->view, item);
+	SegfsProcess relative;
+	SegfsKinship kinship;
+
+	for (guint i = 0; i < seen->len; i++) {
+		const SegfsProcess *holder = &g_array_index(seen, SegfsProcess, i);
+		if (!procfs_is_alive(proc_root, holder->pid, holder->start))
+			continue;
+		name(item, 0, SEGFS_ROLE_HOLDER, holder);
+		item_conclude(item, SEGFS_RULE_HOLDER_LIVES);
+		return true;
+	}
+	if (lineage_find_of_holders(judge, seen, &relative, &kinship)) {
+		/* That its child has held it is not everybody's to know. */
+		conclude_relative(item, SEGFS_ROLE_HOLDER, &relative, kinship);
+		return true;
+	}
+	return judge_by_likeness(judge, item, object_born(item, at), false);
 }
 
 void judge_object(Judge *judge, SegfsItem *item, int at)
 {
-	SegfsProcess seen;
-
 	find_holders(judge, item);
 	if (item->holders->len > 0) {
-		remember_holders(judge->view, item);
+		remember_holders(judge, item);
 		item_conclude(item, SEGFS_RULE_HELD);
 		return;
 	}
@@ -311,10 +396,7 @@ void judge_object(Judge *judge, SegfsItem *item, int at)
 	} else if (leased < 0 && (!may_not || unexamined > 0)) {
 		item->evidence.count = unexamined;
 		item_conclude(item, SEGFS_RULE_NOT_ASKED);
-	} else if (remembered_lives(judge->view, item, &seen)) {
-		name(item, 0, SEGFS_ROLE_HOLDER, &seen);
-		item_conclude(item, SEGFS_RULE_HOLDER_LIVES);
-	} else {
+	} else if (!judge_object_by_the_living(judge, item, at)) {
 		const int64_t used =
 			latest(judge, item->atime.tv_sec, item->mtime.tv_sec, item->ctime.tv_sec);
 		item_conclude(item, is_young(judge, used, item) ? SEGFS_RULE_USED_LATELY

@@ -9,6 +9,7 @@
 #include "lib/memory/ipc.h"
 #include "lib/memory/posix.h"
 #include "lib/os/errand.h"
+#include "lib/survey/relatives.h"
 #include "lib/survey/survey.h"
 
 typedef struct {
@@ -21,6 +22,7 @@ SegfsView *view_new(const ViewOptions *options)
 	SegfsView *view = g_new0(SegfsView, 1);
 
 	view->options = *options;
+	view->relatives = relatives_new();
 	g_mutex_init(&view->refreshing);
 	g_mutex_init(&view->lock);
 	view->seen = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free,
@@ -33,6 +35,7 @@ SegfsView *view_new(const ViewOptions *options)
 
 void view_free(SegfsView *view)
 {
+	relatives_free(view->relatives);
 	g_hash_table_unref(view->seen);
 	g_ptr_array_unref(view->unread);
 	g_array_unref(view->directories);

@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What nobody has just now, but somebody may want again: it is idle, and never in orphans/. (-o orphan_age=1)
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib-holders.sh"
+need getfattr
+: "${SERVER:?}"
+
+shm=/dev/shm orphans=$MNT/orphans
+chmod 1777 "$shm"
+orphans_are() { [ "$(ls "$orphans" | sort | xargs)" = "$(printf '%s\n' "$@" | sort | xargs)" ]; }
+evidence() { info "$1" Evidence; }
+# Long enough that what was used last before now is no longer young.
+aged() {
+	local made
+	made=$(date +%s)
+	past $((made + 1))
+}
+# idle NAME FILE EVIDENCE
+idle() {
+	row "$1" "$2" idle
+	like "$(evidence "$2")" "$3" "$1: why"
+}
+killed() {
+	local name
+	for name in "$@"; do kill -KILL "$(held "$name")"; done
+	drop "$@"
+}
+
+diag "--- a server has memory that nobody has attached just now"
+for kind in sysv posix; do
+	hold A "$SERVER" $kind server
+	a=$(held A) first=$(held A 2) second=$(held A 3)
+	aged
+	row "$kind: the piece that it holds" "$kind/$first" "in use" "$a"
+	idle "$kind: the piece that it does not" "$kind/$second" "; $a \(server\) of its owner, older than it, holds another; its creator is not known"
+	fails "$kind: it is not in orphans/" test -e "$orphans/$kind-$second"
+	rm -f "$orphans"/*
+	is "$(tell A again)" there "$kind: rm mnt/orphans/* breaks nobody"
+	hold B "$SERVER" $kind server
+	both="$kind-$first $kind-$second $kind-$(held B 2) $kind-$(held B 3)"
+	aged
+	is "$(ls "$orphans")" "" "$kind: of two servers none is an orphan"
+	killed A
+	aged
+	# The dead one's may be: what counts is that the live one's are not.
+	is "$(ls "$orphans" | grep -cxE "$kind-($(held B 2)|$(held B 3))")" 0 "$kind: one is killed: nothing of the other's is an orphan"
+	rm -f "$orphans"/*
+	is "$(tell B again)" there "$kind: nor removed"
+	left=$(ls "$MNT/$kind" | sed "s/^/$kind-/" | xargs)
+	is "$(comm -13 <(tr ' ' '\n' <<<"$both" | sort) <(tr ' ' '\n' <<<"$left" | sort))" "" "$kind: (what is left is theirs)"
+	killed B
+	# shellcheck disable=SC2086
+	ok "$kind: both are dead: all of it is" until_true 20 orphans_are $left
+	ok "$kind: rm" rm "$orphans"/*
+done
+
+diag "--- where the creator was seen alive its family is known"
+hold A "$SERVER" sysv slow
+first=$(held A 2) second=$(held A 3)
+row "its creator lives" "sysv/$second" "in use" "$(child_of "$(held A)")"
+is "$(tell A end child)" ended "it ends"
+aged
+idle "its parent is of the same program" "sysv/$second" "; its creator's parent $(held A) \(server\) lives"
+is "$(tell A again)" there "it is there"
+# Another of the program: no relative, however long it lives.
+hold B "$SERVER" sysv job
+verdict "sysv/$(held B 2)" >/dev/null
+killed A
+ok "a dead server's is an orphan while another of the program runs" until_true 20 orphans_are "sysv-$first" "sysv-$second"
+ok "rm" rm "$orphans"/*
+hold C "$SERVER" sysv job
+row "a second job" "sysv/$(held C 2)" "in use" "$(held C)"
+seen=$(held C 2)
+killed C
+ok "which was seen: what it leaves is an orphan while the first one runs" until_true 20 orphans_are "sysv-$seen"
+ok "rm" rm "$orphans"/*
+hold C "$SERVER" sysv job
+unseen=$(held C 2)
+killed C
+aged
+idle "which was not seen: it is not certain" "sysv/$unseen" "; $(held B) \(server\) of its owner, older than it, holds another; its creator is not known"
+kept=$(held B 2)
+killed B
+ok "until the first has ended" until_true 20 orphans_are "sysv-$unseen" "sysv-$kept"
+ok "rm" rm "$orphans"/*
+
+hold A "$SERVER" sysv heir
+heirs=$(held A 2)
+row "its creator lives" "sysv/$heirs" idle
+is "$(tell A end parent)" ended "it ends"
+aged
+idle "a child of it lives" "sysv/$heirs" "; its creator's child $(held A) \(server\) lives"
+drop A
+ok "and has ended" until_true 20 orphans_are "sysv-$heirs"
+ok "rm" rm "$orphans"/*
+
+diag "--- where it was not seen, who has something like it"
+# like NAME VERDICT OLDER_ID NEW_ID: what that process holds, and the segment of nobody's
+other=$(mkseg 4096 0640)
+hold A "$HOLDERS" attach "$other"
+past "$(date +%s)"
+same=$(mkseg 4096 0640) mode=$(mkseg 4096 0600) user=$(mkseg -u 20001 4096 0640)
+aged
+idle "of the same owner and mode" "sysv/$same" "; $(held A) \(holders\) of its owner, older than it, holds another; its creator is not known"
+row "of another mode" "sysv/$mode" orphaned
+row "of another owner" "sysv/$user" orphaned
+is "$(as_user 20001 sed -n 's/^Evidence:\t//p' "$MNT/info/sysv/$same")" "nobody holds it; a process of its owner, older than it, holds another; its creator is not known" "to others it is not named"
+drop A
+row "when that has ended" "sysv/$same" orphaned
+hold A "$HOLDERS" attach "$other"
+row "nor is it one that is younger" "sysv/$same" orphaned
+drop A
+rm -f "$orphans"/*
+if hold A unshare --ipc "$HOLDERS" make 4096 attach; then
+	past "$(date +%s)"
+	elsewhere=$(mkseg 4096 0600)
+	aged
+	row "nor what is held in another IPC namespace" "sysv/$elsewhere" orphaned
+	drop A
+fi
+given=$(mkseg -u 20001 4096 0640)
+hold A as_user 20001 "$HOLDERS" attach "$given"
+past "$(date +%s)"
+mine=$(mkseg -u 20001 4096 0640)
+chown 0:0 "$MNT/sysv/$given" "$MNT/sysv/$mine"
+chmod 0640 "$MNT/sysv/$given" "$MNT/sysv/$mine"
+aged
+idle "of the user who made it" "sysv/$mine" "; $(held A) \(holders\) of its creator's user, older than it, holds another"
+drop A
+rm -f "$orphans"/*
+
+for name in job.1 other; do head -c 100 /dev/zero >"$shm/$name"; done
+hold A "$HOLDERS" open "$shm/job.1"
+past "$(date +%s)"
+for name in job.22 job.x job jobs.1 7; do head -c 100 /dev/zero >"$shm/$name"; done
+as_user 20001 sh -c "head -c 100 /dev/zero >$shm/job.3"
+aged
+idle "an object whose name begins alike" posix/job.22 "; $(held A) \(holders\) of its owner, older than it, holds another; its creator is not known"
+for name in other job.x job jobs.1 7; do row "another name: $name" "posix/$name" orphaned; done
+row "another owner" posix/job.3 orphaned
+ok "rm mnt/orphans/*" rm "$orphans"/*
+is "$(ls "$shm" | xargs)" "job.1 job.22" "leaves what is not there"
+drop A
+ok "and then that" until_true 20 orphans_are posix-job.1 posix-job.22
+ok "rm" rm "$orphans"/*
+is "$(ls "$MNT/sysv")$(ls "$shm")" "" "nothing is left"
+no_false_verdicts
+done_testing
