@@ -83,7 +83,7 @@ static const char *const calls[] = {
 	"setresgid setresuid setrlimit umask",
 	/* Memory, threads, time and signals, as the C library and GLib use them. */
 	"arch_prctl brk clock_getres clock_gettime clock_nanosleep exit exit_group futex",
-	"futex_waitv getcpu getrandom gettimeofday kill madvise membarrier mincore mmap",
+	"futex_waitv getcpu getrandom gettimeofday kcmp kill madvise membarrier mincore mmap",
 	"mprotect munmap nanosleep restart_syscall rseq rt_sigaction rt_sigpending",
 	"rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait sched_getaffinity",
 	"sched_getattr sched_getparam sched_getscheduler sched_setattr sched_yield",

@@ -6,6 +6,9 @@
 #include <pthread.h>
 #include <signal.h>
 
+/* Signals that a thread brings upon itself (signal(7)): a fault, a system call that is refused. */
+static const int own_deeds[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+
 static __thread Errand *own;
 
 void errand_begin(Errand *errand)
@@ -73,6 +76,9 @@ int thread_start(GThreadFunc run, gpointer data, size_t stack)
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, stack);
 	sigfillset(&all);
+	/* What the thread does itself: blocked, the kernel would end the process at once. */
+	for (guint i = 0; i < G_N_ELEMENTS(own_deeds); i++)
+		sigdelset(&all, own_deeds[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	const int r = -pthread_create(&thread, &attributes, run, data);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
