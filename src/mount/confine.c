@@ -163,6 +163,10 @@ static int load(uint32_t otherwise)
 	}
 	for (guint i = 0; r == 0 && i < G_N_ELEMENTS(narrow_calls); i++)
 		r = allow(filter, narrow_calls[i].name, &narrow_calls[i].is);
+	/* Into huge pages the daemon copies by a call that can fail, in its own memory alone. */
+	if (r == 0)
+		r = allow(filter, "process_vm_writev",
+			  &(struct scmp_arg_cmp){0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0});
 	/* Its flags are in memory; told that there is none, the C library takes clone(2). */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);

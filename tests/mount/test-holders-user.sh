@@ -108,6 +108,8 @@ mkdir "$root"
 segfs_start "$root" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=0"
 # One that has not been open in the user's mount: there it is attached to be opened.
 mine=$(mkseg -u $uid 4096 0666)
+row "own, never attached: nor can a mount have opened it" "sysv/$mine" orphaned
+"$SHMTOOL" run "shmat a $mine" "shmdt a" >/dev/null
 row "own, but there is a mount of root's through which others may hold it" "sysv/$mine" unknown
 hold A "${them[@]}" "$HOLDERS" open "$root/sysv/$mine"
 row "as one does" "sysv/$mine" unknown
