@@ -97,7 +97,9 @@ static void drop_old(Tree *tree)
 	g_hash_table_iter_init(&iter, tree->listings);
 	while (g_hash_table_iter_next(&iter, &key, NULL)) {
 		Listing *listing = key;
-		if (!listing->taken || valid_for(listing) > 0 || !g_mutex_trylock(&listing->lock))
+		/* Before it is held it is still being made. */
+		if (!listing->is_held || !listing->taken || valid_for(listing) > 0 ||
+		    !g_mutex_trylock(&listing->lock))
 			continue;
 		const Old old = {g_steal_pointer(&listing->data), listing->free_data};
 		g_mutex_unlock(&listing->lock);
@@ -123,8 +125,10 @@ int listing_hold(Listing *listing, uid_t uid)
 			tree_give_descriptor(tree, uid);
 		return -ENOMEM;
 	}
+	g_mutex_lock(&tree->lock);
 	listing->uid = uid;
 	listing->is_held = true;
+	g_mutex_unlock(&tree->lock);
 	return 0;
 }
 
