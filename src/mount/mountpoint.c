@@ -123,11 +123,18 @@ void mountpoint_leave(struct fuse_session *session, const char *mountpoint)
 	/* Where somebody else has unmounted it, another mount may be there by now. */
 	const bool is_gone = poll(&device, 1, 0) == 1 && device.revents & POLLERR;
 	/* With the device closed nothing can be asked of a daemon that does not answer any more. */
-	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null < 0 || dup2(null, device.fd) < 0)
+	int ends[2];
+	bool is_closed = pipe2(ends, O_CLOEXEC) == 0;
+	if (is_closed) {
+		close(ends[0]);
+		is_closed = dup2(ends[1], device.fd) >= 0;
+		close(ends[1]);
+	}
+	if (!is_closed)
 		g_warning("%s: cannot close the device: %s", mountpoint, g_strerror(errno));
-	if (null >= 0)
-		close(null);
 	if (!is_gone && umount2(mountpoint, MNT_DETACH) < 0)
 		g_warning("%s: cannot unmount: %s", mountpoint, g_strerror(errno));
+	/* A pipe that nobody reads looks to libfuse like a mount that is gone: it only frees. */
+	if (is_closed)
+		fuse_session_unmount(session);
 }

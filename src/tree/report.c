@@ -276,7 +276,12 @@ static void write_label(GString *text, const char *label, const char *value)
 static void write_containers(GString *text, const Numbers *all, guint n)
 {
 	const char *name = "segfs_namespace_container";
+	guint n_containers = 0;
 
+	for (guint i = 0; i < n; i++)
+		n_containers += all[i].containers ? all[i].containers->len : 0;
+	if (n_containers == 0)
+		return;
 	write_family(text, name, NULL, "1 for each container of a namespace.");
 	for (guint i = 0; i < n; i++) {
 		for (guint j = 0; all[i].containers && j < all[i].containers->len; j++) {

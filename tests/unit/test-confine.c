@@ -18,6 +18,14 @@
 #include "mount/mount.h"
 #include "unit.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
 static void *nothing(void *data)
 {
 	*(pid_t *)data = (pid_t)syscall(SYS_gettid);
@@ -76,7 +84,7 @@ static void what_a_daemon_does_not_call_is_refused_and_told(void)
 {
 	if (!unit_need_root())
 		return;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SANITIZED
 	g_test_skip("no filter with sanitizers");
 	return;
 #endif
