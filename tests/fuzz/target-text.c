@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <segfs/container.h>
+
 #include "lib/memory/shm.h"
 #include "lib/os/escape.h"
 #include "lib/os/room.h"
@@ -18,8 +20,11 @@
 
 static void cgroup(const char *text)
 {
-	g_autofree char *container = segfs_container_of_cgroup(text);
+	g_auto(SegfsContainer) found = {};
 	uint64_t limit, left;
+
+	const bool is_one = segfs_container_of_cgroup(text, &found);
+	g_autofree char *container = is_one ? segfs_container_text(&found) : NULL;
 
 	/* Whatever a cgroup is called, what is told of it does nothing to a terminal. */
 	for (const char *c = container; c && *c; c++)
