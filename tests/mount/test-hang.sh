@@ -108,7 +108,7 @@ is "$(as_user 4001 /usr/bin/python3 - "$MNT/posix/locked" <<-'END'
 	print(len(refused), set(refused) == {errno.ENOLCK})
 END
 )" "44 True" "300 of one user: 256 wait, and have it in the end; for the others there is no lock"
-le "$(awk '/^VmSize/ { print int($2 / 1024) }' "/proc/${segfs_pid[$MNT]}/status")" 2048 "and the daemon has not grown by their stacks"
+if grep -qa __asan_init "$SEGFS"; then skip "and the daemon has not grown by their stacks" "built with a sanitizer"; else le "$(awk '/^VmSize/ { print int($2 / 1024) }' "/proc/${segfs_pid[$MNT]}/status")" 2048 "and the daemon has not grown by their stacks"; fi
 
 diag "--- a directory that hangs"
 hang directory list /dev/shm
