@@ -40,12 +40,21 @@ Listing *listing_ref(Listing *listing)
 	return listing;
 }
 
+/* Making it, and freeing it, leaves memory that is worth giving back. */
+static bool is_large(const Listing *listing)
+{
+	enum { LARGE = 4096 };
+
+	return listing->entries->len >= LARGE;
+}
+
 void listing_unref(Listing *listing)
 {
 	Tree *tree = listing->directory->ns->tree;
 
 	if (!g_atomic_ref_count_dec(&listing->refs))
 		return;
+	const bool was_large = is_large(listing);
 	tree_set_open(tree, tree->listings, listing, false);
 	if (listing->is_held)
 		tree_let_go(tree, listing->uid, listing->held);
@@ -58,6 +67,8 @@ void listing_unref(Listing *listing)
 	node_unref(listing->directory);
 	g_mutex_clear(&listing->lock);
 	g_free(listing);
+	if (was_large)
+		node_trim_memory();
 }
 
 void listing_add(Listing *listing, const char *name, ino_t ino, mode_t type, gpointer what)
@@ -118,6 +129,8 @@ int listing_hold(Listing *listing, uid_t uid)
 	Tree *tree = listing->directory->ns->tree;
 
 	drop_old(tree);
+	if (is_large(listing))
+		node_trim_memory();
 	if (listing->next && !tree_take_descriptor(tree, uid))
 		return -EUSERS;
 	if (!tree_hold(tree, uid, listing->held)) {

@@ -162,11 +162,25 @@ Node *node_ref(Node *node)
 	return node;
 }
 
-#define FREED_OFTEN 1024
+/*
+ * The kernel forgets many at once: whenever it knows half of what it knew, what they took goes
+ * back. Call with the lock held. False where there are few anyway.
+ */
+static bool is_halved(Tree *tree)
+{
+	enum { FEW = 4096 };
+	const guint n = g_hash_table_size(tree->known);
+
+	tree->known_most = MAX(tree->known_most, n);
+	if (tree->known_most < FEW || n > tree->known_most / 2)
+		return false;
+	tree->known_most = n;
+	return true;
+}
 
 static void drop(Node *node, uint64_t forgotten, bool reference)
 {
-	static _Atomic guint n_freed;
+	bool halved = false;
 
 	g_mutex_lock(&node->ns->tree->lock);
 	if (forgotten && node->lookups) {
@@ -174,20 +188,20 @@ static void drop(Node *node, uint64_t forgotten, bool reference)
 		reference = node->lookups == 0;
 		if (reference)
 			g_hash_table_remove(node->ns->tree->known, &node->number);
+		halved = is_halved(node->ns->tree);
 	}
 	const bool last = reference && --node->refs == 0;
 	if (last)
 		table_drop(node);
 	g_mutex_unlock(&node->ns->tree->lock);
-	if (!last)
-		return;
-	if (node->ops->free)
-		node->ops->free(node);
-	ipcns_unref(node->ns);
-	g_free(node);
-	/* The kernel forgets many at once. */
-	if (++n_freed % FREED_OFTEN == 0)
-		node_trim_memory();
+	if (last) {
+		if (node->ops->free)
+			node->ops->free(node);
+		ipcns_unref(node->ns);
+		g_free(node);
+	}
+	if (halved)
+		malloc_trim(0);
 }
 
 void node_unref(Node *node)
@@ -388,7 +402,7 @@ void file_unref(File *file)
 void node_trim_memory(void)
 {
 	/* Free memory at the end of the heap that is worth a call. */
-	enum { WORTH = 4 * 1024 * 1024, OFTEN = 100000 };
+	enum { WORTH = 1024 * 1024, OFTEN = 20000 };
 	static _Atomic gint64 next; /* asking for it takes half a millisecond */
 
 	const gint64 now = g_get_monotonic_time();

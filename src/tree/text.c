@@ -286,6 +286,8 @@ static void text_file_free(File *base)
 	g_array_unref(file->pieces);
 	g_clear_pointer(&file->last_bytes, g_bytes_unref);
 	g_mutex_clear(&file->lock);
+	if (file->held > PIECE)
+		node_trim_memory();
 }
 
 static off_t text_length(File *file)

@@ -116,7 +116,8 @@ segfs_stop_ok "$MNT" "the daemon lived through it"
 
 # ---- Listings of 100,000 objects, and the memory of the daemon
 
-segfs_start "$MNT" allow_other,orphan_age=0 || done_testing
+# Meson has malloc(3) write to what is freed, which makes it resident.
+segfs_start "$MNT" allow_other,orphan_age=0 env -u MALLOC_PERTURB_ || done_testing
 rss_kb() { awk '/^VmRSS:/ { print $2 }' "/proc/${segfs_pid[$MNT]}/status"; }
 # opened DIRECTORY TIMES [UID]: so many opendirs, each with its first names read; prints how many there were,
 # and by how many KiB the daemon grew while they were open, a second after the last one.
@@ -159,9 +160,17 @@ grows_by() {
 		le "$4" "$1" "$2 take at most $1 KiB"
 	fi
 }
+# Code and threads that come once are not what is measured: everything is done with one object first.
+touch /dev/shm/first
+for directory in posix orphans info/posix; do
+	seq 8 | xargs -P 8 -I{} ls -l "$MNT/$directory" >/dev/null
+done
+sh -c "jq . <'$MNT/segments.json'" >/dev/null
+rm /dev/shm/first
 rss_before=$(rss_kb)
 is "$(do_ops "mkfiles /dev/shm/object- 100000")" 100000 "100,000 objects"
 ulimit -n 4096
+read -r n kib why < <(opened posix 20) # what threads take of their own comes once
 read -r n kib why < <(opened posix 200)
 is "$n$why" 200 "posix/ is opened 200 times"
 grows_by 2048 "200 opendirs of posix/" "$n" "$kib"
@@ -171,18 +180,17 @@ forget() { echo 2 | tee /proc/sys/vm/drop_caches >/proc/sys/vm/drop_caches; }
 read -r n kib why < <(opened orphans 5)
 is "$n$why" 5 "orphans/ is opened 5 times"
 grows_by 81920 "5 opendirs of orphans/" "$n" "$kib"
-is "$(ls -U "$MNT/orphans" | wc -l)" 100000 "all are orphans"
+all_orphans() { [ "$(ls -U "$MNT/orphans" | wc -l)" = 100000 ]; }
+ok "all are orphans" until_true 60 all_orphans
 read -r n kib why < <(opened info/posix 40 20001)
 like "$n $why" '^[0-9]+ ENOMEM$' "a user has as many of info/posix as 64 MiB hold, and no more"
-# 80 MiB is what it should be: what a listing of names takes besides is not all counted yet.
-grows_by 122880 "all that one user may have open" "$n" "$kib"
+grows_by 98304 "all that one user may have open" "$n" "$kib"
 ok "another user, and root, list as ever" sh -c "setpriv --reuid 20002 --regid 20002 --clear-groups ls -U '$MNT/info/posix' >/dev/null && ls -U '$MNT/info/posix' >/dev/null"
-# 8 MiB is what it should be; 13 were measured.
-settled() { forget; [ $(($(rss_kb) - rss_before)) -le 20480 ]; }
+settled() { forget; [ $(($(rss_kb) - rss_before)) -le 8192 ]; }
 ok "segments.json of all" sh -c "jq -e '.segments | length == 100000' <'$MNT/segments.json' >/dev/null"
 until_true 10 settled
 diag "closed and forgotten, the daemon has $(rss_kb) KiB; before all these were opened $rss_before KiB"
-[ $measured = no ] || ok "they are given back: 20 MiB at most stay" settled
+[ $measured = no ] || ok "they are given back: 8 MiB at most stay" settled
 ok "their removal" find "$MNT/posix" -mindepth 1 -delete
 segfs_stop_ok "$MNT" "the daemon lived through it"
 done_testing
