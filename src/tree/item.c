@@ -33,7 +33,7 @@ void item_stat(const IpcNs *ns, const SegfsItem *item, struct stat *ret_stat)
 static void free_items(gpointer items)
 {
 	g_ptr_array_unref(items);
-	node_trim_memory();
+	trim_soon();
 }
 
 Listing *item_listing_new(Node *directory, ListingLook look, char *(*name)(const SegfsItem *item),

@@ -68,7 +68,7 @@ void listing_unref(Listing *listing)
 	g_mutex_clear(&listing->lock);
 	g_free(listing);
 	if (was_large)
-		node_trim_memory();
+		trim_soon();
 }
 
 void listing_add(Listing *listing, const char *name, ino_t ino, mode_t type, gpointer what)
@@ -130,7 +130,7 @@ int listing_hold(Listing *listing, uid_t uid)
 
 	drop_old(tree);
 	if (is_large(listing))
-		node_trim_memory();
+		trim_soon();
 	if (listing->next && !tree_take_descriptor(tree, uid))
 		return -EUSERS;
 	if (!tree_hold(tree, uid, listing->held)) {

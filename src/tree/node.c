@@ -3,7 +3,6 @@
 #include "tree/node.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -162,25 +161,12 @@ Node *node_ref(Node *node)
 	return node;
 }
 
-/*
- * The kernel forgets many at once: whenever it knows half of what it knew, what they took goes
- * back. Call with the lock held. False where there are few anyway.
- */
-static bool is_halved(Tree *tree)
-{
-	enum { FEW = 4096 };
-	const guint n = g_hash_table_size(tree->known);
-
-	tree->known_most = MAX(tree->known_most, n);
-	if (tree->known_most < FEW || n > tree->known_most / 2)
-		return false;
-	tree->known_most = n;
-	return true;
-}
+/* What the kernel forgets, many at once, goes back in such portions. */
+#define PORTION 1024
 
 static void drop(Node *node, uint64_t forgotten, bool reference)
 {
-	bool halved = false;
+	static _Atomic guint n_freed;
 
 	g_mutex_lock(&node->ns->tree->lock);
 	if (forgotten && node->lookups) {
@@ -188,20 +174,19 @@ static void drop(Node *node, uint64_t forgotten, bool reference)
 		reference = node->lookups == 0;
 		if (reference)
 			g_hash_table_remove(node->ns->tree->known, &node->number);
-		halved = is_halved(node->ns->tree);
 	}
 	const bool last = reference && --node->refs == 0;
 	if (last)
 		table_drop(node);
 	g_mutex_unlock(&node->ns->tree->lock);
-	if (last) {
-		if (node->ops->free)
-			node->ops->free(node);
-		ipcns_unref(node->ns);
-		g_free(node);
-	}
-	if (halved)
-		malloc_trim(0);
+	if (!last)
+		return;
+	if (node->ops->free)
+		node->ops->free(node);
+	ipcns_unref(node->ns);
+	g_free(node);
+	if (++n_freed % PORTION == 0)
+		trim_soon();
 }
 
 void node_unref(Node *node)
@@ -305,18 +290,6 @@ void node_forget(Node *node, uint64_t n)
 		drop(node, n, false);
 }
 
-static int64_t ns_of(const struct timespec *time)
-{
-	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
-static struct timespec time_of(int64_t ns)
-{
-	const int64_t seconds = ns / 1000000000 - (ns % 1000000000 < 0);
-
-	return (struct timespec){.tv_sec = seconds, .tv_nsec = ns - seconds * 1000000000};
-}
-
 void node_saw(Node *node, const struct stat *st)
 {
 	const NodeSeen seen = {
@@ -325,9 +298,8 @@ void node_saw(Node *node, const struct stat *st)
 		.uid = st->st_uid,
 		.gid = st->st_gid,
 		.size = st->st_size,
-		.atime = ns_of(&st->st_atim),
-		.mtime = ns_of(&st->st_mtim),
-		.ctime = ns_of(&st->st_ctim),
+		.seconds = {st->st_atim.tv_sec, st->st_mtim.tv_sec, st->st_ctim.tv_sec},
+		.ns = {st->st_atim.tv_nsec, st->st_mtim.tv_nsec, st->st_ctim.tv_nsec},
 	};
 
 	if (!node->ops->outlasts)
@@ -351,9 +323,9 @@ bool node_last(Node *node, struct stat *ret_stat)
 		.st_gid = seen.gid,
 		.st_size = seen.size,
 		.st_blksize = sysconf(_SC_PAGESIZE),
-		.st_atim = time_of(seen.atime),
-		.st_mtim = time_of(seen.mtime),
-		.st_ctim = time_of(seen.ctime),
+		.st_atim = {seen.seconds[0], seen.ns[0]},
+		.st_mtim = {seen.seconds[1], seen.ns[1]},
+		.st_ctim = {seen.seconds[2], seen.ns[2]},
 	};
 	return true;
 }
@@ -397,20 +369,6 @@ void file_unref(File *file)
 		tree_give_descriptor(file->node->ns->tree, file->uid);
 	node_unref(file->node);
 	g_free(file);
-}
-
-void node_trim_memory(void)
-{
-	/* Free memory at the end of the heap that is worth a call. */
-	enum { WORTH = 1024 * 1024, OFTEN = 20000 };
-	static _Atomic gint64 next; /* asking for it takes half a millisecond */
-
-	const gint64 now = g_get_monotonic_time();
-	if (now < next)
-		return;
-	next = now + OFTEN;
-	if (mallinfo2().fordblks > WORTH)
-		malloc_trim(0);
 }
 
 bool tree_hold(Tree *tree, uid_t uid, gsize size)

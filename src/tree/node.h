@@ -35,11 +35,12 @@ typedef struct {
 /* What was last known of a node that may be gone by now. */
 typedef struct {
 	ino_t ino;
+	off_t size;
+	int64_t seconds[3]; /* of atime, mtime, ctime */
+	uint32_t ns[3];
 	mode_t mode; /* 0: nothing */
 	uid_t uid;
 	gid_t gid;
-	off_t size;
-	int64_t atime, mtime, ctime; /* ns */
 } NodeSeen;
 
 struct Node {
@@ -292,8 +293,10 @@ File *file_ref(File *file);
 void file_unref(File *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_unref)
 
-/* Gives free memory at the end of the heap back: call after the items of a survey are freed. */
-void node_trim_memory(void);
+/* trim.c: what malloc(3) keeps of the freed goes back a moment later; between the two that count. */
+void trim_start(void);
+void trim_stop(void);
+void trim_soon(void);
 
 /* An empty listing, which takes data; free_data can be NULL. */
 Listing *listing_new(Node *directory, ListingLook look, gpointer data, GDestroyNotify free_data);

@@ -287,7 +287,7 @@ static void text_file_free(File *base)
 	g_clear_pointer(&file->last_bytes, g_bytes_unref);
 	g_mutex_clear(&file->lock);
 	if (file->held > PIECE)
-		node_trim_memory();
+		trim_soon();
 }
 
 static off_t text_length(File *file)
@@ -380,7 +380,7 @@ static int text_open(Node *base, const SegfsCaller *caller, int flags, File **re
 	else
 		r = node->answer(base->ns, caller, &out);
 	if (node->answer)
-		node_trim_memory();
+		trim_soon();
 	return r < 0 ? r : file_new_of(&node->text, caller, flags, &out, ret_file);
 }
 

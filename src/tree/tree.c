@@ -41,6 +41,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 {
 	g_autoptr(Tree) tree = g_new0(Tree, 1);
 
+	trim_start();
 	g_mutex_init(&tree->lock);
 	tree->nodes = node_table_new();
 	tree->known = g_hash_table_new(g_int64_hash, g_int64_equal);
@@ -104,4 +105,5 @@ void tree_free(Tree *tree)
 	g_hash_table_unref(tree->descriptors);
 	g_mutex_clear(&tree->lock);
 	g_free(tree);
+	trim_stop();
 }

@@ -31,7 +31,6 @@ struct Tree {
 	GHashTable *files;    /* a set of File, those that are open */
 	GHashTable *listings; /* a set of Listing, likewise */
 	GHashTable *known; /* number -> Node, those with lookups, also what is no longer in nodes */
-	guint known_most;  /* of those, since they were halved last */
 	GHashTable *held;  /* uid -> bytes, see tree_hold() */
 	GHashTable *descriptors; /* uid -> number, see tree_take_descriptor() */
 	guint most_descriptors;  /* of one user; 0: any number. Set before there are any */

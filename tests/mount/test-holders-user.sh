@@ -105,6 +105,9 @@ is "$(ls "$MNT/orphans" | grep -c closed)" 0 "without what is in a directory tha
 diag "--- another mount, of root"
 root=$TESTDIR/root
 mkdir "$root"
+# What the user's daemon looked up it has for a moment (src/mount/walk.c), as any process of the user could.
+let_go() { ! command ls -l /proc/"${segfs_pid[$MNT]}"/task/*/fd | grep -q "$shm/"; }
+ok "the user's daemon has let go of what it looked up" until_true 30 let_go
 segfs_start "$root" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=0"
 # One that has not been open in the user's mount: there it is attached to be opened.
 mine=$(mkseg -u $uid 4096 0666)

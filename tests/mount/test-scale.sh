@@ -39,13 +39,14 @@ is "$(ls "$MNT/sysv" | sort -n | cksum)" "$(tail -n +2 /proc/sysvipc/shm | awk '
 is "$(find "$MNT/sysv" -mindepth 1 -links 1 | wc -l)" 32768 "find -links 1 finds all"
 ok "du -s" du -s "$MNT/sysv"
 is "$(cat "$MNT"/sysv/*7 | wc -c)" "$(($(ls "$MNT/sysv" | grep -c '7$') * 4096))" "thousands are read one after the other"
-rss=$(rss_kb)
-diag "VmRSS after listing 32768 segments: $rss kB"
+# What was freed goes back a moment later (src/tree/trim.c).
+small() { [ "$(rss_kb)" -le 16384 ]; }
+sanitized || until_true 10 small
+diag "VmRSS after listing 32768 segments: $(rss_kb) kB"
 if sanitized; then
-	skip "less than 16 MiB resident" "built with a sanitizer"
+	skip "at most 16 MiB resident" "built with a sanitizer"
 else
-	# 16 MiB is what it should be; numbers of nodes, handles and workers have made it 20.
-	le "$rss" 24576 "less than 24 MiB resident after it"
+	ok "at most 16 MiB resident after it" small
 fi
 idle_costs_nothing "with 32768 segments"
 fails_with ENOSPC "one more is past shmmni" truncate -s 1 "$MNT/key/0x1"
