@@ -25,7 +25,7 @@ typedef enum {
 /* Which memory. */
 typedef struct {
 	SegfsKind kind;
-	uint64_t space;  /* in which number is given: of SEGFS_SYSV the number of the IPC
+	uint64_t domain; /* in which number is given: of SEGFS_SYSV the number of the IPC
 			    namespace, else st_dev */
 	uint64_t number; /* of SEGFS_SYSV the shmid, else st_ino */
 } SegfsId;

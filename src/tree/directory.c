@@ -111,12 +111,18 @@ Node *directory_new(IpcNs *ns, const DirectoryEntry *entries, guint n_entries,
 	Directory *directory = node_new_static(ns, &directory_ops, sizeof(Directory));
 
 	directory->entries = entries;
-	directory->n_entries = n_entries;
 	directory->of_posix = of_posix;
 	g_mutex_init(&directory->lock);
 	directory->posix = g_ptr_array_new_with_free_func((GDestroyNotify)node_unref);
 	directory->children = g_new(Node *, n_entries);
-	for (guint i = 0; i < n_entries; i++)
-		directory->children[i] = entries[i].make(ns, entries[i].data);
+	for (; directory->n_entries < n_entries; directory->n_entries++) {
+		const DirectoryEntry *entry = &entries[directory->n_entries];
+		Node *child = entry->make(ns, entry->data);
+		if (!child) {
+			node_unref(&directory->node);
+			return NULL;
+		}
+		directory->children[directory->n_entries] = child;
+	}
 	return &directory->node;
 }

@@ -293,7 +293,8 @@ File *file_ref(File *file);
 void file_unref(File *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_unref)
 
-/* trim.c: what malloc(3) keeps of the freed goes back a moment later; between the two that count. */
+/* trim.c: what malloc(3) keeps of the freed goes back a moment later; between the two that count.
+ */
 void trim_start(void);
 void trim_stop(void);
 void trim_soon(void);

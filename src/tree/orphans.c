@@ -168,7 +168,7 @@ static const NodeOps orphan_ops = {
 
 static NodeKey key_of(const IpcNs *ns, const SegfsItem *item)
 {
-	return (NodeKey){.a = item->id.space,
+	return (NodeKey){.a = item->id.domain,
 			 .b = item->id.number,
 			 .c = (uint64_t)ns->index << 32 | (1 + item->id.kind)};
 }

@@ -75,6 +75,8 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->root =
 		directory_new(tree->ns, root_entries,
 			      G_N_ELEMENTS(root_entries) - (options->no_namespaces ? 1 : 0), NULL);
+	if (!tree->root)
+		return -EIO; /* the directory was there a moment ago */
 	*ret_tree = g_steal_pointer(&tree);
 	return 0;
 }

@@ -121,13 +121,14 @@ void tree_set_open(Tree *tree, GHashTable *set, gpointer opened, bool is_open);
  */
 typedef struct {
 	const char *name;
-	Node *(*make)(IpcNs *ns, const void *data);
+	Node *(*make)(IpcNs *ns, const void *data); /* NULL: what it shows cannot be read */
 	const void *data;
 } DirectoryEntry;
 
 /* of_posix: makes the entry for directory of POSIX objects index; NULL: there are no such entries.
  */
 typedef Node *(*DirectoryOfPosix)(IpcNs *ns, guint index);
+/* NULL: an entry could not be made. */
 Node *directory_new(IpcNs *ns, const DirectoryEntry *entries, guint n_entries,
 		    DirectoryOfPosix of_posix);
 

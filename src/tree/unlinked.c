@@ -195,10 +195,10 @@ static Node *unlinked_node(IpcNs *ns, const SegfsItem *item)
 	if (item->id.kind == SEGFS_SYSV)
 		return segment_node(ns, &item->sysv);
 	made.object.posix = files;
-	*object = (SegfsObject){.dev = item->id.space, .ino = item->id.number};
+	*object = (SegfsObject){.dev = item->id.domain, .ino = item->id.number};
 	if (segfs_item_open_path(item, segfs_ipc_proc_root(ns->ipc), &fd) == 0)
 		segfs_object_read(files, fd, object, &st);
-	NodeKey key = {.a = item->id.space, .b = item->id.number};
+	NodeKey key = {.a = item->id.domain, .b = item->id.number};
 	memcpy(&key.c, object->handle, MIN(object->handle_size, sizeof(uint32_t)));
 	key.c |= (uint64_t)ns->index << 32;
 	return node_intern(ns, &unlinked_ops, &key, &made);

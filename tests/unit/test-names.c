@@ -243,7 +243,7 @@ static void unlinked_items_of_two_directories_have_different_names(void)
 	g_autoptr(SegfsItem) second = item_make(SEGFS_POSIX, "x", 2);
 
 	first->unlinked = second->unlinked = true;
-	second->id.space = 2;
+	second->id.domain = 2;
 	second->directory = 1;
 	g_autofree char *a = segfs_item_path(first), *b = segfs_item_path(second);
 	g_assert_cmpstr(a, !=, b);

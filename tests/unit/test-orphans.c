@@ -347,7 +347,7 @@ static void the_owner_may_remove_what_is_in_another_namespace(void)
 	g_assert_cmpint(segfs_namespace_new(scanner, st.st_ino, &ns), ==, 0);
 	const SegfsIpcOptions ipc_options = {};
 	g_assert_cmpint(ipc_new_of(&ipc_options, ns, &ipc), ==, 0);
-	g_assert_cmpint(posix_new_of(ns, hold.taken.id.space, &posix), ==, 0);
+	g_assert_cmpint(posix_new_of(ns, hold.taken.id.domain, &posix), ==, 0);
 	const ViewOptions options = {.scanner = scanner, .ipc = ipc};
 	g_autoptr(SegfsView) view = view_new(&options);
 	view_add_posix(view, posix);

@@ -342,7 +342,7 @@ static void inode_of(const SegfsId *id, dev_t plain, GHashTable *seen)
 	g_assert_cmpuint(ino, !=, 0);
 	if (!g_hash_table_add(seen, g_memdup2(&ino, sizeof(ino))))
 		g_error("%s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT ": twice %" G_GUINT64_FORMAT,
-			segfs_kind_name(id->kind), id->space, id->number, ino);
+			segfs_kind_name(id->kind), id->domain, id->number, ino);
 }
 
 /* Minor numbers of mounts have 20 bits; shmids 31; inode numbers of tmpfs count from 1. */

@@ -163,7 +163,7 @@ static void the_same_id_in_another_namespace_is_another(void)
 	for (guint i = 0; i < all->len; i++) {
 		const SegfsProcess *process = all->pdata[i];
 		if (process->pid == foreign.pid)
-			id.space = process->ipc_ns;
+			id.domain = process->ipc_ns;
 	}
 	g_assert_cmpuint(scan_holder(scan, &id, foreign.pid)->attached, ==, 1);
 }

@@ -20,7 +20,7 @@
 guint segfs_id_hash(gconstpointer pointer)
 {
 	const SegfsId *id = pointer;
-	const uint64_t mixed = (id->space * 31 + id->number) * 31 + id->kind;
+	const uint64_t mixed = (id->domain * 31 + id->number) * 31 + id->kind;
 
 	return (guint)(mixed ^ mixed >> 32);
 }
@@ -29,7 +29,7 @@ gboolean segfs_id_equal(gconstpointer a, gconstpointer b)
 {
 	const SegfsId *x = a, *y = b;
 
-	return x->kind == y->kind && x->space == y->space && x->number == y->number;
+	return x->kind == y->kind && x->domain == y->domain && x->number == y->number;
 }
 
 static void held_free(gpointer pointer)
@@ -180,9 +180,9 @@ const GPtrArray *segfs_scan_processes(const SegfsScan *scan)
 uint64_t segfs_mount_ino(const SegfsId *id, dev_t plain)
 {
 	if (id->kind == SEGFS_SYSV)
-		return id->space << 32 | (uint32_t)id->number;
-	if (id->space == plain)
+		return id->domain << 32 | (uint32_t)id->number;
+	if (id->domain == plain)
 		return id->number;
 	/* Minor numbers have 20 bits; a tmpfs has major 0. Namespaces have the upper four bits. */
-	return id->number ^ (uint64_t)minor(id->space) << 40 ^ (uint64_t)major(id->space) << 28;
+	return id->number ^ (uint64_t)minor(id->domain) << 40 ^ (uint64_t)major(id->domain) << 28;
 }

@@ -26,8 +26,8 @@
 #define GRACE_US 20000
 
 typedef struct {
-	uint64_t space; /* 0: segments; of objects their device */
-	uid_t owner;    /* of segments, as mode */
+	uint64_t domain; /* 0: segments; of objects their device */
+	uid_t owner;     /* of segments, as mode */
 	mode_t mode;
 	char *begin; /* of an object's name, up to its first digit; NULL: a segment */
 	uid_t user;  /* of the process */
@@ -37,7 +37,7 @@ static guint like_hash(gconstpointer pointer)
 {
 	const Like *like = pointer;
 	const uint64_t number =
-		((like->space * 31 + like->owner) * 31 + like->mode) * 31 + like->user;
+		((like->domain * 31 + like->owner) * 31 + like->mode) * 31 + like->user;
 
 	return (guint)(number ^ number >> 32) ^ (like->begin ? g_str_hash(like->begin) : 0);
 }
@@ -46,7 +46,7 @@ static gboolean like_equal(gconstpointer a, gconstpointer b)
 {
 	const Like *x = a, *y = b;
 
-	return x->space == y->space && x->owner == y->owner && x->mode == y->mode &&
+	return x->domain == y->domain && x->owner == y->owner && x->mode == y->mode &&
 	       x->user == y->user && !g_strcmp0(x->begin, y->begin);
 }
 
@@ -127,7 +127,7 @@ static char *directory_link(const SegfsPosix *posix)
 static const char *name_below(const Making *making, const SegfsHeld *held)
 {
 	const char *prefixes[] = {
-		g_hash_table_lookup(making->directories, GSIZE_TO_POINTER(held->id.space)),
+		g_hash_table_lookup(making->directories, GSIZE_TO_POINTER(held->id.domain)),
 		"/dev/shm"};
 
 	for (guint i = 0; i < G_N_ELEMENTS(prefixes); i++) {
@@ -143,7 +143,7 @@ static void put_named(const Making *making, const SegfsHeld *held, const char *n
 {
 	g_autofree char *begin = beginning(name);
 
-	put(making, (Like){.space = held->id.space, .begin = begin}, held->holders);
+	put(making, (Like){.domain = held->id.domain, .begin = begin}, held->holders);
 }
 
 /* Where it is mounted elsewhere, its name may begin anywhere in the path. */
@@ -177,7 +177,7 @@ static GHashTable *make(Judge *judge)
 
 	for (guint i = 0; i < all->len; i++) {
 		const SegfsHeld *held = all->pdata[i];
-		if (held->id.kind == SEGFS_SYSV && held->id.space == ipc->inum && r == 0)
+		if (held->id.kind == SEGFS_SYSV && held->id.domain == ipc->inum && r == 0)
 			put_segment(&making, held);
 		else if (held->id.kind == SEGFS_POSIX)
 			put_object(&making, held);
@@ -226,7 +226,7 @@ bool likeness_find(Judge *judge, const SegfsItem *item, int64_t born, SegfsProce
 		return false;
 	g_autofree char *begin = is_segment ? NULL : beginning(item->name);
 	const Like like = {
-		.space = is_segment ? 0 : item->id.space,
+		.domain = is_segment ? 0 : item->id.domain,
 		.owner = is_segment ? item->uid : 0,
 		.mode = is_segment ? item->mode : 0,
 		.begin = begin,

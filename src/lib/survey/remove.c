@@ -43,7 +43,7 @@ static int compare(int directory_fd, const char *base, const SegfsItem *item)
 
 	if (fstatat(directory_fd, base, &now, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	if (now.st_dev != item->id.space || now.st_ino != item->id.number)
+	if (now.st_dev != item->id.domain || now.st_ino != item->id.number)
 		return -ENOENT;
 	return is_later(&now.st_mtim, &item->mtime) || is_later(&now.st_atim, &item->atime) ||
 			       is_later(&now.st_ctim, &item->ctime)
@@ -53,7 +53,7 @@ static int compare(int directory_fd, const char *base, const SegfsItem *item)
 
 static int remove_object(const SegfsCaller *caller, const SegfsItem *item)
 {
-	const struct stat st = {.st_dev = item->id.space, .st_ino = item->id.number};
+	const struct stat st = {.st_dev = item->id.domain, .st_ino = item->id.number};
 	g_autofree char *directory = g_path_get_dirname(item->name);
 	g_autofree char *base = g_path_get_basename(item->name);
 	autofd directory_fd = -1, top_fd = -1;

@@ -274,7 +274,7 @@ static void put_sysv(JsonBuilder *builder, const SegfsItem *item, const char *cr
 static void put_file(JsonBuilder *builder, const SegfsItem *item)
 {
 	g_autofree char *device =
-		g_strdup_printf("%u:%u", major(item->id.space), minor(item->id.space));
+		g_strdup_printf("%u:%u", major(item->id.domain), minor(item->id.domain));
 
 	put_name(builder, "name", item->name);
 	put_size(builder, "inode", item->id.number);

@@ -160,7 +160,7 @@ static int open_held(const SegfsId *id, const GArray *holders, const char *proc_
 		if (fd < 0 ||
 		    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0 ||
 		    stat.stx_ino != id->number ||
-		    makedev(stat.stx_dev_major, stat.stx_dev_minor) != id->space)
+		    makedev(stat.stx_dev_major, stat.stx_dev_minor) != id->domain)
 			continue;
 		*ret_fd = steal_fd(&fd);
 		return 0;
@@ -206,7 +206,7 @@ static SegfsItem *item_of_held(Judge *judge, const SegfsHeld *held)
 	if (r < 0) {
 		/* It may not be looked into: its process's own map has to do. */
 		const SegfsHolder *holder = &g_array_index(held->holders, SegfsHolder, 0);
-		st = (struct stat){.st_dev = held->id.space,
+		st = (struct stat){.st_dev = held->id.domain,
 				   .st_ino = held->id.number,
 				   .st_uid = holder->process->uid,
 				   .st_size = holder->end - holder->start};
@@ -236,7 +236,7 @@ static bool is_ours(SegfsView *view, const SegfsHeld *held, guint *ret_directory
 	case SEGFS_POSIX:
 		for (guint i = 0; held->deleted && (posix = segfs_view_posix(view, i)); i++) {
 			*ret_directory = i;
-			if (segfs_posix_dev(posix) == held->id.space)
+			if (segfs_posix_dev(posix) == held->id.domain)
 				return true;
 		}
 		return false;

@@ -334,8 +334,7 @@ Node *posix_directory_new(IpcNs *ns, const void *data)
 {
 	Node *node = NULL;
 
-	if (posix_node(ns, segfs_view_posix(ns->view, 0), &node) < 0)
-		g_error("the directory of POSIX objects cannot be read");
+	posix_node(ns, segfs_view_posix(ns->view, 0), &node);
 	return node;
 }
 
