@@ -291,8 +291,9 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		.started = on_started,
 		.started_data = start,
 	};
+	g_autofree char *source = options_escape(options->source);
 	g_autofree char *kernel_options =
-		g_strdup_printf("fsname=segfs,subtype=segfs,nosuid,nodev,max_read=%d%s%s%s",
+		g_strdup_printf("fsname=%s,subtype=segfs,nosuid,nodev,max_read=%d%s%s%s", source,
 				READ_MAX, is_noexec(tree) ? ",noexec" : "",
 				options->allow_other ? ",allow_other" : "", options->kernel->str);
 	char *argv[] = {"segfs", "-o", kernel_options, options->debug ? "-d" : NULL, NULL};
@@ -411,50 +412,62 @@ static void tune_process(void)
 	raise_descriptors();
 }
 
+/* True in the child, which goes on; else *ret_status is what the parent ends with. */
+static gboolean go_to_background(Start *start, const char *mountpoint, int *ret_status)
+{
+	int ends[2];
+
+	/* A lock or a pipe of the shell that starts segfs is not to last as long as the mount. */
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+	const pid_t child = pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
+	if (child < 0) {
+		g_printerr("segfs: %s\n", g_strerror(errno));
+		*ret_status = 1;
+		return FALSE;
+	}
+	if (child > 0) {
+		close(ends[1]);
+		*ret_status = await_start(ends[0], mountpoint);
+		return FALSE;
+	}
+	close(ends[0]);
+	start->report.parent_fd = ends[1];
+	setsid();
+	return TRUE;
+}
+
 int main(int argc, char **argv)
 {
 	g_auto(Options) options = {};
 	g_autoptr(GError) error = NULL;
 	OptionsVerdict verdict;
 	Start start = {.report.parent_fd = -1};
-	int ends[2];
+	int null;
 
 	/* No descriptor that is opened later may be taken for stdin, stdout or stderr. */
-	while ((ends[0] = open("/dev/null", O_RDWR)) >= 0 && ends[0] <= 2)
+	while ((null = open("/dev/null", O_RDWR)) >= 0 && null <= 2)
 		;
-	close(ends[0]);
+	close(null);
 	if (!options_parse(&argc, &argv, &options, &verdict, &error)) {
 		g_printerr("segfs: %s\n", error->message);
 		return 1;
 	}
 	if (verdict == OPTIONS_DONE)
 		return 0;
+	if (options.remount) {
+		if (mountpoint_remount(options.mountpoint, options.flags, &error))
+			return 0;
+		g_printerr("segfs: %s\n", error->message);
+		return 1;
+	}
 	g_autofree char *mountpoint = mountpoint_prepare(options.mountpoint, &error);
 	if (!mountpoint) {
 		g_printerr("segfs: %s\n", error->message);
 		return 1;
 	}
-	if (!options.foreground) {
-		/* A lock or a pipe of the shell that starts segfs is not to last as long as the
-		 * mount. */
-		close_range(STDERR_FILENO + 1, ~0U, 0);
-		if (pipe2(ends, O_CLOEXEC) < 0) {
-			g_printerr("segfs: %s\n", g_strerror(errno));
-			return 1;
-		}
-		const pid_t child = fork();
-		if (child < 0) {
-			g_printerr("segfs: %s\n", g_strerror(errno));
-			return 1;
-		}
-		if (child > 0) {
-			close(ends[1]);
-			return await_start(ends[0], mountpoint);
-		}
-		close(ends[0]);
-		start.report.parent_fd = ends[1];
-		setsid();
-	}
+	int status;
+	if (!options.foreground && !go_to_background(&start, mountpoint, &status))
+		return status;
 	fuse_set_log_func(log_of_libfuse);
 	tune_process();
 	guard_process();

@@ -14,20 +14,31 @@
 #include "lib/os/procfs.h"
 #include "mount/options.h"
 
-/* Is the topmost mount at path a segfs? */
-static gboolean is_segfs(const char *path)
+typedef enum { NO_SEGFS, SEGFS_AT, SEGFS_ABOVE } WhichSegfs;
+
+/* Is the topmost mount at path, or else the one that path is in, a segfs? */
+static WhichSegfs which_segfs(const char *path)
 {
 	g_autofree char *mountinfo = NULL;
 	MountinfoLine mount;
-	gboolean found = FALSE;
+	WhichSegfs which = NO_SEGFS;
+	size_t longest = 0;
 
 	if (!g_file_get_contents("/proc/self/mountinfo", &mountinfo, NULL, NULL))
-		return FALSE;
+		return NO_SEGFS;
 	/* A later line is mounted over an earlier one. */
-	for (char *rest = mountinfo; mountinfo_next(&rest, &mount);)
-		if (!strcmp(mount.point, path))
-			found = !strcmp(mount.type, "fuse.segfs");
-	return found;
+	for (char *rest = mountinfo; mountinfo_next(&rest, &mount);) {
+		const size_t length = strlen(mount.point);
+		const bool is_above = length == 1 || (g_str_has_prefix(path, mount.point) &&
+						      (path[length] == '/' || !path[length]));
+		if (!is_above || length < longest)
+			continue;
+		longest = length;
+		which = strcmp(mount.type, "fuse.segfs") != 0 ? NO_SEGFS
+			: path[length] && length > 1          ? SEGFS_ABOVE
+							      : SEGFS_AT;
+	}
+	return which;
 }
 
 /* realpath(3) of a dead mount fails; that of the directory that it is in does not. */
@@ -46,7 +57,7 @@ static void take_away_dead(const char *given)
 {
 	g_autofree char *path = path_of_dead(given);
 
-	if (!path || !is_segfs(path) || umount2(path, MNT_DETACH) == 0)
+	if (!path || which_segfs(path) != SEGFS_AT || umount2(path, MNT_DETACH) == 0)
 		return;
 	char *argv[] = {"fusermount3", "-u", "-z", path, NULL};
 	g_spawn_sync(NULL, argv, NULL,
@@ -67,6 +78,29 @@ static gboolean is_empty(const char *path)
 			empty = FALSE;
 	closedir(dir);
 	return empty;
+}
+
+/* May a mount be made at path? */
+static gboolean is_place(const char *path, GError **error)
+{
+	switch (which_segfs(path)) {
+	case SEGFS_AT:
+		return segfs_error(
+			error, "%s: a segfs is mounted there already; to end it: fusermount3 -u %s",
+			path, path);
+	case SEGFS_ABOVE:
+		return segfs_error(error,
+				   "%s: that is inside a segfs, which would have to answer for "
+				   "the one mounted in it; give a directory elsewhere",
+				   path);
+	case NO_SEGFS:
+		break;
+	}
+	return is_empty(path) ||
+	       segfs_error(error,
+			   "%s: not empty, and a mount would hide what is in it; give an empty "
+			   "directory",
+			   path);
 }
 
 char *mountpoint_prepare(const char *given, GError **error)
@@ -96,20 +130,25 @@ char *mountpoint_prepare(const char *given, GError **error)
 		segfs_error(error, "%s: %s", given, g_strerror(errno));
 		return NULL;
 	}
-	if (is_segfs(path)) {
-		segfs_error(error,
-			    "%s: a segfs is mounted there already; to end it: fusermount3 -u %s",
-			    path, path);
-		return NULL;
-	}
-	if (!is_empty(path)) {
-		segfs_error(error,
-			    "%s: not empty, and a mount would hide what is in it; give an empty "
-			    "directory",
-			    path);
-		return NULL;
-	}
-	return g_strdup(path);
+	return is_place(path, error) ? g_strdup(path) : NULL;
+}
+
+gboolean mountpoint_remount(const char *given, unsigned long flags, GError **error)
+{
+	g_autofree char *path = realpath(given, NULL);
+
+	if (!path)
+		return segfs_error(error, "%s: %s", given, g_strerror(errno));
+	if (which_segfs(path) != SEGFS_AT)
+		return segfs_error(error,
+				   "%s: no segfs is mounted there, so it cannot be "
+				   "remounted; mount it: segfs %s",
+				   given, given);
+	/* Files that others put there are not to be trusted, as at the first mount. */
+	if (mount(NULL, path, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV | flags, NULL) < 0)
+		return segfs_error(error, "%s: cannot be remounted: %s%s", given, g_strerror(errno),
+				   errno == EPERM ? "; only root can" : "");
+	return TRUE;
 }
 
 void mountpoint_leave(struct fuse_session *session, const char *mountpoint)

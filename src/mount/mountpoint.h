@@ -12,6 +12,9 @@
  */
 char *mountpoint_prepare(const char *given, GError **error);
 
+/* Gives the segfs that is mounted there flags of mount(2), as mount(8)'s -o remount does. */
+gboolean mountpoint_remount(const char *given, unsigned long flags, GError **error);
+
 /*
  * Unmounts what the session has mounted there, if it still is. As root by the system call: libfuse
  * would have umount(8) do it, and a daemon of root's runs nothing, see confine.c.

@@ -3,6 +3,7 @@
 #include "mount/options.h"
 
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #define DESCRIPTION                                                                                \
@@ -20,7 +21,8 @@
 	"  no_seccomp       no filter of the daemon's system calls (there is one as root)\n"       \
 	"and those of mount(8) that concern the kernel (nosuid, nodev, noexec, noatime ...).\n"    \
 	"\n"                                                                                       \
-	"SOURCE is what mount(8) passes, and ignored. Unmount with fusermount3 -u MOUNTPOINT.\n"
+	"SOURCE is any word, for mount(8) and findmnt(8). Unmount with fusermount3 -u "            \
+	"MOUNTPOINT.\n"
 
 gboolean segfs_error(GError **error, const char *format, ...)
 {
@@ -33,15 +35,62 @@ gboolean segfs_error(GError **error, const char *format, ...)
 	return FALSE;
 }
 
+char *options_escape(const char *value)
+{
+	GString *escaped = g_string_new(NULL);
+
+	for (; *value; value++) {
+		if (*value == ',' || *value == '\\')
+			g_string_append_c(escaped, '\\');
+		g_string_append_c(escaped, *value);
+	}
+	return g_string_free(escaped, FALSE);
+}
+
 /* One word of -o. */
 typedef struct {
 	const char *name; /* ends in '=' where it takes a value */
 	void (*take)(Options *options, const char *name, const char *value);
 } Word;
 
+/* The same as flags of mount(2), for a remount. */
+static const struct {
+	const char *name;
+	unsigned long set, clear;
+} flags[] = {
+	{"ro", MS_RDONLY, 0},
+	{"rw", 0, MS_RDONLY},
+	{"exec", 0, MS_NOEXEC},
+	{"noexec", MS_NOEXEC, 0},
+	{"atime", 0, MS_NOATIME},
+	{"noatime", MS_NOATIME, 0},
+	{"nodiratime", MS_NODIRATIME, 0},
+	{"sync", MS_SYNCHRONOUS, 0},
+	{"async", 0, MS_SYNCHRONOUS},
+	{"dirsync", MS_DIRSYNC, 0},
+};
+
 static void take_kernel(Options *options, const char *name, const char *value)
 {
 	g_string_append_printf(options->kernel, ",%s", name);
+	for (guint i = 0; i < G_N_ELEMENTS(flags); i++)
+		if (!strcmp(flags[i].name, name))
+			options->flags = (options->flags & ~flags[i].clear) | flags[i].set;
+}
+
+/* A security module's, which takes it out of what the file system gets; without one it would stay
+ * there. */
+static void take_label(Options *options, const char *name, const char *value)
+{
+	g_autofree char *escaped = options_escape(value);
+
+	if (g_file_test("/sys/fs/selinux/enforce", G_FILE_TEST_EXISTS))
+		g_string_append_printf(options->kernel, ",%s%s", name, escaped);
+}
+
+static void take_remount(Options *options, const char *name, const char *value)
+{
+	options->remount = true;
 }
 
 static void take_ignored(Options *options, const char *name, const char *value)
@@ -122,20 +171,49 @@ static const Word words[] = {
 	{"noexec", take_kernel},
 	{"atime", take_kernel},
 	{"noatime", take_kernel},
+	{"nodiratime", take_kernel},
 	{"sync", take_kernel},
 	{"async", take_kernel},
 	{"dirsync", take_kernel},
+	/* What times are is the memory's to say, and its pages are never written back. */
+	{"relatime", take_ignored},
+	{"norelatime", take_ignored},
+	{"strictatime", take_ignored},
+	{"nostrictatime", take_ignored},
+	{"diratime", take_ignored},
+	{"lazytime", take_ignored},
+	{"nolazytime", take_ignored},
+	{"iversion", take_ignored},
+	{"noiversion", take_ignored},
+	{"mand", take_ignored},
+	{"nomand", take_ignored},
+	{"silent", take_ignored},
+	{"loud", take_ignored},
 	/* Of fstab(5), for mount(8) itself. */
 	{"defaults", take_ignored},
 	{"auto", take_ignored},
 	{"noauto", take_ignored},
 	{"user", take_ignored},
+	{"user=", take_ignored},
 	{"nouser", take_ignored},
 	{"users", take_ignored},
 	{"owner", take_ignored},
+	{"noowner", take_ignored},
+	{"group", take_ignored},
+	{"nogroup", take_ignored},
 	{"nofail", take_ignored},
+	{"comment=", take_ignored},
 	{"_netdev", take_ignored},
-	{"relatime", take_ignored},
+	/* A security module's. */
+	{"context=", take_label},
+	{"fscontext=", take_label},
+	{"defcontext=", take_label},
+	{"rootcontext=", take_label},
+	/* A remount comes with all that /proc/self/mountinfo has of the mount. */
+	{"remount", take_remount},
+	{"user_id=", take_ignored},
+	{"group_id=", take_ignored},
+	{"max_read=", take_ignored},
 	{"allow_other", take_allow_other},
 	{"private", take_private},
 	{"noattach", take_noattach},
@@ -148,9 +226,32 @@ static const Word words[] = {
 	{"ipcns=", take_ipcns},
 };
 
-static gboolean take_word(Options *options, const char *given, GError **error)
+/* The words of list, freed by g_strfreev(): between double quotes a comma ends none (mount(8)). */
+static char **split(const char *list)
 {
-	if (g_str_has_prefix(given, "x-"))
+	g_autoptr(GPtrArray) words_given = g_ptr_array_new();
+	g_autoptr(GString) word = g_string_new(NULL);
+	bool quoted = false;
+
+	for (const char *at = list;; at++) {
+		if (*at == '"') {
+			quoted = !quoted;
+		} else if (*at && (*at != ',' || quoted)) {
+			g_string_append_c(word, *at);
+		} else {
+			g_ptr_array_add(words_given, g_strdup(word->str));
+			g_string_truncate(word, 0);
+			if (!*at)
+				break;
+		}
+	}
+	g_ptr_array_add(words_given, NULL);
+	return (char **)g_ptr_array_steal(words_given, NULL);
+}
+
+static gboolean take_word(Options *options, const char *given, bool sloppy, GError **error)
+{
+	if (g_str_has_prefix(given, "x-") || g_str_has_prefix(given, "X-"))
 		return TRUE;
 	for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
 		const size_t length = strlen(words[i].name);
@@ -164,25 +265,51 @@ static gboolean take_word(Options *options, const char *given, GError **error)
 			return segfs_error(error, "-o %s: %s is wanted", given, options->wanted);
 		return TRUE;
 	}
-	return segfs_error(error, "unknown mount option '%s'; segfs --help lists them", given);
+	return sloppy ||
+	       segfs_error(error, "unknown mount option '%s'; segfs --help lists them", given);
 }
 
-gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVerdict *ret_verdict,
-		       GError **error)
+typedef struct {
+	gboolean foreground, debug, version;
+	gboolean fake, sloppy, ignored; /* mount(8)'s */
+	char *ignored_word;
+	char **lists, **rest;
+} Line;
+
+static void line_clear(Line *line)
 {
-	gboolean foreground = FALSE, debug = FALSE, version = FALSE;
-	g_auto(GStrv) lists = NULL, rest = NULL;
-	g_auto(Options) options = {
-		.kernel = g_string_new(NULL), .allow_other = geteuid() == 0, .tree.orphan_age = 60};
-	const GOptionEntry entries[] = {
-		{"foreground", 'f', 0, G_OPTION_ARG_NONE, &foreground, "Stay in the foreground",
-		 NULL},
-		{"debug", 'd', 0, G_OPTION_ARG_NONE, &debug,
-		 "Print what the kernel asks; stay in the foreground", NULL},
-		{"options", 'o', 0, G_OPTION_ARG_STRING_ARRAY, &lists, "Mount options", "OPT,..."},
-		{"version", 'V', 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL},
-		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &rest, NULL,
+	g_free(line->ignored_word);
+	g_strfreev(line->lists);
+	g_strfreev(line->rest);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Line, line_clear)
+
+/* Under the names mount.segfs and mount.fuse.segfs mount(8) calls it, with options of its own. */
+static gboolean line_parse(Line *line, int *argc, char ***argv, GError **error)
+{
+	g_autofree char *name = g_path_get_basename((*argv)[0] ? (*argv)[0] : "");
+	const GOptionEntry common[] = {
+		{"options", 'o', 0, G_OPTION_ARG_STRING_ARRAY, &line->lists, "Mount options",
+		 "OPT,..."},
+		{"version", 'V', 0, G_OPTION_ARG_NONE, &line->version, "Print the version", NULL},
+		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &line->rest, NULL,
 		 "[SOURCE] MOUNTPOINT"},
+		G_OPTION_ENTRY_NULL,
+	};
+	const GOptionEntry by_hand[] = {
+		{"foreground", 'f', 0, G_OPTION_ARG_NONE, &line->foreground,
+		 "Stay in the foreground", NULL},
+		{"debug", 'd', 0, G_OPTION_ARG_NONE, &line->debug,
+		 "Print what the kernel asks; stay in the foreground", NULL},
+		G_OPTION_ENTRY_NULL,
+	};
+	const GOptionEntry by_mount[] = {
+		{"fake", 'f', 0, G_OPTION_ARG_NONE, &line->fake, "Do not mount", NULL},
+		{"sloppy", 's', 0, G_OPTION_ARG_NONE, &line->sloppy, "Ignore unknown mount options",
+		 NULL},
+		{"no-mtab", 'n', 0, G_OPTION_ARG_NONE, &line->ignored, "Ignored", NULL},
+		{"verbose", 'v', 0, G_OPTION_ARG_NONE, &line->ignored, "Ignored", NULL},
+		{"types", 't', 0, G_OPTION_ARG_STRING, &line->ignored_word, "Ignored", "TYPE"},
 		G_OPTION_ENTRY_NULL,
 	};
 	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -190,37 +317,50 @@ gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVer
 	g_option_context_set_summary(context,
 				     "Shows the shared-memory segments of this host as files.");
 	g_option_context_set_description(context, DESCRIPTION);
-	g_option_context_add_main_entries(context, entries, NULL);
-	if (!g_option_context_parse(context, argc, argv, error))
+	g_option_context_add_main_entries(
+		context, g_str_has_prefix(name, "mount.") ? by_mount : by_hand, NULL);
+	g_option_context_add_main_entries(context, common, NULL);
+	return g_option_context_parse(context, argc, argv, error);
+}
+
+gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVerdict *ret_verdict,
+		       GError **error)
+{
+	g_auto(Line) line = {};
+	g_auto(Options) options = {
+		.kernel = g_string_new(NULL), .allow_other = geteuid() == 0, .tree.orphan_age = 60};
+
+	if (!line_parse(&line, argc, argv, error))
 		return FALSE;
-	if (version) {
+	if (line.version) {
 		g_print("segfs %s\n", SEGFS_VERSION);
 		*ret_verdict = OPTIONS_DONE;
 		return TRUE;
 	}
-	for (char **list = lists; list && *list; list++) {
-		g_auto(GStrv) given = g_strsplit(*list, ",", -1);
+	for (char **list = line.lists; list && *list; list++) {
+		g_auto(GStrv) given = split(*list);
 		for (char **word = given; *word; word++)
-			if (**word && !take_word(&options, *word, error))
+			if (**word && !take_word(&options, *word, line.sloppy, error))
 				return FALSE;
 	}
-	const guint n_rest = rest ? g_strv_length(rest) : 0;
+	const guint n_rest = line.rest ? g_strv_length(line.rest) : 0;
 	if (n_rest == 0)
 		return segfs_error(error,
 				   "no mountpoint given; usage: segfs [-o OPT,...] MOUNTPOINT");
 	if (n_rest > 2)
 		return segfs_error(error,
 				   "too many arguments; usage: segfs [-o OPT,...] MOUNTPOINT");
-	if (options.allow_other && geteuid() != 0)
+	if (options.allow_other && geteuid() != 0 && !options.remount)
 		return segfs_error(error,
 				   "-o allow_other: only root can give others their own rights; "
 				   "mount as root, or without it");
-	options.foreground = foreground || debug;
-	options.debug = debug;
-	options.mountpoint = g_strdup(rest[n_rest - 1]);
+	options.foreground = line.foreground || line.debug;
+	options.debug = line.debug;
+	options.mountpoint = g_strdup(line.rest[n_rest - 1]);
+	options.source = g_strdup(n_rest == 2 ? line.rest[0] : "segfs");
+	*ret_verdict = line.fake ? OPTIONS_DONE : OPTIONS_MOUNT;
 	*ret_options = options;
 	options = (Options){};
-	*ret_verdict = OPTIONS_MOUNT;
 	return TRUE;
 }
 
@@ -230,6 +370,7 @@ void options_clear(Options *options)
 		g_string_free(options->kernel, TRUE);
 	g_free((char *)options->tree.shm_dir);
 	g_free(options->mountpoint);
+	g_free(options->source);
 	g_free(options->ipcns);
 	*options = (Options){};
 }

@@ -213,6 +213,46 @@ else
 	skip "mount -t fuse.segfs" "no mount.fuse here"
 fi
 
+# The same by the names that meson install gives it, for which no mount.fuse is needed.
+mkdir "$TESTDIR/over"
+mount -t tmpfs over "$TESTDIR/over"
+mkdir "$TESTDIR/over/upper" "$TESTDIR/over/work"
+sbin=$(realpath /sbin)
+if mount -t overlay -o "lowerdir=$sbin,upperdir=$TESTDIR/over/upper,workdir=$TESTDIR/over/work" over "$sbin" 2>/dev/null; then
+	ln -s "$SEGFS" "$sbin/mount.segfs"
+	ln -s "$SEGFS" "$sbin/mount.fuse.segfs"
+	ok "mount -t segfs, with what fstab(5) can have" timeout 60 mount -t segfs anything "$MNT" \
+		-o 'nofail,user,silent,strictatime,lazytime,x-systemd.automount,context="system_u:object_r:tmp_t:s0:c1,c2"'
+	is "$(findmnt -n -o SOURCE,FSTYPE -M "$MNT" | xargs)" "anything fuse.segfs" "its source is the one that was given"
+	ok "mount -o remount,ro" timeout 60 mount -o remount,ro "$MNT"
+	fails_with EROFS "read-only" touch "$MNT/posix/new"
+	ok "mount -o remount,rw" timeout 60 mount -o remount,rw "$MNT"
+	ok "is writable" touch "$MNT/posix/new"
+	like "$(findmnt -n -o OPTIONS -M "$MNT")" "nosuid,nodev" "and as safe as before"
+	rm "$MNT/posix/new"
+	mkdir "$MNT/posix/below"
+	like "$("$SEGFS" "$MNT/posix/below" 2>&1)" "inside a segfs.*elsewhere" "a segfs in a segfs is refused"
+	rmdir "$MNT/posix/below"
+	ok "umount" umount "$MNT"
+	ok "ends" until_true 20 none_running
+	one_error "remount of what is no mount" "no segfs is mounted there" "$SEGFS" -o remount,ro "$MNT"
+	echo "none $MNT segfs nofail 0 0" >"$TESTDIR/fstab"
+	ok "mount -a" timeout 60 mount -a -T "$TESTDIR/fstab"
+	is "$(timeout 60 mount -a -T "$TESTDIR/fstab" 2>&1; echo $?)" 0 "once more is silent and 0"
+	is "$(findmnt -n -o TARGET -t fuse.segfs | grep -cxF "$MNT")" 1 "and mounts nothing"
+	ok "umount" umount "$MNT"
+	ok "ends" until_true 20 none_running
+	ok "mount --fake" timeout 60 mount --fake -t segfs none "$MNT"
+	fails "mounts nothing" mountpoint -q "$MNT"
+	ok "mount -s" timeout 60 mount -s -t segfs none "$MNT" -o nosuchoption
+	ok "umount" umount "$MNT"
+	ok "ends" until_true 20 none_running
+	umount "$sbin"
+else
+	skip "mount -t segfs" "no overlayfs"
+fi
+umount "$TESTDIR/over"
+
 # The end
 for how in TERM INT; do
 	ok "start" segfs_start "$MNT" ""
