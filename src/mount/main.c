@@ -313,6 +313,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		if (options->max_threads)
 			fuse_loop_cfg_set_max_threads(config, options->max_threads);
 		mount.workers = workers_new(session, mount.proc_root);
+		mountpoint_watch(mountpoint);
 		confine_calls(!options->no_seccomp, !options->foreground);
 		const int r = fuse_session_loop_mt(session, config);
 		/* A signal's number or 0 is a clean end; a lazy unmount can abort. */

@@ -6,25 +6,37 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/os/errand.h"
 #include "lib/os/procfs.h"
 #include "mount/options.h"
 
+#define MOUNTINFO "/proc/self/mountinfo"
+
+/* A mount that is gone has its end by itself for so long, where nothing in it is in use. */
+#define OWN_END (300 * G_TIME_SPAN_MILLISECOND)
+/* Where mounts come and go all the time they are looked at so often. */
+#define LOOK_EVERY (200 * G_TIME_SPAN_MILLISECOND)
+#define WATCH_STACK (128 * 1024)
+
 typedef enum { NO_SEGFS, SEGFS_AT, SEGFS_ABOVE } WhichSegfs;
 
-/* Is the topmost mount at path, or else the one that path is in, a segfs? */
-static WhichSegfs which_segfs(const char *path)
+/* Is the topmost mount at path, or else the one that path is in, a segfs? Its device then, else 0.
+ */
+static WhichSegfs which_segfs(const char *path, dev_t *ret_dev)
 {
 	g_autofree char *mountinfo = NULL;
 	MountinfoLine mount;
 	WhichSegfs which = NO_SEGFS;
 	size_t longest = 0;
 
-	if (!g_file_get_contents("/proc/self/mountinfo", &mountinfo, NULL, NULL))
+	*ret_dev = 0;
+	if (!g_file_get_contents(MOUNTINFO, &mountinfo, NULL, NULL))
 		return NO_SEGFS;
 	/* A later line is mounted over an earlier one. */
 	for (char *rest = mountinfo; mountinfo_next(&rest, &mount);) {
@@ -37,8 +49,31 @@ static WhichSegfs which_segfs(const char *path)
 		which = strcmp(mount.type, "fuse.segfs") != 0 ? NO_SEGFS
 			: path[length] && length > 1          ? SEGFS_ABOVE
 							      : SEGFS_AT;
+		*ret_dev = which == NO_SEGFS ? 0 : mount.dev;
 	}
 	return which;
+}
+
+/* 0: there is none. */
+static dev_t segfs_at(const char *path)
+{
+	dev_t dev;
+
+	return which_segfs(path, &dev) == SEGFS_AT ? dev : 0;
+}
+
+/* Wherever: it can have been moved, or bound to another place. */
+static bool is_mounted(dev_t dev)
+{
+	g_autofree char *mountinfo = NULL;
+	MountinfoLine mount;
+
+	if (!g_file_get_contents(MOUNTINFO, &mountinfo, NULL, NULL))
+		return true;
+	for (char *rest = mountinfo; mountinfo_next(&rest, &mount);)
+		if (mount.dev == dev)
+			return true;
+	return false;
 }
 
 /* realpath(3) of a dead mount fails; that of the directory that it is in does not. */
@@ -57,7 +92,7 @@ static void take_away_dead(const char *given)
 {
 	g_autofree char *path = path_of_dead(given);
 
-	if (!path || which_segfs(path) != SEGFS_AT || umount2(path, MNT_DETACH) == 0)
+	if (!path || segfs_at(path) == 0 || umount2(path, MNT_DETACH) == 0)
 		return;
 	char *argv[] = {"fusermount3", "-u", "-z", path, NULL};
 	g_spawn_sync(NULL, argv, NULL,
@@ -83,7 +118,9 @@ static gboolean is_empty(const char *path)
 /* May a mount be made at path? */
 static gboolean is_place(const char *path, GError **error)
 {
-	switch (which_segfs(path)) {
+	dev_t dev;
+
+	switch (which_segfs(path, &dev)) {
 	case SEGFS_AT:
 		return segfs_error(
 			error, "%s: a segfs is mounted there already; to end it: fusermount3 -u %s",
@@ -139,7 +176,7 @@ gboolean mountpoint_remount(const char *given, unsigned long flags, GError **err
 
 	if (!path)
 		return segfs_error(error, "%s: %s", given, g_strerror(errno));
-	if (which_segfs(path) != SEGFS_AT)
+	if (segfs_at(path) == 0)
 		return segfs_error(error,
 				   "%s: no segfs is mounted there, so it cannot be "
 				   "remounted; mount it: segfs %s",
@@ -151,16 +188,46 @@ gboolean mountpoint_remount(const char *given, unsigned long flags, GError **err
 	return TRUE;
 }
 
+/* Sleeps until the mount is gone. */
+static gpointer watch(gpointer data)
+{
+	const dev_t dev = (dev_t)(uintptr_t)data;
+	/* To be told of changes, which wait for nobody: proc_pid_mountinfo(5). */
+	struct pollfd table = {.fd = open(MOUNTINFO, O_RDONLY | O_CLOEXEC), .events = POLLPRI};
+
+	while (table.fd >= 0 && is_mounted(dev) && (poll(&table, 1, -1) >= 0 || errno == EINTR))
+		g_usleep(LOOK_EVERY);
+	if (table.fd < 0)
+		return NULL;
+	close(table.fd);
+	g_usleep(OWN_END);
+	/* Who has it open, or a copy of it in another mount namespace, keeps it alive. */
+	kill(getpid(), SIGTERM);
+	return NULL;
+}
+
+static dev_t own; /* the mount's; 0: not known */
+
+void mountpoint_watch(const char *mountpoint)
+{
+	own = segfs_at(mountpoint);
+	int r = own ? thread_start(watch, (gpointer)(uintptr_t)own, WATCH_STACK) : 0;
+
+	if (r < 0)
+		g_warning("%s: umount -l will not end the daemon: %s", mountpoint, g_strerror(-r));
+}
+
 void mountpoint_leave(struct fuse_session *session, const char *mountpoint)
 {
 	struct pollfd device = {.fd = fuse_session_fd(session)};
+	/* Where somebody else has unmounted it, another mount may be there by now. */
+	const bool is_gone = (poll(&device, 1, 0) == 1 && device.revents & POLLERR) ||
+			     (own && segfs_at(mountpoint) != own);
 
-	if (geteuid() != 0) {
+	if (geteuid() != 0 && !is_gone) {
 		fuse_session_unmount(session);
 		return;
 	}
-	/* Where somebody else has unmounted it, another mount may be there by now. */
-	const bool is_gone = poll(&device, 1, 0) == 1 && device.revents & POLLERR;
 	/* With the device closed nothing can be asked of a daemon that does not answer any more. */
 	int ends[2];
 	bool is_closed = pipe2(ends, O_CLOEXEC) == 0;

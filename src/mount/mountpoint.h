@@ -16,6 +16,12 @@ char *mountpoint_prepare(const char *given, GError **error);
 gboolean mountpoint_remount(const char *given, unsigned long flags, GError **error);
 
 /*
+ * From here on the daemon is told to end (SIGTERM) when what it has mounted there is unmounted,
+ * though programs may still use it, or another mount namespace have it: umount(8), -l.
+ */
+void mountpoint_watch(const char *mountpoint);
+
+/*
  * Unmounts what the session has mounted there, if it still is. As root by the system call: libfuse
  * would have umount(8) do it, and a daemon of root's runs nothing, see confine.c.
  */

@@ -123,19 +123,19 @@ static int shmem_write(IpcNs *ns, GString *text)
 	return 0;
 }
 
-/* What is in them is missing above. */
-static void unread_write(IpcNs *ns, GString *text)
+char *limits_unread(IpcNs *ns)
 {
 	g_autoptr(GPtrArray) unread = segfs_view_unread_names(ns->view);
 
 	if (unread->len == 0)
-		return;
-	g_string_append_printf(text, "directories-unread: %u", unread->len);
+		return NULL;
+	GString *text = g_string_new(NULL);
+	g_string_printf(text, "%u", unread->len);
 	for (guint i = 0; i < MIN(unread->len, NAMED_MOST); i++) {
 		g_autofree char *name = escape_text(unread->pdata[i], -1);
 		g_string_append_printf(text, "%s%s", i ? ", " : ": ", name);
 	}
-	g_string_append(text, "\n");
+	return g_string_free(text, FALSE);
 }
 
 static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
@@ -170,7 +170,10 @@ static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 				       (uint64_t)(shm.f_files - shm.f_ffree));
 	}
 	int r = shmem_write(ns, text);
-	unread_write(ns, text);
+	/* What is in them is missing above. */
+	g_autofree char *unread = limits_unread(ns);
+	if (unread)
+		g_string_append_printf(text, "directories-unread: %s\n", unread);
 	text_put(out, text);
 	return r;
 }

@@ -54,6 +54,18 @@ static int write_containers(IpcNs *ns, GString *text)
 	return 0;
 }
 
+/* What the mount does not know of, since a directory does not let itself be read. */
+static int write_unread(IpcNs *ns, GString *text)
+{
+	g_autoptr(GPtrArray) items = NULL;
+	int r = segfs_view_survey(ns->view, segfs_since_recent(), &items);
+	g_autofree char *unread = r < 0 ? NULL : limits_unread(ns);
+
+	if (unread)
+		g_string_append_printf(text, "Unread:\t%s\n", unread);
+	return r;
+}
+
 static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
@@ -93,8 +105,9 @@ static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 					       name, seen->mnt_ns, seen->pid);
 		}
 	}
+	r = write_unread(ns, text);
 	text_put(out, text);
-	return 0;
+	return r;
 }
 
 Node *namespace_info_new(IpcNs *ns, const void *data)

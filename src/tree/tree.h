@@ -191,6 +191,8 @@ bool caller_may_enter(const SegfsCaller *caller);
  */
 int namespaces_all(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_namespaces);
 Node *limits_new(IpcNs *ns, const void *data);
+/* How many directories of POSIX objects the last survey could not read, and which; NULL: none. */
+char *limits_unread(IpcNs *ns);
 Node *segments_json_new(IpcNs *ns, const void *data);
 Node *metrics_new(IpcNs *ns, const void *data);
 Node *readme_new(IpcNs *ns, const void *data);

@@ -3,56 +3,8 @@
 # One user's calls that hang are that user's alone: a user keeps the lock of inodes and directories
 # for as long as they like (hang), and makes others wait for it through the mount.
 . "$(dirname "$0")/lib.sh"
-need setpriv setfattr fallocate
-: "${HANG:?}"
-control=$TESTDIR/control
-mkdir "$control"
-mount -t fusectl none "$control" 2>/dev/null || skip_all "no fusectl"
-chmod 755 "$(dirname "$TESTDIR")"
-chmod 1777 /dev/shm
-as_user 4001 unshare --user --map-root-user true 2>/dev/null || skip_all "users may not make namespaces"
-
-# Nothing is to stay in the kernel, whatever happens to this test.
-end_hangs() {
-	local log
-	for log in "$TESTDIR"/hang.*; do
-		echo 1 >"$control/$(awk '/^connection/ { print $2 }' "$log")/abort"
-		mv "$log" "$log-over"
-	done 2>/dev/null
-}
-trap end_hangs EXIT
-(sleep 100 && end_hangs) &
-guard=$!
-
-hang() {
-	local log=$TESTDIR/hang.$1
-	shift
-	as_user 4001 "$HANG" "$@" >"$log" 2>&1 &
-	until_true 20 grep -q ^hanging "$log" || diag "$(cat "$log")"
-}
-
-# Ten seconds instead of for ever; how long it took is said.
-quick() {
-	local name=$1 start=${EPOCHREALTIME/./}
-	shift
-	ok "$name" timeout -k 1 10 "$@"
-	took+="${took:+, }$name $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
-}
-
-# All but the directories named.
-look_around() {
-	local user=$1 directory file
-	shift
-	took=
-	for directory in . sysv key posix orphans unlinked info info/sysv info/posix; do
-		[[ " $* " = *" $directory "* ]] ||
-			quick "$user lists $directory" setpriv --reuid "$user" --regid "$user" --clear-groups ls -l "$MNT/$directory"
-	done
-	for file in limits segments.json metrics "sysv/$id"; do
-		quick "$user reads ${file%/*}" setpriv --reuid "$user" --regid "$user" --clear-groups cat "$MNT/$file"
-	done
-	diag "$took"
-}
+. "$(dirname "$0")/lib-hang.sh"
+need setfattr fallocate
 
 segfs_start "$MNT" allow_other || { echo "Bail out!"; exit 1; }
 id=$(mkseg -u 4002 4096 0644)
@@ -70,7 +22,7 @@ for i in $(seq 16); do
 	for call in "chmod 600 $object" "chown 4001 $object" "truncate -s 3 $object" "setfattr -n user.a -v b $object" \
 		"rm -f $object" "mv $object $MNT/posix/moved$i" "ln $object $MNT/posix/linked$i" "fallocate -l 9999 $object"; do
 		# shellcheck disable=SC2086
-		setpriv --reuid 4001 --regid 4001 --clear-groups $call >/dev/null 2>&1 &
+		as 4001 $call >/dev/null 2>&1 &
 		calls+=($!)
 	done
 done
@@ -115,7 +67,7 @@ hang directory list /dev/shm
 look_around 4002 posix
 look_around 0 posix
 like "$(timeout 10 cat "$MNT/limits")" "^directories-unread: 1: posix$" "it is named"
-setpriv --reuid 4002 --regid 4002 --clear-groups ls "$MNT/posix" >/dev/null 2>&1 &
+as 4002 ls "$MNT/posix" >/dev/null 2>&1 &
 reader=$!
 sleep 0.2
 kill -KILL $reader
@@ -129,6 +81,5 @@ ok "SIGTERM frees the mountpoint" until_true 10 unmounted
 diag "after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
 end_hangs
 ok "and the daemon ends" segfs_wait "$MNT"
-kill $guard
-umount "$control"
+hangs_done
 done_testing
