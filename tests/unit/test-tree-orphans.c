@@ -75,7 +75,7 @@ static void a_segment_that_nobody_uses_is_listed_and_removed(void)
 	g_assert_cmpint(orphans->ops->remove(orphans, &world.self, name, true), ==, -ENOTDIR);
 	g_assert_cmpint(remove_orphan(&world, &stranger, name), ==, -EPERM);
 	g_assert_cmpuint(segment_kernel(shmid).shm_segsz, ==, SIZE);
-	g_assert_cmpint(remove_orphan(&world, &world.self, name), ==, 0);
+	g_assert_cmpint(UNIT_WHILE(-EBUSY, remove_orphan(&world, &world.self, name)), ==, 0);
 	struct shmid_ds ds;
 	g_assert_cmpint(shmctl(shmid, IPC_STAT, &ds), <, 0);
 	assert_listed(&world, "orphans", name, false);
@@ -154,7 +154,9 @@ static void an_object_that_nobody_uses_is_listed_and_removed(void)
 		g_autoptr(Node) inner = world_node_of(&world, "posix/%s", rows[i].path);
 		g_assert_cmpuint(node_stat(node).st_ino, ==, node_stat(inner).st_ino);
 		g_assert_cmpint(node_stat(node).st_size, ==, SIZE);
-		g_assert_cmpint(remove_orphan(&world, &world.self, rows[i].name), ==, 0);
+		g_assert_cmpint(
+			UNIT_WHILE(-EBUSY, remove_orphan(&world, &world.self, rows[i].name)), ==,
+			0);
 		g_assert_false(object_exists(&world, rows[i].path));
 		assert_listed(&world, "orphans", rows[i].name, false);
 	}
@@ -176,8 +178,8 @@ static void an_object_that_is_held_since_is_no_orphan(void)
 	g_assert_cmpint(remove_orphan(&world, &world.self, "posix-x"), ==, -EBUSY);
 	g_assert_true(object_exists(&world, "x"));
 	hold_stop(&hold);
-	g_assert_cmpint(node->ops->getattr(node, false, &st), ==, 0);
-	g_assert_cmpint(remove_orphan(&world, &world.self, "posix-x"), ==, 0);
+	g_assert_cmpint(UNIT_WHILE(-ENOENT, node->ops->getattr(node, false, &st)), ==, 0);
+	g_assert_cmpint(UNIT_WHILE(-EBUSY, remove_orphan(&world, &world.self, "posix-x")), ==, 0);
 }
 
 static void a_name_that_is_too_long_is_cut(void)
@@ -198,7 +200,7 @@ static void a_name_that_is_too_long_is_cut(void)
 	g_assert_cmpint(node_stat(node).st_size, ==, SIZE);
 	g_autofree char *whole = g_strconcat("orphans/posix-", letters, NULL);
 	assert_missing(&world, whole);
-	g_assert_cmpint(remove_orphan(&world, &world.self, cut), ==, 0);
+	g_assert_cmpint(UNIT_WHILE(-EBUSY, remove_orphan(&world, &world.self, cut)), ==, 0);
 	g_assert_false(object_exists(&world, path));
 }
 

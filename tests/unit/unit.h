@@ -92,3 +92,17 @@ void tree_link(const char *tree, const char *path, const char *target);
 /* The looking itself; both without error. */
 SegfsIpc *ipc_make(const char *proc_root, bool no_attach);
 SegfsSysv segment_stat(SegfsIpc *ipc, int shmid);
+
+/*
+ * The result of call, which nobody's use should refuse: it is called again while it is error, for
+ * ten seconds. Whoever looks into a process when that ends, such as another mount of the host,
+ * keeps what it had mapped for a moment.
+ */
+#define UNIT_WHILE(error, call)                                                                    \
+	({                                                                                         \
+		const gint64 unit_end = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;              \
+		int unit_r;                                                                        \
+		while ((unit_r = (call)) == (error) && g_get_monotonic_time() < unit_end)          \
+			g_usleep(10000);                                                           \
+		unit_r;                                                                            \
+	})

@@ -338,7 +338,9 @@ static SegfsScan *whole_for_processes(SegfsScanner *scanner, SegfsSince since)
 	g_mutex_lock(&scanner->lock);
 	/* It is recent only as one of the processes alone would be, which takes less time. */
 	const Fresh fresh = {scanner->whole.fresh.from, scanner->processes.fresh.took};
-	if (scanner->whole.latest && fresh_enough(&fresh, since))
+	/* What was found since is not to be missing again. */
+	const bool is_latest = fresh.from >= scanner->processes.fresh.from;
+	if (scanner->whole.latest && is_latest && fresh_enough(&fresh, since))
 		found = segfs_scan_ref(scanner->whole.latest);
 	g_mutex_unlock(&scanner->lock);
 	return found;
