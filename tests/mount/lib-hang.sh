@@ -18,12 +18,12 @@ chmod 755 "$(dirname "$TESTDIR")"
 chmod 1777 /dev/shm
 as_user 4001 unshare --user --map-root-user true 2>/dev/null || skip_all "users may not make namespaces"
 
-# Nothing is to stay in the kernel, whatever happens to this test.
+# Nothing is to stay in the kernel, whatever happens to this test. Once: a number is soon another mount's.
 end_hangs() {
 	local log
 	for log in "$TESTDIR"/hang.*; do
 		echo 1 >"$control/$(awk '/^connection/ { print $2 }' "$log")/abort"
-		mv "$log" "$log-over"
+		mv "$log" "${log/\/hang.//over.}"
 	done 2>/dev/null
 }
 trap end_hangs EXIT
