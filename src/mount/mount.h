@@ -65,7 +65,9 @@ void caller_of(fuse_req_t req, SegfsCaller *ret_caller);
  * caller may not enter. A directory that is open already, or a working directory inherited from
  * root, is no way around: the kernel, too, would ask at each step.
  */
-int caller_at(fuse_req_t req, const Node *node, SegfsCaller *ret_caller);
+int caller_at(fuse_req_t req, Node *node, SegfsCaller *ret_caller);
+/* -ESTALE: it comes by a name that a listing has told the kernel, and that is true no more. */
+int name_at(fuse_req_t req, Node *node);
 
 /*
  * Answers it by run, which is what verb stands for: at once, or by a worker where it may wait. run
@@ -98,10 +100,6 @@ void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found, Walk
 void reply_attr(fuse_req_t req, Node *node, int r);
 /* size 0: only how long it is. */
 void reply_bytes(fuse_req_t req, const Node *node, int r, GBytes *bytes, size_t size);
-
-/* How long the kernel may take a name of node that directory has listed to stand for it;
- * valid: seconds for which a listing is taken as true. */
-double listed_name_valid(const Node *directory, const Node *node, double valid);
 
 /* ops_file.c */
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

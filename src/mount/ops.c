@@ -213,6 +213,8 @@ static void link_now(fuse_req_t req, const Asked *asked)
 	int r = caller_at(req, directory, &caller);
 
 	if (r == 0)
+		r = name_at(req, node);
+	if (r == 0)
 		r = !directory->ops->link
 			    ? -EPERM
 			    : directory->ops->link(directory, &caller, asked->name, node);

@@ -66,10 +66,38 @@ static struct fuse_entry_param name_of(const ListingEntry *entry)
 	};
 }
 
+/* What goes into one answer. */
+typedef struct {
+	fuse_req_t req;
+	Listing *listing;
+	bool plus;
+	bool keeps_names; /* although they depend on the caller */
+	char *bytes;
+	size_t size, used;
+	GPtrArray *shown; /* nodes that the kernel learns of, with references */
+} Reply;
+
+/* How long the kernel may take the entry's name to stand for node; valid: as for attributes. */
+static double name_valid(const Reply *reply, const ListingEntry *entry, Node *node,
+			 const struct stat *st, double valid)
+{
+	Node *directory = reply->listing->directory;
+
+	if (directory->ops->names_are_fixed)
+		return node->ops->size_changes ? 0 : FIXED_VALID;
+	/* Another caller might not be allowed to find what this one has listed. */
+	if (directory->ops->looks_as_caller &&
+	    !(reply->keeps_names && node->ops->list_as &&
+	      node->ops->list_as(node, directory, entry->name, st)))
+		return 0;
+	return valid;
+}
+
 /* The same with its attributes; the node that the kernel learns of, or NULL. */
-static Node *look_at(fuse_req_t req, const Listing *listing, const ListingEntry *entry,
+static Node *look_at(const Reply *reply, const ListingEntry *entry,
 		     struct fuse_entry_param *ret_param)
 {
+	const Listing *listing = reply->listing;
 	g_autoptr(Node) node = NULL;
 	struct stat st;
 	double valid;
@@ -83,7 +111,7 @@ static Node *look_at(fuse_req_t req, const Listing *listing, const ListingEntry 
 		.generation = 1,
 		.attr = st,
 		.attr_timeout = attr_valid(node, valid),
-		.entry_timeout = listed_name_valid(listing->directory, node, valid),
+		.entry_timeout = name_valid(reply, entry, node, &st, valid),
 	};
 	if (ret_param->entry_timeout > 0)
 		node->listed = g_get_monotonic_time();
@@ -91,24 +119,13 @@ static Node *look_at(fuse_req_t req, const Listing *listing, const ListingEntry 
 	return g_steal_pointer(&node);
 }
 
-/* What goes into one answer. */
-typedef struct {
-	fuse_req_t req;
-	Listing *listing;
-	bool plus;
-	char *bytes;
-	size_t size, used;
-	GPtrArray *shown; /* nodes that the kernel learns of, with references */
-} Reply;
-
 /* Adds an entry; false: it does not fit. next: the position behind it. */
 static bool add_entry(Reply *reply, const ListingEntry *entry, off_t next)
 {
 	char *at = reply->bytes + reply->used;
 	const size_t left = reply->size - reply->used;
 	struct fuse_entry_param param = name_of(entry);
-	g_autoptr(Node) node =
-		reply->plus ? look_at(reply->req, reply->listing, entry, &param) : NULL;
+	g_autoptr(Node) node = reply->plus ? look_at(reply, entry, &param) : NULL;
 
 	const size_t length =
 		reply->plus
@@ -129,7 +146,17 @@ static void reply_listing(fuse_req_t req, Listing *listing, size_t size, off_t o
 {
 	g_autofree char *bytes = g_malloc(size);
 	g_autoptr(GPtrArray) shown = g_ptr_array_new();
-	Reply reply = {req, listing, plus, bytes, size, 0, shown};
+	Node *directory = listing->directory;
+	Reply reply = {
+		.req = req,
+		.listing = listing,
+		.plus = plus,
+		.keeps_names = plus && directory->ops->keeps_names &&
+			       directory->ops->keeps_names(directory),
+		.bytes = bytes,
+		.size = size,
+		.shown = shown,
+	};
 	const ListingEntry *entry;
 	off_t next;
 	int r;

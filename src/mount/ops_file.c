@@ -148,10 +148,14 @@ static void open_now(fuse_req_t req, const Asked *asked)
 		r = may_count(req);
 	if (r == 0)
 		r = !node->ops->open ? -EACCES : node->ops->open(node, &caller, fi->flags, &file);
-	if (r < 0)
+	if (r < 0) {
 		reply_path_result(req, node, r);
-	else
-		reply_opened(req, 0, file, fi, NULL);
+		return;
+	}
+	/* Who opens it is not to go by a size that a listing has said. */
+	if (node->listed && g_get_monotonic_time() - node->listed < LISTED_USED)
+		fuse_lowlevel_notify_inval_inode(mount_of(req)->session, node->number, -1, 0);
+	reply_opened(req, 0, file, fi, NULL);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "lib/os/errand.h"
+#include "lib/os/procfs.h"
 #include "mount/mount.h"
 #include "mount/receive.h"
 
@@ -19,10 +20,27 @@ void caller_of(fuse_req_t req, SegfsCaller *ret_caller)
 			       ctx->umask);
 }
 
-int caller_at(fuse_req_t req, const Node *node, SegfsCaller *ret_caller)
+int name_at(fuse_req_t req, Node *node)
+{
+	Walks *walks = mount_of(req)->walks;
+	const pid_t thread = fuse_req_ctx(req)->pid;
+
+	/* Who was told, and comes back to the same without a look, has another way to it. */
+	if (!node->ops->still_named || walks_has_found(walks, thread, node) ||
+	    walks_was_told_of(walks, thread, node))
+		return 0;
+	int r = node->ops->still_named(node);
+	/* A call that takes a descriptor would not come back. */
+	return r == -ESTALE && procfs_call(mount_of(req)->proc_root, thread, NULL) == CALL_ON_OPEN
+		       ? 0
+		       : r;
+}
+
+int caller_at(fuse_req_t req, Node *node, SegfsCaller *ret_caller)
 {
 	caller_of(req, ret_caller);
-	return ipcns_is_foreign(node->ns) && !caller_may_enter(ret_caller) ? -EACCES : 0;
+	return ipcns_is_foreign(node->ns) && !caller_may_enter(ret_caller) ? -EACCES
+									   : name_at(req, node);
 }
 
 void answer(fuse_req_t req, NodeVerb verb, WorkerRun run, const Asked *asked)
@@ -67,9 +85,10 @@ static bool is_gone(int r)
 static bool is_by_name(fuse_req_t req, const Node *node)
 {
 	const gint64 since = g_get_monotonic_time() - node->listed;
+	const gint64 used = node->ops->still_named ? LISTED_USED : LISTED_VALID * G_USEC_PER_SEC;
 
 	return walks_has_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node) ||
-	       (node->listed && since < LISTED_VALID * G_USEC_PER_SEC);
+	       (node->listed && since < used);
 }
 
 /* -ENOENT, or -ESTALE where the kernel is to look once more. */
@@ -150,14 +169,6 @@ int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
 	entry.ino = node_remember(node);
 	*ret_entry = entry;
 	return 0;
-}
-
-double listed_name_valid(const Node *directory, const Node *node, double valid)
-{
-	if (directory->ops->names_are_fixed)
-		return node->ops->size_changes ? 0 : FIXED_VALID;
-	/* Another caller might not be allowed to find what this one has listed. */
-	return directory->ops->looks_as_caller ? 0 : valid;
 }
 
 void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found, WalkLetGo let_go)

@@ -195,6 +195,16 @@ bool walks_was_told(Walks *walks, pid_t thread)
 	return told;
 }
 
+bool walks_was_told_of(Walks *walks, pid_t thread, const Node *node)
+{
+	g_mutex_lock(&walks->lock);
+	const GList *link = thread ? find(walks, thread, NULL) : NULL;
+	const Walk *walk = link ? link->data : NULL;
+	const bool told = walk && walk->told && walk->told_of == node;
+	g_mutex_unlock(&walks->lock);
+	return told;
+}
+
 /*
  * Call with the lock held. A call that comes back has looked all its names up: what it asks of is
  * what it has found, or, if it has a descriptor's name, what it was told of. Else it is another

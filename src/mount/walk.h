@@ -31,6 +31,9 @@ bool walks_tell(Walks *walks, pid_t thread, const Node *node);
 /* Was it told lately, in this call or in one that has ended with a name that is not found? */
 bool walks_was_told(Walks *walks, pid_t thread);
 
+/* The same of node, which it has not found since. */
+bool walks_was_told_of(Walks *walks, pid_t thread, const Node *node);
+
 /*
  * What the thread has asked for is done, or is about to be by the name alone: nothing is kept. For
  * thread 0 nothing of node, or (NULL) of no such thread.

@@ -124,6 +124,18 @@ struct NodeOps {
 	 * anew, and no answer is kept for another caller.
 	 */
 	bool looks_as_caller;
+	/*
+	 * But for this: as long as everybody may look, the kernel may keep what a listing has said.
+	 * Asked for each answer of one. NULL: no
+	 */
+	bool (*keeps_names)(Node *directory);
+	/*
+	 * Where that says yes: node, of which st is, is listed as name there. True: until the
+	 * kernel has forgotten that still_named() knows whether name leads to it.
+	 */
+	bool (*list_as)(Node *node, Node *directory, const char *name, const struct stat *st);
+	/* Who asks has not looked it up. -ESTALE: what a listing has said of it is true no more. */
+	int (*still_named)(Node *node); /* yes */
 	/* A walk to it asks for its size anew, even where its directory's names are fixed. */
 	bool size_changes;
 	bool names_are_fixed; /* for as long as the mount lives */
@@ -212,6 +224,9 @@ struct FileOps {
 
 /* Seconds for which the kernel may keep what a listing said; everything else it asks anew. */
 #define LISTED_VALID 1.0
+/* So long somebody may come by a name that a listing has said, however late the answer got there.
+ */
+#define LISTED_USED (10 * G_TIME_SPAN_SECOND)
 
 /* One name of a listing, and what is known of it without a look. */
 typedef struct {

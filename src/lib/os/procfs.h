@@ -113,6 +113,7 @@ typedef enum {
 	CALL_LOOKS,    /* it looks at a name or changes it, and opens nothing */
 	CALL_READLINK, /* the same; what the last link of a path says, without following it */
 	CALL_OPENS,
+	CALL_ON_OPEN, /* it is about what is open already, by its descriptor */
 } ProcfsCall;
 
 /*

@@ -46,38 +46,23 @@ bool procfs_acts_for_another(const char *proc_root, pid_t tid)
  */
 static const int looking[] = {
 #ifdef SYS_stat
-	SYS_stat,
-	SYS_lstat,
-	SYS_access,
-	SYS_chmod,
-	SYS_chown,
-	SYS_lchown,
-	SYS_unlink,
-	SYS_rename,
-	SYS_link,
-	SYS_utime,
-	SYS_utimes,
-	SYS_futimesat,
+	SYS_stat,       SYS_lstat,      SYS_access,
+	SYS_chmod,      SYS_chown,      SYS_lchown,
+	SYS_unlink,     SYS_rename,     SYS_link,
+	SYS_utime,      SYS_utimes,     SYS_futimesat,
 #endif
-	SYS_newfstatat,
-	SYS_statx,
-	SYS_faccessat,
-	SYS_faccessat2,
-	SYS_fchmodat,
-	SYS_fchownat,
-	SYS_unlinkat,
-	SYS_renameat,
-	SYS_renameat2,
-	SYS_linkat,
-	SYS_utimensat,
-	SYS_getxattr,
-	SYS_lgetxattr,
-	SYS_listxattr,
-	SYS_llistxattr,
-	SYS_setxattr,
-	SYS_lsetxattr,
-	SYS_statfs,
-	SYS_name_to_handle_at,
+	SYS_newfstatat, SYS_statx,      SYS_faccessat,
+	SYS_faccessat2, SYS_fchmodat,   SYS_fchownat,
+	SYS_unlinkat,   SYS_renameat,   SYS_renameat2,
+	SYS_linkat,     SYS_getxattr,   SYS_lgetxattr,
+	SYS_listxattr,  SYS_llistxattr, SYS_setxattr,
+	SYS_lsetxattr,  SYS_statfs,     SYS_name_to_handle_at,
+};
+
+/* Calls on what is open already. */
+static const int on_open[] = {
+	SYS_fchmod,    SYS_fchown,     SYS_ftruncate, SYS_fallocate,    SYS_fstatfs,
+	SYS_fgetxattr, SYS_flistxattr, SYS_fsetxattr, SYS_fremovexattr,
 };
 
 static bool is_one_of(int number, const int *numbers, size_t n)
@@ -112,7 +97,11 @@ static ProcfsCall call_of(int number, const unsigned long long *arguments, int *
 	case SYS_ioctl: /* the kernel opens a file anew for chattr(1) */
 		*ret_flags = O_RDONLY;
 		return CALL_OPENS;
+	case SYS_utimensat:
+		return arguments[1] ? CALL_LOOKS : CALL_ON_OPEN; /* futimens(3) has no name */
 	default:
+		if (is_one_of(number, on_open, G_N_ELEMENTS(on_open)))
+			return CALL_ON_OPEN;
 		return is_one_of(number, looking, G_N_ELEMENTS(looking)) ? CALL_LOOKS
 									 : CALL_UNKNOWN;
 	}

@@ -309,6 +309,8 @@ void object_free(Node *base)
 	autofd_close(&node->held_fd);
 	g_clear_pointer(&node->owners, g_hash_table_unref);
 	g_clear_pointer(&node->parent, node_unref);
+	g_clear_pointer(&node->listed_in, node_unref);
+	g_free(node->listed_name);
 	g_free(node->name);
 	g_mutex_clear(&node->lock);
 }

@@ -19,10 +19,15 @@ typedef struct {
 	const SegfsPosix *posix; /* the directory in which it is; the ns keeps it */
 	SegfsObject object;
 	_Atomic guint guards; /* see object_guard.c */
+	/* Monotonic, 0: never. Last listed as a name that the kernel may keep; as a directory, had
+	 * such names. */
+	_Atomic gint64 listed_at, kept_at;
 
 	GMutex lock; /* protects what follows */
 	Node *parent;
 	char *name;         /* in parent; NULL: there is a handle, or it is the directory itself */
+	Node *listed_in;    /* a reference; NULL: nowhere. See object_name.c */
+	char *listed_name;  /* there */
 	guint n_open;       /* files */
 	guint n_held;       /* see object_hold() */
 	int held_fd;        /* O_PATH, while n_held; or -1 */
@@ -73,6 +78,15 @@ int object_guard_follow(const ObjectNode *node, const SegfsCaller *caller, const
 int object_guard_open(const ObjectNode *node, const SegfsCaller *caller, const struct stat *st);
 /* The same of a FIFO, when its name is looked up. */
 int object_guard_fifo(ObjectNode *node, const SegfsCaller *caller, const struct stat *st);
+
+/* object_name.c: see NodeOps. */
+bool object_keeps_names(Node *directory);
+bool object_list_as(Node *node, Node *directory, const char *name, const struct stat *st);
+int object_still_named(Node *node);
+/* May everybody search the directory? */
+bool object_is_everybodys(const ObjectAt *directory);
+/* The kernel may keep names of the directory, of which it is not to show any more. */
+bool object_hides_kept(ObjectNode *directory);
 
 /* The attributes on the mount of an object that fstat(2) shows as st. */
 void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat);

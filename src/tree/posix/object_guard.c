@@ -99,6 +99,7 @@ int object_guard_fifo(ObjectNode *node, const SegfsCaller *caller, const struct 
 	case CALL_READLINK:
 		return 0;
 	case CALL_UNKNOWN:
+	case CALL_ON_OPEN:
 		flags = O_RDWR | O_CREAT;
 		break;
 	case CALL_OPENS:
