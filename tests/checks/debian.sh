@@ -36,7 +36,7 @@ if [[ ${1-} == inside ]]; then
 	[[ $(ls /srv/shm/sysv) == 0 ]] || die "the segment is not in /srv/shm/sysv"
 	mount -a -T <(say "segfs /srv/shm segfs nofail 0 0")
 	segls -n -r -o FILE | grep -x sysv/0 >/dev/null || die "segls does not list the segment"
-	[[ $(MANPAGER=cat man segfs | wc -l) -gt 100 && $(MANPAGER=cat man segls | wc -l) -gt 50 ]] || die "no manual"
+	[[ $(MANPAGER=cat man segfs | wc -l) -gt 90 && $(MANPAGER=cat man segls | wc -l) -gt 50 ]] || die "no manual"
 	umount /srv/shm
 	apt-get -q -y purge --auto-remove segfs >/dev/null
 	state >/tmp/after

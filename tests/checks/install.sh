@@ -30,7 +30,14 @@ pc=$(one -path '*/pkgconfig/segfs.pc')
 for header in "$top"/include/segfs/*.h; do
 	[[ -n $(one -path "*/include/segfs/${header##*/}") ]] || wrong "no include/segfs/${header##*/}"
 done
-strangers=$(find "$dest" -iname '*fuse*')
+for installed in sbin/mount.segfs sbin/mount.fuse.segfs man8/segfs.8 man8/mount.segfs.8 man8/mount.fuse.segfs.8 man1/segls.1 \
+	bash-completion/completions/segfs bash-completion/completions/segls; do
+	[[ -e $(one -path "*/$installed") ]] || wrong "no $installed, or it leads nowhere"
+done
+unit=$(one -name segfs.service)
+[[ -n $unit ]] || wrong "no segfs.service"
+! grep -q @ "$unit" || wrong "$unit is not filled in"
+strangers=$(find "$dest" -iname '*fuse*' ! -name 'mount.fuse.segfs*')
 [[ -z $strangers ]] || wrong "libfuse's own files: ${strangers//$'\n'/ }"
 [[ $failed == no ]] || die "meson install is not complete (above)"
 
