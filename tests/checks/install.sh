@@ -36,7 +36,7 @@ for installed in sbin/mount.segfs sbin/mount.fuse.segfs man8/segfs.8 man8/mount.
 done
 unit=$(one -name segfs.service)
 [[ -n $unit ]] || wrong "no segfs.service"
-! grep -q @ "$unit" || wrong "$unit is not filled in"
+! grep -q '@[a-z]*@' "$unit" || wrong "$unit is not filled in"
 strangers=$(find "$dest" -iname '*fuse*' ! -name 'mount.fuse.segfs*')
 [[ -z $strangers ]] || wrong "libfuse's own files: ${strangers//$'\n'/ }"
 [[ $failed == no ]] || die "meson install is not complete (above)"
