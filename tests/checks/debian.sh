@@ -34,7 +34,8 @@ if [[ ${1-} == inside ]]; then
 	apt-get -q -y install --no-install-recommends ./build/segfs_*.deb >/dev/null
 	mount -t segfs segfs /srv/shm
 	[[ $(ls /srv/shm/sysv) == 0 ]] || die "the segment is not in /srv/shm/sysv"
-	mount -a -T <(say "segfs /srv/shm segfs nofail 0 0")
+	say "segfs /srv/shm segfs nofail 0 0" >/tmp/fstab
+	[[ -z $(mount -a -T /tmp/fstab 2>&1) ]] || die "mount -a of what is mounted is not silent"
 	segls -n -r -o FILE | grep -x sysv/0 >/dev/null || die "segls does not list the segment"
 	[[ $(MANPAGER=cat man segfs | wc -l) -gt 90 && $(MANPAGER=cat man segls | wc -l) -gt 50 ]] || die "no manual"
 	umount /srv/shm

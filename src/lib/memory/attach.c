@@ -12,8 +12,11 @@
 /* As many traces may be of segments that are gone. */
 #define TRACES_KEPT 256
 
-/* At least SHMLBA on every architecture, so that shmat(2) takes the address. */
-#define OCCUPIED_SIZE (64 * 1024)
+/*
+ * At least SHMLBA on every architecture (parisc's is the greatest), so that shmat(2) takes the
+ * address: with one that is not aligned so it is EINVAL before the rights are judged.
+ */
+#define OCCUPIED_SIZE (4 * 1024 * 1024)
 
 void *ipc_occupied(void)
 {
