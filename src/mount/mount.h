@@ -66,6 +66,8 @@ void caller_of(fuse_req_t req, SegfsCaller *ret_caller);
  * root, is no way around: the kernel, too, would ask at each step.
  */
 int caller_at(fuse_req_t req, Node *node, SegfsCaller *ret_caller);
+/* The same of one that comes by a name which may be true no more. */
+int caller_come(fuse_req_t req, const Node *node, SegfsCaller *ret_caller);
 /* -ESTALE: it comes by a name that a listing has told the kernel, and that is true no more. */
 int name_at(fuse_req_t req, Node *node);
 

@@ -36,11 +36,17 @@ int name_at(fuse_req_t req, Node *node)
 		       : r;
 }
 
-int caller_at(fuse_req_t req, Node *node, SegfsCaller *ret_caller)
+int caller_come(fuse_req_t req, const Node *node, SegfsCaller *ret_caller)
 {
 	caller_of(req, ret_caller);
-	return ipcns_is_foreign(node->ns) && !caller_may_enter(ret_caller) ? -EACCES
-									   : name_at(req, node);
+	return ipcns_is_foreign(node->ns) && !caller_may_enter(ret_caller) ? -EACCES : 0;
+}
+
+int caller_at(fuse_req_t req, Node *node, SegfsCaller *ret_caller)
+{
+	int r = caller_come(req, node, ret_caller);
+
+	return r < 0 ? r : name_at(req, node);
 }
 
 void answer(fuse_req_t req, NodeVerb verb, WorkerRun run, const Asked *asked)

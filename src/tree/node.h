@@ -297,6 +297,12 @@ Node *node_known(Tree *tree, uint64_t number);
 /* A node of which nothing is left: every verb is -ESTALE. */
 Node *node_gone(Tree *tree);
 
+/* Does the kernel ask for no right to read that attribute (xattr_permission() in fs/xattr.c)? */
+static inline bool node_shows_xattr(const char *name)
+{
+	return g_str_has_prefix(name, "security.") || g_str_has_prefix(name, "system.");
+}
+
 /* The mount has said of it what st says. */
 void node_saw(Node *node, const struct stat *st);
 /* What it has said last, with no links. False: nothing, or nothing that outlasts the node. */

@@ -44,6 +44,7 @@ static struct {
 } self;
 
 static __thread bool own_umask;
+static __thread bool is_another; /* between segfs_caller_enter() and segfs_caller_leave() */
 static __thread mode_t umask_before;
 
 static int caps_get(uint64_t *effective, uint64_t *permitted)
@@ -272,6 +273,16 @@ static void restore(void)
 		home_lost("its own user", -r);
 }
 
+/* With what we are ourselves: a root's requests to a root's daemon, mostly. */
+static bool has_our_rights(const SegfsCaller *caller)
+{
+	return caller->uid == self.uid && caller->gid == self.gid &&
+	       (caller->caps & self.permitted) == self.effective &&
+	       caller->n_groups == (guint)self.n_groups &&
+	       (self.n_groups == 0 ||
+		!memcmp(caller->groups, self.groups, self.n_groups * sizeof(gid_t)));
+}
+
 int segfs_caller_enter(const SegfsCaller *caller)
 {
 	int r = home_check();
@@ -290,7 +301,8 @@ int segfs_caller_enter(const SegfsCaller *caller)
 			return -errno;
 		own_umask = true;
 	}
-	if (self.may_change) {
+	is_another = self.may_change && !has_our_rights(caller);
+	if (is_another) {
 		r = become(caller->uid, caller->gid, caller->n_groups, caller->groups,
 			   caller->caps & self.permitted);
 		if (r < 0) {
@@ -307,7 +319,7 @@ void segfs_caller_leave(void)
 	const int error = errno;
 
 	umask(umask_before);
-	if (self.may_change)
+	if (is_another)
 		restore();
 	errno = error;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 void fd_path(int fd, FdPath ret_path)
@@ -24,6 +25,12 @@ bool fd_is_tmpfs(int fd)
 
 	return name_to_handle_at(fd, "", &u.handle, &mount_id, AT_EMPTY_PATH) == 0 &&
 	       u.handle.handle_type == TYPE && u.handle.handle_bytes == SIZE;
+}
+
+bool fd_has_acl(const FdPath path)
+{
+	return getxattr(path, "system.posix_acl_access", NULL, 0) >= 0 ||
+	       (errno != ENODATA && errno != EOPNOTSUPP);
 }
 
 DIR *fd_directory(int fd)

@@ -14,6 +14,9 @@ void fd_path(int fd, FdPath ret_path);
  */
 bool fd_is_tmpfs(int fd);
 
+/* Has what a path stands for an ACL beside its mode (acl(5))? True also where that is not known. */
+bool fd_has_acl(const FdPath path);
+
 /*
  * The directory that fd, which it takes, stands for, to be read from where fd is; closedir(3)
  * closes both. NULL and errno, of fdopendir(3) or, where fd is negative, as it was: then fd is

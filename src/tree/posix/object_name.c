@@ -20,7 +20,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/xattr.h>
 
 #include "lib/os/autofd.h"
 #include "tree/posix/object.h"
@@ -35,10 +34,8 @@ bool object_is_everybodys(const ObjectAt *directory)
 	enum { SEARCH = 0111 };
 	struct stat st;
 
-	if (fstat(directory->fd, &st) < 0 || (st.st_mode & SEARCH) != SEARCH)
-		return false;
-	return getxattr(directory->path, "system.posix_acl_access", NULL, 0) < 0 &&
-	       (errno == ENODATA || errno == EOPNOTSUPP);
+	return fstat(directory->fd, &st) == 0 && (st.st_mode & SEARCH) == SEARCH &&
+	       !fd_has_acl(directory->path);
 }
 
 bool object_keeps_names(Node *directory)

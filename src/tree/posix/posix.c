@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -129,10 +130,23 @@ static int posix_statfs(Node *base, struct statvfs *ret_stat)
 	return fstatvfs(at.fd, ret_stat) < 0 ? -errno : 0;
 }
 
+static long read_xattr(const ObjectAt *at, const SegfsCaller *caller, const char *name, void *value,
+		       size_t size)
+{
+	if (!node_shows_xattr(name))
+		return SEGFS_AS(caller, getxattr(at->path, name, value, size));
+	const ssize_t n = getxattr(at->path, name, value, size);
+	if (n >= 0)
+		return n;
+	/* As of a file system that has none: then ls(1) asks no more for each file. */
+	return errno == ENODATA && !strcmp(name, "security.selinux") ? -EOPNOTSUPP : -errno;
+}
+
 static int posix_get_xattr(Node *base, const SegfsCaller *caller, const char *name,
 			   GBytes **ret_value)
 {
-	g_autofree char *value = g_malloc(XATTR_SIZE_MAX);
+	g_autofree char *large = NULL;
+	char small[256]; /* the kernel clears as much as it is given */
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	int r = object_reach(base, &at);
 
@@ -149,16 +163,14 @@ static int posix_get_xattr(Node *base, const SegfsCaller *caller, const char *na
 			*ret_value = item_xattr(base->ns, caller, item, name);
 		return r == -ENOENT ? -ENODATA : r; /* only files are judged */
 	}
-	/* Of these the kernel asks for no right to read: xattr_permission() in fs/xattr.c. */
-	const bool is_everybodys =
-		g_str_has_prefix(name, "security.") || g_str_has_prefix(name, "system.");
-	long n = is_everybodys ? getxattr(at.path, name, value, XATTR_SIZE_MAX)
-			       : SEGFS_AS(caller, getxattr(at.path, name, value, XATTR_SIZE_MAX));
-	if (is_everybodys && n < 0)
-		n = -errno;
+	long n = read_xattr(&at, caller, name, small, sizeof(small));
+	if (n == -ERANGE) {
+		large = g_malloc(XATTR_SIZE_MAX);
+		n = read_xattr(&at, caller, name, large, XATTR_SIZE_MAX);
+	}
 	if (n < 0)
 		return n;
-	*ret_value = g_bytes_new(value, n);
+	*ret_value = g_bytes_new(large ? large : small, n);
 	return 0;
 }
 
