@@ -16,10 +16,12 @@ typedef enum {
 	SEGFS_RULE_HELD,            /* (in use) the item's holders, or the kernel's count */
 	SEGFS_RULE_HELD_BY_UNSEEN,  /* (in use) the kernel says so, and /proc does not show whom */
 	SEGFS_RULE_OPEN_HERE,       /* (in use) this mount has it open for somebody */
+	SEGFS_RULE_MOUNTED,         /* (in use) the object itself is mounted somewhere */
 	SEGFS_RULE_IN_A_MOUNT,      /* (in use) the kernel says so; only a segfs mount can be it */
 	SEGFS_RULE_CREATOR_LIVES,   /* (idle) process 0 */
 	SEGFS_RULE_LAST_USER_LIVES, /* (idle) process 0 */
 	SEGFS_RULE_HOLDER_LIVES,    /* (idle) process 0 has held it */
+	SEGFS_RULE_KEPT,            /* (idle) kept, kept_reason: see keep.h */
 	SEGFS_RULE_RELATIVE_LIVES,  /* (idle) process 0, which is kinship to it */
 	SEGFS_RULE_HOLDS_ANOTHER, /* (idle) process 0, of its owner, is older than it, and holds one
 				     like it; whose relatives live cannot be known: see unknown */
@@ -70,8 +72,10 @@ typedef struct {
 	int64_t age;        /* seconds since it was last used; valid where has_age */
 	int64_t orphan_age; /* seconds; see SegfsScopeOptions */
 	uint64_t count;
-	SegfsKinship kinship;  /* of SEGFS_RULE_RELATIVE_LIVES */
-	bool of_creators_user; /* of SEGFS_RULE_HOLDS_ANOTHER: not of its owner's */
-	bool creator_is_known; /* likewise: the lineage that is not known is its last user's */
+	const char *kept;        /* the glob; the scope's, which outlives it */
+	const char *kept_reason; /* likewise; NULL: it was not said */
+	SegfsKinship kinship;    /* of SEGFS_RULE_RELATIVE_LIVES */
+	bool of_creators_user;   /* of SEGFS_RULE_HOLDS_ANOTHER: not of its owner's */
+	bool creator_is_known;   /* likewise: the lineage that is not known is its last user's */
 	SegfsWitness processes[2];
 } SegfsEvidence;

@@ -59,6 +59,14 @@ char *segfs_item_evidence(const char *proc_root, const SegfsCaller *caller, cons
  */
 bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known);
 
+/*
+ * Would the kernel let the caller remove what has a name? Of a segment its owner, its creator's
+ * user and who has CAP_SYS_ADMIN (shmctl(2)); of an object who may write to its directory, and
+ * where that is sticky owns one of the two or has CAP_FOWNER (unlink(2)). Only for what is listed:
+ * when it is removed, the kernel decides. True for a caller of NULL. known: the same table.
+ */
+bool segfs_item_is_removable(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known);
+
 /* An empty one, for one caller; g_hash_table_unref() frees it. Cannot fail. */
 GHashTable *segfs_directories_known_new(void);
 

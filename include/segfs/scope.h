@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <segfs/keep.h>
 #include <segfs/namespace.h>
 #include <segfs/survey.h>
 
@@ -14,8 +15,9 @@ typedef struct SegfsScope SegfsScope;
 
 typedef struct {
 	SegfsIpcOptions ipc;
-	const char *shm_dir; /* of the process's own namespace; NULL: /dev/shm */
-	int64_t orphan_age;  /* seconds that memory has not been used before it is orphaned */
+	const char *shm_dir;   /* of the process's own namespace; NULL: /dev/shm */
+	int64_t orphan_age;    /* seconds that memory has not been used before it is orphaned */
+	const SegfsKeep *keep; /* has to outlive the scope; NULL: what is known alone */
 	/*
 	 * Where the calling process is a mount: what it has done with a segment for others, which
 	 * scans leave out. NULL: it is none. data: any; both have to outlive the scope.

@@ -13,6 +13,7 @@
 #include <segfs/container.h>
 #include <segfs/evidence.h>
 #include <segfs/ipc.h>
+#include <segfs/keep.h>
 #include <segfs/limits.h>
 #include <segfs/memory.h>
 #include <segfs/namespace.h>

@@ -2,10 +2,12 @@
 
 #include "mount/options.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#define KEEP_FILE "/etc/segfs/keep"
 #define DESCRIPTION                                                                                \
 	"Mount options (-o, separated by commas):\n"                                               \
 	"  ro               nothing can be written, made or removed through this mount\n"          \
@@ -13,6 +15,9 @@
 	"  private          only who mounts may use it (default otherwise)\n"                      \
 	"  shm_dir=DIR      the directory of POSIX objects (default /dev/shm)\n"                   \
 	"  orphan_age=N     seconds without use before a segment is orphaned (default 60)\n"       \
+	"  orphan_age_unsafe  N may be 0: also what is made and not opened yet is orphaned\n"      \
+	"  keep=GLOB        what has such a name is never orphaned; may be given often\n"          \
+	"  keep_file=FILE   such globs, one a line (default " KEEP_FILE ")\n"                      \
 	"  max_threads=N    threads that answer at one time (default 10)\n"                        \
 	"  nons             without ns/, the other IPC namespaces of the host\n"                   \
 	"  ipcns=PID        the IPC namespace and /dev/shm of that process; or /proc/PID/ns/ipc\n" \
@@ -124,6 +129,22 @@ static void take_orphan_age(Options *options, const char *name, const char *valu
 		options->wanted = "a number of seconds, 0 or more,";
 }
 
+static void take_keep(Options *options, const char *name, const char *value)
+{
+	segfs_keep_add(options->keep, value, NULL);
+}
+
+static void take_keep_file(Options *options, const char *name, const char *value)
+{
+	g_free(options->keep_file);
+	options->keep_file = g_strdup(value);
+}
+
+static void take_orphan_age_unsafe(Options *options, const char *name, const char *value)
+{
+	options->orphan_age_unsafe = true;
+}
+
 static void take_noattach(Options *options, const char *name, const char *value)
 {
 	options->tree.ipc.no_attach = true;
@@ -222,6 +243,9 @@ static const Word words[] = {
 	{"shm_dir=", take_shm_dir},
 	{"max_threads=", take_max_threads},
 	{"orphan_age=", take_orphan_age},
+	{"orphan_age_unsafe", take_orphan_age_unsafe},
+	{"keep=", take_keep},
+	{"keep_file=", take_keep_file},
 	{"nons", take_nons},
 	{"ipcns=", take_ipcns},
 };
@@ -267,6 +291,33 @@ static gboolean take_word(Options *options, const char *given, bool sloppy, GErr
 	}
 	return sloppy ||
 	       segfs_error(error, "unknown mount option '%s'; segfs --help lists them", given);
+}
+
+static gboolean read_keep(Options *options, GError **error)
+{
+	const char *file = options->keep_file ? options->keep_file : KEEP_FILE;
+	const int r = segfs_keep_read(options->keep, file);
+
+	if (r < 0 && (r != -ENOENT || options->keep_file))
+		return segfs_error(error, "%s: %s", file, g_strerror(-r));
+	options->tree.keep = options->keep;
+	return TRUE;
+}
+
+/* Do they make sense together? */
+static gboolean options_check(Options *options, GError **error)
+{
+	if (options->remount)
+		return TRUE;
+	if (options->allow_other && geteuid() != 0)
+		return segfs_error(error,
+				   "-o allow_other: only root can give others their own rights; "
+				   "mount as root, or without it");
+	if (options->tree.orphan_age == 0 && !options->orphan_age_unsafe)
+		return segfs_error(
+			error, "-o orphan_age=0: takes what a program has made just now and not "
+			       "opened yet; give at least 1, or orphan_age_unsafe as well");
+	return read_keep(options, error);
 }
 
 typedef struct {
@@ -327,8 +378,10 @@ gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVer
 		       GError **error)
 {
 	g_auto(Line) line = {};
-	g_auto(Options) options = {
-		.kernel = g_string_new(NULL), .allow_other = geteuid() == 0, .tree.orphan_age = 60};
+	g_auto(Options) options = {.keep = segfs_keep_new(),
+				   .kernel = g_string_new(NULL),
+				   .allow_other = geteuid() == 0,
+				   .tree.orphan_age = 60};
 
 	if (!line_parse(&line, argc, argv, error))
 		return FALSE;
@@ -350,10 +403,8 @@ gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVer
 	if (n_rest > 2)
 		return segfs_error(error,
 				   "too many arguments; usage: segfs [-o OPT,...] MOUNTPOINT");
-	if (options.allow_other && geteuid() != 0 && !options.remount)
-		return segfs_error(error,
-				   "-o allow_other: only root can give others their own rights; "
-				   "mount as root, or without it");
+	if (!options_check(&options, error))
+		return FALSE;
 	options.foreground = line.foreground || line.debug;
 	options.debug = line.debug;
 	options.mountpoint = g_strdup(line.rest[n_rest - 1]);
@@ -369,6 +420,8 @@ void options_clear(Options *options)
 	if (options->kernel)
 		g_string_free(options->kernel, TRUE);
 	g_free((char *)options->tree.shm_dir);
+	g_clear_pointer(&options->keep, segfs_keep_free);
+	g_free(options->keep_file);
 	g_free(options->mountpoint);
 	g_free(options->source);
 	g_free(options->ipcns);

@@ -14,11 +14,13 @@
 
 #define DEFAULT_COLUMNS "FILE,OWNER,PERMS,SIZE,RESIDENT,HOLDERS,CREATOR,AGE,VERDICT"
 #define DEFAULT_AGE 60
+#define KEEP_FILE "/etc/segfs/keep"
 
 typedef struct {
-	char *columns, *sort, *shm_dir, *by;
+	char *columns, *sort, *shm_dir, *by, *keep_file, **globs;
+	SegfsKeep *keep;
 	SumsBy sums; /* where by is there */
-	gboolean json, orphans, all_namespaces, bytes, noheadings, raw, version;
+	gboolean json, orphans, orphan_age_unsafe, all_namespaces, bytes, noheadings, raw, version;
 	int64_t orphan_age;
 } Options;
 
@@ -28,6 +30,9 @@ static void options_clear(Options *options)
 	g_free(options->sort);
 	g_free(options->shm_dir);
 	g_free(options->by);
+	g_free(options->keep_file);
+	g_strfreev(options->globs);
+	g_clear_pointer(&options->keep, segfs_keep_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
@@ -41,6 +46,36 @@ static gboolean fail(GError **error, const char *format, ...)
 	*error = g_error_new_valist(g_quark_from_static_string("segls"), 0, format, values);
 	va_end(values);
 	return FALSE;
+}
+
+static gboolean read_keep(Options *options, GError **error)
+{
+	const char *file = options->keep_file ? options->keep_file : KEEP_FILE;
+
+	options->keep = segfs_keep_new();
+	for (char **glob = options->globs; glob && *glob; glob++)
+		segfs_keep_add(options->keep, *glob, NULL);
+	const int r = segfs_keep_read(options->keep, file);
+	if (r < 0 && (r != -ENOENT || options->keep_file))
+		return fail(error, "%s: %s", file, g_strerror(-r));
+	return TRUE;
+}
+
+/* Do they make sense together? */
+static gboolean options_check(Options *options, GError **error)
+{
+	if (options->orphan_age < 0)
+		return fail(error, "--orphan-age: a number of seconds, 0 or more, is wanted");
+	if (options->by && !sums_parse(options->by, &options->sums))
+		return fail(error, "--by: program, process, user, container or name is wanted");
+	if (options->by && (options->columns || options->json || options->sort))
+		return fail(error, "--by has columns of its own: it goes with no -o, -J or --sort");
+	if (options->orphan_age == 0 && !options->orphan_age_unsafe)
+		return fail(error, "--orphan-age 0: takes what a program has made just now and not "
+				   "opened yet; give at least 1, or --orphan-age-unsafe as well");
+	if (options->json && (options->columns || options->raw || options->noheadings))
+		return fail(error, "--json tells everything: it goes with no -o, -n or -r");
+	return TRUE;
 }
 
 static gboolean options_parse(int *argc, char ***argv, Options *options, GError **error)
@@ -57,6 +92,12 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 		 "Only what nobody uses any more", NULL},
 		{"orphan-age", 0, 0, G_OPTION_ARG_INT64, &options->orphan_age,
 		 "What was used more lately is not orphaned (default 60)", "SECONDS"},
+		{"orphan-age-unsafe", 0, 0, G_OPTION_ARG_NONE, &options->orphan_age_unsafe,
+		 "--orphan-age may be 0: also what is made and not opened yet is orphaned", NULL},
+		{"keep", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->globs,
+		 "What has such a name is never orphaned; may be given often", "GLOB"},
+		{"keep-file", 0, 0, G_OPTION_ARG_FILENAME, &options->keep_file,
+		 "Such globs, one a line (default " KEEP_FILE ")", "FILE"},
 		{"all-namespaces", 0, 0, G_OPTION_ARG_NONE, &options->all_namespaces,
 		 "Those of all IPC namespaces of the host (root only)", NULL},
 		{"json", 'J', 0, G_OPTION_ARG_NONE, &options->json,
@@ -92,15 +133,7 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 		return FALSE;
 	if (*argc > 1)
 		return fail(error, "unexpected argument '%s'; segls --help says more", (*argv)[1]);
-	if (options->orphan_age < 0)
-		return fail(error, "--orphan-age: a number of seconds, 0 or more, is wanted");
-	if (options->by && !sums_parse(options->by, &options->sums))
-		return fail(error, "--by: program, process, user, container or name is wanted");
-	if (options->by && (options->columns || options->json || options->sort))
-		return fail(error, "--by has columns of its own: it goes with no -o, -J or --sort");
-	if (options->json && (options->columns || options->raw || options->noheadings))
-		return fail(error, "--json tells everything: it goes with no -o, -n or -r");
-	return TRUE;
+	return options_check(options, error) && read_keep(options, error);
 }
 
 typedef struct {
@@ -160,6 +193,7 @@ static gboolean source_open(const Options *options, Source *source, GError **err
 		.ipc.no_attach = true,
 		.shm_dir = options->shm_dir,
 		.orphan_age = options->orphan_age,
+		.keep = options->keep,
 	};
 	const SegfsSince since = segfs_since_now(); /* one look at the processes does for all */
 	g_autoptr(SegfsScan) scan = NULL;

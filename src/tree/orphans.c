@@ -7,6 +7,9 @@
  * is here by a verdict, and a verdict can be over: once a process holds the memory, a listing
  * leaves the file out and stat says ENOENT. But as long as the kernel remembers the name, a lookup
  * still finds the file, so that the daemon gets the request to remove it and refuses with EBUSY.
+ *
+ * A listing has what the caller may remove, so that rm of all that is listed does not fail for what
+ * is others'. A lookup finds the others' files as well.
  */
 
 #include <errno.h>
@@ -251,7 +254,8 @@ static int orphans_list(Node *directory, const SegfsCaller *caller, Listing **re
 	for (guint i = items->len; i-- > 0;) {
 		const SegfsItem *item = items->pdata[i];
 		if (item->unlinked || item->verdict != SEGFS_ORPHANED ||
-		    !segfs_item_is_visible(caller, item, known))
+		    !segfs_item_is_visible(caller, item, known) ||
+		    !segfs_item_is_removable(caller, item, known))
 			g_ptr_array_remove_index(items, i);
 	}
 	*ret_listing = item_listing_new(directory, look, segfs_item_orphan_name, items);

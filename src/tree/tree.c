@@ -60,6 +60,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 		.ipc = options->ipc,
 		.shm_dir = shm_dir,
 		.orphan_age = options->orphan_age,
+		.keep = options->keep,
 		.opened = ipcns_opened,
 		.data = tree->ns,
 	};

@@ -5,11 +5,12 @@
 
 typedef struct {
 	SegfsIpcOptions ipc;
-	const char *shm_dir; /* NULL: /dev/shm */
-	int64_t orphan_age;  /* seconds */
-	bool no_namespaces;  /* without ns/ */
-	bool for_others;     /* other users may use the mount */
-	bool other_ipc;      /* our IPC namespace is not the one in which we were started */
+	const char *shm_dir;   /* NULL: /dev/shm */
+	int64_t orphan_age;    /* seconds */
+	const SegfsKeep *keep; /* has to outlive the tree; NULL: what is known alone */
+	bool no_namespaces;    /* without ns/ */
+	bool for_others;       /* other users may use the mount */
+	bool other_ipc;        /* our IPC namespace is not the one in which we were started */
 } TreeOptions;
 
 /* The whole of a mount. */

@@ -102,7 +102,7 @@ state() {
 row() {
 	local name=$1 file=$2 want=$3 is_orphan=no got
 	shift 3
-	[ "$want" = orphaned ] && is_orphan=yes
+	[ "$want" = orphaned ] && is_orphan=${listed:-yes}
 	local pids
 	pids=$(printf '%s\n' "$@" | sort -n | xargs)
 	got=$(state "$file")

@@ -12,7 +12,7 @@
 mount -o remount,size=128m,nr_inodes=4096 /dev/shm || skip_all "cannot bound /dev/shm"
 echo 32768 >/proc/sys/kernel/shmall
 echo 512 >/proc/sys/kernel/shmmni
-segfs_start "$MNT" allow_other,orphan_age=0 choom -n 900 -- || done_testing
+segfs_start "$MNT" allow_other,orphan_age=0,orphan_age_unsafe choom -n 900 -- || done_testing
 
 # A container with something in it, for ns/.
 unshare --ipc --mount sh -c '

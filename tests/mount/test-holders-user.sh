@@ -16,7 +16,7 @@ chmod 1777 "$shm"
 chown $uid "$MNT"
 object() { head -c 4096 /dev/zero >"$shm/$1" && chown "$2" "$shm/$1" && chmod "$3" "$shm/$1"; }
 
-segfs_start "$MNT" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=0" "${me[@]}" || done_testing
+segfs_start "$MNT" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=0,orphan_age_unsafe" "${me[@]}" || done_testing
 # Only that user gets in.
 ask() { "${me[@]}" "$@"; }
 getfattr() { ask getfattr "$@"; }
@@ -29,7 +29,9 @@ diag "--- segments"
 mine=$(mkseg -u $uid 4096 0666)
 theirs=$(mkseg -u 20001 4096 0600)
 row "own, nobody is left" "sysv/$mine" orphaned
-row "another's, nobody is left" "sysv/$theirs" orphaned
+# orphans/ lists what the caller may remove, and finds the rest by name.
+listed=no row "another's, nobody is left" "sysv/$theirs" orphaned
+ok "and found in orphans/" ask stat "$(orphan_path "sysv/$theirs")"
 hold A "${me[@]}" "$HOLDERS" attach "$mine"
 row "own, attached by an own process" "sysv/$mine" "in use" "$(held A)"
 drop A
@@ -46,13 +48,13 @@ agent A "${them[@]}"
 id=$(tell A shmget 0 4096 'IPC_CREAT|0600')
 row "another's, whose creator lives" "sysv/$id" idle
 quit A
-row "and is dead" "sysv/$id" orphaned
+listed=no row "and is dead" "sysv/$id" orphaned
 agent A "${them[@]}"
 tell A shmat a "$theirs" >/dev/null
 tell A shmdt a >/dev/null
 row "another's, whose last user lives" "sysv/$theirs" idle
 quit A
-row "and is dead" "sysv/$theirs" orphaned
+listed=no row "and is dead" "sysv/$theirs" orphaned
 hold A "${me[@]}" "$HOLDERS" open "$MNT/sysv/$mine"
 row "open through the mount" "sysv/$mine" "in use" "$(held A)"
 drop A
@@ -108,7 +110,7 @@ mkdir "$root"
 # What the user's daemon looked up it has for a moment (src/mount/walk.c), as any process of the user could.
 let_go() { ! command ls -l /proc/"${segfs_pid[$MNT]}"/task/*/fd | grep -q "$shm/"; }
 ok "the user's daemon has let go of what it looked up" until_true 30 let_go
-segfs_start "$root" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=0"
+segfs_start "$root" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=0,orphan_age_unsafe"
 # One that has not been open in the user's mount: there it is attached to be opened.
 mine=$(mkseg -u $uid 4096 0666)
 row "own, never attached: nor can a mount have opened it" "sysv/$mine" orphaned

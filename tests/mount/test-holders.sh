@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Who holds what, and the verdict: real processes in every state there is. (-o orphan_age=0)
+# Who holds what, and the verdict: real processes in every state there is. (-o orphan_age=0,orphan_age_unsafe)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
 need getfattr jq

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib-ns.sh"
 need getfattr python3
 
-options=orphan_age=0${SEGFS_OPTIONS:+,$SEGFS_OPTIONS}
+options=orphan_age=0,orphan_age_unsafe${SEGFS_OPTIONS:+,$SEGFS_OPTIONS}
 
 # Attached by a process that has then left for another IPC namespace: no process of its own has it.
 cat >"$TESTDIR/leave.py" <<'END'
@@ -104,7 +104,7 @@ done
 umount "$hidden"
 quit hidden
 # Its last user, by the kernel's record, is now a daemon that lives.
-like "$("$SEGLS" --orphan-age 0 -n -r -o FILE,EVIDENCE | grep "^sysv/${never[host]} " | sed 's/\\x20/ /g')" \
+like "$("$SEGLS" --orphan-age 0 --orphan-age-unsafe -n -r -o FILE,EVIDENCE | grep "^sysv/${never[host]} " | sed 's/\\x20/ /g')" \
 	"its creator [0-9]+ has ended, and a segfs mount attached it last: ${segfs_pid[$MNT]}" "segls says that a mount attached it, and not that that has ended"
 exec {hold}>&-
 segfs_stop_ok "$MNT" "the daemon ends cleanly"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A mount or link that a user puts on /dev/shm in namespaces of their own leads nowhere in the host; and a
-# lease on an object is a holder. (-o orphan_age=0)
+# lease on an object is a holder. (-o orphan_age=0,orphan_age_unsafe)
 . "$(dirname "$0")/lib.sh"
 need setpriv
 

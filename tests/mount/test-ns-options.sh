@@ -111,7 +111,7 @@ fi
 diag "--- who cannot be seen"
 # A mount in a pid namespace below ours: to it the creator of a segment that a process of ours makes
 # in a namespace that it sees has no number.
-unshare --pid --fork --kill-child --mount-proc sh -c "\"$HOLDERS\" wait </dev/null; exec $SEGFS -f -o ${options}orphan_age=0 $second" >"$TESTDIR/inner.log" 2>&1 &
+unshare --pid --fork --kill-child --mount-proc sh -c "\"$HOLDERS\" wait </dev/null; exec $SEGFS -f -o ${options}orphan_age=0,orphan_age_unsafe $second" >"$TESTDIR/inner.log" 2>&1 &
 outer=$!
 inside_is_up() { inner_pid=$(child_of $outer) && [ -n "$inner_pid" ] && grep -q " $second fuse" "/proc/$inner_pid/mounts"; }
 ok "a mount in a pid namespace below" until_true 20 inside_is_up

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ns/: every other IPC namespace of the host in the same tree. (-o orphan_age=0)
+# ns/: every other IPC namespace of the host in the same tree. (-o orphan_age=0,orphan_age_unsafe)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
 . "$(dirname "$0")/lib-ns.sh"
@@ -287,7 +287,7 @@ fresh=$TESTDIR/fresh
 mkdir "$fresh"
 in_shm A sh -c 'echo object >first'
 for what in orphans unlinked info/posix/first limits metrics "posix/first" info; do
-	segfs_start "$fresh" "${options}orphan_age=0"
+	segfs_start "$fresh" "${options}orphan_age=0,orphan_age_unsafe"
 	first=$(cat "$fresh/ns/${inum[A]}/$what" 2>/dev/null || ls "$fresh/ns/${inum[A]}/$what" 2>/dev/null || cat "$fresh/$what")
 	case $what in
 	orphans) like "$first" "^posix-first$" "at the first look into a namespace its objects are in orphans/" ;;
@@ -306,7 +306,7 @@ diag "--- a thread that is made by one that is in there"
 agent H5 nsenter -t "${pid[A]}" --ipc
 there=$(tell H5 shmget 0 4096 'IPC_CREAT|0600')
 tell H5 shmat a "$there" >/dev/null
-segfs_start "$fresh" "${options}orphan_age=0"
+segfs_start "$fresh" "${options}orphan_age=0,orphan_age_unsafe"
 ls "$fresh/ns/${inum[A]}/sysv" >/dev/null
 # GLib keeps idle threads for a while; the next that is needed then is a new one.
 no_idle() { ! cat "/proc/${segfs_pid[$fresh]}"/task/*/comm | grep -q pool; }

@@ -214,7 +214,14 @@ fails_with EPERM "nor may they remove it: a segment" as_user 20002 rm -f "$orpha
 fails_with EPERM "nor may they remove it: an object" as_user 20002 rm -f "$orphans/posix-mine"
 is "$(segments) $(ls "$shm")" "1 mine" "it is all there"
 ok "all see them" as_user 20002 stat "$orphans/sysv-$id" "$orphans/posix-mine"
-is "$(as_user 20002 ls "$orphans" | sort | xargs)" "posix-mine sysv-$id" "all list them"
+is "$(as_user 20001 ls "$orphans" | sort | xargs)" "posix-mine sysv-$id" "its owner is listed them"
+is "$(ls "$orphans" | sort | xargs)" "posix-mine sysv-$id" "so is root"
+# What others may remove: the recipe from cron is silent for every user.
+is "$(as_user 20002 ls "$orphans")" "" "others are not"
+for recipe in "rm -f '$orphans'/*" "find '$orphans' -type f -delete" "find '$orphans' -type f -amin +60 -mmin +60 -delete"; do
+	is "$(as_user 20002 sh -c "$recipe" 2>&1; echo $?)" 0 "another user's $recipe is silent"
+done
+is "$(segments) $(ls "$shm")" "1 mine" "and removes nothing"
 
 diag "--- nothing else changes the directory"
 touch "$TESTDIR/file"

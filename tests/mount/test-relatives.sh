@@ -145,5 +145,72 @@ drop A
 ok "and then that" until_true 20 orphans_are posix-job.1 posix-job.22
 ok "rm" rm "$orphans"/*
 is "$(ls "$MNT/sysv")$(ls "$shm")" "" "nothing is left"
+
+diag "--- what is kept on purpose"
+kept=$TESTDIR/kept
+mkdir "$kept"
+printf '# a comment\n\n  cache-* # warm between two runs  \nkey/0x0000abc?\n' >"$TESTDIR/keep"
+segfs_start "$kept" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=1,keep=state,keep=sub/*,keep_file=$TESTDIR/keep" || done_testing
+mkdir "$shm/sub"
+for name in libpod_lock libpod_rootless_lock_1000 lttng-ust-wait-8 lttng-ust-wait-8-1000 jack-shm-registry state statement cache-1 sub/a; do
+	head -c 100 /dev/zero >"$shm/$name"
+done
+keyed=$(mkseg 4096 0600 0xabc1) unkept=$(mkseg 4096 0600 0xabd1)
+aged
+where=$kept
+idle "podman's locks" posix/libpod_lock "; kept: the locks of podman's containers \(posix/libpod_lock\)"
+for name in libpod_rootless_lock_1000 lttng-ust-wait-8 lttng-ust-wait-8-1000 jack-shm-registry; do
+	row "what is known to be kept: $name" "posix/$name" idle
+done
+idle "by -o keep" posix/state "; kept: state$"
+idle "by another one" posix/sub/a "; kept: sub/\*$"
+idle "by a file, with the reason" posix/cache-1 "; kept: warm between two runs \(cache-\*\)"
+idle "a segment by its key" "sysv/$keyed" "; kept: key/0x0000abc\?"
+row "what only begins so" posix/statement orphaned
+row "another key" "sysv/$unkept" orphaned
+where=$MNT
+row "without the options" posix/state orphaned
+row "what is known is kept all the same" posix/libpod_lock idle
+hold A "$HOLDERS" open "$shm/libpod_lock"
+where=$kept row "who holds it goes first" posix/libpod_lock "in use" "$(held A)"
+drop A
+segfs_stop_ok "$kept" "it ends cleanly"
+fails "a file that is not there" timeout 20 "$SEGFS" -o "keep_file=$TESTDIR/none" "$kept"
+rm -r "$shm"/* "$MNT/sysv"/*
+
+diag "--- what only the kernel holds"
+for name in file twin program; do head -c 100 /dev/zero >"$shm/$name"; done
+mkdir "$shm/sub" && head -c 100 /dev/zero >"$shm/sub/file"
+ln "$shm/twin" "$shm/other name"
+: >"$TESTDIR/there"
+aged
+row "not mounted yet" posix/file orphaned
+bound() { hold A unshare --mount sh -c 'mount --bind "$0" "$1" && exec "$2" wait' "$1" "$TESTDIR/there" "$HOLDERS"; }
+bound "$shm/file"
+row "mounted in another mount namespace" posix/file "in use"
+like "$(evidence posix/file)" "itself mounted" "why"
+row "one of the same name elsewhere is not" posix/sub/file orphaned
+mv "$shm/file" "$shm/renamed"
+row "under a new name" posix/renamed "in use"
+drop A
+ok "not any more" until_true 20 test -e "$orphans/posix-renamed"
+bound "$shm/other name"
+row "mounted by another of its names" posix/twin "in use"
+drop A
+cp "$(command -v sleep)" "$shm/program" && chmod 755 "$shm/program"
+"$shm/program" 600 &
+runs=$!
+row "a program that runs" posix/program "in use" "$runs"
+kill "$runs"
+wait "$runs" 2>/dev/null
+truncate -s 1M "$shm/disk"
+if loop=$(losetup -f --show "$shm/disk" 2>/dev/null); then
+	row "behind a loop device" posix/disk "in use"
+	losetup -d "$loop"
+else
+	skip "behind a loop device" "none can be made"
+fi
+ok "nothing holds them" until_true 20 test -e "$orphans/posix-disk"
+rm -r "${shm:?}"/*
 no_false_verdicts
 done_testing

@@ -60,7 +60,7 @@ done
 is "$(segls -h)" "$help" "-h"
 like "$help" "nsenter .*--shm-dir" "--help says how to see another namespace"
 like "$(segls -V)" "^segls [0-9]+\.[0-9]+" "-V"
-for wrong in "--orphan-age -1" "--orphan-age x" "--nonsense" "word" "--json -o FILE" "--shm-dir /nonexistent"; do
+for wrong in "--orphan-age -1" "--orphan-age 0" "--orphan-age x" "--nonsense" "word" "--json -o FILE" "--shm-dir /nonexistent"; do
 	# shellcheck disable=SC2086 # words
 	status=0 output=$(segls $wrong 2>&1) || status=$?
 	is "$status" 1 "$wrong is an error"
@@ -97,9 +97,12 @@ is "$(segls --json --sort -size | jq -r '[.segments[].size] | join(" ")')" "3000
 
 # Orphans
 is "$(cells --orphans)" "" "--orphans: none, all were used lately"
-is "$(cells --orphans --orphan-age 0 -o FILE | sort)" "$(printf '%s\n' posix/object "sysv/$keyed" | sort)" "with --orphan-age 0 those that nobody has"
-is "$(segls --orphans --orphan-age 0 --json | jq -r '[.segments[] | .verdict] | unique | join(" ")')" orphaned "--json --orphans"
+is "$(cells --orphans --orphan-age 0 --orphan-age-unsafe -o FILE | sort)" "$(printf '%s\n' posix/object "sysv/$keyed" | sort)" "with --orphan-age 0 those that nobody has"
+is "$(segls --orphans --orphan-age 0 --orphan-age-unsafe --json | jq -r '[.segments[] | .verdict] | unique | join(" ")')" orphaned "--json --orphans"
 is "$(cell "sysv/$keyed" VERDICT)" idle "idle until then"
+is "$(cells --orphans --orphan-age 0 --orphan-age-unsafe --keep 'obj*' -o FILE)" "sysv/$keyed" "--keep: without what is kept"
+echo 'posix/object # as a test' >"$TESTDIR/keep"
+like "$(cells --keep-file "$TESTDIR/keep" -o FILE,EVIDENCE | grep object)" "kept: as a test \(posix/object\)" "--keep-file, with the reason"
 
 # Another directory; other users' processes
 mkdir "$TESTDIR/shm" && head -c 77 /dev/zero >"$TESTDIR/shm/there"

@@ -249,12 +249,25 @@ static void a_stranger_finds_only_what_it_may_reach(void)
 	world_start(&world);
 	object_make(&world, "a/x");
 	object_make(&world, "y");
+	g_autofree char *object = g_build_filename(world.shm, "y", NULL);
 	g_autofree char *closed = g_build_filename(world.shm, "a", NULL);
 	g_assert_no_errno(chmod(closed, 0700));
 
+	/* Only who may remove from the directory is listed what is in it, and of a sticky one who
+	 * owns. */
+	g_assert_no_errno(chmod(world.shm, 0777));
 	g_autofree char *names = world_list(&world, &stranger, "orphans");
 	g_assert_nonnull(strstr(names, "posix-y "));
 	g_assert_null(strstr(names, "posix-a"));
+	g_assert_no_errno(chmod(world.shm, 01777));
+	g_autofree char *others = world_list(&world, &stranger, "orphans");
+	g_assert_null(strstr(others, "posix-y "));
+	g_assert_no_errno(chown(object, stranger.uid, -1));
+	g_autofree char *own = world_list(&world, &stranger, "orphans");
+	g_assert_nonnull(strstr(own, "posix-y "));
+	g_assert_no_errno(chmod(world.shm, 0755));
+	g_autofree char *closed_to_all = world_list(&world, &stranger, "orphans");
+	g_assert_null(strstr(closed_to_all, "posix-y "));
 	assert_listed(&world, "orphans", "posix-a%2Fx", true);
 	g_assert_cmpint(world_lookup(&world, &stranger, "orphans/posix-a%2Fx", &none), ==, -ENOENT);
 	/* One who has been there before and may no more. */

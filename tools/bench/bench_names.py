@@ -16,7 +16,7 @@ PROGRAMS = 300
 def removal_group(world: World, count: int) -> Group:
     """Each figure is of one segment, so that what grows with their number shows."""
     section = f"remove: {count} segments, each against ipcrm"
-    age = "orphan_age=0"
+    age = "orphan_age=0,orphan_age_unsafe"
 
     def us_each(command: Callable[[list[str]], list[str]], before: Callable[[], None] = lambda: None) -> float:
         ids = world.call("make", count, 4 * KIB).split()

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import ExitStack
 from typing import Callable, NoReturn
 
@@ -113,10 +114,15 @@ def processes(count: int, n_segments: int, n_objects: int, own: ExitStack) -> li
         while shmid := ids.read(8):
             own.callback(libc.shmctl, int.from_bytes(shmid, "little"), IPC_RMID, None)
     os.waitpid(maker, 0)
+    # Who holds others and could be older than these, to the second, might want them again.
+    until = time.time() + 2
+    while time.time() < until:
+        time.sleep(0.05)
     segments = [make_segment() for _ in range(n_segments - n_segments // 3)]
     for shmid in segments:
         own.callback(libc.shmctl, shmid, IPC_RMID, None)
-    objects = [make_object(f"/dev/shm/bench.{i}") for i in range(n_objects)]
+    # A process that holds another object whose name begins alike might want it again.
+    objects = [make_object(f"/dev/shm/bench.{'held' if i < n_objects // 3 else 'left'}.{i}") for i in range(n_objects)]
     for path in objects:
         own.callback(os.unlink, path)
     held_segments, held_objects = segments[:n_segments // 3], objects[:n_objects // 3]

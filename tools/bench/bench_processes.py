@@ -28,7 +28,7 @@ def holders_group(world: World) -> Group:
     section = (f"holders: {PROCESSES} processes, {SEGMENTS} segments and {OBJECTS} objects, a third of them held,"
                " a third orphaned")
     native = "lsof /dev/shm; ipcs -mp"
-    age = "orphan_age=0"
+    age = "orphan_age=0,orphan_age_unsafe"
 
     def setup() -> None:
         if not shutil.which("lsof"):
@@ -54,7 +54,7 @@ def holders_group(world: World) -> Group:
     return Group([
         row("ls -l orphans", ("ls", "-l", "mnt/orphans"), Target("ratio", "<=", 0.50)),
         row("cat segments.json", ("cat", "mnt/segments.json")),
-        row("segls --orphans", (segls, "--orphans", "--orphan-age=0")),
+        row("segls --orphans", (segls, "--orphans", "--orphan-age=0", "--orphan-age-unsafe")),
     ], setup)
 
 

@@ -43,6 +43,10 @@ _segls() {
 		mapfile -t COMPREPLY < <(compgen -W "program process user container name" -- "$cur")
 		return
 		;;
+	--keep-file)
+		_filedir
+		return
+		;;
 	--shm-dir)
 		_filedir -d
 		return

@@ -48,6 +48,7 @@ SegfsScan *scan_new(void)
 
 	g_atomic_ref_count_init(&scan->refs);
 	scan->number = ++n_made;
+	scan->bound = g_ptr_array_new_with_free_func(scan_bound_free);
 	scan->processes = g_ptr_array_new_with_free_func(g_free);
 	scan->held = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
 	scan->mounted = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
@@ -65,6 +66,7 @@ void segfs_scan_unref(SegfsScan *scan)
 {
 	if (!g_atomic_ref_count_dec(&scan->refs))
 		return;
+	g_ptr_array_unref(scan->bound);
 	g_ptr_array_unref(scan->processes);
 	g_array_unref(scan->unexamined);
 	g_hash_table_unref(scan->held);

@@ -22,12 +22,19 @@ typedef struct {
 	DeviceKind kind;
 } Device;
 
+/* A file of a directory of POSIX objects, or a directory in it, that is mounted by itself. */
+typedef struct {
+	dev_t dev;
+	char *root; /* from the root of the file system */
+} ScanBound;
+
 struct SegfsScan {
 	gatomicrefcount refs;
 	guint64 number;       /* no other has it */
 	GPtrArray *processes; /* SegfsProcess */
 	GHashTable *held;     /* SegfsId -> SegfsHeld */
 	GHashTable *mounted;  /* the same, by the inode number on a segfs mount */
+	GPtrArray *bound;     /* ScanBound */
 	GArray *unexamined;   /* SegfsUnexamined */
 	guint n_mounts;       /* of segfs */
 };
@@ -51,6 +58,10 @@ typedef struct {
 void scan_run_add_device(ScanRun *run, dev_t dev, DeviceKind kind);
 void scan_run_add_kernel_devices(ScanRun *run);
 bool scan_run_add_mounts(ScanRun *run, int process_fd);
+/* When all are there: of which devices mounts are known whose roots lie inside is known only then.
+ */
+void scan_run_sort_bound(ScanRun *run);
+void scan_bound_free(gpointer bound);
 const Device *scan_run_device(const ScanRun *run, dev_t dev);
 
 /*

@@ -88,11 +88,41 @@ static bool is_segfs(const MountinfoLine *mount)
 	       (strstr(mount->options, "user_id=0,") || strstr(mount->options, own));
 }
 
+void scan_bound_free(gpointer pointer)
+{
+	ScanBound *bound = pointer;
+
+	g_free(bound->root);
+	g_free(bound);
+}
+
+/* Which of them are of directories of POSIX objects is known when all mounts are. */
+static void add_bound(ScanRun *run, const MountinfoLine *mount)
+{
+	ScanBound *bound = g_new(ScanBound, 1);
+
+	*bound = (ScanBound){mount->dev, g_strdup(mount->root)};
+	g_ptr_array_add(run->scan->bound, bound);
+}
+
+void scan_run_sort_bound(ScanRun *run)
+{
+	GPtrArray *all = run->scan->bound;
+
+	for (guint i = all->len; i-- > 0;) {
+		const Device *device = scan_run_device(run, ((ScanBound *)all->pdata[i])->dev);
+		if (!device || device->kind != DEVICE_SHM)
+			g_ptr_array_remove_index_fast(all, i);
+	}
+}
+
 static void add_mount(ScanRun *run, const MountinfoLine *mount)
 {
 	const dev_t dev = mount->dev;
 	const Device *known = scan_run_device(run, dev);
 
+	if (is_tmpfs(mount) && mount->root[0] == '/' && mount->root[1])
+		add_bound(run, mount);
 	if (is_segfs(mount)) {
 		run->scan->n_mounts += known == NULL;
 		scan_run_add_device(run, dev, DEVICE_SEGFS);

@@ -167,6 +167,7 @@ static int scan_make(Job *job, SegfsScan **ret_scan)
 	for (guint i = 0; i < job->watched->len; i++)
 		scan_run_add_device(&run, g_array_index(job->watched, dev_t, i), DEVICE_SHM);
 	int r = find_processes(&run, job->whole);
+	scan_run_sort_bound(&run);
 	for (guint i = 0; job->whole && r == 0 && i < scan->processes->len; i++) {
 		SegfsProcess *process = scan->processes->pdata[i];
 		if (deadline_is_stuck(process->pid)) {

@@ -126,6 +126,25 @@ static void put_in_a_mount(const Words *words)
 	g_string_append(words->text, ", but it is mapped or open through a segfs mount");
 }
 
+static void put_mounted(const Words *words)
+{
+	g_string_append(words->text, "nobody has it mapped or open, but it is itself mounted");
+}
+
+static void put_kept(const Words *words)
+{
+	const SegfsEvidence *evidence = words->evidence;
+	g_autofree char *glob = escape_text(evidence->kept, -1);
+
+	put_nobody(words);
+	if (evidence->kept_reason) {
+		g_autofree char *reason = escape_text(evidence->kept_reason, -1);
+		g_string_append_printf(words->text, "; kept: %s (%s)", reason, glob);
+	} else {
+		g_string_append_printf(words->text, "; kept: %s", glob);
+	}
+}
+
 static void put_creator_lives(const Words *words)
 {
 	put_nobody(words);
@@ -248,10 +267,12 @@ static const struct {
 	[SEGFS_RULE_HELD] = {SEGFS_IN_USE, put_held},
 	[SEGFS_RULE_HELD_BY_UNSEEN] = {SEGFS_IN_USE, put_held_by_unseen},
 	[SEGFS_RULE_OPEN_HERE] = {SEGFS_IN_USE, put_open_here},
+	[SEGFS_RULE_MOUNTED] = {SEGFS_IN_USE, put_mounted},
 	[SEGFS_RULE_IN_A_MOUNT] = {SEGFS_IN_USE, put_in_a_mount},
 	[SEGFS_RULE_CREATOR_LIVES] = {SEGFS_IDLE, put_creator_lives},
 	[SEGFS_RULE_LAST_USER_LIVES] = {SEGFS_IDLE, put_last_user_lives},
 	[SEGFS_RULE_HOLDER_LIVES] = {SEGFS_IDLE, put_holder_lives},
+	[SEGFS_RULE_KEPT] = {SEGFS_IDLE, put_kept},
 	[SEGFS_RULE_RELATIVE_LIVES] = {SEGFS_IDLE, put_relative_lives},
 	[SEGFS_RULE_HOLDS_ANOTHER] = {SEGFS_IDLE, put_holds_another},
 	[SEGFS_RULE_USED_LATELY] = {SEGFS_IDLE, put_used_lately},

@@ -14,6 +14,7 @@ typedef struct {
 	SegfsIpcOptions ipc_options;
 	char *proc_root; /* of ipc_options */
 	int64_t orphan_age;
+	const SegfsKeep *keep;
 	uint64_t own_inum;
 	SegfsPosix *posix, *nameless;
 	SegfsScanner *scanner;
@@ -53,6 +54,7 @@ static SegfsView *make_view(const SegfsScope *scope,
 		.scanner = scope->shared->scanner,
 		.ipc = scope->ipc,
 		.orphan_age = scope->shared->orphan_age,
+		.keep = scope->shared->keep,
 		.plain = segfs_posix_dev(scope->shared->posix),
 		.takes_unknown = !scope->ns,
 		.opened = opened,
@@ -69,6 +71,7 @@ int segfs_scope_new(const SegfsScopeOptions *options, SegfsScope **ret_scope)
 	shared->ipc_options = options->ipc;
 	shared->ipc_options.proc_root = shared->proc_root = g_strdup(options->ipc.proc_root);
 	shared->orphan_age = options->orphan_age;
+	shared->keep = options->keep;
 	int r = segfs_ipc_new(&options->ipc, &scope->ipc);
 	if (r == 0)
 		r = segfs_posix_new(options->shm_dir ? options->shm_dir : "/dev/shm",

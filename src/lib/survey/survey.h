@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <segfs/keep.h>
 #include <segfs/survey.h>
 
 /* The inside of a survey: survey.c finds the items, verdict.c judges them. */
 typedef struct {
 	SegfsScanner *scanner;
 	SegfsIpc *ipc;
-	int64_t orphan_age; /* seconds that memory has not been used before it is orphaned */
-	dev_t plain;        /* see segfs_mount_ino() */
+	const SegfsKeep *keep; /* NULL: only what is known; see keep_find() */
+	int64_t orphan_age;    /* seconds that memory has not been used before it is orphaned */
+	dev_t plain;           /* see segfs_mount_ino() */
 	/*
 	 * Where the calling process is a mount: what it has done with a segment for others, which
 	 * scans leave out. NULL: it is none. data: any.
@@ -58,6 +60,17 @@ typedef struct {
 	GHashTable *likeness; /* see likeness.c; a reference, or NULL */
 	int64_t now;          /* seconds since 1970 */
 } Judge;
+
+/* keep.c: a glob, and why what it names is kept (NULL: it was not said). */
+typedef struct {
+	const char *glob;
+	const char *reason;
+} Kept;
+/* The first that names the item; it lives as long as keep. NULL: there is none. */
+const Kept *keep_find(const SegfsKeep *keep, const SegfsItem *item);
+
+/* mounted.c. */
+bool object_is_mounted(const Judge *judge, const SegfsItem *item);
 
 /* evidence.c: the rule decides, and with it the verdict. */
 void item_conclude(SegfsItem *item, SegfsRule rule);

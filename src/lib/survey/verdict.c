@@ -179,6 +179,19 @@ static bool judge_by_the_living(SegfsItem *item, const ProcfsStat *user)
 	return true;
 }
 
+/* Nobody has it: is it kept all the same? */
+static bool judge_by_keep(const Judge *judge, SegfsItem *item)
+{
+	const Kept *kept = keep_find(judge->view->options.keep, item);
+
+	if (!kept)
+		return false;
+	item->evidence.kept = kept->glob;
+	item->evidence.kept_reason = kept->reason;
+	item_conclude(item, SEGFS_RULE_KEPT);
+	return true;
+}
+
 static void conclude_relative(SegfsItem *item, SegfsRole role, const SegfsProcess *relative,
 			      SegfsKinship kinship)
 {
@@ -295,7 +308,8 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 		return;
 	}
 	item->evidence.may_be_mapped = may_be_mapped(judge, segment, opened);
-	if (judge_by_the_living(item, user_lives ? &user : NULL) || judge_by_relatives(judge, item))
+	if (judge_by_the_living(item, user_lives ? &user : NULL) || judge_by_keep(judge, item) ||
+	    judge_by_relatives(judge, item))
 		return;
 	if (is_young(judge, latest(judge, segment->atime, segment->dtime, segment->ctime), item))
 		item_conclude(item, SEGFS_RULE_USED_LATELY);
@@ -370,6 +384,8 @@ static bool judge_object_by_the_living(Judge *judge, SegfsItem *item, int at)
 		item_conclude(item, SEGFS_RULE_HOLDER_LIVES);
 		return true;
 	}
+	if (judge_by_keep(judge, item))
+		return true;
 	if (lineage_find_of_holders(judge, seen, &relative, &kinship)) {
 		/* That its child has held it is not everybody's to know. */
 		conclude_relative(item, SEGFS_ROLE_HOLDER, &relative, kinship);
@@ -384,6 +400,10 @@ void judge_object(Judge *judge, SegfsItem *item, int at)
 	if (item->holders->len > 0) {
 		remember_holders(judge, item);
 		item_conclude(item, SEGFS_RULE_HELD);
+		return;
+	}
+	if (object_is_mounted(judge, item)) {
+		item_conclude(item, SEGFS_RULE_MOUNTED);
 		return;
 	}
 	const int leased = segfs_object_is_free(at);

@@ -18,6 +18,7 @@
 #include "lib/memory/ipc.h"
 #include "lib/os/autofd.h"
 #include "lib/os/escape.h"
+#include "lib/os/fd.h"
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 
@@ -138,6 +139,45 @@ bool segfs_item_is_visible(const SegfsCaller *caller, const SegfsItem *item, GHa
 		g_hash_table_insert(known, g_steal_pointer(&key), may);
 	}
 	return GPOINTER_TO_INT(may);
+}
+
+typedef enum { CHANGES_NOTHING, CHANGES_OWN, CHANGES_ALL } Changes;
+
+/* What of a directory the caller may remove. */
+static Changes may_change(const SegfsCaller *caller, const SegfsPosix *posix, const char *directory)
+{
+	autofd fd = -1;
+	struct stat st;
+	FdPath path;
+
+	if (segfs_posix_open_path(posix, caller, directory, &fd) < 0 || fstat(fd, &st) < 0)
+		return CHANGES_NOTHING;
+	fd_path(fd, path);
+	if (SEGFS_AS(caller, faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS)) < 0)
+		return CHANGES_NOTHING;
+	return !(st.st_mode & S_ISVTX) || caller->uid == st.st_uid ||
+			       segfs_caller_has(caller, CAP_FOWNER)
+		       ? CHANGES_ALL
+		       : CHANGES_OWN;
+}
+
+bool segfs_item_is_removable(const SegfsCaller *caller, const SegfsItem *item, GHashTable *known)
+{
+	gpointer changes;
+
+	if (!caller)
+		return true;
+	if (item->id.kind == SEGFS_SYSV)
+		return caller->uid == item->uid || caller->uid == item->sysv.cuid ||
+		       segfs_caller_has(caller, CAP_SYS_ADMIN);
+	g_autofree char *directory = g_path_get_dirname(item->name);
+	g_autofree char *key = g_strdup_printf("rm %p %s", (const void *)item->posix, directory);
+	if (!g_hash_table_lookup_extended(known, key, NULL, &changes)) {
+		changes = GINT_TO_POINTER(may_change(caller, item->posix, directory));
+		g_hash_table_insert(known, g_steal_pointer(&key), changes);
+	}
+	return GPOINTER_TO_INT(changes) == CHANGES_ALL ||
+	       (GPOINTER_TO_INT(changes) == CHANGES_OWN && caller->uid == item->uid);
 }
 
 /* getpwuid_r(3) and getgrgid_r(3) as one. */
