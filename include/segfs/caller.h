@@ -25,7 +25,8 @@ typedef struct {
 	pid_t pid;     /* of the process (thread group); 0: not known here */
 	uint64_t caps; /* effective capabilities, bit n is capability n */
 	guint n_groups;
-	gid_t *groups; /* supplementary groups; owned */
+	gid_t *groups;       /* supplementary groups; owned */
+	bool groups_unknown; /* it may have others than those */
 
 	const char *proc_root; /* where the rest is to be read; NULL: it is there */
 } SegfsCaller;
@@ -60,6 +61,16 @@ void segfs_caller_complete(const SegfsCaller *caller);
 
 /* Has it that capability (capabilities(7))? Quicker than completing it, where it is a root. */
 bool segfs_caller_has(const SegfsCaller *caller, int capability);
+
+/*
+ * Membership of a group can take rights away: of mode 0604 who is of the group has none. 0, or
+ * -EACCES: the caller's groups are not known, and such a one of what fd (O_PATH will do) stands for
+ * may keep the caller from a part of mask (R_OK, W_OK, X_OK; access(2)). -errno of fstat(2). To be
+ * asked besides the kernel, which judges by the groups that are known; so also the next.
+ */
+int segfs_caller_admit(const SegfsCaller *caller, int fd, int mask);
+/* The same of what has that mode, and belongs to neither the caller's user nor group. */
+bool segfs_caller_may_be_barred(const SegfsCaller *caller, mode_t mode, int mask);
 
 /* A copy with groups of its own, complete. Free with segfs_caller_clear(). */
 void segfs_caller_copy(const SegfsCaller *caller, SegfsCaller *ret_copy);

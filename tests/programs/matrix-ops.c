@@ -236,8 +236,8 @@ static int ask_directly(const struct op *op, const struct job *job, const struct
 	return status;
 }
 
-/* Where a mode gives others what it does not give to the group. */
-static bool gets_more_without_groups(const struct job *job)
+/* Where a mode gives others what it does not give to the group: who may be of it is refused. */
+static bool may_be_barred(const struct job *job)
 {
 	const mode_t wanted = (job->op->arg & O_ACCMODE) == O_RDONLY ? 4 : 6;
 	const mode_t mode = job->direct.mode;
@@ -258,9 +258,11 @@ void jobs_run(struct arena *arena, const struct caller *caller)
 			otherwise.flags ^= OP_REAL;
 			job->by_blind = ask_directly(&otherwise, job, &job->direct, caller);
 		}
-		if (job->op->flags & OP_URING && caller_has_more(caller))
-			job->by_blind =
-				job->by_direct && gets_more_without_groups(job) ? 0 : EACCES;
+		/* Less than the kernel gives, and never more: nor is the call known, see matrix.h.
+		 */
+		if (job->op->flags & OP_URING &&
+		    (caller_has_more(caller) || may_be_barred(job) || arena->is_protected))
+			job->by_blind = EACCES;
 		if (direct_only)
 			job->by_mount = ask_directly(job->op, job, &job->mount, caller);
 		else

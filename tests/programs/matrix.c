@@ -10,6 +10,10 @@
  * caller, who runs a batch of jobs each time it is woken.
  *
  * With --direct, the first twin is used directly too: the matrix has to agree with itself.
+ *
+ * With --protected, what is in sticky directories is compared with fs.protected_symlinks,
+ * protected_regular, protected_fifos and protected_hardlinks (proc_sys_fs(5)) as distributions set
+ * them. They are the host's: a lock keeps other runs from them, and they are put back.
  */
 #include "matrix.h"
 #include "uring.h"
@@ -22,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -54,6 +59,8 @@ static const struct kind kinds[] = {
 	  .directory_uid = UID_CREATOR, .directory_gid = GID_OWNER },
 	{ "posix-in-others-sticky", TYPE_POSIX, MODES_BRIEF, .directory = "sticky",
 	  .directory_mode = 01777, .directory_uid = UID_CREATOR, .directory_gid = GID_CREATOR },
+	{ "fifo-in-others-sticky", TYPE_FIFO, MODES_BRIEF, .directory = "sticky-fifos",
+	  .directory_mode = 01777, .directory_uid = UID_CREATOR, .directory_gid = GID_CREATOR },
 };
 /* clang-format on */
 
@@ -61,6 +68,21 @@ struct worker {
 	pid_t pid;
 	int wake, done;
 };
+
+/* That of test-sticky.sh, too. */
+#define SYSCTL_LOCK "/tmp/.segfs-test-sysctl.lock"
+
+static struct {
+	const char *path;
+	char wanted, before; /* digits */
+} sysctls[] = {
+	{"/proc/sys/fs/protected_symlinks", '1', 0},
+	{"/proc/sys/fs/protected_hardlinks", '1', 0},
+	{"/proc/sys/fs/protected_fifos", '1', 0},
+	{"/proc/sys/fs/protected_regular", '2', 0},
+};
+static int sysctl_lock_fd;
+static bool protected_only;
 
 struct tally {
 	int compared, differ;
@@ -70,6 +92,43 @@ struct tally {
 static struct arena *arena;
 static int lines_out;
 static long compared, differ, blind;
+
+/* The digit that was there. */
+static char sysctl_swap(const char *path, char digit)
+{
+	char before[8] = "";
+	const int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, before, sizeof(before) - 1) < 1 || pwrite(fd, &digit, 1, 0) != 1)
+		err(EXIT_FAILURE, "%s", path);
+	close(fd);
+	return before[0];
+}
+
+static void protect(void)
+{
+	for (size_t i = 0; i < sizeof(sysctls) / sizeof(*sysctls); i++)
+		if (access(sysctls[i].path, W_OK) < 0) {
+			printf("1..0 # SKIP no right to change %s\n", sysctls[i].path);
+			exit(EXIT_SUCCESS);
+		}
+	for (size_t i = 0; i < sizeof(sysctls) / sizeof(*sysctls); i++)
+		sysctls[i].before = sysctl_swap(sysctls[i].path, sysctls[i].wanted);
+}
+
+static void unprotect(void)
+{
+	for (size_t i = 0; i < sizeof(sysctls) / sizeof(*sysctls); i++)
+		if (sysctls[i].before)
+			sysctl_swap(sysctls[i].path, sysctls[i].before);
+}
+
+/* Others may not change them while a batch runs, and get their turn in between. */
+static void lock_sysctls(int operation)
+{
+	if (!protected_only && flock(sysctl_lock_fd, operation) < 0)
+		err(EXIT_FAILURE, SYSCTL_LOCK);
+}
 
 static void remove_batch(void)
 {
@@ -260,7 +319,8 @@ static void run_kind(const struct kind *kind, const struct worker *workers)
 
 	for (int i = 0; i < matrix_caller_count; i++) {
 		const struct caller *caller = &matrix_callers[i];
-		int mode_count = list_modes(caller->brief ? MODES_BRIEF : kind->modes, modes);
+		const bool brief = caller->brief || protected_only;
+		int mode_count = list_modes(brief ? MODES_BRIEF : kind->modes, modes);
 		struct tally *tallies;
 
 		if (caller->fsuid && !(kind->type & (TYPE_POSIX | TYPE_FIFO)))
@@ -269,9 +329,11 @@ static void run_kind(const struct kind *kind, const struct worker *workers)
 		if (!tallies)
 			err(EXIT_FAILURE, "calloc");
 		for (int j = 0; j < mode_count; j++) {
+			lock_sysctls(LOCK_SH);
 			make_batch(kind, caller, modes[j], j == 0);
 			run_batch(&workers[i], caller);
 			tally_batch(kind, tallies);
+			lock_sysctls(LOCK_UN);
 			remove_batch();
 		}
 		report(kind, caller, tallies);
@@ -309,6 +371,13 @@ static void start_worker(struct worker *worker, const struct caller *caller)
 	worker->done = done[0];
 }
 
+static bool is_wanted(const struct kind *kind)
+{
+	const bool is_in_sticky = !kind->directory || kind->directory_mode & S_ISVTX;
+
+	return !protected_only || (kind->type & (TYPE_POSIX | TYPE_FIFO) && is_in_sticky);
+}
+
 static int run(void)
 {
 	struct worker *workers = calloc(matrix_caller_count, sizeof(*workers));
@@ -322,7 +391,8 @@ static int run(void)
 			make_directory(&kinds[i]);
 	}
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		run_kind(&kinds[i], workers);
+		if (is_wanted(&kinds[i]))
+			run_kind(&kinds[i], workers);
 	/* A later worker holds the earlier ones' pipes too: none ends before all are closed. */
 	for (int i = 0; i < matrix_caller_count; i++)
 		close(workers[i].wake);
@@ -342,9 +412,11 @@ int main(int argc, char **argv)
 	pid_t runner;
 
 	direct_only = argc == 2 && !strcmp(argv[1], "--direct");
+	protected_only = argc == 2 && !strcmp(argv[1], "--protected");
 	mnt = getenv("MNT");
-	if (argc > 1 + direct_only || (!mnt && !direct_only))
-		errx(EXIT_FAILURE, "usage: MNT=mountpoint matrix, or matrix --direct");
+	if (argc > 1 + (direct_only || protected_only) || (!mnt && !direct_only))
+		errx(EXIT_FAILURE,
+		     "usage: MNT=mountpoint matrix [--protected], or matrix --direct");
 	if (geteuid() != 0)
 		errx(EXIT_FAILURE, "only root can become all the callers");
 	snprintf(prefix, sizeof(prefix), "segfs-matrix.%d.", getpid());
@@ -359,6 +431,12 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	sysctl_lock_fd = open(SYSCTL_LOCK, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (sysctl_lock_fd < 0 || (protected_only && flock(sysctl_lock_fd, LOCK_EX) < 0))
+		err(EXIT_FAILURE, SYSCTL_LOCK);
+	arena->is_protected = protected_only;
+	if (protected_only)
+		protect();
 	runner = fork();
 	if (runner < 0)
 		err(EXIT_FAILURE, "fork");
@@ -371,6 +449,7 @@ int main(int argc, char **argv)
 	if (sig != SIGCHLD)
 		kill(runner, SIGKILL);
 	waitpid(runner, &status, 0);
+	unprotect();
 	remove_batch();
 	sweep(SHM_DIR, false);
 	if (sig != SIGCHLD || !WIFEXITED(status)) {

@@ -58,6 +58,7 @@ struct job {
 /* Shared by the runner, the workers and the supervisor, who sweeps what is still listed here. */
 struct arena {
 	int count;
+	bool is_protected; /* by fs.protected_*, as distributions have them */
 	struct job jobs[JOBS_MAX];
 };
 
@@ -72,7 +73,10 @@ enum {
 	OP_REAL = 8,
 	/* access() or faccessat(AT_EACCESS). */
 	OP_ACCESS = 16,
-	/* By a worker of io_uring: groups and capabilities are not known of it. */
+	/*
+	 * By a worker of io_uring: groups and capabilities are not known of it, nor whether it
+	 * opens with O_CREAT, which fs.protected_regular forbids.
+	 */
 	OP_URING = 32,
 };
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "unit.h"
 
@@ -209,6 +213,53 @@ static void a_thread_that_acts_for_another_has_none_of_its_rights(void)
 	assert_rights_of_another(STAT("4194304"), 1000, 0);
 }
 
+static void whose_groups_are_not_known_is_not_one_of_the_others(void)
+{
+	static const struct {
+		mode_t mode;
+		int mask, r;
+	} rows[] = {
+		{0644, R_OK, 0},
+		{0604, R_OK, -EACCES},
+		{0604, W_OK, 0},
+		{0646, W_OK, -EACCES},
+		{0705, R_OK | X_OK, -EACCES},
+		{0745, R_OK, 0},
+		{0745, X_OK, -EACCES},
+		{0040, R_OK, 0},
+	};
+	scoped_tree tree = tree_make(NULL);
+	tree_write(tree, "file", "");
+	g_autofree char *path = g_build_filename(tree, "file", NULL);
+	const int fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_assert_no_errno(chmod(path, rows[i].mode));
+		g_assert_no_errno(fstat(fd, &st));
+		SegfsCaller caller = {.uid = st.st_uid + 1, .gid = st.st_gid + 1};
+		g_assert_cmpint(segfs_caller_admit(&caller, fd, rows[i].mask), ==, 0);
+		caller.groups_unknown = true;
+		g_assert_cmpint(segfs_caller_admit(&caller, fd, rows[i].mask), ==, rows[i].r);
+		caller.gid = st.st_gid;
+		g_assert_cmpint(segfs_caller_admit(&caller, fd, rows[i].mask), ==, 0);
+		caller = (SegfsCaller){st.st_uid, st.st_gid + 1, .groups_unknown = true};
+		g_assert_cmpint(segfs_caller_admit(&caller, fd, rows[i].mask), ==, 0);
+	}
+	close(fd);
+}
+
+static void a_thread_that_acts_for_another_has_no_groups_that_are_known(void)
+{
+	scoped_tree tree = status_tree(STATUS(USER_1000, "4 ", CAPS_NONE, CAPS_NONE));
+	g_auto(SegfsCaller) own = {}, another = {};
+
+	segfs_caller_read(&own, tree, 5004712, 1000, 100, 0);
+	g_assert_false(own.groups_unknown);
+	segfs_caller_read(&another, tree, 5004712, 1001, 100, 0);
+	g_assert_true(another.groups_unknown);
+}
+
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
@@ -229,5 +280,9 @@ int main(int argc, char **argv)
 	     access_of_a_setuid_program_counts_as_its_real_user);
 	TEST("read/acts-for-another-has-no-rights",
 	     a_thread_that_acts_for_another_has_none_of_its_rights);
+	TEST("read/acts-for-another-has-unknown-groups",
+	     a_thread_that_acts_for_another_has_no_groups_that_are_known);
+	TEST("admit/unknown-groups-are-not-others",
+	     whose_groups_are_not_known_is_not_one_of_the_others);
 	return g_test_run();
 }

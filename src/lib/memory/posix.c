@@ -203,8 +203,14 @@ int posix_open_path(int directory_fd, const SegfsCaller *caller, const char *pat
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV | RESOLVE_CACHED,
 	};
-	long fd = -EAGAIN;
+	long fd = caller ? segfs_caller_admit(caller, directory_fd, X_OK) : 0;
 
+	/* Of directories on the way it is not asked. */
+	if (fd == 0 && caller && caller->groups_unknown && strchr(path, '/'))
+		fd = -EACCES;
+	if (fd < 0)
+		return fd;
+	fd = -EAGAIN;
 	for (int i = 0; i <= TRIES && fd == -EAGAIN; i++) {
 		if (i == TRIES && !errand_may_wait())
 			break;

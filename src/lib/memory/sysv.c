@@ -267,6 +267,14 @@ static bool is_granted_by_ids(const SegfsCaller *caller, const SegfsSysv *segmen
 	return (wanted & ~granted) == 0;
 }
 
+/* May it be that a group of the caller's that is not known takes away what others have? */
+static bool may_be_barred(const SegfsCaller *caller, const SegfsSysv *segment, bool write)
+{
+	return caller->uid != segment->uid && caller->uid != segment->cuid &&
+	       caller->gid != segment->gid && caller->gid != segment->cgid &&
+	       segfs_caller_may_be_barred(caller, segment->mode, write ? 06 : 04);
+}
+
 int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment,
 			  bool write)
 {
@@ -280,6 +288,8 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 	if (ipc->has_map_files && lsm_leaves_ipc_alone() &&
 	    is_granted_by_ids(caller, segment, write))
 		return shm_stat(segment->shmid, &now);
+	if (may_be_barred(caller, segment, write))
+		return -EACCES;
 	const bool attach = ipc_attach_is_safe(ipc, segment);
 	void *occupied = attach ? ipc_occupied() : NULL;
 	if (attach && !occupied)

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "lib/os/errand.h"
+#include "lib/os/fd.h"
 #include "lib/os/home.h"
 #include "lib/os/procfs.h"
 
@@ -174,7 +175,8 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 	const char *field;
 
 	self_read();
-	*ret_caller = (SegfsCaller){.uid = uid, .gid = gid, .umask = umask, .tid = MAX(tid, 0)};
+	*ret_caller = (SegfsCaller){
+		.uid = uid, .gid = gid, .umask = umask, .tid = MAX(tid, 0), .groups_unknown = true};
 	/* Under a /proc of other numbers it would be a stranger's rights that are read. */
 	if (tid <= 0 || !procfs_is_ours() || !g_file_get_contents(path, &status, NULL, NULL))
 		return;
@@ -183,8 +185,10 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 	const RequestOf of = request_of(status, uid, gid);
 	if (of == OF_ANOTHER || procfs_acts_for_another(proc_root, tid))
 		return;
-	if ((field = procfs_value(status, "Groups")))
+	if ((field = procfs_value(status, "Groups"))) {
 		parse_groups(ret_caller, field);
+		ret_caller->groups_unknown = false;
+	}
 	/* For access(2) a root has what it is permitted, anybody else no capabilities. */
 	if (of == OF_ACCESS && uid != 0)
 		return;
@@ -217,7 +221,35 @@ void segfs_caller_complete(const SegfsCaller *caller)
 	if (errand_is_unwanted()) {
 		segfs_caller_clear(lazy);
 		lazy->caps = 0;
+		lazy->groups_unknown = true;
 	}
+}
+
+bool segfs_caller_may_be_barred(const SegfsCaller *caller, mode_t mode, int mask)
+{
+	segfs_caller_complete(caller);
+	return caller->groups_unknown && mask & mode & ~(mode >> 3);
+}
+
+int segfs_caller_admit(const SegfsCaller *caller, int fd, int mask)
+{
+	struct stat st;
+
+	segfs_caller_complete(caller);
+	if (!caller->groups_unknown)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (caller->uid == st.st_uid || S_ISLNK(st.st_mode))
+		return 0;
+	/* An access list (acl(5)) can name any group. */
+	FdPath path;
+	fd_path(fd, path);
+	if (fd_has_acl(path))
+		return -EACCES;
+	return caller->gid != st.st_gid && segfs_caller_may_be_barred(caller, st.st_mode, mask)
+		       ? -EACCES
+		       : 0;
 }
 
 /* Reads a root's thread; false also where that takes the long way. */

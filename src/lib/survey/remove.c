@@ -65,6 +65,8 @@ static int remove_object(const SegfsCaller *caller, const SegfsItem *item)
 	if (at < 0)
 		return -ENOENT;
 	r = posix_open_path(top_fd, caller, directory, &directory_fd);
+	if (r == 0)
+		r = segfs_caller_admit(caller, directory_fd, W_OK | X_OK);
 	if (r < 0)
 		return r;
 	/* The lease lasts until the name is gone: who opens it meanwhile waits. */

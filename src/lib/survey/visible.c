@@ -116,6 +116,9 @@ static bool may_list(const SegfsCaller *caller, const SegfsPosix *posix, const c
 
 	if (segfs_posix_open(posix, &at) < 0)
 		return false;
+	segfs_caller_complete(caller);
+	if (caller->groups_unknown)
+		return false;
 	autofd fd = SEGFS_AS(caller, syscall(SYS_openat2, at, path, &how, sizeof(how)));
 	return fd >= 0;
 }

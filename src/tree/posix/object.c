@@ -41,6 +41,15 @@ int object_await_name(const ObjectAt *at, const char *name)
 	return object_await(&found);
 }
 
+int object_may(const SegfsCaller *caller, int fd, int mask)
+{
+	int r = segfs_caller_admit(caller, fd, mask);
+	FdPath path;
+
+	fd_path(fd, path);
+	return r < 0 ? r : SEGFS_AS(caller, faccessat(AT_FDCWD, path, mask, AT_EACCESS));
+}
+
 /*
  * depth: steps up that are left; renames that race a lookup could make a circle of parents.
  * for_names: names in it are meant. A directory of another namespace that somebody has open may
@@ -157,12 +166,10 @@ void object_init(Node *base, const void *data)
 static uint32_t rights_of(const SegfsCaller *caller, int fd)
 {
 	uint32_t rights = 0;
-	FdPath path;
 
-	fd_path(fd, path);
-	if (SEGFS_AS(caller, faccessat(AT_FDCWD, path, R_OK, AT_EACCESS)) == 0)
+	if (object_may(caller, fd, R_OK) == 0)
 		rights |= R_OK;
-	if (SEGFS_AS(caller, faccessat(AT_FDCWD, path, W_OK, AT_EACCESS)) == 0)
+	if (object_may(caller, fd, W_OK) == 0)
 		rights |= W_OK;
 	return rights;
 }
@@ -269,6 +276,15 @@ static bool is_granted(const ObjectNode *node, const SegfsCaller *caller, const 
 	       is_granted_by_ids(caller, at, st, flags);
 }
 
+/* What an open with flags needs. */
+static int mask_of(int flags)
+{
+	const int accmode = flags & O_ACCMODE;
+
+	return (accmode != O_WRONLY ? R_OK : 0) | (accmode != O_RDONLY ? W_OK : 0) |
+	       (flags & O_TRUNC ? W_OK : 0) | (flags & O_EXECUTE ? X_OK : 0);
+}
+
 int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
@@ -289,11 +305,11 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 	 */
 	long fd = 0;
 	if (flags & O_EXECUTE)
-		fd = SEGFS_AS(caller, faccessat(AT_FDCWD, at.path, X_OK, AT_EACCESS));
+		fd = object_may(caller, at.fd, X_OK);
 	if (fd == 0 && is_granted((ObjectNode *)node, caller, &at, &st, flags)) {
 		fd = open(at.path, how);
 		fd = fd < 0 ? -errno : fd;
-	} else if (fd == 0) {
+	} else if (fd == 0 && (fd = segfs_caller_admit(caller, at.fd, mask_of(flags))) == 0) {
 		fd = SEGFS_AS(caller, open(at.path, how));
 	}
 	/* A lease that we had for an instant ourselves is not to be in anybody's way. */

@@ -61,6 +61,9 @@ int object_await(const ObjectAt *at);
 int object_await_name(const ObjectAt *at, const char *name);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectAt, object_leave)
 
+/* May the caller do that (R_OK, W_OK, X_OK) with what fd (O_PATH) stands for? -EACCES */
+int object_may(const SegfsCaller *caller, int fd, int mask);
+
 /* What the kernel adds to the flags of an open by execve(2): __FMODE_EXEC in linux/fs.h. */
 #define O_EXECUTE 040
 

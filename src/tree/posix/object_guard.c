@@ -114,5 +114,5 @@ int object_guard_fifo(ObjectNode *node, const SegfsCaller *caller, const struct 
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	int r = object_reach(&node->node, &at);
 	/* All at once: who may read by a capability and write by the mode may not do both. */
-	return r < 0 ? r : SEGFS_AS(caller, faccessat(AT_FDCWD, at.path, wanted, AT_EACCESS));
+	return r < 0 ? r : object_may(caller, at.fd, wanted);
 }

@@ -128,7 +128,6 @@ int object_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 	Opened *opened = g_new0(Opened, 1);
 	g_autoptr(Listing) listing = listing_new(base, look, opened, opened_free);
 	ObjectNode *node = (ObjectNode *)base;
-	FdPath path;
 	struct stat st;
 
 	*opened = (Opened){.fd = -1};
@@ -145,8 +144,7 @@ int object_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 	opened->dev = st.st_dev;
 	opened->held = base;
 	object_hold(node, fcntl(opened->fd, F_DUPFD_CLOEXEC, 0));
-	fd_path(opened->fd, path);
-	opened->may_look = SEGFS_AS(caller, faccessat(AT_FDCWD, path, X_OK, AT_EACCESS)) == 0;
+	opened->may_look = object_may(caller, opened->fd, X_OK) == 0;
 	listing->next = next;
 	listing->held += BUFFER;
 	*ret_listing = g_steal_pointer(&listing);

@@ -44,7 +44,7 @@ static int posix_access(Node *base, const SegfsCaller *caller, int mask)
 	if (r < 0)
 		return r;
 	/* The request carries the ids that count, real ones for access(2). */
-	return SEGFS_AS(caller, faccessat(AT_FDCWD, at.path, mask, AT_EACCESS));
+	return object_may(caller, at.fd, mask);
 }
 
 static int change_size(const SegfsCaller *caller, File *file, const char *path, uint64_t size)
@@ -80,6 +80,8 @@ static int posix_setattr(Node *base, const SegfsCaller *caller, File *file,
 		r = SEGFS_AS(caller, fchownat(at.fd, "", change->uid, change->gid, AT_EMPTY_PATH));
 	if (r == 0 && change->has_mode)
 		r = SEGFS_AS(caller, chmod(at.path, change->mode));
+	if (r == 0 && !file && (change->has_size || change->times[0].tv_nsec == UTIME_NOW))
+		r = segfs_caller_admit(caller, at.fd, W_OK);
 	if (r == 0 && change->has_size)
 		r = change_size(caller, file, at.path, change->size);
 	else if (r == 0 && change->has_times)
@@ -133,8 +135,10 @@ static int posix_statfs(Node *base, struct statvfs *ret_stat)
 static long read_xattr(const ObjectAt *at, const SegfsCaller *caller, const char *name, void *value,
 		       size_t size)
 {
-	if (!node_shows_xattr(name))
-		return SEGFS_AS(caller, getxattr(at->path, name, value, size));
+	if (!node_shows_xattr(name)) {
+		const int r = segfs_caller_admit(caller, at->fd, R_OK);
+		return r < 0 ? r : SEGFS_AS(caller, getxattr(at->path, name, value, size));
+	}
 	const ssize_t n = getxattr(at->path, name, value, size);
 	if (n >= 0)
 		return n;
@@ -193,6 +197,14 @@ static int posix_list_xattr(Node *base, const SegfsCaller *caller, GBytes **ret_
 	return 0;
 }
 
+/* A directory in which the caller means to change names. */
+static int reach_to_change(Node *base, const SegfsCaller *caller, ObjectAt *ret_at)
+{
+	int r = object_reach_directory(base, ret_at);
+
+	return r < 0 ? r : segfs_caller_admit(caller, ret_at->fd, W_OK | X_OK);
+}
+
 /* For what the kernel keeps size bytes for, on our account. */
 static int reach_with_room(Node *base, uint64_t size, RoomTaken *ret_taken, ObjectAt *ret_at)
 {
@@ -202,11 +214,12 @@ static int reach_with_room(Node *base, uint64_t size, RoomTaken *ret_taken, Obje
 }
 
 /* The same of a directory in which something is made. */
-static int reach_directory_with_room(Node *base, RoomTaken *ret_taken, ObjectAt *ret_at)
+static int reach_directory_with_room(Node *base, const SegfsCaller *caller, RoomTaken *ret_taken,
+				     ObjectAt *ret_at)
 {
 	int r = room_take_name(OBJECT_SIZE, ret_taken);
 
-	return r < 0 ? r : object_reach_directory(base, ret_at);
+	return r < 0 ? r : reach_to_change(base, caller, ret_at);
 }
 
 static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *name,
@@ -218,6 +231,8 @@ static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *na
 	if (g_str_has_prefix(name, "user.segfs."))
 		return -EPERM; /* what is under these names we say, and nobody else */
 	int r = reach_with_room(base, bytes ? size : 0, &taken, &at);
+	if (r == 0)
+		r = segfs_caller_admit(caller, at.fd, W_OK);
 	if (r == 0)
 		r = object_await(&at);
 	if (r < 0)
@@ -237,8 +252,10 @@ static int posix_ioctl(Node *base, const SegfsCaller *caller, unsigned int comma
 
 static long open_at(const SegfsCaller *caller, const ObjectAt *directory, const char *name)
 {
-	if (!object_is_everybodys(directory))
-		return SEGFS_AS(caller, segfs_object_open_at(directory->fd, name));
+	if (!object_is_everybodys(directory)) {
+		int r = segfs_caller_admit(caller, directory->fd, X_OK);
+		return r < 0 ? r : SEGFS_AS(caller, segfs_object_open_at(directory->fd, name));
+	}
 	const int fd = segfs_object_open_at(directory->fd, name);
 	return fd < 0 ? -errno : fd;
 }
@@ -304,7 +321,7 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	g_auto(RoomTaken) taken = 0;
-	int r = reach_directory_with_room(base, &taken, &at);
+	int r = reach_directory_with_room(base, caller, &taken, &at);
 
 	if (r == 0)
 		r = object_await(&at);
@@ -316,6 +333,11 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 		segfs_posix_settle();
 		fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
 	}
+	/* Others can have made it just now. */
+	if (fd >= 0 && (r = segfs_caller_admit(caller, fd, R_OK | W_OK)) < 0) {
+		close(fd);
+		return r;
+	}
 	return fd < 0 ? fd
 		      : opened((ObjectNode *)base, at.fd, caller, name, fd, flags, ret_node,
 			       ret_file);
@@ -326,7 +348,7 @@ static int posix_make_nameless(Node *base, const SegfsCaller *caller, int flags,
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	g_auto(RoomTaken) taken = 0;
-	int r = reach_directory_with_room(base, &taken, &at);
+	int r = reach_directory_with_room(base, caller, &taken, &at);
 
 	if (r < 0)
 		return r;
@@ -342,7 +364,7 @@ static int posix_make(Node *base, const SegfsCaller *caller, const char *name, m
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	struct stat st;
 	g_auto(RoomTaken) taken = 0;
-	int r = reach_directory_with_room(base, &taken, &at);
+	int r = reach_directory_with_room(base, caller, &taken, &at);
 
 	if (r == 0)
 		r = object_await(&at);
@@ -367,7 +389,7 @@ static int posix_link(Node *base, const SegfsCaller *caller, const char *name, N
 
 	if (target->ops != &object_ops)
 		return -EXDEV;
-	int r = object_reach_directory(base, &at);
+	int r = reach_to_change(base, caller, &at);
 	if (r == 0)
 		r = object_reach(target, &of);
 	if (r == 0)
@@ -381,7 +403,7 @@ static int posix_link(Node *base, const SegfsCaller *caller, const char *name, N
 static int posix_remove(Node *base, const SegfsCaller *caller, const char *name, bool is_directory)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
-	int r = object_reach_directory(base, &at);
+	int r = reach_to_change(base, caller, &at);
 
 	if (r == 0)
 		r = object_await_name(&at, name);
@@ -407,10 +429,10 @@ static int posix_rename(Node *base, const SegfsCaller *caller, const char *name,
 			const char *to_name, unsigned int flags)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE, to = OBJECT_NOWHERE;
-	int r = object_reach_directory(base, &at);
+	int r = reach_to_change(base, caller, &at);
 
 	if (r == 0)
-		r = object_reach_directory(to_base, &to);
+		r = reach_to_change(to_base, caller, &to);
 	if (r == 0)
 		r = object_await_name(&at, name);
 	if (r == 0)
