@@ -69,6 +69,50 @@ like "$(/usr/bin/python3 "$TESTDIR/flying.py" "$MNT/orphans" | xargs)" "^(EBUSY|
 ok "and stays" test -s /dev/shm/flying
 umount "$TESTDIR/run"
 
+# In the daemon's processor time, which is the same on a busy machine. A search of all processes for each object
+# of a namespace that is gone would be a hundred times as much.
+diag "--- namespaces that end while all is read, and readers that are killed"
+sleepers=()
+for i in $(seq 60); do
+	sleep 1000 &
+	sleepers+=($!)
+done
+ticks() { sed 's/.*) //' "/proc/$SEGFS_PID/stat" | awk '{ print $12 + $13 }'; }
+crowd() {
+	unshare --ipc --mount sh -c 'umount -l "$0"; mount -t tmpfs none /dev/shm && "$SHMTOOL" run "mkfiles /dev/shm/o- 3000" >/dev/null && exec sleep 1000' "$MNT" &
+	crowd_pid=$!
+	until_true 60 grep -q sleep "/proc/$crowd_pid/comm"
+	ns=$MNT/ns/$(readlink "/proc/$crowd_pid/ns/ipc" | tr -dc 0-9)
+}
+crowd
+before=$(ticks)
+ok "all is read" sh -c "grep -c '\"o-' '$MNT/segments.json'"
+first=$(($(ticks) - before))
+for after in 0 0.05 0.1 0.2; do
+	before=$(ticks)
+	cat "$MNT/segments.json" >/dev/null &
+	reader=$!
+	sleep $after
+	kill -KILL $crowd_pid
+	ok "its namespace ends after $after s: the reader ends" wait $reader
+	le $(($(ticks) - before)) $((2 * first + 30)) "at most twice $first ticks"
+	wait $crowd_pid 2>/dev/null
+	crowd
+done
+for what in segments.json metrics "${ns#"$MNT/"}"/{limits,info/namespace,orphans,info/posix,posix}; do
+	reads=cat
+	[ ! -d "$MNT/$what" ] || reads="ls -l"
+	$reads "$MNT/$what" >/dev/null 2>&1 &
+	reader=$!
+	sleep 0.05
+	kill -KILL $reader 2>/dev/null
+	killed() { [ ! -d "/proc/$reader" ] || grep -q '^State:.Z' "/proc/$reader/status"; }
+	ok "a reader of ${what##*/} ends when it is killed" until_true 10 killed
+	wait $reader 2>/dev/null
+done
+kill "${sleepers[@]}" $crowd_pid
+wait "${sleepers[@]}" $crowd_pid 2>/dev/null
+
 diag "--- a root of their own that leads through the mount itself"
 trapped=$TESTDIR/trapped
 mkdir "$trapped"
