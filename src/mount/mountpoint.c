@@ -188,6 +188,9 @@ gboolean mountpoint_remount(const char *given, unsigned long flags, GError **err
 	return TRUE;
 }
 
+static GMutex leaving_lock; /* protects is_leaving, and is held over the signal */
+static bool is_leaving;     /* the daemon ends already, soon without a handler for signals */
+
 /* Sleeps until the mount is gone. */
 static gpointer watch(gpointer data)
 {
@@ -202,7 +205,10 @@ static gpointer watch(gpointer data)
 	close(table.fd);
 	g_usleep(OWN_END);
 	/* Who has it open, or a copy of it in another mount namespace, keeps it alive. */
-	kill(getpid(), SIGTERM);
+	g_mutex_lock(&leaving_lock);
+	if (!is_leaving)
+		kill(getpid(), SIGTERM);
+	g_mutex_unlock(&leaving_lock);
 	return NULL;
 }
 
@@ -224,6 +230,9 @@ void mountpoint_leave(struct fuse_session *session, const char *mountpoint)
 	const bool is_gone = (poll(&device, 1, 0) == 1 && device.revents & POLLERR) ||
 			     (own && segfs_at(mountpoint) != own);
 
+	g_mutex_lock(&leaving_lock);
+	is_leaving = true;
+	g_mutex_unlock(&leaving_lock);
 	if (geteuid() != 0 && !is_gone) {
 		fuse_session_unmount(session);
 		return;

@@ -62,6 +62,20 @@ END
 )" "44 True" "300 of one user: 256 wait, and have it in the end; for the others there is no lock"
 if grep -qa __asan_init "$SEGFS"; then skip "and the daemon has not grown by their stacks" "built with a sanitizer"; else le "$(awk '/^VmSize/ { print int($2 / 1024) }' "/proc/${segfs_pid[$MNT]}/status")" 2048 "and the daemon has not grown by their stacks"; fi
 
+diag "--- a write through the mount of bytes that do not come, and a removal"
+if grep -q native "$(segfs_log "$MNT")"; then
+	as_user 4001 "$HANG" write "$MNT/posix/o1" >"$TESTDIR/hang.through" 2>&1 &
+	until_true 20 grep -q ^connection "$TESTDIR/hang.through"
+	took=
+	quick "its owner removes it" setpriv --reuid 4001 --regid 4001 --clear-groups rm -f "$MNT/posix/o1"
+	quick "others make an object" touch "$MNT/posix/after"
+	quick "and list posix/" ls -l "$MNT/posix"
+	diag "$took"
+	end_hangs
+else
+	skip "posix/ is everybody's all the time" "no passthrough here"
+fi
+
 diag "--- a directory that hangs"
 hang directory list /dev/shm
 look_around 4002 posix
