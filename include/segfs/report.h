@@ -86,10 +86,10 @@ char *segfs_group_name(gid_t gid);
 typedef struct SegfsReport SegfsReport;
 
 /*
- * An empty one of what caller, which must outlive it, may see; NULL: everything. unexamined: see
- * segfs_scan_unexamined(). Free with segfs_report_free(). Cannot fail.
+ * An empty one of what caller, which must outlive it, may see; NULL: everything. scan: what it
+ * could not examine below proc_root is said, too. Free with segfs_report_free(). Cannot fail.
  */
-SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined);
+SegfsReport *segfs_report_new(const SegfsCaller *caller, const char *proc_root, SegfsScan *scan);
 /* Frees it. Cannot fail. */
 void segfs_report_free(SegfsReport *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsReport, segfs_report_free)

@@ -61,8 +61,9 @@ const char *segfs_kind_name(SegfsKind kind);
 
 /*
  * Its file below a mount, such as sysv/5, posix/a/b, unlinked/memfd-x-1234, ns/4026532188/sysv/5.
- * In a name of unlinked/ or orphans/ "/" is "%2F" and "%" is "%25"; one that would be too long for
- * a file is cut, and in orphans/ "~" and the inode number stand for the rest. The caller's to free.
+ * In a name of unlinked/ or orphans/ "/" is "%2F", "%" is "%25" and each byte of a control
+ * character likewise; one that would be too long for a file is cut, and in orphans/ "~" and the
+ * inode number stand for the rest. The caller's to free.
  */
 char *segfs_item_path(const SegfsItem *item);
 

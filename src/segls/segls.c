@@ -139,13 +139,14 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 typedef struct {
 	GPtrArray *scopes; /* SegfsScope: our own, then others' */
 	GPtrArray *of;     /* GPtrArray of SegfsItem: what each of those has */
-	guint unexamined;
-	char *which; /* were not examined */
+	SegfsScan *scan;   /* of the first */
+	char *which;       /* processes it could not examine */
 } Source;
 
 static void source_clear(Source *source)
 {
 	g_clear_pointer(&source->which, g_free);
+	g_clear_pointer(&source->scan, segfs_scan_unref);
 	g_clear_pointer(&source->of, g_ptr_array_unref);
 	g_clear_pointer(&source->scopes, g_ptr_array_unref);
 }
@@ -217,7 +218,7 @@ static gboolean source_open(const Options *options, Source *source, GError **err
 	else if ((r = segfs_scanner_scan(segfs_scope_scanner(own), segfs_since_recent(), &scan)) <
 		 0)
 		return fail(error, "/proc: %s", g_strerror(-r));
-	source->unexamined = segfs_scan_unexamined(scan);
+	source->scan = segfs_scan_ref(scan);
 	source->which = segfs_unexamined_text("/proc", NULL, scan);
 	return !options->all_namespaces || add_others(source, since, error);
 }
@@ -283,7 +284,7 @@ static gboolean list(const Options *options, GString *text, GError **error)
 	if (options->by) {
 		sums_write(&table, options->sums, all, style, !options->noheadings, text);
 	} else if (options->json) {
-		g_autoptr(SegfsReport) report = segfs_report_new(NULL, source.unexamined);
+		g_autoptr(SegfsReport) report = segfs_report_new(NULL, "/proc", source.scan);
 		for (guint i = 0; i < source.of->len; i++) {
 			const SegfsScope *scope = source.scopes->pdata[i];
 			segfs_report_add(report, segfs_scope_ipc(scope), NULL, source.of->pdata[i],
@@ -293,10 +294,10 @@ static gboolean list(const Options *options, GString *text, GError **error)
 	} else {
 		table_write(&table, shown, all, style, !options->noheadings, text);
 	}
-	if (source.unexamined > 0)
+	const guint unexamined = segfs_scan_unexamined(source.scan);
+	if (unexamined > 0)
 		g_printerr("segls: %u %s could not be examined, what they hold is not known: %s\n",
-			   source.unexamined, source.unexamined == 1 ? "process" : "processes",
-			   source.which);
+			   unexamined, unexamined == 1 ? "process" : "processes", source.which);
 	return TRUE;
 }
 

@@ -14,7 +14,7 @@
  * The items of one IPC namespace. since is the time of the request for all of them: the first
  * namespace brings about a scan, which serves the others, too.
  */
-static int survey(IpcNs *ns, SegfsSince since, GPtrArray **ret_items, guint *ret_unexamined)
+static int survey(IpcNs *ns, SegfsSince since, GPtrArray **ret_items, SegfsScan **ret_scan)
 {
 	g_autoptr(GPtrArray) items = NULL;
 	g_autoptr(SegfsScan) scan = NULL;
@@ -26,7 +26,7 @@ static int survey(IpcNs *ns, SegfsSince since, GPtrArray **ret_items, guint *ret
 		r = segfs_scanner_scan(ns->tree->scanner, segfs_since_recent(), &scan);
 	if (r < 0)
 		return r;
-	*ret_unexamined = segfs_scan_unexamined(scan);
+	*ret_scan = g_steal_pointer(&scan);
 	*ret_items = g_steal_pointer(&items);
 	return 0;
 }
@@ -57,15 +57,15 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, TextOut *
 	for (guint i = 0; r == 0 && i < namespaces->len; i++) {
 		IpcNs *ns = namespaces->pdata[i];
 		g_autoptr(GPtrArray) items = NULL;
-		guint unexamined;
-		const int surveyed = survey(ns, since, &items, &unexamined);
+		g_autoptr(SegfsScan) scan = NULL;
+		const int surveyed = survey(ns, since, &items, &scan);
 		/* Another namespace may have gone meanwhile. */
 		if (surveyed < 0) {
 			r = i == 0 || surveyed == -EINTR ? surveyed : 0;
 			continue;
 		}
 		if (!report) {
-			report = segfs_report_new(caller, unexamined);
+			report = segfs_report_new(caller, segfs_ipc_proc_root(own->ipc), scan);
 			segfs_report_stream(report, take_segments, out);
 		}
 		g_autoptr(GArray) containers = containers_of(ns);
@@ -112,11 +112,13 @@ static void numbers_clear(gpointer numbers)
 static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *counted, Numbers *ret_numbers)
 {
 	g_autoptr(GPtrArray) items = NULL;
+	g_autoptr(SegfsScan) scan = NULL;
 	Numbers numbers = {.inum = segfs_ipc_inum(ns->ipc)};
 
-	int r = survey(ns, since, &items, &numbers.unexamined);
+	int r = survey(ns, since, &items, &scan);
 	if (r < 0)
 		return r;
+	numbers.unexamined = segfs_scan_unexamined(scan);
 	for (guint i = 0; i < items->len; i++) {
 		const SegfsItem *item = items->pdata[i];
 		if (!g_hash_table_add(counted, g_memdup2(&item->id, sizeof(item->id))))

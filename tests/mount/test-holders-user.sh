@@ -4,7 +4,7 @@
 # (with-mount -n)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
-need fusermount3 getfattr
+need fusermount3 getfattr jq
 
 uid=65534
 getent passwd $uid >/dev/null || skip_all "no user with uid $uid"
@@ -38,6 +38,8 @@ drop A
 hold A "${them[@]}" "$HOLDERS" attach "$mine"
 row "own, attached by a process that cannot be examined" "sysv/$mine" "in use"
 like "$(info "sysv/$mine" Unexamined)" "^[0-9]+ process(es)? could not be examined: [0-9]+ [^ ]+ \(Permission denied\)" "info/ says that there are such, which, and why"
+is "$(cat "$MNT/segments.json" | jq -c --argjson pid "$(held A)" '.unexamined_processes[] | select(.pid == $pid)')" '{"pid":'"$(held A)"',"command":"holders","why":"Permission denied"}' "so does segments.json"
+is "$(cat "$MNT/segments.json" | jq '.unexamined == (.unexamined_processes | length)')" true "of all"
 hold B "${me[@]}" "$HOLDERS" attach "$mine"
 row "attached by both" "sysv/$mine" "in use" "$(held B)"
 drop A B

@@ -156,7 +156,7 @@ diag "rm against attach, 10 times: attached and kept $kept, attached and removed
 diag "--- names"
 mkdir -p "$shm/sub/deep%er"
 long=$(printf 'l%.0s' $(seq 255))
-names=(plain sub/file 'sub/deep%er/f' 'percent%' '%2F' 'a b' $'line\nbreak' $'not\xffutf8' "${long}" "${long:0:254}m" '-rf' '*' sysv-1)
+names=(plain sub/file 'sub/deep%er/f' 'percent%' '%2F' 'a b' $'line\nbreak' $'\e[31mred\x7f' $'not\xffutf8' "${long}" "${long:0:254}m" '-rf' '*' sysv-1)
 for name in "${names[@]}"; do
 	printf '%s' "bytes of $name" >"$shm/$name"
 done
@@ -165,6 +165,10 @@ is "$(find "$orphans" -mindepth 1 -printf '%f\0' | sort -zu | tr -dc '\0' | wc -
 for name in "${names[@]}"; do
 	flat=${name//%/%25}
 	flat=${flat//\//%2F}
+	# A control character ends no line, and drives no terminal.
+	flat=${flat//$'\n'/%0A}
+	flat=${flat//$'\e'/%1B}
+	flat=${flat//$'\x7f'/%7F}
 	if [ ${#flat} -lt 249 ]; then
 		ok "posix-$(tr '\n\377' '??' <<<"$flat")" cmp "$orphans/posix-$flat" "$shm/$name"
 		ok "is the same file" test "$orphans/posix-$flat" -ef "$MNT/posix/$name"
@@ -179,7 +183,7 @@ for name in "${long}" "${long:0:254}m"; do
 	is "$(find "$orphans" -mindepth 1 -inum "$(stat -c %i "$MNT/posix/$name")" -printf x)" x "a name of 255 bytes is there once"
 	is "$(find "$orphans" -mindepth 1 -inum "$(stat -c %i "$MNT/posix/$name")" -exec cat {} +)" "bytes of $name" "and is read"
 done
-for name in sub%2Ffile 'percent%' 'percent%2' sub/file 'sub%2ffile' '%' 'sub%2F..%2Fplain' '..%2Fshm%2Fplain' '%2Fdev%2Fshm%2Fplain' 'sub' './plain'; do
+for name in sub%2Ffile 'percent%' 'percent%2' sub/file 'sub%2ffile' $'line\nbreak' 'line%0abreak' 'a%20b' 'plain%00' '%' 'sub%2F..%2Fplain' '..%2Fshm%2Fplain' '%2Fdev%2Fshm%2Fplain' 'sub' './plain'; do
 	want=1
 	[ "$name" = sub%2Ffile ] && want=0
 	status=0

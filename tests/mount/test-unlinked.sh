@@ -3,7 +3,7 @@
 # unlinked/: memory that has lost its name, or never had one, and is still held.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
-need getfattr
+need getfattr jq
 
 shm=/dev/shm unlinked=$MNT/unlinked
 chmod 1777 "$shm"
@@ -119,7 +119,7 @@ percents=$(printf '%%%.0s' $(seq 249))
 declare -A wanted=(
 	['with/slash']='memfd-with%2Fslash'
 	['per%2Fcent']='memfd-per%252Fcent'
-	['new\x0aline']=$'memfd-new\nline'
+	['new\x0aline']='memfd-new%0Aline'
 	['not\xffutf8']=$'memfd-not\xffutf8'
 	['a\x20b']='memfd-a b'
 	['..']='memfd-..'
@@ -147,12 +147,16 @@ for how in '' map; do
 	for name in sub/file "$(printf 'x%.0s' $(seq 255))" 'x (deleted)' $'new\nline'; do
 		# shellcheck disable=SC2086
 		hold A "$HOLDERS" unlinked "$shm/$name" 8K 8K $how
-		is "$(entry "$(held A 2)" | wc -l)" "$([ "${name#*$'\n'}" = "$name" ] && echo 1 || echo 2)" "an object of ${#name} bytes ${how:+, only mapped}"
+		is "$(entry "$(held A 2)" | wc -l)" 1 "an object of ${#name} bytes ${how:+, only mapped}"
 		is "$(tr -d m <"$(entry "$(held A 2)")" | wc -c)" 0 "is read"
 		[ "$name" != sub/file ] || is "$(entries)" "posix-file-$(held A 2)" "without its directory, which others may not be let to list"
 		drop A
 	done
 done
+hold A "$HOLDERS" memfd 'two\x0alines\x1b[2J\xc2\x9b' 8K 8K
+is "$(ls -U "$unlinked" "$MNT/info/unlinked" | grep -c "^memfd-two%0Alines%1B\[2J%C2%9B-$(held A 2)\$")" 2 "a name of control characters is a line, in both"
+is "$(jq -r '.segments[] | select(.kind == "memfd") | .file' "$MNT/segments.json")" "unlinked/memfd-two%0Alines%1B[2J%C2%9B-$(held A 2)" "by that name segments.json has it"
+drop A
 for name in memfd-x memfd-x-1 anon-1 anon- sysv-99 sysv- posix-x-1 x 1; do
 	fails "$name is not there" test -e "$unlinked/$name"
 done

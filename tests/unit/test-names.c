@@ -117,7 +117,7 @@ static void an_orphan_is_one_flat_name(void)
 	assert_orphan("~", "posix-~");
 	assert_orphan("-", "posix--");
 	assert_orphan(".x~77", "posix-.x~77");
-	assert_orphan("a\nb\t\\ \"", "posix-a\nb\t\\ \"");
+	assert_orphan("a\nb\t\\ \"", "posix-a%0Ab%09\\ \"");
 }
 
 static void directories_are_told_apart(void)
@@ -193,7 +193,10 @@ static void bytes_are_no_characters(void)
 	assert_orphan("\xc3", "posix-\xc3");
 	assert_orphan("\xc0\xaf", "posix-\xc0\xaf");
 	assert_orphan("\xe2\x82\xac", "posix-\xe2\x82\xac");
-	assert_orphan("\x01\x1b[2J\x7f", "posix-\x01\x1b[2J\x7f");
+	assert_orphan("\x01\x1b[2J\x7f", "posix-%01%1B[2J%7F");
+	/* U+009B is CSI, as ESC and [ are. */
+	assert_orphan("\xc2\x9b\xc2\xa0\xc2", "posix-%C2%9B\xc2\xa0\xc2");
+	assert_unlinked(SEGFS_MEMFD, "a\nb", "unlinked/memfd-a%0Ab-77");
 	assert_unlinked(SEGFS_MEMFD, "\xff\xfe", "unlinked/memfd-\xff\xfe-77");
 }
 

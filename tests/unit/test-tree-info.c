@@ -128,7 +128,7 @@ static void a_name_of_any_bytes_is_escaped(void)
 	g_auto(World) world = {};
 	world_start(&world);
 	tree_write(world.shm, "line\nbreak'", "x");
-	g_autofree char *text = world_text(&world, "info/posix/line\nbreak'");
+	g_autofree char *text = world_text(&world, "info/posix/line%0Abreak'");
 	g_autofree char *direct = g_strdup_printf(
 		"rm $'posix/line\\nbreak\\''   or: rm $'%s/line\\nbreak\\''", world.shm);
 

@@ -22,15 +22,32 @@ const char *segfs_kind_name(SegfsKind kind)
 	return names[kind];
 }
 
+/*
+ * Is the byte at at written by its number? So is what would end a line, or drive a terminal: the
+ * control characters of ASCII, and those that UTF-8 writes as 0xc2 and one of 0x80 to 0x9f.
+ */
+static bool is_escaped(const char *name, const char *at)
+{
+	const guchar byte = *at;
+
+	if (byte == '/' || byte == '%' || g_ascii_iscntrl(byte))
+		return true;
+	if (byte == 0xc2)
+		return ((guchar)at[1] & 0xe0) == 0x80;
+	return (byte & 0xe0) == 0x80 && at > name && (guchar)at[-1] == 0xc2;
+}
+
 /* A name, flat, of at most so many bytes; false: it had to be cut. */
 static bool flatten(const char *name, size_t most, GString *flat)
 {
-	for (; *name; name++) {
-		const char *part = *name == '/' ? "%2F" : *name == '%' ? "%25" : NULL;
-		const size_t length = part ? strlen(part) : 1;
-		if (flat->len + length > most)
+	for (const char *at = name; *at; at++) {
+		const bool escape = is_escaped(name, at);
+		if (flat->len + (escape ? strlen("%25") : 1) > most)
 			return false;
-		g_string_append_len(flat, part ? part : name, length);
+		if (escape)
+			g_string_append_printf(flat, "%%%02X", (guchar)*at);
+		else
+			g_string_append_c(flat, *at);
 	}
 	return true;
 }
@@ -121,9 +138,10 @@ char *item_decode(const char *flat)
 			g_string_append_c(path, *flat);
 			continue;
 		}
-		if (strncmp(flat, "%2F", 3) != 0 && strncmp(flat, "%25", 3) != 0)
+		if (!g_ascii_isxdigit(flat[1]) || !g_ascii_isxdigit(flat[2]))
 			return NULL;
-		g_string_append_c(path, flat[2] == 'F' ? '/' : '%');
+		g_string_append_c(path, (char)(g_ascii_xdigit_value(flat[1]) << 4 |
+					       g_ascii_xdigit_value(flat[2])));
 		flat += 2;
 	}
 	/* A path has one name. */

@@ -4,5 +4,6 @@
 /* A segment's own name only: no sign, no leading zeros; else -ENOENT. */
 int item_parse_shmid(const char *name, int *ret_shmid);
 
-/* "%2F" is "/", "%25" is "%"; NULL: not a name that we give. */
+/* "%2F" is "/", and so on for any byte; NULL: not a name that we give. Who asks makes the
+ * name of it again, since it may have another. */
 char *item_decode(const char *flat);

@@ -27,8 +27,9 @@ typedef struct {
 
 struct SegfsReport {
 	const SegfsCaller *caller;
-	guint unexamined;
-	guint n_hidden; /* segments */
+	const char *proc_root;
+	SegfsScan *scan; /* what it could not examine */
+	guint n_hidden;  /* segments */
 	int64_t taken;
 	GString *namespaces, *segments; /* elements of arrays, with commas between */
 	bool has_segments;              /* whoever takes them piece by piece has some */
@@ -58,12 +59,13 @@ static void known_free(gpointer pointer)
 	g_free(known);
 }
 
-SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined)
+SegfsReport *segfs_report_new(const SegfsCaller *caller, const char *proc_root, SegfsScan *scan)
 {
 	SegfsReport *report = g_new0(SegfsReport, 1);
 
 	report->caller = caller;
-	report->unexamined = unexamined;
+	report->proc_root = proc_root;
+	report->scan = segfs_scan_ref(scan);
 	report->taken = time(NULL);
 	report->namespaces = g_string_new(NULL);
 	report->segments = g_string_new(NULL);
@@ -78,6 +80,7 @@ SegfsReport *segfs_report_new(const SegfsCaller *caller, guint unexamined)
 
 void segfs_report_free(SegfsReport *report)
 {
+	segfs_scan_unref(report->scan);
 	g_string_free(report->namespaces, TRUE);
 	g_string_free(report->segments, TRUE);
 	g_object_unref(report->generator);
@@ -398,13 +401,43 @@ void segfs_report_stream(SegfsReport *report, SegfsReportSink sink, gpointer dat
 	report->sink_data = data;
 }
 
+/* Elements of an array, a line each. */
+static void put_unexamined(const SegfsReport *report, GString *text)
+{
+	for (guint i = 0; i < segfs_scan_unexamined(report->scan); i++) {
+		const SegfsUnexamined *one = segfs_scan_unexamined_of(report->scan, i);
+		const SegfsProcess *process = &one->process;
+		g_autoptr(JsonBuilder) builder = json_builder_new();
+		json_builder_begin_object(builder);
+		/* Of those that /proc hides nothing is known. */
+		if (process->pid > 0)
+			put_number(builder, "pid", process->pid);
+		else
+			put_null(builder, "pid");
+		put_text(builder, "command",
+			 process->pid > 0 && process->command[0] &&
+					 segfs_command_is_visible(report->proc_root, report->caller,
+								  process)
+				 ? process->command
+				 : NULL);
+		put_text(builder, "why", one->error ? g_strerror(-one->error) : NULL);
+		json_builder_end_object(builder);
+		g_autoptr(JsonNode) root = json_builder_get_root(builder);
+		g_string_append(text, i > 0 ? ",\n" : "\n");
+		json_generator_set_root(report->generator, root);
+		json_generator_to_gstring(report->generator, text);
+	}
+}
+
 void segfs_report_head(const SegfsReport *report, GString *text)
 {
-	g_string_append_printf(text,
-			       "{\"version\":%d,\"taken\":%" PRId64
-			       ",\"unexamined\":%u,\"segments_hidden\":%u,\n"
-			       "\"namespaces\":[\n%s\n],\n\"segments\":[\n",
-			       VERSION, report->taken, report->unexamined, report->n_hidden,
+	g_string_append_printf(
+		text,
+		"{\"version\":%d,\"taken\":%" PRId64 ",\"unexamined\":%u,\"segments_hidden\":%u,\n"
+		"\"unexamined_processes\":[",
+		VERSION, report->taken, segfs_scan_unexamined(report->scan), report->n_hidden);
+	put_unexamined(report, text);
+	g_string_append_printf(text, "],\n\"namespaces\":[\n%s\n],\n\"segments\":[\n",
 			       report->namespaces->str);
 }
 
