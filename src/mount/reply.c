@@ -141,12 +141,12 @@ void reply_result(fuse_req_t req, const Node *node, int r)
 {
 	if (r < 0 && errand_postpone())
 		return;
-	/* Of a segment that others have open that it is removed is said to them alone. Who goes by
-	 * a name that was listed may be one of them, who would not come again. */
+	/*
+	 * Of a segment that others have open that it is removed is said to them alone. Who goes by
+	 * a name that was listed a moment ago is told, too: it may be one of them, by fchmod(2).
+	 */
 	if (r == -EIDRM && walks_has_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node))
 		r = -ENOENT;
-	else if (r == -EIDRM && is_by_name(req, node))
-		r = -ESHUTDOWN;
 	if (is_gone(r) && !is_by_name(req, node))
 		r = -ENOENT;
 	else if (is_gone(r))

@@ -57,11 +57,6 @@ like "$(tell A fstat p)" "^mode=100640 .*nlink=0 size=5000 " "of a segment that 
 like "$(tell A fstat k)" "^mode=100640 .*nlink=0 size=5000 " "by its key as well"
 fails_with ENOENT "but not its name" stat "$MNT/sysv/$id"
 fails_with ENOENT "nor its key" chmod 600 "$MNT/key/0x5e7b0001"
-id=$(mkseg 5000 0640)
-tell A open s "$MNT/sysv/$id" O_RDONLY >/dev/null
-ls -l "$MNT/sysv" >/dev/null
-"$SHMTOOL" run "rmid $id" >/dev/null
-fails_with ENOENT "nor one that was listed just now, and that somebody has open" chmod 600 "$MNT/sysv/$id"
 quit A
 
 diag "--- memory is free when rm returns"
