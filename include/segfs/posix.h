@@ -58,6 +58,18 @@ int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
 		      struct stat *ret_stat);
 
 /*
+ * The same of what has that name in a directory of objects that directory_fd is open on, without
+ * opening it; mount_id is the directory's, as of segfs_object_mount(). -EXDEV: something else is
+ * mounted there, or it has no handle: open it. Other errors are those of name_to_handle_at(2) and
+ * stat(2). Can wait for the directory.
+ */
+int segfs_object_read_at(const SegfsPosix *posix, int directory_fd, int mount_id, const char *name,
+			 SegfsObject *ret_object, struct stat *ret_stat);
+
+/* The mount that fd is on (name_to_handle_at(2)); -1: not known. Cannot fail. */
+int segfs_object_mount(int fd);
+
+/*
  * An O_PATH descriptor of the object, the caller's to close (open_by_handle_at(2)). -ESTALE: it is
  * gone. -ESHUTDOWN: its directory is. -EOPNOTSUPP: it has no handle. Does not ask for rights: those
  * are judged by what is done with the descriptor.

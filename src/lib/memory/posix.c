@@ -138,6 +138,47 @@ int segfs_object_read(const SegfsPosix *posix, int fd, SegfsObject *ret_object,
 	return 0;
 }
 
+int segfs_object_mount(int fd)
+{
+	Handle handle = {.header.handle_bytes = sizeof(handle.bytes)};
+	int mount_id;
+
+	return name_to_handle_at(fd, "", &handle.header, &mount_id, AT_EMPTY_PATH) < 0 ? -1
+										       : mount_id;
+}
+
+int segfs_object_read_at(const SegfsPosix *posix, int directory_fd, int mount_id, const char *name,
+			 SegfsObject *ret_object, struct stat *ret_stat)
+{
+	enum { WORDS = 3 }; /* generation, and both halves of the number: shmem_encode_fh() */
+	Handle handle = {.header.handle_bytes = sizeof(handle.bytes)};
+	uint32_t words[WORDS];
+	int on;
+
+	if (!posix->has_handles || mount_id < 0)
+		return -EXDEV;
+	/* The kernel itself answers this; a file system that is mounted there need not. */
+	if (name_to_handle_at(directory_fd, name, &handle.header, &on, 0) < 0)
+		return errno == EOPNOTSUPP || errno == EOVERFLOW ? -EXDEV : -errno;
+	if (on != mount_id || handle.header.handle_bytes != sizeof(words))
+		return -EXDEV;
+	if (fstatat(directory_fd, name, ret_stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+		return -errno;
+	/* Has something else got the name between the two? */
+	memcpy(words, handle.header.f_handle, sizeof(words));
+	if (ret_stat->st_dev != posix->dev ||
+	    ((uint64_t)words[2] << 32 | words[1]) != ret_stat->st_ino)
+		return -EXDEV;
+	*ret_object = (SegfsObject){
+		.dev = ret_stat->st_dev,
+		.ino = ret_stat->st_ino,
+		.handle_type = handle.header.handle_type,
+		.handle_size = handle.header.handle_bytes,
+	};
+	memcpy(ret_object->handle, words, sizeof(words));
+	return 0;
+}
+
 int segfs_object_open_at(int directory_fd, const char *name)
 {
 	struct open_how how = {

@@ -199,19 +199,26 @@ void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat)
 int object_node(ObjectNode *parent, int parent_fd, const SegfsCaller *caller, const char *name,
 		int fd, Node **ret_node, struct stat *ret_stat)
 {
-	IpcNs *ns = parent->node.ns;
-	const SegfsPosix *posix = parent->posix;
-	ObjectMade made = {.posix = posix};
-	struct stat st;
+	struct stat directory;
+	ObjectFound found = {.name = name};
 
-	int r = segfs_object_read(posix, fd, &made.object, &st);
-	if (r < 0)
-		return r;
+	int r = segfs_object_read(parent->posix, fd, &found.object, &found.stat);
+	if (r == 0 && fstat(parent_fd, &directory) == 0)
+		found.directory = &directory;
+	return r < 0 ? r : object_node_of(parent, caller, &found, fd, ret_node, ret_stat);
+}
+
+int object_node_of(ObjectNode *parent, const SegfsCaller *caller, const ObjectFound *found, int fd,
+		   Node **ret_node, struct stat *ret_stat)
+{
+	IpcNs *ns = parent->node.ns;
+	const ObjectMade made = {.posix = parent->posix, .object = found->object};
+
 	NodeKey key = key_of(ns, &made.object);
 	/* Whose FIFO it would be is settled by a lookup. */
-	if (S_ISFIFO(st.st_mode) && !caller)
+	if (S_ISFIFO(found->stat.st_mode) && !caller)
 		return -EAGAIN;
-	if (S_ISFIFO(st.st_mode))
+	if (S_ISFIFO(found->stat.st_mode))
 		key.c |= (uint64_t)(1 + rights_of(caller, fd)) << 32;
 	ObjectNode *node = (ObjectNode *)node_intern(ns, &object_ops, &key, &made);
 	Node *parent_before = NULL;
@@ -220,13 +227,14 @@ int object_node(ObjectNode *parent, int parent_fd, const SegfsCaller *caller, co
 		parent_before = node->parent;
 		node->parent = node_ref(&parent->node);
 		g_free(node->name);
-		node->name = g_strdup(name);
+		node->name = g_strdup(found->name);
 	}
 	g_mutex_unlock(&node->lock);
 	if (parent_before)
 		node_unref(parent_before);
-	object_guard(node, parent_fd, &st);
-	object_stat(ns, &st, ret_stat);
+	if (found->directory)
+		object_guard(node, found->directory, &found->stat);
+	object_stat(ns, &found->stat, ret_stat);
 	*ret_node = &node->node;
 	return 0;
 }

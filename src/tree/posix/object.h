@@ -74,7 +74,7 @@ int object_open_flags(int flags);
 int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd);
 
 /* object_guard.c: the node, of which st is, was found in a directory. */
-void object_guard(ObjectNode *node, int directory_fd, const struct stat *st);
+void object_guard(ObjectNode *node, const struct stat *directory, const struct stat *st);
 /* May the caller who asks for a link's target follow it? -EACCES */
 int object_guard_follow(const ObjectNode *node, const SegfsCaller *caller, const struct stat *st);
 /* May the caller open it the way that it does? -EACCES */
@@ -125,6 +125,17 @@ int object_list(Node *node, const SegfsCaller *caller, Listing **ret_listing);
  */
 int object_node(ObjectNode *parent, int parent_fd, const SegfsCaller *caller, const char *name,
 		int fd, Node **ret_node, struct stat *ret_stat);
+
+/* What has been found as name, and in what directory; NULL: in none. */
+typedef struct {
+	const char *name;
+	SegfsObject object;
+	struct stat stat;
+	const struct stat *directory;
+} ObjectFound;
+/* The same of what is known already; fd is a FIFO's only. */
+int object_node_of(ObjectNode *parent, const SegfsCaller *caller, const ObjectFound *found, int fd,
+		   Node **ret_node, struct stat *ret_stat);
 
 /* The node of a directory of POSIX objects. -ENOENT: it is gone, or NULL. */
 int posix_node(IpcNs *ns, const SegfsPosix *posix, Node **ret_node);

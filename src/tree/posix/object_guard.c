@@ -31,18 +31,15 @@ enum {
 	GUARD_GROUP = 2, /* its group may */
 };
 
-void object_guard(ObjectNode *node, int directory_fd, const struct stat *st)
+void object_guard(ObjectNode *node, const struct stat *directory, const struct stat *st)
 {
-	struct stat directory;
-
 	if (!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode) && !S_ISFIFO(st->st_mode))
 		return;
-	if (fstat(directory_fd, &directory) < 0 || !(directory.st_mode & S_ISVTX) ||
-	    directory.st_uid == st->st_uid)
+	if (!(directory->st_mode & S_ISVTX) || directory->st_uid == st->st_uid)
 		return;
-	if (directory.st_mode & S_IWOTH)
+	if (directory->st_mode & S_IWOTH)
 		node->guards |= GUARD_WORLD;
-	else if (directory.st_mode & S_IWGRP)
+	else if (directory->st_mode & S_IWGRP)
 		node->guards |= GUARD_GROUP;
 }
 

@@ -23,13 +23,16 @@
 typedef struct {
 	Node *held;    /* the directory, as long as it is listed: fstat(2) asks for it; or NULL */
 	int fd;        /* of it */
-	dev_t dev;     /* its file system */
+	dev_t dev;     /* its file system, */
+	int mount_id;  /* and that's mount, see segfs_object_mount() */
 	bool may_look; /* the caller may see more than names */
 
 	/* What follows the listing's lock protects. */
 	char *buffer;           /* NULL: it is not being read */
 	long filled, at, last;  /* up to there; the next entry in it, and the one before */
 	off_t position, before; /* of those two */
+	struct stat stat;       /* of the directory, as it was at stat_at: monotonic */
+	gint64 stat_at;
 	ListingEntry entry;
 } Opened;
 
@@ -109,18 +112,38 @@ static int next(Listing *listing, off_t at, const ListingEntry **ret_entry, off_
 	return r;
 }
 
+/* Of now, for one answer's entries at least. */
+static const struct stat *directory_stat(Opened *opened)
+{
+	enum { NOW = 10 * G_TIME_SPAN_MILLISECOND };
+	const gint64 now = g_get_monotonic_time();
+
+	if (opened->stat_at && now - opened->stat_at < NOW)
+		return &opened->stat;
+	opened->stat_at = fstat(opened->fd, &opened->stat) < 0 ? 0 : now;
+	return opened->stat_at ? &opened->stat : NULL;
+}
+
 static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
 		struct stat *ret_stat)
 {
-	const Opened *opened = listing->data;
+	ObjectNode *directory = (ObjectNode *)listing->directory;
+	ObjectFound found = {.name = entry->name};
+	Opened *opened = listing->data;
 
 	if (!opened->may_look)
 		return -EACCES;
+	const struct stat *st = directory_stat(opened);
+	int r = st ? segfs_object_read_at(directory->posix, opened->fd, opened->mount_id,
+					  entry->name, &found.object, &found.stat)
+		   : -EXDEV;
+	found.directory = st;
+	if (r != -EXDEV)
+		return r < 0 ? r : object_node_of(directory, NULL, &found, -1, ret_node, ret_stat);
 	autofd fd = segfs_object_open_at(opened->fd, entry->name);
 	if (fd < 0)
 		return -errno;
-	return object_node((ObjectNode *)listing->directory, opened->fd, NULL, entry->name, fd,
-			   ret_node, ret_stat);
+	return object_node(directory, opened->fd, NULL, entry->name, fd, ret_node, ret_stat);
 }
 
 int object_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
@@ -142,6 +165,7 @@ int object_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 	if (fstat(opened->fd, &st) < 0)
 		return -errno;
 	opened->dev = st.st_dev;
+	opened->mount_id = segfs_object_mount(opened->fd);
 	opened->held = base;
 	object_hold(node, fcntl(opened->fd, F_DUPFD_CLOEXEC, 0));
 	opened->may_look = object_may(caller, opened->fd, X_OK) == 0;
