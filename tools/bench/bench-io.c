@@ -10,6 +10,8 @@
  *   bench-io own SIZE                          makes one, prints its id and holds it as below
  *   bench-io hold ID                           attached until the end of stdin
  *   bench-io blink ID                          attached and detached: the last user is gone then
+ *   bench-io transfer WAY BLOCK TOTAL TARGET   from one process to another: pipe, fifo (made as
+ *                                              TARGET), sysv, posix (queues), memory; as measure
  *   bench-io crowd N                           N processes that do nothing, until the end of stdin
  *
  * TARGET is a file, or shm:ID: the same operation in attached memory, a memcpy for a read or a
@@ -261,5 +263,7 @@ int main(int argc, char **argv)
 		return shmdt(attach(number(argv[2]), SHM_RDONLY));
 	if (strcmp(command, "crowd") == 0 && argc == 3)
 		return crowd(number(argv[2]));
+	if (strcmp(command, "transfer") == 0 && argc == 6)
+		return transfer(argv[2], number(argv[3]), number(argv[4]), argv[5]);
 	usage();
 }

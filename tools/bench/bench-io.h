@@ -28,6 +28,9 @@ long long number(const char *word);
 int64_t now(void); /* ns */
 char *attach(int shmid, int flags);
 
+/* bench-transfer.c */
+int transfer(const char *way, size_t block, size_t total, const char *path);
+
 /* bench-measure.c */
 void find(Target *t, const char *name); /* path or shmid, and the size */
 int measure(const char *op_name, size_t block, double seconds, const char *name);

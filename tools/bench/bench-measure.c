@@ -20,8 +20,9 @@
 typedef struct {
 	const char *name;
 	bool writes;
-	bool maps; /* needs memory beforehand, each page of it touched */
-	bool own;  /* opens or maps by itself */
+	bool maps;  /* needs memory beforehand, each page of it touched */
+	bool own;   /* opens or maps by itself */
+	bool names; /* asks for a name: of a file, and opens nothing */
 	long (*step)(Target *t);
 } Op;
 
@@ -187,6 +188,28 @@ static long step_open(Target *t)
 	return 1;
 }
 
+/* A name that is there is not made anew. */
+static long step_exclusive(Target *t)
+{
+	if (open(t->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) >= 0 || errno != EEXIST)
+		die(t->path);
+	return 1;
+}
+
+static long step_link(Target *t)
+{
+	char name[4096];
+
+	snprintf(name, sizeof(name), "%s.link", t->path);
+	if (link(t->path, name) < 0)
+		die("link");
+	const int64_t start = now();
+	if (unlink(name) < 0)
+		die("unlink");
+	t->aside += now() - start;
+	return 1;
+}
+
 static const Op ops[] = {
 	{"read", .step = step_read},
 	{"read-random", .step = step_read_random},
@@ -197,6 +220,8 @@ static const Op ops[] = {
 	{"map-random", .maps = true, .step = step_map_random},
 	{"fault", .own = true, .step = step_fault},
 	{"open", .own = true, .step = step_open},
+	{"exclusive", .names = true, .own = true, .step = step_exclusive},
+	{"link", .names = true, .own = true, .step = step_link},
 };
 
 void find(Target *t, const char *name)
@@ -228,10 +253,10 @@ int measure(const char *op_name, size_t block, double seconds, const char *name)
 	if (!op)
 		usage();
 	find(&t, name);
-	if (block == 0 || block > t.size)
+	if (block == 0 || block > t.size || (op->names && !t.path))
 		usage();
 	t.flags = op->writes ? O_RDWR : O_RDONLY;
-	if (t.path && op->step != step_open) {
+	if (t.path && op->step != step_open && !op->names) {
 		t.fd = open(t.path, t.flags | O_CLOEXEC);
 		if (t.fd < 0)
 			die(t.path);

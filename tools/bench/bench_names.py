@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Rows of tools/bench/run about names: removing and listing very many, and asking about one."""
+"""Rows of tools/bench/run about names: removing, listing and opening them, and asking about one."""
 from __future__ import annotations
 
 import os
@@ -63,14 +63,26 @@ def objects_group(world: World) -> Group:
             world.file(f"bench.{i}", 4 * KIB)
         world.mount("")
 
-    def row(name: str, command: Callable[[str], list[str]], bound: float) -> Row:
-        return Row(section, f"objects: {name} / the same in /dev/shm", "the same", "ms",
-                   lambda: world.run(1, *command(f"{world.mount('')}/posix")),
-                   lambda: world.run(1, *command("/dev/shm")), target=Target("ratio", "<=", bound))
+    def row(name: str, measure: Callable[[str], float], unit: str, bound: float) -> Row:
+        return Row(section, f"objects: {name} / the same in /dev/shm", "the same", unit,
+                   lambda: measure(f"{world.mount('')}/posix"), lambda: measure("/dev/shm"),
+                   target=Target("ratio", "<=", bound))
+
+    def run(*command: str) -> Callable[[str], float]:
+        return lambda path: world.run(1, *(path if part == "DIR" else part for part in command))
+
+    def each(op: str) -> Callable[[str], float]:
+        def us(path: str) -> float:
+            count, seconds = world.rate(op, 1, f"{path}/bench.0")
+            return seconds / count * 1e6
+        return us
 
     return Group([
-        row("ls -l", lambda path: ["ls", "-l", path], 1.5),
-        row("find -size +1M", lambda path: ["find", path, "-size", "+1M"], 2),
+        row("ls -l", run("ls", "-l", "DIR"), "ms", 1.5),
+        row("find -size +1M", run("find", "DIR", "-size", "+1M"), "ms", 2),
+        row("open+close", each("open"), "us", 35),
+        row("O_CREAT|O_EXCL of one that exists", each("exclusive"), "us", 10),
+        row("link()", each("link"), "us", 10),
     ], setup)
 
 

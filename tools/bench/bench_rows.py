@@ -25,6 +25,7 @@ from bench_world import GIB, KIB, MIB, PEER, Failed, Group, Measure, Row, Target
 OBJECT = 256 * MIB
 SEGMENTS = 32768
 CROWD = 200
+REPORTED = 30000
 
 
 # Reads, writes, mappings
@@ -55,7 +56,7 @@ READ_TARGETS = {
     "mmap 4 KiB random": 0.95,
 }
 TARGETS = {
-    "sysv": {**READ_TARGETS, "write 1 MiB": 0.65},
+    "sysv": {**READ_TARGETS, "write 4 KiB": 0.08, "write 1 MiB": 0.65},
     "posix": {**READ_TARGETS, "write 1 MiB": 0.85},
 }
 
@@ -93,7 +94,7 @@ def io_group(world: World) -> Group:
         }[kind]
         section = f"{label}: {what}, {OBJECT // MIB} MiB"
         if kind == PEER and not shutil.which(PEER):
-            return [Row(section, f"{PEER}: everything", "", "", None, note="not installed")]
+            return [Row(section, f"{PEER}: everything", "", "", None, note="not to be had here")]
         rows = []
         for name, op, block, unit in OPS:
             bound = TARGETS[kind].get(name) if not way else None
@@ -145,10 +146,17 @@ def open_group(world: World) -> Group:
                    timed(lambda: "/dev/shm/bench"),
                    timed(lambda: f"shm:{world.ids['spare']}"))  # a shmat changes lpid
 
+    peer = Row(section, f"open: its creator (cpid) / {PEER}", f"open+close on {PEER}", "us",
+               timed(lambda: f"{world.mount('')}/sysv/{world.ids['creator']}"),
+               timed(lambda: f"{world.mount(PEER)}/bench"), target=Target("ratio", "<=", 1.10), heads=("segfs", "peer"))
+    if not shutil.which(PEER):
+        peer = Row(section, f"open: its creator / {PEER}", "", "", None, note="not to be had here")
+
     return Group([
         row("nobody: segfs attaches", "nobody"),
         row("its creator (cpid)", "creator"),
         row("another process: /proc is scanned", "another"),
+        peer,
     ], setup)
 
 
@@ -275,10 +283,60 @@ def rest_group(world: World, count: int, idle_seconds: float) -> Group:
     return Group(rows, lambda: void(world.make(count, 4 * KIB)) if count else None)
 
 
+def report_group(world: World) -> Group:
+    section = f"daemon: what it takes, after cat segments.json of {REPORTED} segments"
+
+    def after(field: str) -> Measure:
+        def measure() -> float:
+            with ExitStack() as world.stack:
+                world.run(1, "cat", f"{world.mount('')}/segments.json")
+                time.sleep(2)  # what is given back is so a moment later
+                return world.resident(field)
+        return measure
+
+    return Group([
+        Row(section, "daemon: resident after segments.json", "", "MiB", after("VmRSS"), target=Target("value", "<=", 16)),
+        Row(section, "daemon: resident at most", "", "MiB", after("VmHWM"), target=Target("value", "<=", 24)),
+    ], lambda: void(world.make(REPORTED, 4 * KIB)))
+
+
+def transfer_group(world: World) -> Group:
+    """What articles about shared memory compare, for README."""
+    section = f"transfer: {OBJECT // MIB} MiB from one process to another; the kernel's copies of each byte in brackets"
+    limits = {"kernel/msgmax": MIB, "kernel/msgmnb": 8 * MIB, "fs/mqueue/msgsize_max": 64 * KIB}
+
+    def setup() -> None:
+        for name, value in limits.items():  # of the namespace
+            with open(f"/proc/sys/{name}", "w") as limit:
+                limit.write(str(value))
+        [world.ids["transfer"]] = world.make(1, 8 * MIB)
+
+    def rate(way: str, block: int, target: Callable[[], str]) -> Measure:
+        def measure() -> float:
+            count, ns = world.call("transfer", way, block, OBJECT, target()).split()
+            return float(count) * block / float(ns)
+        return measure
+
+    def rows_of(block: int) -> list[Row]:
+        size = f"{block // KIB} KiB" if block < MIB else f"{block // MIB} MiB"
+        attached = rate("memory", block, lambda: f"shm:{world.ids['transfer']}")
+        ways = {"pipe": "pipe", "FIFO": "fifo", "SysV queue": "sysv", "POSIX queue": "posix"}
+        rows = [Row(section, f"transfer {size}: {name} (2) / shmat (0)", "shmat", "GB/s",
+                    rate(way, block, lambda: f"{world.base}/fifo"), attached, heads=("way", "shmat"))
+                for name, way in ways.items()]
+        rows.append(Row(section, f"transfer {size}: mmap of sysv/ID (0) / shmat (0)", "shmat", "GB/s",
+                        rate("memory", block, lambda: f"{world.mount('')}/sysv/{world.ids['transfer']}"), attached,
+                        target=Target("ratio", ">=", 0.95), heads=("way", "shmat")))
+        return rows
+
+    return Group(rows_of(4 * KIB) + rows_of(MIB), setup)
+
+
 def groups(world: World, quick: bool, wanted: str) -> list[Group]:
     every = [io_group(world), open_group(world), copy_group(world)]
     every += [list_group(world, count) for count in (10, 1000, SEGMENTS)]
     every += [start_group(world), rest_group(world, 0, 0), rest_group(world, SEGMENTS, 2 if quick else 10)]
+    every += [report_group(world), transfer_group(world)]
     every += bench_names.groups(world) + bench_processes.groups(world)
     for group in every:
         group.rows = [row for row in group.rows if re.search(wanted, row.name)]

@@ -178,9 +178,9 @@ class World:
             process.wait()
             self.warnings.append("a daemon did not end when it was unmounted")
 
-    def resident(self) -> float:
+    def resident(self, field: str = "VmRSS") -> float:
         with open(f"/proc/{self.daemons[''].pid}/status") as status:
-            return int(re.search(r"VmRSS:\s*(\d+)", status.read())[1]) / 1024  # type: ignore[index]
+            return int(re.search(rf"{field}:\s*(\d+)", status.read())[1]) / 1024  # type: ignore[index]
 
     def processor_ms(self) -> float:
         """All that the daemon has used, in nanoseconds' steps where the kernel counts them."""
