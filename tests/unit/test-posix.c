@@ -169,6 +169,69 @@ static void object_has_its_attributes_without_any_right(void)
 	g_assert_cmpmem(again.handle, again.handle_size, object.handle, object.handle_size);
 }
 
+static void object_is_read_by_its_name_as_by_a_descriptor(void)
+{
+	static const char *const names[] = {"object", "other name", "directory", "link"};
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
+	const int fd = directory_fd(posix);
+	const int mount_id = segfs_object_mount(fd);
+
+	tree_write(directory, "object", "some");
+	if (!need_handles(posix))
+		return;
+	g_assert_no_errno(linkat(fd, "object", fd, "other name", 0));
+	g_assert_no_errno(mkdirat(fd, "directory", 0700));
+	g_assert_no_errno(symlinkat("nowhere", fd, "link"));
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		const SegfsObject opened = object_of(posix, names[i]);
+		SegfsObject object;
+		struct stat st, same;
+		g_assert_cmpint(segfs_object_read_at(posix, fd, mount_id, names[i], &object, &st),
+				==, 0);
+		g_assert_no_errno(fstatat(fd, names[i], &same, AT_SYMLINK_NOFOLLOW));
+		g_assert_cmpuint(object.dev, ==, opened.dev);
+		g_assert_cmpuint(object.ino, ==, opened.ino);
+		g_assert_cmpint(object.handle_type, ==, opened.handle_type);
+		g_assert_cmpmem(object.handle, object.handle_size, opened.handle,
+				opened.handle_size);
+		g_assert_cmpuint(st.st_ino, ==, same.st_ino);
+		g_assert_cmphex(st.st_mode, ==, same.st_mode);
+		g_assert_cmpint(st.st_size, ==, same.st_size);
+	}
+}
+
+static void object_that_cannot_be_read_by_its_name_is_said_to_be(void)
+{
+	scoped_tree directory = shm_directory();
+	g_autoptr(SegfsPosix) posix = posix_make(directory);
+	const int fd = directory_fd(posix);
+	const int mount_id = segfs_object_mount(fd);
+	SegfsObject object;
+	struct stat st;
+
+	tree_write(directory, "object", "some");
+	if (!need_handles(posix))
+		return;
+	g_assert_cmpint(segfs_object_mount(-1), ==, -1);
+	g_assert_cmpint(segfs_object_read_at(posix, fd, mount_id, "none", &object, &st), ==,
+			-ENOENT);
+	g_assert_cmpint(segfs_object_read_at(posix, fd, -1, "object", &object, &st), ==, -EXDEV);
+	g_assert_cmpint(segfs_object_read_at(posix, fd, mount_id + 1, "object", &object, &st), ==,
+			-EXDEV);
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return;
+	/* The very same object, seen through another mount, included. */
+	g_autofree char *path = g_build_filename(directory, "object", NULL);
+	autofd here = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const int here_id = segfs_object_mount(here);
+	g_assert_cmpint(segfs_object_read_at(posix, here, here_id, "object", &object, &st), ==, 0);
+	g_assert_no_errno(mount(path, path, NULL, MS_BIND, NULL));
+	g_assert_cmpint(segfs_object_read_at(posix, here, here_id, "object", &object, &st), ==,
+			-EXDEV);
+	g_assert_no_errno(umount(path));
+}
+
 static void object_of_no_descriptor_is_an_error(void)
 {
 	scoped_tree directory = shm_directory();
@@ -332,6 +395,8 @@ int main(int argc, char **argv)
 	TEST("directory/mounted-over-slow-changes-nothing",
 	     what_is_mounted_over_it_later_changes_nothing);
 	TEST("object/attributes-need-no-right", object_has_its_attributes_without_any_right);
+	TEST("object/by-name-as-by-a-descriptor", object_is_read_by_its_name_as_by_a_descriptor);
+	TEST("object/not-by-name-is-exdev", object_that_cannot_be_read_by_its_name_is_said_to_be);
 	TEST("object/of-no-descriptor-is-an-error", object_of_no_descriptor_is_an_error);
 	TEST("object/opens-again-whatever-its-names", an_object_opens_again_whatever_its_names_are);
 	TEST("object/every-kind-opens-again", every_kind_of_object_opens_again);

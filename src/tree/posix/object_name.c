@@ -84,11 +84,11 @@ bool object_list_as(Node *base, Node *directory, const char *name, const struct 
 	return may;
 }
 
-static int find_same(const ObjectNode *node, Node *directory, const char *name)
+static int find_same(ObjectNode *node, Node *directory, const char *name)
 {
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	struct stat st, directory_st;
 	SegfsObject found;
-	struct stat st;
 	int r = object_reach_directory(directory, &at);
 
 	if (r < 0)
@@ -99,12 +99,14 @@ static int find_same(const ObjectNode *node, Node *directory, const char *name)
 	if (fd < 0)
 		return -errno;
 	r = segfs_object_read(node->posix, fd, &found, &st);
-	return r < 0 ? r
-	       : found.dev == node->object.dev && found.ino == node->object.ino &&
-			       found.handle_size == node->object.handle_size &&
-			       !memcmp(found.handle, node->object.handle, found.handle_size)
-		       ? 0
-		       : -ESTALE;
+	if (r == 0 && (found.dev != node->object.dev || found.ino != node->object.ino ||
+		       found.handle_size != node->object.handle_size ||
+		       memcmp(found.handle, node->object.handle, found.handle_size)))
+		r = -ESTALE;
+	/* As a lookup would: the directory may be sticky by now. */
+	if (r == 0 && fstat(at.fd, &directory_st) == 0)
+		object_guard(node, &directory_st, &st);
+	return r;
 }
 
 int object_still_named(Node *base)
