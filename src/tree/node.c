@@ -28,6 +28,21 @@ static bool has_key(const Node *node)
 	return node->key.a || node->key.b || node->key.c;
 }
 
+static guint number_hash(gconstpointer node)
+{
+	return g_int64_hash(&((const Node *)node)->number);
+}
+
+static gboolean number_equal(gconstpointer a, gconstpointer b)
+{
+	return ((const Node *)a)->number == ((const Node *)b)->number;
+}
+
+GHashTable *node_known_new(void)
+{
+	return g_hash_table_new(number_hash, number_equal);
+}
+
 GHashTable *node_table_new(void)
 {
 	return g_hash_table_new(key_hash, key_equal);
@@ -173,7 +188,7 @@ static void drop(Node *node, uint64_t forgotten, bool reference)
 		node->lookups -= MIN(node->lookups, forgotten);
 		reference = node->lookups == 0;
 		if (reference)
-			g_hash_table_remove(node->ns->tree->known, &node->number);
+			g_hash_table_remove(node->ns->tree->known, node);
 	}
 	const bool last = reference && --node->refs == 0;
 	if (last)
@@ -195,14 +210,12 @@ void node_unref(Node *node)
 }
 
 /* By chance: it says nothing of the daemon's memory, nor of what else is looked up. */
-static uint64_t number_new(Tree *tree)
+static void number_give(Tree *tree, Node *node)
 {
-	uint64_t number;
-
 	do {
-		number = (uint64_t)g_random_int() << 32 | g_random_int();
-	} while (number <= NODE_ROOT || g_hash_table_contains(tree->known, &number));
-	return number;
+		node->number = (uint64_t)g_random_int() << 32 | g_random_int();
+	} while (node->number <= NODE_ROOT || g_hash_table_contains(tree->known, node));
+	g_hash_table_add(tree->known, node);
 }
 
 uint64_t node_remember(Node *node)
@@ -212,8 +225,7 @@ uint64_t node_remember(Node *node)
 	g_mutex_lock(&tree->lock);
 	if (node->lookups++ == 0) {
 		node->refs++;
-		node->number = number_new(tree);
-		g_hash_table_insert(tree->known, &node->number, node);
+		number_give(tree, node);
 	}
 	const uint64_t number = node->number;
 	g_mutex_unlock(&tree->lock);
@@ -224,8 +236,9 @@ Node *node_known(Tree *tree, uint64_t number)
 {
 	if (number == NODE_ROOT)
 		return tree->root;
+	const Node wanted = {.number = number};
 	g_mutex_lock(&tree->lock);
-	Node *node = g_hash_table_lookup(tree->known, &number);
+	Node *node = g_hash_table_lookup(tree->known, &wanted);
 	g_mutex_unlock(&tree->lock);
 	return node;
 }

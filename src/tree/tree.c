@@ -44,7 +44,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	trim_start();
 	g_mutex_init(&tree->lock);
 	tree->nodes = node_table_new();
-	tree->known = g_hash_table_new(g_int64_hash, g_int64_equal);
+	tree->known = node_known_new();
 	tree->files = g_hash_table_new(NULL, NULL);
 	tree->listings = g_hash_table_new(NULL, NULL);
 	tree->held = g_hash_table_new(NULL, NULL);
@@ -87,7 +87,7 @@ void tree_free(Tree *tree)
 	guint n_files, n_listings;
 	g_autofree gpointer *files = g_hash_table_get_keys_as_array(tree->files, &n_files);
 	g_autofree gpointer *listings = g_hash_table_get_keys_as_array(tree->listings, &n_listings);
-	g_autoptr(GList) known = g_hash_table_get_values(tree->known);
+	g_autoptr(GList) known = g_hash_table_get_keys(tree->known);
 
 	/* The kernel does not close each file, nor forget each node, when a mount ends. A pending
 	 * segment is made by this close. */

@@ -31,7 +31,8 @@ struct Tree {
 	GHashTable *nodes;    /* a set of Node, by ops and key */
 	GHashTable *files;    /* a set of File, those that are open */
 	GHashTable *listings; /* a set of Listing, likewise */
-	GHashTable *known; /* number -> Node, those with lookups, also what is no longer in nodes */
+	GHashTable *known; /* a set of Node by number, those with lookups, also what is no longer in
+			      nodes */
 	GHashTable *held;  /* uid -> bytes, see tree_hold() */
 	GHashTable *descriptors; /* uid -> number, see tree_take_descriptor() */
 	guint most_descriptors;  /* of one user; 0: any number. Set before there are any */
@@ -111,8 +112,9 @@ void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 /* The index of the directory of POSIX objects that is called posix, posix.2 and so on; where it is
  * not known, the processes are asked. -ENOENT: there is none. */
 int ipcns_find_directory(IpcNs *ns, const char *name, guint *ret_index);
-/* For node.c's table; here because the tree owns it. */
+/* For node.c's tables; here because the tree owns them. Sets: half as large as with values. */
 GHashTable *node_table_new(void);
+GHashTable *node_known_new(void);
 /* What is open (set: files or listings), so that tree_free() closes what a mount leaves open. */
 void tree_set_open(Tree *tree, GHashTable *set, gpointer opened, bool is_open);
 
