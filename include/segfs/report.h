@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <segfs/caller.h>
 #include <segfs/container.h>
+#include <segfs/limits.h>
 #include <segfs/survey.h>
 #include <stdbool.h>
 
@@ -95,13 +96,13 @@ void segfs_report_free(SegfsReport *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsReport, segfs_report_free)
 
 /*
- * Adds one namespace: the limits of ipc, its containers (SegfsContainer; NULL: none), and items of
- * SegfsItem, as from segfs_view_survey(), which could not read n_unread directories. What was added
- * with an earlier one, such as a /dev/shm that both see, is left out. What cannot be read is null
- * in the report; cannot fail.
+ * Adds one namespace, that of ipc: its limits (NULL: not known), its containers (SegfsContainer;
+ * NULL: none), and items of SegfsItem, as from segfs_view_survey(), which could not read n_unread
+ * directories. What was added with an earlier one, such as a /dev/shm that both see, is left out.
+ * What cannot be read is null in the report; cannot fail.
  */
-void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GArray *containers,
-		      const GPtrArray *items, guint n_unread);
+void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsLimits *limits,
+		      const GArray *containers, const GPtrArray *items, guint n_unread);
 
 /* Appends the JSON of all that was added to text, UTF-8, one line for each segment. Cannot fail. */
 void segfs_report_write(const SegfsReport *report, GString *text);

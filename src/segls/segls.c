@@ -287,7 +287,10 @@ static gboolean list(const Options *options, GString *text, GError **error)
 		g_autoptr(SegfsReport) report = segfs_report_new(NULL, "/proc", source.scan);
 		for (guint i = 0; i < source.of->len; i++) {
 			const SegfsScope *scope = source.scopes->pdata[i];
-			segfs_report_add(report, segfs_scope_ipc(scope), NULL, source.of->pdata[i],
+			SegfsLimits limits;
+			const int r = segfs_limits_read(segfs_scope_ipc(scope), &limits);
+			segfs_report_add(report, segfs_scope_ipc(scope), r < 0 ? NULL : &limits,
+					 NULL, source.of->pdata[i],
 					 segfs_view_unread(segfs_scope_view(scope)));
 		}
 		segfs_report_write(report, text);

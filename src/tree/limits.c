@@ -8,6 +8,7 @@
 #include "lib/os/autofd.h"
 #include "lib/os/escape.h"
 #include "lib/os/procfs.h"
+#include "lib/survey/survey.h"
 #include "tree/tree.h"
 
 /* Directories that could not be read, of very many. */
@@ -93,23 +94,19 @@ static void put_huge(GString *text, uint64_t all, const Shown *shown)
 }
 
 /* All shared memory of the host, how much of it this tree shows, and how much is elsewhere. */
-static int shmem_write(IpcNs *ns, GString *text)
+static void shmem_write(IpcNs *ns, const GPtrArray *items, GString *text)
 {
 	g_autofree char *path = g_build_filename(segfs_ipc_proc_root(ns->ipc), "meminfo", NULL);
-	g_autoptr(GPtrArray) items = NULL;
 	g_autofree char *info = NULL;
 	uint64_t shmem, huge;
 	Sums sums = {};
 
-	int r = segfs_view_survey(ns->view, segfs_since_now(), &items);
-	if (r < 0)
-		return r;
 	sum_up(items, &sums);
 	const Shown *small = &sums.shown[SEGFS_PAGES_SMALL];
 	put_shown(text, "shmem", small);
 	put_unknown(text, &sums);
 	if (!g_file_get_contents(path, &info, NULL, NULL))
-		return 0;
+		return;
 	if (meminfo(info, "Shmem", &shmem))
 		g_string_append_printf(text,
 				       "shmem: %" PRIu64 " bytes on the host (Shmem of meminfo)\n"
@@ -120,7 +117,6 @@ static int shmem_write(IpcNs *ns, GString *text)
 				       shmem, elsewhere(shmem, small));
 	if (meminfo(info, "Hugetlb", &huge))
 		put_huge(text, huge, &sums.shown[SEGFS_PAGES_HUGE]);
-	return 0;
 }
 
 char *limits_unread(IpcNs *ns)
@@ -141,10 +137,15 @@ char *limits_unread(IpcNs *ns)
 static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
-	SegfsLimits limits;
+	g_autoptr(Moment) moment = moment_join(ns->tree->moments);
+	g_autoptr(Surveyed) all = NULL;
 	struct statvfs shm;
 
-	if (segfs_limits_read(ns->ipc, &limits) == 0) {
+	int r = moment_survey(moment, ns->view, ipcns_ref(ns), &all);
+	if (r < 0)
+		return r;
+	const SegfsLimits limits = all->limits;
+	if (all->has_limits) {
 		g_string_append_printf(text, "shmmax: %" PRIu64 " bytes in one segment\n",
 				       limits.shmmax);
 		g_string_append_printf(text, "shmmni: %" PRIu64 " segments, %" PRIu64 " used\n",
@@ -154,7 +155,6 @@ static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 				       " bytes in all segments, %" PRIu64 " used\n",
 				       limits.shmall, limits.page_size, limits.pages_used);
 	}
-	segfs_view_refresh(ns->view, segfs_since_now());
 	const SegfsPosix *posix;
 	for (guint i = 0; (posix = segfs_view_posix(ns->view, i)); i++) {
 		g_autofree char *name = segfs_posix_directory_name(i);
@@ -169,7 +169,7 @@ static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 				       name, (uint64_t)shm.f_files,
 				       (uint64_t)(shm.f_files - shm.f_ffree));
 	}
-	int r = shmem_write(ns, text);
+	shmem_write(ns, all->items, text);
 	/* What is in them is missing above. */
 	g_autofree char *unread = limits_unread(ns);
 	if (unread)

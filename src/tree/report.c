@@ -8,28 +8,8 @@
 #include <sys/statvfs.h>
 
 #include "lib/os/autofd.h"
+#include "lib/survey/survey.h"
 #include "tree/tree.h"
-
-/*
- * The items of one IPC namespace. since is the time of the request for all of them: the first
- * namespace brings about a scan, which serves the others, too.
- */
-static int survey(IpcNs *ns, SegfsSince since, GPtrArray **ret_items, SegfsScan **ret_scan)
-{
-	g_autoptr(GPtrArray) items = NULL;
-	g_autoptr(SegfsScan) scan = NULL;
-
-	int r = segfs_view_survey(ns->view, since, &items);
-	if (r == 0 && items->len > 0)
-		scan = segfs_scan_ref(((SegfsItem *)items->pdata[0])->scan);
-	else if (r == 0)
-		r = segfs_scanner_scan(ns->tree->scanner, segfs_since_recent(), &scan);
-	if (r < 0)
-		return r;
-	*ret_scan = g_steal_pointer(&scan);
-	*ret_items = g_steal_pointer(&items);
-	return 0;
-}
 
 /* Of the mount's own namespace, which is the host's, none is told. */
 static GArray *containers_of(IpcNs *ns)
@@ -51,25 +31,25 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, TextOut *
 {
 	g_autoptr(SegfsReport) report = NULL;
 	g_autoptr(GPtrArray) namespaces = NULL;
-	const SegfsSince since = segfs_since_now(); /* one look at the processes does for all */
+	g_autoptr(Moment) moment = moment_join(own->tree->moments);
 
 	int r = namespaces_all(own, caller, &namespaces);
 	for (guint i = 0; r == 0 && i < namespaces->len; i++) {
 		IpcNs *ns = namespaces->pdata[i];
-		g_autoptr(GPtrArray) items = NULL;
-		g_autoptr(SegfsScan) scan = NULL;
-		const int surveyed = survey(ns, since, &items, &scan);
+		g_autoptr(Surveyed) all = NULL;
+		const int surveyed = moment_survey(moment, ns->view, ipcns_ref(ns), &all);
 		/* Another namespace may have gone meanwhile. */
 		if (surveyed < 0) {
 			r = i == 0 || surveyed == -EINTR ? surveyed : 0;
 			continue;
 		}
 		if (!report) {
-			report = segfs_report_new(caller, segfs_ipc_proc_root(own->ipc), scan);
+			report = segfs_report_new(caller, segfs_ipc_proc_root(own->ipc), all->scan);
 			segfs_report_stream(report, take_segments, out);
 		}
 		g_autoptr(GArray) containers = containers_of(ns);
-		segfs_report_add(report, ns->ipc, containers, items, segfs_view_unread(ns->view));
+		segfs_report_add(report, ns->ipc, all->has_limits ? &all->limits : NULL, containers,
+				 all->items, segfs_view_unread(ns->view));
 	}
 	if (r < 0)
 		return r;
@@ -109,18 +89,17 @@ static void numbers_clear(gpointer numbers)
 }
 
 /* counted: a set of SegfsId, the memory that an earlier namespace has counted. */
-static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *counted, Numbers *ret_numbers)
+static int numbers_get(IpcNs *ns, Moment *moment, GHashTable *counted, Numbers *ret_numbers)
 {
-	g_autoptr(GPtrArray) items = NULL;
-	g_autoptr(SegfsScan) scan = NULL;
+	g_autoptr(Surveyed) all = NULL;
 	Numbers numbers = {.inum = segfs_ipc_inum(ns->ipc)};
 
-	int r = survey(ns, since, &items, &scan);
+	int r = moment_survey(moment, ns->view, ipcns_ref(ns), &all);
 	if (r < 0)
 		return r;
-	numbers.unexamined = segfs_scan_unexamined(scan);
-	for (guint i = 0; i < items->len; i++) {
-		const SegfsItem *item = items->pdata[i];
+	numbers.unexamined = segfs_scan_unexamined(all->scan);
+	for (guint i = 0; i < all->items->len; i++) {
+		const SegfsItem *item = all->items->pdata[i];
 		if (!g_hash_table_add(counted, g_memdup2(&item->id, sizeof(item->id))))
 			continue;
 		uint64_t *sum = numbers.sums[item->id.kind][item->verdict][item->unlinked];
@@ -131,7 +110,8 @@ static int numbers_get(IpcNs *ns, SegfsSince since, GHashTable *counted, Numbers
 		sum[RESIDENT] += item->resident;
 		numbers.huge += item->pages == SEGFS_PAGES_HUGE ? item->resident : 0;
 	}
-	numbers.has_limits = segfs_limits_read(ns->ipc, &numbers.limits) == 0;
+	numbers.has_limits = all->has_limits;
+	numbers.limits = all->limits;
 	/* A tmpfs without a limit has 0 blocks. */
 	const SegfsPosix *posix = segfs_view_posix(ns->view, 0);
 	autofd fd = -1;
@@ -331,13 +311,13 @@ static int metrics_answer(IpcNs *own, const SegfsCaller *caller, TextOut *out)
 		g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Numbers));
 	g_autoptr(GPtrArray) namespaces = NULL;
-	const SegfsSince since = segfs_since_now(); /* as above */
+	g_autoptr(Moment) moment = moment_join(own->tree->moments);
 
 	g_array_set_clear_func(all, numbers_clear);
 	int r = namespaces_all(own, caller, &namespaces);
 	for (guint i = 0; r == 0 && i < namespaces->len; i++) {
 		Numbers numbers;
-		const int got = numbers_get(namespaces->pdata[i], since, counted, &numbers);
+		const int got = numbers_get(namespaces->pdata[i], moment, counted, &numbers);
 		if (got == 0)
 			g_array_append_val(all, numbers);
 		else if (i == 0 || got == -EINTR)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "tree/tree.h"
+#include "lib/survey/survey.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -70,6 +71,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 		return r;
 	ipcns_take(tree->ns, scope);
 	tree->scanner = segfs_scope_scanner(scope);
+	tree->moments = moments_new((GDestroyNotify)ipcns_unref);
 	tree->nameless = segfs_scope_nameless(scope);
 	tree->plain = segfs_posix_dev(segfs_scope_posix(scope));
 	tree->shm_dir = name_for_all(shm_dir, segfs_scope_posix(scope));
@@ -106,6 +108,7 @@ void tree_free(Tree *tree)
 	g_hash_table_unref(tree->listings);
 	g_hash_table_unref(tree->held);
 	g_hash_table_unref(tree->descriptors);
+	g_clear_pointer(&tree->moments, moments_free);
 	g_mutex_clear(&tree->lock);
 	g_free(tree);
 	trim_stop();

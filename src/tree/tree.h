@@ -21,7 +21,8 @@ struct Tree {
 	char *shm_dir; /* a name of posix/ that everybody may use; NULL: there is none */
 	dev_t plain;   /* the device of posix/, see segfs_mount_ino() */
 	SegfsScanner *scanner;
-	int64_t orphan_age; /* seconds */
+	struct Moments *moments; /* in which the texts are made that have all */
+	int64_t orphan_age;      /* seconds */
 	bool no_namespaces, for_others, other_ipc;
 	gint n_ipcns;               /* how many IpcNs were made; gives each its index */
 	const SegfsPosix *nameless; /* memory that is in no directory */

@@ -48,9 +48,16 @@ for way in (sent, spliced, copied, ranged, mapped):
 END
 }
 
-for file in README limits metrics segments.json "info/sysv/$id" info/posix/object "info/unlinked/sysv-$held"; do
+unshare --ipc sleep 600 &
+elsewhere=$!
+away() { ! [ "/proc/$elsewhere/ns/ipc" -ef /proc/self/ns/ipc ]; }
+ok "another namespace is there" until_true 20 away
+ns=ns/$(stat -Lc %i "/proc/$elsewhere/ns/ipc")
+for file in README limits metrics segments.json "info/sysv/$id" info/posix/object "info/unlinked/sysv-$held" "$ns/info/namespace" "$ns/limits"; do
 	is "$(copies "$MNT/$file")" "" "$file: whole for sendfile, splice, shutil, copy_file_range, mmap"
 done
+kill "$elsewhere"
+wait "$elsewhere" 2>/dev/null
 le 131073 "$(cat "$MNT/segments.json" | wc -c)" "(one of them is longer than a request of the kernel)"
 
 # A text that has become shorter has no rest of the longer one.

@@ -5,13 +5,13 @@
 #include <fcntl.h>
 #include <sched.h>
 
-#include "hold.h"
 #include "lib/memory/ipc.h"
 #include "lib/memory/posix.h"
 #include "lib/os/procfs.h"
 #include "lib/process/fresh.h"
 #include "lib/process/scan.h"
 #include "lib/survey/survey.h"
+#include "survey_world.h"
 
 static void an_answer_is_fresh_by_when_its_look_began(void)
 {
@@ -88,6 +88,81 @@ static void one_look_does_for_a_segment_of_another_namespace(void)
 	g_assert_cmpuint(scanner_n_walks(scanner), ==, before + 1);
 }
 
+/* Who asks together. */
+typedef struct {
+	Moments *moments;
+	Survey *survey;
+	guint number;
+	Moment *moment;
+	Surveyed *all;
+	bool has_own;
+} Asker;
+
+static guint n_owners; /* that were let go */
+
+static void owner_is_let_go(gpointer owner)
+{
+	g_atomic_int_inc(&n_owners);
+}
+
+static gpointer ask(gpointer pointer)
+{
+	Asker *asker = pointer;
+	g_autofree char *name = g_strdup_printf("asked-%u", asker->number);
+	g_autofree char *path = object_make(asker->survey, name);
+
+	asker->moment = moment_join(asker->moments);
+	g_assert_cmpint(moment_survey(asker->moment, asker->survey->view, asker, &asker->all), ==,
+			0);
+	for (guint i = 0; i < asker->all->items->len; i++) {
+		const SegfsItem *item = asker->all->items->pdata[i];
+		asker->has_own |= item->id.kind == SEGFS_POSIX && !g_strcmp0(item->name, name);
+	}
+	g_assert_no_errno(unlink(path));
+	return NULL;
+}
+
+static void those_of_one_moment_share_a_survey(void)
+{
+	enum { ASKERS = 4, ROUNDS = 1000 };
+	g_auto(Survey) survey = {};
+	guint n_shared = 0, n_asked = 0;
+
+	survey_start(&survey, 3600);
+	Moments *moments = moments_new(owner_is_let_go);
+	/* One that took long, so that the next ones wait for each other. */
+	Moment *first = moment_join(moments);
+	g_usleep(G_USEC_PER_SEC / 5);
+	moment_leave(first);
+	for (guint round = 0; round < ROUNDS && n_shared == 0; round++) {
+		Asker askers[ASKERS] = {};
+		GThread *threads[ASKERS];
+		for (guint i = 0; i < ASKERS; i++, n_asked++) {
+			askers[i] =
+				(Asker){.moments = moments, .survey = &survey, .number = n_asked};
+			threads[i] = g_thread_new("asker", ask, &askers[i]);
+		}
+		for (guint i = 0; i < ASKERS; i++)
+			g_thread_join(threads[i]);
+		for (guint i = 0; i < ASKERS; i++) {
+			/* What was there when it was asked is in the answer. */
+			g_assert_true(askers[i].has_own);
+			for (guint j = 0; j < i; j++) {
+				const bool together = askers[i].moment == askers[j].moment;
+				g_assert_true(together == (askers[i].all == askers[j].all));
+				n_shared += together;
+			}
+		}
+		for (guint i = 0; i < ASKERS; i++) {
+			surveyed_unref(askers[i].all);
+			moment_leave(askers[i].moment);
+		}
+	}
+	g_assert_cmpuint(n_shared, >, 0);
+	g_assert_cmpuint(n_owners, ==, n_asked);
+	moments_free(moments);
+}
+
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
@@ -95,5 +170,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/since/whole-for-processes", a_whole_scan_answers_for_the_processes);
 	g_test_add_func("/since/one-look-for-a-segment",
 			one_look_does_for_a_segment_of_another_namespace);
+	g_test_add_func("/since/moment", those_of_one_moment_share_a_survey);
 	return g_test_run();
 }

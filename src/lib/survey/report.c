@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <json-glib/json-glib.h>
-#include <segfs/limits.h>
 #include <segfs/report.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -347,25 +346,24 @@ static void put_containers(JsonBuilder *builder, const GArray *containers)
 	json_builder_end_array(builder);
 }
 
-static void add_namespace(SegfsReport *report, SegfsIpc *ipc, const GArray *containers,
-			  guint n_unread)
+static void add_namespace(SegfsReport *report, SegfsIpc *ipc, const SegfsLimits *limits,
+			  const GArray *containers, guint n_unread)
 {
 	g_autoptr(JsonBuilder) builder = json_builder_new();
-	SegfsLimits limits;
 
 	json_builder_begin_object(builder);
 	put_size(builder, "ipc", segfs_ipc_inum(ipc));
-	if (segfs_limits_read(ipc, &limits) < 0) {
+	if (!limits) {
 		put_null(builder, "limits");
 	} else {
 		json_builder_set_member_name(builder, "limits");
 		json_builder_begin_object(builder);
-		put_size(builder, "shmmax", limits.shmmax);
-		put_size(builder, "shmmni", limits.shmmni);
-		put_size(builder, "shmall", limits.shmall);
-		put_size(builder, "page_size", limits.page_size);
-		put_size(builder, "segments_used", limits.segments_used);
-		put_size(builder, "pages_used", limits.pages_used);
+		put_size(builder, "shmmax", limits->shmmax);
+		put_size(builder, "shmmni", limits->shmmni);
+		put_size(builder, "shmall", limits->shmall);
+		put_size(builder, "page_size", limits->page_size);
+		put_size(builder, "segments_used", limits->segments_used);
+		put_size(builder, "pages_used", limits->pages_used);
 		json_builder_end_object(builder);
 	}
 	put_number(builder, "folders_unread", n_unread);
@@ -373,10 +371,10 @@ static void add_namespace(SegfsReport *report, SegfsIpc *ipc, const GArray *cont
 	append(report, report->namespaces, builder);
 }
 
-void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const GArray *containers,
-		      const GPtrArray *items, guint n_unread)
+void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsLimits *limits,
+		      const GArray *containers, const GPtrArray *items, guint n_unread)
 {
-	add_namespace(report, ipc, containers, n_unread);
+	add_namespace(report, ipc, limits, containers, n_unread);
 	for (guint i = 0; i < items->len; i++) {
 		const SegfsItem *item = items->pdata[i];
 		if (!g_hash_table_add(report->added, g_memdup2(&item->id, sizeof(item->id))))

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <segfs/keep.h>
+#include <segfs/limits.h>
 #include <segfs/survey.h>
 
 /* The inside of a survey: survey.c finds the items, verdict.c judges them. */
@@ -83,3 +84,33 @@ void judge_sysv(Judge *judge, SegfsItem *item);
 /* at: O_PATH, of the object, or -1 where it is gone. */
 void judge_object(Judge *judge, SegfsItem *item, int at);
 void judge_unlinked(Judge *judge, SegfsItem *item);
+
+/* moment.c: surveys that those share who ask within one moment. */
+typedef struct Moments Moments;
+typedef struct Moment Moment;
+
+/* Of one namespace; a counted reference, that never changes. */
+typedef struct {
+	GPtrArray *items; /* SegfsItem */
+	SegfsScan *scan;
+	SegfsLimits limits;
+	bool has_limits;
+} Surveyed;
+void surveyed_unref(Surveyed *surveyed);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Surveyed, surveyed_unref)
+
+/* unref_owner: see moment_survey(). */
+Moments *moments_new(GDestroyNotify unref_owner);
+/* Nobody may be in one of them. */
+void moments_free(Moments *moments);
+
+/* Waits for others who ask: moment_leave() comes with each answer. */
+Moment *moment_join(Moments *moments);
+void moment_leave(Moment *moment);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Moment, moment_leave)
+
+/*
+ * segfs_view_survey() of what is there when the moment is over, or later. owner: a reference, which
+ * is taken over, to what the view lives as long as.
+ */
+int moment_survey(Moment *moment, SegfsView *view, gpointer owner, Surveyed **ret_surveyed);
