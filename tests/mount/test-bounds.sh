@@ -111,6 +111,23 @@ time.sleep(60)' "$MNT/posix/20001-0" >"$TESTDIR/held" &
 	until_true 20 gone
 fi
 like "$(opens 20001 300 40)" '^3[5-7] EMFILE$' "whoever is at a limit of their own gets EMFILE, too"
+# As LTP's creat05, open04 and fcntl12 have it.
+cat >"$TESTDIR/limits.py" <<-'END'
+	import errno, fcntl, os, resource, sys
+	resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+	def until(what, call):
+	    got = []
+	    try:
+	        while True: got.append(call(f"{sys.argv[1]}/{os.getuid()}-{len(got)}"))
+	    except OSError as error: print(what, len(got), errno.errorcode[error.errno])
+	    for fd in got: os.close(fd)
+	until("creat", lambda path: os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644))
+	first = f"{sys.argv[1]}/{os.getuid()}-0"
+	until("open", lambda path: os.open(first, os.O_RDONLY))
+	fd = os.open(first, os.O_RDONLY)
+	until("F_DUPFD", lambda path: fcntl.fcntl(fd, fcntl.F_DUPFD, 1))
+END
+is "$(as_user 20001 "$PYTHON" "$TESTDIR/limits.py" "$MNT/posix")" "$(as_user 20001 "$PYTHON" "$TESTDIR/limits.py" /dev/shm)" "creat, open and F_DUPFD end as in /dev/shm"
 rm -f /dev/shm/2000?-*
 segfs_stop_ok "$MNT" "the daemon lived through it"
 

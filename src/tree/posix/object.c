@@ -331,34 +331,33 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 	return 0;
 }
 
-/* Removed directories that are held: a working directory costs its user nothing, but us. */
-#define MOST_REMOVED 1024
-static gint n_removed;
+/* Directories that are held: each can be somebody's working directory, which costs its user
+ * nothing. */
+#define MOST_KEPT 4096
+static gint n_kept;
 
-void object_hold_removed(ObjectNode *parent, int fd)
+void object_keep_directory(ObjectNode *node, int fd)
 {
-	IpcNs *ns = parent->node.ns;
-	autofd held = fd;
-	SegfsObject object;
-	struct stat st;
+	const Tree *tree = node->node.ns->tree;
+	/* A part of the descriptors that there are, of which one user has half. */
+	const gint most = tree->most_descriptors ? MIN(MOST_KEPT, (gint)tree->most_descriptors / 4)
+						 : MOST_KEPT;
 
-	if (held < 0 || segfs_object_read(parent->posix, held, &object, &st) < 0)
+	/* Not what would keep a container's /dev/shm, or a mount below, from being unmounted. */
+	if (node->is_kept || node->object.handle_size == 0 || ipcns_is_foreign(node->node.ns))
 		return;
-	const NodeKey key = key_of(ns, &object);
-	g_autoptr(Node) found = node_find(ns->tree, &object_ops, &key);
-	ObjectNode *node = (ObjectNode *)found;
-	if (!node)
-		return;
-	if (g_atomic_int_add(&n_removed, 1) >= MOST_REMOVED) {
-		g_atomic_int_add(&n_removed, -1);
+	autofd held = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (held < 0 || g_atomic_int_add(&n_kept, 1) >= most) {
+		if (held >= 0)
+			g_atomic_int_add(&n_kept, -1);
 		return;
 	}
 	g_mutex_lock(&node->lock);
-	const bool was_removed = node->is_removed;
-	node->is_removed = true;
+	const bool was_kept = node->is_kept;
+	node->is_kept = true;
 	g_mutex_unlock(&node->lock);
-	if (was_removed)
-		g_atomic_int_add(&n_removed, -1);
+	if (was_kept)
+		g_atomic_int_add(&n_kept, -1);
 	else
 		object_hold(node, steal_fd(&held));
 }
@@ -367,8 +366,8 @@ void object_free(Node *base)
 {
 	ObjectNode *node = (ObjectNode *)base;
 
-	if (node->is_removed)
-		g_atomic_int_add(&n_removed, -1);
+	if (node->is_kept)
+		g_atomic_int_add(&n_kept, -1);
 	autofd_close(&node->held_fd);
 	g_clear_pointer(&node->owners, g_hash_table_unref);
 	g_clear_pointer(&node->parent, node_unref);

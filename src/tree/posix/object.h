@@ -11,7 +11,7 @@
  * another file system mounted inside) it is found by its name in its parent. While it is held it is
  * reached by a descriptor: as long as it is open where a handle does not do, since its name may go;
  * for the short time from a lookup to what the lookup was for; by a listing; and where it is a
- * directory that was removed through us, as long as the kernel knows it, since it may be somebody's
+ * directory, as long as the kernel knows it, since it may be removed, and be somebody's
  * working directory.
  */
 typedef struct {
@@ -25,14 +25,14 @@ typedef struct {
 
 	GMutex lock; /* protects what follows */
 	Node *parent;
-	char *name;         /* in parent; NULL: there is a handle, or it is the directory itself */
-	Node *listed_in;    /* a reference; NULL: nowhere. See object_name.c */
-	char *listed_name;  /* there */
-	guint n_open;       /* files */
-	guint n_held;       /* see object_hold() */
-	int held_fd;        /* O_PATH, while n_held; or -1 */
-	bool is_removed;    /* a directory that is held as long as there is the node */
-	GHashTable *owners; /* of fcntl(2) locks, see object_lock.c */
+	char *name;        /* in parent; NULL: there is a handle, or it is the directory itself */
+	Node *listed_in;   /* a reference; NULL: nowhere. See object_name.c */
+	char *listed_name; /* there */
+	guint n_open;      /* files */
+	guint n_held;      /* see object_hold() */
+	int held_fd;       /* O_PATH, while n_held; or -1 */
+	_Atomic bool is_kept; /* a directory that is held as long as there is the node */
+	GHashTable *owners;   /* of fcntl(2) locks, see object_lock.c */
 } ObjectNode;
 
 /* An object as system calls reach it: an O_PATH descriptor, and its name in /proc/self/fd. */
@@ -101,9 +101,11 @@ void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat);
  */
 void object_hold(ObjectNode *node, int fd);
 void object_let_go(Node *node, pid_t tid);
-/* It holds a directory that has just been removed, by fd, which it takes, if the kernel knows it.
+/*
+ * A directory, of which fd is, is held as long as there is the node, if it may be: when it is
+ * removed whoever works in it goes on as in a tmpfs.
  */
-void object_hold_removed(ObjectNode *parent, int fd);
+void object_keep_directory(ObjectNode *node, int fd);
 
 extern const NodeOps object_ops; /* posix.c */
 

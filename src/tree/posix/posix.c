@@ -275,6 +275,8 @@ static int find(ObjectNode *directory, const SegfsCaller *caller, const ObjectAt
 		node_unref(*ret_node);
 		r = object_node(directory, at->fd, caller, name, fd, ret_node, ret_stat);
 	}
+	if (r == 0 && S_ISDIR(ret_stat->st_mode))
+		object_keep_directory((ObjectNode *)*ret_node, fd);
 	if (r == 0)
 		object_hold((ObjectNode *)*ret_node, steal_fd(&fd));
 	return r;
@@ -407,22 +409,7 @@ static int posix_remove(Node *base, const SegfsCaller *caller, const char *name,
 
 	if (r == 0)
 		r = object_await_name(&at, name);
-	if (r < 0)
-		return r;
-	autofd removed = is_directory ? segfs_object_open_at(at.fd, name) : -1;
-	r = SEGFS_AS(caller, unlinkat(at.fd, name, is_directory ? AT_REMOVEDIR : 0));
-	if (r == 0 && is_directory)
-		object_hold_removed((ObjectNode *)base, steal_fd(&removed));
-	return r;
-}
-
-/* What a rename to name would remove, if that is a directory; else -1. */
-static int open_directory_at(int directory_fd, const char *name)
-{
-	autofd fd = segfs_object_open_at(directory_fd, name);
-	struct stat st;
-
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? steal_fd(&fd) : -1;
+	return r < 0 ? r : SEGFS_AS(caller, unlinkat(at.fd, name, is_directory ? AT_REMOVEDIR : 0));
 }
 
 static int posix_rename(Node *base, const SegfsCaller *caller, const char *name, Node *to_base,
@@ -437,13 +424,7 @@ static int posix_rename(Node *base, const SegfsCaller *caller, const char *name,
 		r = object_await_name(&at, name);
 	if (r == 0)
 		r = object_await_name(&to, to_name);
-	if (r < 0)
-		return r;
-	autofd replaced = flags ? -1 : open_directory_at(to.fd, to_name);
-	r = SEGFS_AS(caller, renameat2(at.fd, name, to.fd, to_name, flags));
-	if (r == 0 && replaced >= 0)
-		object_hold_removed((ObjectNode *)to_base, steal_fd(&replaced));
-	return r;
+	return r < 0 ? r : SEGFS_AS(caller, renameat2(at.fd, name, to.fd, to_name, flags));
 }
 
 const NodeOps object_ops = {
