@@ -136,6 +136,29 @@ ensure() {
 	quiet "apt-get install" apt_get install --no-install-recommends "${missing[@]}" || exit 1
 }
 
+# wish NEEDS: what a few tests want and can be without, as a list for ensure. No package is removed
+# for it (containerd's are at odds with docker's own); where one is not to be had it goes on.
+wish() {
+	local package probe what missing=() one
+	while IFS='|' read -r package probe what; do
+		command -v "${probe#cmd }" >/dev/null || missing+=("$package")
+	done <<<"$1"
+	((${#missing[@]})) && is_debian || return 0
+	if ((EUID)) && ! sudo -n true 2>/dev/null; then
+		say "not installed, so their tests are skipped: ${missing[*]}"
+		return 0
+	fi
+	say "installing with apt, for a few tests: ${missing[*]}"
+	need_scratch
+	local install=(apt_get install --no-install-recommends --no-remove)
+	"${install[@]}" "${missing[@]}" >"$scratch/log" 2>&1 </dev/null && return 0
+	apt_get update >"$scratch/log" 2>&1 </dev/null || true
+	for one in "${missing[@]}"; do
+		"${install[@]}" "$one" >"$scratch/log" 2>&1 </dev/null ||
+			say "  without $one: $(grep -m 1 '^E:' "$scratch/log" || echo 'apt-get failed')"
+	done
+}
+
 wrap_field() { sed -n "s/^$1 *= *//p" "$top/subprojects/fuse3.wrap"; }
 
 # The machine's own apt sources for its Debian release, turned into deb-src for $fuse_suite:

@@ -14,7 +14,7 @@ typedef struct {
 	char *runtime;        /* "docker", "podman", "cri-o"; "container": one that is not known */
 	char *id;             /* by which its runtime's cgroup calls it */
 	char *name;           /* that its user has given to it; NULL: not known */
-	const char *pod_kind; /* what pod is: "kubernetes pod", "ecs task"; static */
+	const char *pod_kind; /* what pod is: "kubernetes pod", "podman pod", "ecs task"; static */
 	char *pod;            /* "namespace/name" or, where not known, the uid; NULL: in none */
 } SegfsContainer;
 

@@ -6,6 +6,7 @@
 #include "scan_world.h"
 
 #define ID "3f2a9c0d4e5b6a7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f7"
+#define POD "0f5a22c8d2d86a9e04539e118455aa2913a6e094c1e4549ba976a3377cc85979"
 #define UID "8a4c9e5d-1b2f-4c3d-9e8f-0a1b2c3d4e5f"
 #define TASKS "/run/containerd/io.containerd.runtime.v2.task/"
 
@@ -82,6 +83,52 @@ static void podman(void)
 	assert_called(&host, "podman " ID);
 	monitor(&host, "conmon", other, sizeof(other) - 1); /* another's */
 	assert_called(&host, "podman " ID);
+	/* The container's own process. */
+	monitor(&host, "conmon", web, sizeof(web) - 1);
+	world_write(&host.world, 10, "cgroup", "0::/machine.slice/libpod-" ID ".scope\n");
+	assert_called(&host, "podman " ID);
+}
+
+static void podman_pod(void)
+{
+	g_auto(Host) directory = {}, slice = {};
+	const char web[] = CONMON(ID, "web1");
+	const char *storage = "/run/containers/storage/";
+	const char database[] = "\0\1{\"id\":\"" ID "\",\"name\":\"web1\"}"
+				"\"{\\\"id\\\":\\\"" POD "\\\",\\\"name\\\":\\\"of-a-label\\\"\""
+				"\0{\"id\":\"" POD "\",\"name\":\"shop\",\"namespace\":\"\"}\0";
+	static const char *const files[] = {"libpod/bolt_state.db", "db.sql", "db.sql-wal"};
+
+	host_start(&slice, "/machine.slice/machine-libpod_pod_" POD ".slice/libpod-" ID ".scope");
+	assert_called(&slice, "podman pod " POD ", podman " ID);
+	for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
+		g_auto(Host) host = {};
+		g_autofree char *file = g_strconcat(storage, files[i], NULL);
+		host_start(&host, "/libpod_parent/" POD "/libpod-" ID);
+		monitor(&host, "conmon", web, sizeof(web) - 1);
+		assert_called(&host, "podman pod " POD ", podman web1, id " ID);
+		host_write(&host, file, database,
+			   sizeof(database) - sizeof("\",\"namespace\":\"\"}\0"));
+		assert_called(&host, "podman pod " POD ", podman web1, id " ID);
+		host_write(&host, file, database, sizeof(database) - 1);
+		assert_called(&host, "podman pod shop, podman web1, id " ID);
+	}
+	/* A directory of that length which is no pod's. */
+	host_start(&directory, "/libpod_parent/" POD "/payload");
+	assert_called(&directory, "container " POD);
+}
+
+static void lxc(void)
+{
+	g_auto(Host) host = {};
+	const char line[] = "[lxc monitor] /var/lib/lxc web", other[] = "lxc monitor";
+
+	host_start(&host, "/lxc.payload.web-1");
+	assert_called(&host, "lxc web-1");
+	monitor(&host, "lxc-start", other, sizeof(other));
+	assert_called(&host, "lxc web-1");
+	monitor(&host, "lxc-start", line, sizeof(line));
+	assert_called(&host, "lxc web, id web-1");
 }
 
 static void cri_o(void)
@@ -142,7 +189,7 @@ static void containerd(void)
 
 static void what_any_directory_could_be_called(void)
 {
-	g_auto(Host) runc = {}, crun = {}, ctr = {}, odd = {};
+	g_auto(Host) runc = {}, crun = {}, ctr = {}, nested = {}, odd = {};
 
 	host_start(&runc, "/web");
 	assert_called(&runc, NULL);
@@ -154,6 +201,11 @@ static void what_any_directory_could_be_called(void)
 	host_start(&ctr, "/mine/web");
 	host_write(&ctr, TASKS "mine/web/config.json", "{}", -1);
 	assert_called(&ctr, "containerd web");
+	host_start(&nested, "/user.slice/user-0.slice/web/system.slice/mine");
+	host_write(&nested, "/run/runc/mine/state.json", "{}", -1);
+	assert_called(&nested, "runc mine");
+	host_write(&nested, "/run/runc/web/state.json", "{}", -1);
+	assert_called(&nested, "runc web");
 	host_start(&odd, "/../..");
 	assert_called(&odd, NULL);
 }
@@ -174,6 +226,8 @@ int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
 	g_test_add_func("/container-name/podman", podman);
+	g_test_add_func("/container-name/podman-pod", podman_pod);
+	g_test_add_func("/container-name/lxc", lxc);
 	g_test_add_func("/container-name/cri-o", cri_o);
 	g_test_add_func("/container-name/docker", docker);
 	g_test_add_func("/container-name/containerd", containerd);

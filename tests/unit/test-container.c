@@ -99,7 +99,7 @@ static void podman(void)
 		 ".scope/container",
 		 "podman " ID},
 		{"/machine.slice/machine-libpod_pod_" ID2 ".slice/libpod-" ID ".scope",
-		 "podman " ID},
+		 "podman pod " ID2 ", podman " ID},
 		{"/libpod_parent/libpod-" ID, "podman " ID},
 		{"/system.slice/web.service/libpod-payload-" ID, "podman " ID},
 		{"/machine.slice/libpod-conmon-" ID ".scope", NULL},

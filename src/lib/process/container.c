@@ -119,6 +119,20 @@ static char *pod_of(const char *component)
 	return g_strdelimit(g_strndup(pod, length), "_", '-');
 }
 
+/* "machine-libpod_pod_ID.slice" under systemd, or a directory ID above "libpod-ID": the id. */
+static char *podman_pod_of(const char *component, const char *next)
+{
+	enum { LENGTH = 64 };
+	const char *slice = strstr(component, "libpod_pod_");
+	const char *id = slice ? slice + strlen("libpod_pod_") : component;
+
+	if (strspn(id, "0123456789abcdef") != LENGTH ||
+	    strcmp(id + LENGTH, slice ? ".slice" : "") != 0 ||
+	    (!slice && !(next && g_str_has_prefix(next, "libpod-"))))
+		return NULL;
+	return g_strndup(id, LENGTH);
+}
+
 /* One component of the path by the patterns. False: it is none of theirs, or a helper's. */
 static bool by_pattern(const char *component, const SegfsContainer *pod, bool *ret_is_helper,
 		       SegfsContainer *container)
@@ -216,6 +230,11 @@ static void at(char **components, guint i, SegfsContainer *pod, SegfsContainer *
 		set_pod(pod, "kubernetes pod", in_pod);
 		if (next && is_id(next))
 			set(container, "container", pod, next);
+	}
+	char *podman_pod = podman_pod_of(component, next);
+	if (podman_pod) {
+		set_pod(pod, "podman pod", podman_pod);
+		return;
 	}
 	if (!strcmp(component, "ecs") && next && components[i + 2] && *components[i + 2]) {
 		set_pod(pod, "ecs task", escape_text(next, -1));

@@ -21,9 +21,12 @@
 #include "lib/process/process.h"
 
 #define FILE_MOST (1024 * 1024)
+#define DATABASE_MOST (8 * 1024 * 1024)
 
 typedef struct {
 	char *path, *text;
+	off_t most;
+	gsize size;
 } Reading;
 
 static void reading_run(gpointer data)
@@ -32,11 +35,13 @@ static void reading_run(gpointer data)
 	autofd fd = open(reading->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MOST)
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > reading->most)
 		return;
 	g_autofree char *text = g_malloc0(st.st_size + 1);
-	if (pread(fd, text, st.st_size, 0) == st.st_size)
-		reading->text = g_steal_pointer(&text);
+	if (pread(fd, text, st.st_size, 0) != st.st_size)
+		return;
+	reading->size = st.st_size;
+	reading->text = g_steal_pointer(&text);
 }
 
 static void reading_release(gpointer data)
@@ -48,24 +53,37 @@ static void reading_release(gpointer data)
 	g_free(reading);
 }
 
-/* A file below host, the caller's to free; NULL: there is none, or it is not ours to read. */
-G_GNUC_PRINTF(2, 3)
-static char *read_file(const char *host, const char *format, ...)
+/*
+ * A file below host with a NUL behind it, the caller's to free; NULL: there is none, or it is not
+ * ours to read.
+ */
+static char *read_whole(const char *host, const char *path, off_t most, gsize *ret_size)
 {
 	enum { PATIENCE_MS = 1000 };
 	Reading *reading = g_new0(Reading, 1);
-	va_list arguments;
 	char *text = NULL;
+
+	reading->path = g_strconcat(host, path, NULL);
+	reading->most = most;
+	DeadlineCall *call = deadline_call(reading_run, reading, reading_release);
+	if (deadline_wait(call, PATIENCE_MS)) {
+		text = g_steal_pointer(&reading->text);
+		*ret_size = reading->size;
+	}
+	deadline_leave(call);
+	return text;
+}
+
+G_GNUC_PRINTF(2, 3)
+static char *read_file(const char *host, const char *format, ...)
+{
+	va_list arguments;
+	gsize size;
 
 	va_start(arguments, format);
 	g_autofree char *path = g_strdup_vprintf(format, arguments);
 	va_end(arguments);
-	reading->path = g_strconcat(host, path, NULL);
-	DeadlineCall *call = deadline_call(reading_run, reading, reading_release);
-	if (deadline_wait(call, PATIENCE_MS))
-		text = g_steal_pointer(&reading->text);
-	deadline_leave(call);
-	return text;
+	return read_whole(host, path, FILE_MOST, &size);
 }
 
 static void set_name(SegfsContainer *container, const char *name)
@@ -209,6 +227,78 @@ static bool parent_of(const char *proc_root, const SegfsProcess *process, SegfsP
 	return true;
 }
 
+/*
+ * podman has the name of a pod in its database alone, of BoltDB or SQLite. Both keep the pod's
+ * configuration as JSON in one piece, which begins with its id, that no other thing has; within
+ * another string of theirs the quotes are escaped.
+ */
+static void by_podman(const char *host, const char *bundle, SegfsContainer *container)
+{
+	static const char *const databases[] = {"libpod/bolt_state.db", "db.sql-wal", "db.sql"};
+	g_autofree char *sought = g_strdup_printf("{\"id\":\"%s\",\"name\":\"", container->pod);
+	/* STORAGE/overlay-containers/ID/userdata */
+	g_auto(GStrv) around = g_strsplit(bundle, "-containers/", 2);
+	char *last = strrchr(around[0], '/');
+
+	if (!last)
+		return;
+	*last = '\0';
+	for (guint i = 0; i < G_N_ELEMENTS(databases); i++) {
+		g_autofree char *path = g_build_filename(around[0], databases[i], NULL);
+		gsize size;
+		g_autofree char *text = read_whole(host, path, DATABASE_MOST, &size);
+		const char *found = text ? memmem(text, size, sought, strlen(sought)) : NULL;
+		const char *name = found ? found + strlen(sought) : NULL;
+		/* podman takes these in a name, and no others. */
+		const size_t length =
+			name ? strspn(name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_.-") : 0;
+		if (length == 0 || name[length] != '"')
+			continue;
+		g_free(container->pod);
+		container->pod = g_strndup(name, length);
+		return;
+	}
+}
+
+/* Its arguments are the monitor's: "-c ID -n NAME -b BUNDLE". False: it is another container's. */
+static bool by_conmon(const char *host, const char *line, gsize size, SegfsContainer *container)
+{
+	const char *id = option_of(line, size, "-c", "--cid");
+	const char *name = option_of(line, size, "-n", "--name");
+	const char *bundle = option_of(line, size, "-b", "--bundle");
+
+	if (!id || strcmp(id, container->id) != 0)
+		return false;
+	if (name)
+		by_name(name, container);
+	g_autofree char *text = bundle ? read_file(host, "%s/config.json", bundle) : NULL;
+	by_bundle(text, container);
+	if (bundle && container->pod && !strcmp(container->pod_kind, "podman pod"))
+		by_podman(host, bundle, container);
+	return name;
+}
+
+/* "[lxc monitor] /var/lib/lxc NAME": the cgroup has a number besides where its name was taken. */
+static bool by_lxc(const char *line, SegfsContainer *container)
+{
+	const char *name = strrchr(line, ' ');
+
+	if (!name || !name[1])
+		return false;
+	set_name(container, name + 1);
+	return true;
+}
+
+/* What a process in the container calls itself is no monitor's word. */
+static bool is_inside(const char *proc_root, const SegfsProcess *process,
+		      const SegfsContainer *container)
+{
+	g_autofree char *cgroup = segfs_process_cgroup(proc_root, process);
+	g_auto(SegfsContainer) own = {};
+
+	return cgroup && segfs_container_of_cgroup(cgroup, &own) && !strcmp(own.id, container->id);
+}
+
 /* The process that started the container's first one, and waits for it. */
 static bool by_monitor(const char *proc_root, const char *host, const SegfsProcess *process,
 		       SegfsContainer *container)
@@ -221,23 +311,24 @@ static bool by_monitor(const char *proc_root, const char *host, const SegfsProce
 		child = monitor;
 		if (!parent_of(proc_root, &child, &monitor))
 			return false;
+		if (is_inside(proc_root, &monitor, container))
+			continue;
 		const bool is_conmon = !strcmp(monitor.command, "conmon");
-		if (!is_conmon && strcmp(monitor.command, "systemd-nspawn") != 0)
+		const bool is_nspawn = !strcmp(monitor.command, "systemd-nspawn");
+		if (!is_conmon && !is_nspawn && strcmp(container->runtime, "lxc") != 0)
 			continue;
 		g_autofree char *line = process_ask(proc_root, &monitor, "cmdline", &size);
 		if (!line)
 			return false;
-		const char *id = is_conmon ? option_of(line, size, "-c", "--cid") : NULL;
-		const char *name = is_conmon ? option_of(line, size, "-n", "--name")
-					     : option_of(line, size, "-M", "--machine");
-		if (is_conmon && (!id || strcmp(id, container->id) != 0))
-			return false;
+		if (is_conmon)
+			return by_conmon(host, line, size, container);
+		if (g_str_has_prefix(line, "[lxc monitor] "))
+			return by_lxc(line, container);
+		const char *name = is_nspawn ? option_of(line, size, "-M", "--machine") : NULL;
 		if (name)
 			by_name(name, container);
-		const char *bundle = is_conmon ? option_of(line, size, "-b", "--bundle") : NULL;
-		g_autofree char *text = bundle ? read_file(host, "%s/config.json", bundle) : NULL;
-		by_bundle(text, container);
-		return name;
+		if (is_nspawn)
+			return name;
 	}
 	return false;
 }
@@ -252,10 +343,12 @@ static void name_it(const char *proc_root, const char *host, const SegfsProcess 
 	};
 	const char *runtime = container->runtime;
 
+	if (by_monitor(proc_root, host, process, container))
+		return;
 	/* "lxc", "runc" and "crun" call them as their user does. */
 	if (!strcmp(runtime, "lxc") || strchr(container->id, '/') || container->id[0] == '.')
 		return;
-	if (by_monitor(proc_root, host, process, container) || by_docker(host, container))
+	if (by_docker(host, container))
 		return;
 	for (guint i = 0; i < G_N_ELEMENTS(bundles); i++) {
 		g_auto(GStrv) around = g_strsplit(bundles[i], "%s", 2);
@@ -268,9 +361,11 @@ static void name_it(const char *proc_root, const char *host, const SegfsProcess 
 
 /*
  * Some runtimes call the cgroup as the container is called, which says no more than any directory's
- * name: so they are asked whether they have a container of that name.
+ * name: so they are asked whether they have a container of that name. runc and crun make it below
+ * the cgroup in which they were started, or beside that.
  */
-static bool by_state(const char *host, const char *cgroup, SegfsContainer *container)
+static bool by_state_at(const char *host, const char *above, const char *name,
+			SegfsContainer *container)
 {
 	static const struct {
 		const char *runtime, *before, *after;
@@ -279,27 +374,34 @@ static bool by_state(const char *host, const char *cgroup, SegfsContainer *conta
 		{"crun", "/run/crun/", "/status"},
 		{"containerd", "/run/containerd/io.containerd.runtime.v2.task/", "/config.json"},
 	};
-	g_auto(GStrv) components = g_strsplit(cgroup, "/", -1);
-	const guint n = g_strv_length(components);
 
-	if (n < 2 || *components[0])
-		return false;
 	for (guint i = 0; i < G_N_ELEMENTS(states); i++) {
 		const bool is_in_namespace = !strcmp(states[i].runtime, "containerd");
-		const char *first = components[1], *second = n > 2 ? components[2] : "";
-		if (!*first || *first == '.' || *second == '.' || (is_in_namespace && !*second))
+		if (!*name || *name == '.' || (is_in_namespace && (!*above || *above == '.')))
 			continue;
-		g_autofree char *name =
-			is_in_namespace ? g_build_filename(first, second, NULL) : g_strdup(first);
-		g_autofree char *text =
-			read_file(host, "%s%s%s", states[i].before, name, states[i].after);
+		g_autofree char *text = read_file(
+			host, "%s%s%s%s%s", states[i].before, is_in_namespace ? above : "",
+			is_in_namespace ? "/" : "", name, states[i].after);
 		if (!text)
 			continue;
 		container->runtime = g_strdup(states[i].runtime);
-		container->id = escape_text(is_in_namespace ? second : first, -1);
+		container->id = escape_text(name, -1);
 		if (is_in_namespace)
 			by_bundle(text, container);
 		return true;
+	}
+	return false;
+}
+
+/* The outermost counts: what is below, the container's own processes can have named. */
+static bool by_state(const char *host, const char *cgroup, SegfsContainer *container)
+{
+	enum { DEPTH_MOST = 8 };
+	g_auto(GStrv) components = g_strsplit(cgroup, "/", -1);
+
+	for (guint i = 1; components[0] && components[i] && i <= DEPTH_MOST; i++) {
+		if (by_state_at(host, components[i - 1], components[i], container))
+			return true;
 	}
 	return false;
 }
