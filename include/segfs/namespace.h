@@ -61,6 +61,13 @@ int segfs_namespace_shm(SegfsNamespace *ns, SegfsSince since, GArray **ret_shm);
 int segfs_process_open_shm(const char *proc_root, pid_t pid, int *ret_fd);
 
 /*
+ * Why the /dev/shm of a process is none of those: what is mounted there, and where the daemon sees
+ * it, in words without control characters (proc_pid_mountinfo(5)). The caller's to free. NULL: it
+ * is one of those, or cannot be asked.
+ */
+char *segfs_process_shm_missed(const char *proc_root, pid_t pid);
+
+/*
  * The numbers (uint64_t) of all IPC namespaces with a process in them but our own, in order, as an
  * array that the caller unrefs. Errors are those of segfs_scanner_scan(), and of stat(2) on
  * /proc/self/ns/ipc.

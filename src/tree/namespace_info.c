@@ -54,6 +54,47 @@ static int write_containers(IpcNs *ns, GString *text)
 	return 0;
 }
 
+static void write_posix(IpcNs *ns, const GArray *shm, GString *text)
+{
+	const SegfsPosix *posix;
+
+	for (guint i = 0; (posix = segfs_view_posix(ns->view, i)); i++) {
+		for (guint j = 0; j < shm->len; j++) {
+			const SegfsNamespaceShm *seen = &g_array_index(shm, SegfsNamespaceShm, j);
+			if (seen->dev != segfs_posix_dev(posix))
+				continue;
+			g_autofree char *name = segfs_posix_directory_name(i);
+			g_string_append_printf(text,
+					       "Posix:\t%s is /dev/shm of mount namespace %" PRIu64
+					       ", seen by process %d\n",
+					       name, seen->mnt_ns, seen->pid);
+		}
+	}
+}
+
+/* A /dev/shm that is not in posix/: silence would read as "nothing". */
+static void write_missed(IpcNs *ns, const GArray *processes, GString *text)
+{
+	enum { MOST = 16 };
+	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
+	guint n = 0;
+
+	for (guint i = 0; i < processes->len; i++) {
+		const SegfsProcess *process = &g_array_index(processes, SegfsProcess, i);
+		if (!g_hash_table_add(seen, (gpointer)&process->mnt_ns))
+			continue;
+		g_autofree char *why =
+			segfs_process_shm_missed(segfs_ipc_proc_root(ns->ipc), process->pid);
+		if (why && n++ < MOST)
+			g_string_append_printf(text,
+					       "NotShown:\t/dev/shm of mount namespace %" PRIu64
+					       " (/proc/%d/root/dev/shm): %s\n",
+					       process->mnt_ns, process->pid, why);
+	}
+	if (n > MOST)
+		g_string_append_printf(text, "NotShown:\t%u more\n", n - MOST);
+}
+
 /* What the mount does not know of, since a directory does not let itself be read. */
 static int write_unread(IpcNs *ns, GString *text)
 {
@@ -70,7 +111,6 @@ static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 	g_autoptr(GArray) processes = NULL, shm = NULL;
-	const SegfsPosix *posix;
 
 	int r = segfs_namespace_processes(ns->other, segfs_since_now(), &processes);
 	if (r == 0 && processes->len == 0)
@@ -93,18 +133,8 @@ static int namespace_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 	if (r < 0)
 		return r;
 	write_oldest(ns, oldest, text);
-	for (guint i = 0; (posix = segfs_view_posix(ns->view, i)); i++) {
-		for (guint j = 0; j < shm->len; j++) {
-			const SegfsNamespaceShm *seen = &g_array_index(shm, SegfsNamespaceShm, j);
-			if (seen->dev != segfs_posix_dev(posix))
-				continue;
-			g_autofree char *name = segfs_posix_directory_name(i);
-			g_string_append_printf(text,
-					       "Posix:\t%s is /dev/shm of mount namespace %" PRIu64
-					       ", seen by process %d\n",
-					       name, seen->mnt_ns, seen->pid);
-		}
-	}
+	write_posix(ns, shm, text);
+	write_missed(ns, processes, text);
 	r = write_unread(ns, text);
 	text_put(out, text);
 	return r;

@@ -99,7 +99,7 @@ called() {
 
 # podman: its storage is here, its cgroups are below the test's own, no network.
 podman_test() {
-	local podman image=localhost/segfs-box id pod
+	local podman image=localhost/segfs-box id pid pod
 	command -v podman >/dev/null || { skip podman "no podman here"; return; }
 	podman=(podman --root "$TESTDIR/podman" --runroot /run/podman-test --storage-driver vfs
 		--cgroup-manager cgroupfs --events-backend file)
@@ -118,6 +118,18 @@ podman_test() {
 		--network none --ipc container:web1 "$image" hold; then
 		called "$(p inspect -f '{{.State.Pid}}' web2)" podman web1 "$id" ""
 		called "$(p inspect -f '{{.State.Pid}}' web1)" podman web2 "$(p inspect -f '{{.Id}}' web2)" ""
+	fi
+
+	# A directory of the host's on /dev/shm.
+	mkdir "$TESTDIR/volume"
+	left+=("${podman[*]} rm -f -t 0 web3")
+	if start "podman: -v on /dev/shm" "${podman[@]}" run -d --name web3 --cgroup-parent "/$tag" \
+		--network none -v "$TESTDIR/volume:/dev/shm" "$image" hold; then
+		pid=$(p inspect -f '{{.State.Pid}}' web3)
+		like "$(cat "$MNT/ns/$(readlink "/proc/$pid/ns/ipc" | tr -dc 0-9)/info/namespace")" \
+			"NotShown:.*/proc/$pid/root/dev/shm.* which is here $TESTDIR/volume, and" \
+			"podman: a volume on /dev/shm is told of"
+		is "$(cat "/proc/$pid/root/dev/shm/held")" held "and is where that says"
 	fi
 
 	left+=("${podman[*]} pod rm -f -t 0 shop")

@@ -258,6 +258,23 @@ wait $there 2>/dev/null
 drop S2 S
 umount "$TESTDIR/shm-A"
 is "$(grep -c '^Posix:' "${ns[A]}/info/namespace")" 1 "nor in info/namespace"
+# What is not followed is told of: a part of a tmpfs, another file system, nothing.
+not_shown() { # FIELD ERE NAME, with S as the process
+	like "$(grep "^NotShown:.*mount namespace $(readlink "/proc/$(held S)/ns/mnt" | tr -dc 0-9) (/proc/$(held S)/root/dev/shm)" "$MNT/ns/$(ipc_inum "$(held S)")/info/namespace")" "$1" "$2"
+	drop S
+}
+mkdir "$TESTDIR/volume" && mount -t tmpfs none "$TESTDIR/volume" && mkdir -p "$TESTDIR/volume/pod/sub path"
+hold S unshare --ipc --mount sh -c "mount --bind '$TESTDIR/volume/pod/sub path' /dev/shm && exec $HOLDERS wait"
+not_shown "directory /pod/sub path of a file system tmpfs .[0-9]*:[0-9]*., which is here $TESTDIR/volume/pod/sub path, and followed is a whole tmpfs only" \
+	"a directory of a tmpfs on /dev/shm is told of"
+hold S unshare --ipc --mount sh -c "mount --bind /proc/sys/kernel /dev/shm && exec $HOLDERS wait"
+not_shown "directory /sys/kernel of a file system proc .*: another might not answer" "so is another file system"
+hold S unshare --ipc --mount sh -c "umount --lazy /dev/shm; while umount --lazy /dev/shm; do :; done 2>/dev/null; exec $HOLDERS wait"
+not_shown "nothing is mounted there" "so is a /dev/shm that is none"
+hold S unshare --ipc --mount sh -c "mount -t tmpfs none /dev/shm && exec $HOLDERS wait"
+is "$(grep -c ^NotShown "$MNT/ns/$(ipc_inum "$(held S)")/info/namespace")" 0 "one that is followed is not"
+drop S
+umount "$TESTDIR/volume"
 in_shm A rm name
 # As many as somebody likes: a namespace once had numbers for 256 files that are only ours.
 container D --

@@ -7,14 +7,17 @@
  */
 
 #include <fcntl.h>
+#include <segfs/namespace.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
+#include "lib/os/escape.h"
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 #include "lib/process/scan.h"
@@ -180,22 +183,85 @@ static bool is_roots(const char *proc_root, pid_t pid)
 	return owner && owner == procfs_namespace(AT_FDCWD, own_path);
 }
 
-bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev)
+/* What is mounted on /dev/shm, of the text of a mountinfo. */
+static bool find_shm(char *text, MountinfoLine *ret_mount)
 {
-	g_autofree char *path = g_strdup_printf("%s/%d/mountinfo", proc_root, pid);
-	g_autofree char *text = NULL;
+	char *rest = text;
 	bool found = false;
 	MountinfoLine mount;
 
-	if (!g_file_get_contents(path, &text, NULL, NULL))
-		return false;
-	char *rest = text;
 	while (mountinfo_next(&rest, &mount)) {
 		if (strcmp(mount.point, "/dev/shm") != 0)
 			continue;
 		/* A later line is mounted over an earlier one. */
-		found = is_dev_shm(&mount);
-		*ret_dev = mount.dev;
+		*ret_mount = mount;
+		found = true;
 	}
-	return found && (!is_of_host(proc_root, *ret_dev) || is_roots(proc_root, pid));
+	return found;
+}
+
+static bool is_followed(const char *proc_root, pid_t pid, const MountinfoLine *mount)
+{
+	return is_dev_shm(mount) &&
+	       (!is_of_host(proc_root, mount->dev) || is_roots(proc_root, pid));
+}
+
+static char *read_mountinfo(const char *proc_root, const char *process)
+{
+	g_autofree char *path = g_build_filename(proc_root, process, "mountinfo", NULL);
+	char *text;
+
+	return g_file_get_contents(path, &text, NULL, NULL) ? text : NULL;
+}
+
+bool process_shm(const char *proc_root, pid_t pid, dev_t *ret_dev)
+{
+	g_autofree char *process = g_strdup_printf("%d", pid);
+	g_autofree char *text = read_mountinfo(proc_root, process);
+	MountinfoLine mount;
+
+	if (!text || !find_shm(text, &mount) || !is_followed(proc_root, pid, &mount))
+		return false;
+	*ret_dev = mount.dev;
+	return true;
+}
+
+/* Where the daemon sees what another has mounted: the caller's to free, or NULL. */
+static char *own_path_of(const char *proc_root, const MountinfoLine *of)
+{
+	g_autofree char *text = read_mountinfo(proc_root, "self");
+	char *rest = text;
+	MountinfoLine mount;
+
+	while (text && mountinfo_next(&rest, &mount)) {
+		const size_t length = strcmp(mount.root, "/") ? strlen(mount.root) : 0;
+		if (mount.dev == of->dev && !strncmp(of->root, mount.root, length) &&
+		    (of->root[length] == '/' || of->root[length] == '\0'))
+			return g_build_filename(mount.point, of->root + length, NULL);
+	}
+	return NULL;
+}
+
+char *segfs_process_shm_missed(const char *proc_root, pid_t pid)
+{
+	g_autofree char *process = g_strdup_printf("%d", pid);
+	g_autofree char *text = read_mountinfo(proc_root, process);
+	MountinfoLine mount;
+
+	if (!text)
+		return NULL;
+	if (!find_shm(text, &mount))
+		return g_strdup("nothing is mounted there");
+	if (is_followed(proc_root, pid, &mount))
+		return NULL;
+	g_autofree char *path = own_path_of(proc_root, &mount);
+	g_autofree char *root = escape_text(mount.root, -1), *type = escape_text(mount.type, -1);
+	g_autofree char *here = path ? escape_text(path, -1) : NULL;
+	return g_strdup_printf("directory %s of a file system %s (%u:%u)%s%s, and followed is %s",
+			       root, type, major(mount.dev), minor(mount.dev),
+			       here ? ", which is here " : "", here ? here : "",
+			       !is_tmpfs(&mount) ? "a tmpfs only: another might not answer"
+			       : is_dev_shm(&mount)
+				       ? "none of the host's that a user has mounted there"
+				       : "a whole tmpfs only: others use other parts of this");
 }
