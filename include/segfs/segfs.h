@@ -25,3 +25,4 @@
 #include <segfs/survey.h>
 #include <segfs/sysv.h>
 #include <segfs/thread.h>
+#include <segfs/tmpfs.h>

@@ -2,7 +2,10 @@
 
 /* The file limits at the top of the mount. */
 
+#include <errno.h>
 #include <inttypes.h>
+#include <segfs/tmpfs.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 #include "lib/os/autofd.h"
@@ -76,7 +79,8 @@ static void put_unknown(GString *text, const Sums *sums)
 			sums->n_unknown);
 }
 
-static void put_huge(GString *text, uint64_t all, const Shown *shown)
+/* How much of it is elsewhere and in use. */
+static uint64_t put_huge(GString *text, uint64_t all, const Shown *shown)
 {
 	g_autoptr(GArray) pools = segfs_huge_pools();
 	uint64_t free = 0;
@@ -91,14 +95,176 @@ static void put_huge(GString *text, uint64_t all, const Shown *shown)
 		"mounts, other namespaces\n"
 		"hugetlb-elsewhere-free: %" PRIu64 " bytes of that in free pages\n",
 		all, elsewhere(all, shown), free);
+	return elsewhere(all, shown) - MIN(elsewhere(all, shown), free);
+}
+
+/* Resident bytes of what other IPC namespaces have, but for their objects: those are on a tmpfs. */
+typedef struct {
+	uint64_t bytes[SEGFS_PAGES_HUGE + 1]; /* by SegfsPages */
+	guint n;                              /* namespaces */
+} Others;
+
+static int others_get(IpcNs *own, const SegfsCaller *caller, Moment *moment,
+		      const GPtrArray *own_items, Others *others)
+{
+	g_autoptr(GHashTable) counted =
+		g_hash_table_new_full(segfs_id_hash, segfs_id_equal, g_free, NULL);
+	g_autoptr(GPtrArray) namespaces = NULL;
+
+	for (guint i = 0; i < own_items->len; i++) {
+		const SegfsItem *item = own_items->pdata[i];
+		g_hash_table_add(counted, g_memdup2(&item->id, sizeof(item->id)));
+	}
+	int r = own->tree->reach->all(own, caller, &namespaces);
+	for (guint i = 1; r == 0 && i < namespaces->len; i++) {
+		IpcNs *ns = namespaces->pdata[i];
+		g_autoptr(Surveyed) all = NULL;
+		/* It may have gone meanwhile. */
+		const int surveyed = moment_survey(moment, ns->view, ipcns_ref(ns), &all);
+		if (surveyed < 0) {
+			r = surveyed == -EINTR ? surveyed : 0;
+			continue;
+		}
+		others->n++;
+		for (guint j = 0; j < all->items->len; j++) {
+			const SegfsItem *item = all->items->pdata[j];
+			if (item->id.kind != SEGFS_POSIX && item->has_resident &&
+			    g_hash_table_add(counted, g_memdup2(&item->id, sizeof(item->id))))
+				others->bytes[item->pages] += item->resident;
+		}
+	}
+	return r;
+}
+
+static gint used_compare(gconstpointer a, gconstpointer b)
+{
+	const SegfsTmpfs *x = a, *y = b;
+
+	return x->used < y->used ? 1 : x->used > y->used ? -1 : strcmp(x->point, y->point);
+}
+
+/* Is it a directory of objects here, or mounted below one and shown in that? */
+static bool is_shown(IpcNs *ns, const GPtrArray *items, dev_t dev)
+{
+	const SegfsPosix *posix;
+
+	for (guint i = 0; (posix = segfs_view_posix(ns->view, i)); i++)
+		if (segfs_posix_dev(posix) == dev)
+			return true;
+	for (guint i = 0; i < items->len; i++) {
+		const SegfsItem *item = items->pdata[i];
+		if (item->id.kind == SEGFS_POSIX && item->id.domain == dev)
+			return true;
+	}
+	return false;
+}
+
+typedef struct {
+	GString *text;
+	guint n;
+} Names;
+
+/* The largest come first. */
+static void name_tmpfs(Names *names, const SegfsTmpfs *tmpfs)
+{
+	if (names->n++ >= NAMED_MOST)
+		return;
+	g_string_append_printf(names->text, "%s%s", names->n > 1 ? ", " : ": ", tmpfs->point);
+	if (tmpfs->has_used)
+		g_string_append_printf(names->text, " %" PRIu64, tmpfs->used);
+	if (tmpfs->pid)
+		g_string_append_printf(names->text, " (in /proc/%d/root)", tmpfs->pid);
+}
+
+static void put_names(GString *text, const Names *names)
+{
+	g_string_append(text, names->text->str);
+	if (names->n > NAMED_MOST)
+		g_string_append_printf(text, ", %u more", names->n - NAMED_MOST);
+	g_string_append_c(text, '\n');
+}
+
+/* What is mounted as a tmpfs and is not shown here. */
+static int put_tmpfs(IpcNs *ns, const SegfsCaller *caller, const GPtrArray *items,
+		     uint64_t *ret_bytes, GString *text)
+{
+	g_autoptr(GString) known_text = g_string_new(NULL), unknown_text = g_string_new(NULL);
+	g_autoptr(GArray) all = NULL;
+	Names known = {known_text, 0}, unknown = {unknown_text, 0};
+	uint64_t bytes = 0;
+
+	int r = segfs_tmpfs_list(ns->tree->scanner, segfs_since_recent(),
+				 ns->tree->reach->may_enter(caller), &all);
+	if (r < 0)
+		return r;
+	g_array_sort(all, used_compare);
+	for (guint i = 0; i < all->len; i++) {
+		const SegfsTmpfs *tmpfs = &g_array_index(all, SegfsTmpfs, i);
+		if (is_shown(ns, items, tmpfs->dev))
+			continue;
+		bytes += tmpfs->used;
+		if (!tmpfs->has_used)
+			name_tmpfs(&unknown, tmpfs);
+		else if (tmpfs->used > 0)
+			name_tmpfs(&known, tmpfs);
+	}
+	g_string_append_printf(text, "shmem-elsewhere-tmpfs: %" PRIu64 " bytes in other tmpfs",
+			       bytes);
+	put_names(text, &known);
+	if (unknown.n > 0) {
+		g_string_append_printf(text,
+				       "shmem-elsewhere-tmpfs-unknown: %u that have no limit, or "
+				       "cannot be reached",
+				       unknown.n);
+		put_names(text, &unknown);
+	}
+	*ret_bytes = bytes;
+	return 0;
+}
+
+/*
+ * Of the mount's own namespace: where the rest is. A tmpfs counts what is swapped as used, so that
+ * can be more than there is.
+ */
+static int put_elsewhere(IpcNs *ns, const SegfsCaller *caller, Moment *moment,
+			 const GPtrArray *items, uint64_t rest, uint64_t huge_rest, GString *text)
+{
+	Others others = {};
+	uint64_t tmpfs = 0;
+
+	if (ns->other)
+		return 0;
+	int r = put_tmpfs(ns, caller, items, &tmpfs, text);
+	if (r == 0)
+		r = others_get(ns, caller, moment, items, &others);
+	if (r < 0)
+		return r;
+	const uint64_t small = others.bytes[SEGFS_PAGES_SMALL];
+	const uint64_t huge = others.bytes[SEGFS_PAGES_HUGE];
+	g_string_append_printf(
+		text,
+		"shmem-elsewhere-namespaces: %" PRIu64
+		" bytes in segments, memfds and anonymous memory of %u other IPC namespaces\n"
+		"shmem-elsewhere-unaccounted: %" PRIu64
+		" bytes not accounted for: memory of drivers (DRM), what waits in the queue of a "
+		"socket, what may not be looked at\n",
+		small, others.n, rest - MIN(rest, tmpfs + small));
+	if (huge_rest > 0)
+		g_string_append_printf(text,
+				       "hugetlb-elsewhere-namespaces: %" PRIu64 " bytes in those\n"
+				       "hugetlb-elsewhere-unaccounted: %" PRIu64
+				       " bytes not accounted for: hugetlbfs mounts and the like\n",
+				       huge, huge_rest - MIN(huge_rest, huge));
+	return 0;
 }
 
 /* All shared memory of the host, how much of it this tree shows, and how much is elsewhere. */
-static void shmem_write(IpcNs *ns, const GPtrArray *items, GString *text)
+static int shmem_write(IpcNs *ns, const SegfsCaller *caller, Moment *moment, const GPtrArray *items,
+		       GString *text)
 {
 	g_autofree char *path = g_build_filename(segfs_ipc_proc_root(ns->ipc), "meminfo", NULL);
 	g_autofree char *info = NULL;
-	uint64_t shmem, huge;
+	uint64_t shmem, huge, huge_rest = 0;
 	Sums sums = {};
 
 	sum_up(items, &sums);
@@ -106,8 +272,9 @@ static void shmem_write(IpcNs *ns, const GPtrArray *items, GString *text)
 	put_shown(text, "shmem", small);
 	put_unknown(text, &sums);
 	if (!g_file_get_contents(path, &info, NULL, NULL))
-		return;
-	if (meminfo(info, "Shmem", &shmem))
+		return 0;
+	const bool has_shmem = meminfo(info, "Shmem", &shmem);
+	if (has_shmem)
 		g_string_append_printf(text,
 				       "shmem: %" PRIu64 " bytes on the host (Shmem of meminfo)\n"
 				       "shmem-elsewhere: %" PRIu64
@@ -116,7 +283,10 @@ static void shmem_write(IpcNs *ns, const GPtrArray *items, GString *text)
 				       "socket\n",
 				       shmem, elsewhere(shmem, small));
 	if (meminfo(info, "Hugetlb", &huge))
-		put_huge(text, huge, &sums.shown[SEGFS_PAGES_HUGE]);
+		huge_rest = put_huge(text, huge, &sums.shown[SEGFS_PAGES_HUGE]);
+	return has_shmem ? put_elsewhere(ns, caller, moment, items, elsewhere(shmem, small),
+					 huge_rest, text)
+			 : 0;
 }
 
 char *limits_unread(IpcNs *ns)
@@ -169,7 +339,7 @@ static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 				       name, (uint64_t)shm.f_files,
 				       (uint64_t)(shm.f_files - shm.f_ffree));
 	}
-	shmem_write(ns, all->items, text);
+	r = shmem_write(ns, caller, moment, all->items, text);
 	/* What is in them is missing above. */
 	g_autofree char *unread = limits_unread(ns);
 	if (unread)

@@ -38,6 +38,8 @@ static char *name_for_all(const char *shm_dir, const SegfsPosix *posix)
 	return g_str_has_prefix(shm_dir, "/proc/") ? NULL : g_strdup(shm_dir);
 }
 
+static const Reach reach = {namespaces_all, caller_may_enter};
+
 int tree_new(const TreeOptions *options, Tree **ret_tree)
 {
 	g_autoptr(Tree) tree = g_new0(Tree, 1);
@@ -53,6 +55,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->started = time(NULL);
 	tree->orphan_age = options->orphan_age;
 	tree->no_namespaces = options->no_namespaces;
+	tree->reach = &reach;
 	tree->for_others = options->for_others;
 	tree->other_ipc = options->other_ipc;
 	tree->ns = ipcns_new(tree);

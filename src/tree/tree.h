@@ -14,6 +14,12 @@ typedef struct {
 } TreeOptions;
 
 /* The whole of a mount. */
+/* namespaces.c, handed down to limits.c, which that calls: see there. */
+typedef struct {
+	int (*all)(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_namespaces);
+	bool (*may_enter)(const SegfsCaller *caller);
+} Reach;
+
 struct Tree {
 	time_t started;
 	Node *root;
@@ -24,6 +30,7 @@ struct Tree {
 	struct Moments *moments; /* in which the texts are made that have all */
 	int64_t orphan_age;      /* seconds */
 	bool no_namespaces, for_others, other_ipc;
+	const Reach *reach;         /* static */
 	gint n_ipcns;               /* how many IpcNs were made; gives each its index */
 	const SegfsPosix *nameless; /* memory that is in no directory */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */

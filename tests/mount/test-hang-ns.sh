@@ -32,6 +32,7 @@ for directory in . sysv posix orphans info/posix; do
 	quick "the other's ns/M/$directory" ls -l "${ns[B]}/$directory"
 done
 diag "$took"
+quick "limits, with the tmpfs that are elsewhere" cat "$MNT/limits"
 like "$(timeout 10 cat "${ns[A]}/limits")" "^directories-unread: 1: posix$" "it is named in its limits"
 like "$(timeout 10 cat "${ns[A]}/info/namespace")" "^Unread:.1: posix$" "and in info/namespace"
 like "$(timeout 10 cat "$MNT/segments.json")" '"folders_unread": *1' "and counted in segments.json"
