@@ -116,8 +116,9 @@ static bool may_list(const SegfsCaller *caller, const SegfsPosix *posix, const c
 
 	if (segfs_posix_open(posix, &at) < 0)
 		return false;
-	segfs_caller_complete(caller);
-	if (caller->groups_unknown)
+	/* Of directories on the way it is not asked. */
+	if (segfs_caller_admit(caller, at, R_OK | X_OK) < 0 ||
+	    (caller->groups_unknown && strcmp(directory, ".") != 0))
 		return false;
 	autofd fd = SEGFS_AS(caller, syscall(SYS_openat2, at, path, &how, sizeof(how)));
 	return fd >= 0;
