@@ -120,6 +120,14 @@ const SegfsHeld *segfs_scan_find(const SegfsScan *scan, const SegfsId *id);
 /* All that is held, as an array of const SegfsHeld, the scan's; the caller unrefs the array. */
 GPtrArray *segfs_scan_held(const SegfsScan *scan);
 
+/*
+ * Resident bytes of Shmem that clients of graphics drivers have, as fdinfo of their descriptors
+ * tells (drm-resident-*, or drm-memory-*: Documentation/gpu/drm-usage-stats.rst). What two clients
+ * share counts twice, so it is the most that it can be. Cannot fail; 0: none, or drivers that do
+ * not tell.
+ */
+uint64_t segfs_scan_drm(const SegfsScan *scan);
+
 /* Every process that there was, as SegfsProcess, the scan's; start 0: it has ended meanwhile. */
 const GPtrArray *segfs_scan_processes(const SegfsScan *scan);
 

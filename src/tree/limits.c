@@ -229,6 +229,7 @@ static int put_tmpfs(IpcNs *ns, const SegfsCaller *caller, const GPtrArray *item
 static int put_elsewhere(IpcNs *ns, const SegfsCaller *caller, Moment *moment,
 			 const GPtrArray *items, uint64_t rest, uint64_t huge_rest, GString *text)
 {
+	g_autoptr(SegfsScan) scan = NULL;
 	Others others = {};
 	uint64_t tmpfs = 0;
 
@@ -237,18 +238,23 @@ static int put_elsewhere(IpcNs *ns, const SegfsCaller *caller, Moment *moment,
 	int r = put_tmpfs(ns, caller, items, &tmpfs, text);
 	if (r == 0)
 		r = others_get(ns, caller, moment, items, &others);
+	if (r == 0)
+		r = segfs_scanner_scan(ns->tree->scanner, segfs_since_recent(), &scan);
 	if (r < 0)
 		return r;
+	const uint64_t drm = segfs_scan_drm(scan);
 	const uint64_t small = others.bytes[SEGFS_PAGES_SMALL];
 	const uint64_t huge = others.bytes[SEGFS_PAGES_HUGE];
 	g_string_append_printf(
 		text,
 		"shmem-elsewhere-namespaces: %" PRIu64
 		" bytes in segments, memfds and anonymous memory of %u other IPC namespaces\n"
+		"shmem-elsewhere-drm: %" PRIu64
+		" bytes at most of graphics drivers' clients, as far as those tell\n"
 		"shmem-elsewhere-unaccounted: %" PRIu64
-		" bytes not accounted for: memory of drivers (DRM), what waits in the queue of a "
+		" bytes not accounted for: other memory of drivers, what waits in the queue of a "
 		"socket, what may not be looked at\n",
-		small, others.n, rest - MIN(rest, tmpfs + small));
+		small, others.n, drm, rest - MIN(rest, tmpfs + small + drm));
 	if (huge_rest > 0)
 		g_string_append_printf(text,
 				       "hugetlb-elsewhere-namespaces: %" PRIu64 " bytes in those\n"

@@ -57,7 +57,7 @@ like "$(line shmem-elsewhere-namespaces)" " of ${#all[@]} other IPC namespaces" 
 
 diag "--- the sum"
 is $(($(number shmem-named) + $(number shmem-unlinked) + $(number shmem-elsewhere))) "$(number shmem)" "named, unlinked and elsewhere are Shmem"
-sum=$(($(number shmem-elsewhere-tmpfs) + $(number shmem-elsewhere-namespaces) + $(number shmem-elsewhere-unaccounted)))
+sum=$(($(number shmem-elsewhere-tmpfs) + $(number shmem-elsewhere-namespaces) + $(number shmem-elsewhere-drm) + $(number shmem-elsewhere-unaccounted)))
 # What is swapped is in use, and not in Shmem.
 if [ "$(number shmem-elsewhere-unaccounted)" -gt 0 ]; then
 	is "$sum" "$(number shmem-elsewhere)" "what that consists of is that"

@@ -73,6 +73,49 @@ static void each_kind_is_told_by_its_name(void)
 	}
 }
 
+static void a_client_of_a_graphics_driver_counts_once(void)
+{
+	static const struct {
+		int pid, fd;
+		const char *link, *fdinfo;
+		uint64_t bytes; /* so many with this one */
+	} rows[] = {
+		{4711, 3, "/dev/dri/renderD128",
+		 "drm-driver:\ti915\ndrm-pdev:\t0000:00:02.0\ndrm-client-id:\t7\n"
+		 "drm-total-system0:\t9 MiB\ndrm-resident-system0:\t2 "
+		 "MiB\ndrm-resident-local0:\t99 MiB\n",
+		 2 << 20},
+		/* The same client, by a descriptor that was passed on. */
+		{4712, 9, "/dev/dri/renderD128",
+		 "drm-pdev:\t0000:00:02.0\ndrm-client-id:\t7\ndrm-resident-system0:\t2 MiB\n",
+		 2 << 20},
+		{4712, 10, "/dev/dri/card0",
+		 "drm-pdev:\t0000:00:03.0\ndrm-client-id:\t7\ndrm-memory-memory:\t4 KiB\n",
+		 (2 << 20) + 4096},
+		/* A device on no bus. */
+		{4712, 11, "/dev/dri/card1", "drm-client-id: 7\ndrm-resident-memory: 5\n",
+		 (2 << 20) + 4096 + 5},
+		{4712, 12, "/dev/dri/card1", "pos:\t0\ndrm-resident-memory: 5\n",
+		 (2 << 20) + 4096 + 5},
+		{4712, 13, "/tmp/dev/dri/card1", "drm-client-id: 8\ndrm-resident-memory: 5\n",
+		 (2 << 20) + 4096 + 5},
+	};
+	g_auto(World) world = {};
+	world_start(&world);
+	world_process(&world, 4711, "game", RANGE " r-xp 00000000 fe:00 123 /usr/bin/game\n");
+	world_process(&world, 4712, "compositor", RANGE " r-xp 00000000 fe:00 124 /usr/bin/x\n");
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree char *fd = g_strdup_printf("fd/%d", rows[i].fd);
+		g_autofree char *info = g_strdup_printf("fdinfo/%d", rows[i].fd);
+		world_link(&world, rows[i].pid, fd, rows[i].link);
+		world_write(&world, rows[i].pid, info, "%s", rows[i].fdinfo);
+		g_autoptr(SegfsScan) scan = scan_now(world.scanner);
+		g_assert_cmpuint(segfs_scan_drm(scan), ==, rows[i].bytes);
+		g_assert_cmpuint(n_held(scan), ==, 0);
+	}
+}
+
 static void segment_zero_is_a_segment(void)
 {
 	g_auto(World) world = {};
@@ -333,6 +376,7 @@ int main(int argc, char **argv)
 	unit_init(&argc, &argv);
 #define TEST(path, function) g_test_add_func("/scan/" path, function)
 	TEST("maps/kinds-by-name", each_kind_is_told_by_its_name);
+	TEST("drm/once", a_client_of_a_graphics_driver_counts_once);
 	TEST("maps/segment-zero", segment_zero_is_a_segment);
 	TEST("maps/none-of-ours", mappings_of_other_things_are_none_of_ours);
 	TEST("maps/counted-by-process", mappings_are_counted_by_process);

@@ -53,6 +53,7 @@ SegfsScan *scan_new(void)
 	scan->held = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
 	scan->mounted = g_hash_table_new_full(segfs_id_hash, segfs_id_equal, NULL, held_free);
 	scan->unexamined = g_array_new(FALSE, FALSE, sizeof(SegfsUnexamined));
+	scan->drm_clients = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	return scan;
 }
 
@@ -71,6 +72,7 @@ void segfs_scan_unref(SegfsScan *scan)
 	g_array_unref(scan->unexamined);
 	g_hash_table_unref(scan->held);
 	g_hash_table_unref(scan->mounted);
+	g_hash_table_unref(scan->drm_clients);
 	g_free(scan);
 }
 

@@ -30,13 +30,15 @@ typedef struct {
 
 struct SegfsScan {
 	gatomicrefcount refs;
-	guint64 number;       /* no other has it */
-	GPtrArray *processes; /* SegfsProcess */
-	GHashTable *held;     /* SegfsId -> SegfsHeld */
-	GHashTable *mounted;  /* the same, by the inode number on a segfs mount */
-	GPtrArray *bound;     /* ScanBound */
-	GArray *unexamined;   /* SegfsUnexamined */
-	guint n_mounts;       /* of segfs */
+	guint64 number;          /* no other has it */
+	GPtrArray *processes;    /* SegfsProcess */
+	GHashTable *held;        /* SegfsId -> SegfsHeld */
+	GHashTable *mounted;     /* the same, by the inode number on a segfs mount */
+	GPtrArray *bound;        /* ScanBound */
+	GArray *unexamined;      /* SegfsUnexamined */
+	guint n_mounts;          /* of segfs */
+	GHashTable *drm_clients; /* a set of "DEVICE CLIENT" */
+	uint64_t drm_bytes;      /* theirs, resident in Shmem */
 };
 
 /* A scan while it is made. */
@@ -73,6 +75,10 @@ bool scan_run_tolerates(ScanRun *run, int error);
 
 /* scan.c: one more process that could not be examined; error: why, or 0 for the last refusal. */
 void scan_run_unexamined(ScanRun *run, pid_t pid, int error);
+
+/* scan_drm.c: where link is a graphics device's, what its client has. */
+void scan_run_drm(ScanRun *run, int process_fd, const char *directory, const char *fd,
+		  const char *link);
 
 /* scan_process.c: what it holds goes into the scan. False where we do not know it. */
 bool scan_run_process(ScanRun *run, int process_fd, SegfsProcess *process);

@@ -292,6 +292,7 @@ static void take_fd(ScanRun *run, int process_fd, const char *directory, int dir
 	link[length] = '\0';
 	if (is_of_no_interest(link))
 		return;
+	scan_run_drm(run, process_fd, directory, name, link);
 	const Device *device = NULL;
 	if (g_str_has_prefix(link, "/SYSV") || g_str_has_prefix(link, "/memfd:") ||
 	    g_str_has_prefix(link, "/dev/zero")) {
