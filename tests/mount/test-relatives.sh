@@ -3,7 +3,7 @@
 # What nobody has just now, but somebody may want again: it is idle, and never in orphans/. (-o orphan_age=1)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
-need getfattr
+need getfattr python3
 : "${SERVER:?}"
 
 shm=/dev/shm orphans=$MNT/orphans
@@ -93,6 +93,30 @@ aged
 idle "a child of it lives" "sysv/$heirs" "; its creator's child $(held A) \(server\) lives"
 drop A
 ok "and has ended" until_true 20 orphans_are "sysv-$heirs"
+ok "rm" rm "$orphans"/*
+
+# Its creator was of another program, and unseen; a child of a living one was the last to use it.
+id=$(mkseg 4096 0660)
+cat >"$TESTDIR/user.py" <<-'END'
+	import ctypes, os, sys
+	libc = ctypes.CDLL(None)
+	libc.shmat.restype, libc.shmdt.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+	if (child := os.fork()) == 0:
+	    libc.shmdt(libc.shmat(int(sys.argv[1]), None, 0))
+	    print("ready", os.getpid(), os.getppid(), flush=True)
+	    sys.stdin.readline()
+	    os._exit(0)
+	os.waitpid(child, 0)
+	print("ended", flush=True)
+	sys.stdin.read()
+END
+hold A python3 "$TESTDIR/user.py" "$id"
+row "its last user lives" "sysv/$id" idle
+is "$(tell A end child)" ended "it ends"
+aged
+idle "its last user's parent is of the same program" "sysv/$id" "; its last user's parent $(held A 2) \(python3[.0-9]*\) lives"
+drop A
+ok "and has ended" until_true 20 orphans_are "sysv-$id"
 ok "rm" rm "$orphans"/*
 
 diag "--- where it was not seen, who has something like it"
