@@ -20,6 +20,13 @@ void caller_of(fuse_req_t req, SegfsCaller *ret_caller)
 			       ctx->umask);
 }
 
+/* A call that takes a descriptor, whatever its thread has looked up before: it does not come again.
+ */
+static bool is_on_open(fuse_req_t req)
+{
+	return procfs_call(mount_of(req)->proc_root, fuse_req_ctx(req)->pid, NULL) == CALL_ON_OPEN;
+}
+
 int name_at(fuse_req_t req, Node *node)
 {
 	Walks *walks = mount_of(req)->walks;
@@ -31,9 +38,7 @@ int name_at(fuse_req_t req, Node *node)
 		return 0;
 	int r = node->ops->still_named(node);
 	/* A call that takes a descriptor would not come back. */
-	return r == -ESTALE && procfs_call(mount_of(req)->proc_root, thread, NULL) == CALL_ON_OPEN
-		       ? 0
-		       : r;
+	return r == -ESTALE && is_on_open(req) ? 0 : r;
 }
 
 int caller_come(fuse_req_t req, const Node *node, SegfsCaller *ret_caller)
@@ -87,14 +92,19 @@ static bool is_gone(int r)
 	return r == -ENOENT || r == -ESTALE;
 }
 
+static bool has_found(fuse_req_t req, const Node *node)
+{
+	return walks_has_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node) &&
+	       !is_on_open(req);
+}
+
 /* Has the caller come to node by a name, in this very call, and will it come again if told? */
 static bool is_by_name(fuse_req_t req, const Node *node)
 {
 	const gint64 since = g_get_monotonic_time() - node->listed;
 	const gint64 used = node->ops->still_named ? LISTED_USED : LISTED_VALID * G_USEC_PER_SEC;
 
-	return walks_has_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node) ||
-	       (node->listed && since < used);
+	return has_found(req, node) || (node->listed && since < used && !is_on_open(req));
 }
 
 /* -ENOENT, or -ESTALE where the kernel is to look once more. */
@@ -145,7 +155,7 @@ void reply_result(fuse_req_t req, const Node *node, int r)
 	 * Of a segment that others have open that it is removed is said to them alone. Who goes by
 	 * a name that was listed a moment ago is told, too: it may be one of them, by fchmod(2).
 	 */
-	if (r == -EIDRM && walks_has_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node))
+	if (r == -EIDRM && has_found(req, node))
 		r = -ENOENT;
 	if (is_gone(r) && !is_by_name(req, node))
 		r = -ENOENT;
