@@ -96,8 +96,10 @@ for path in sys.argv[3:]:
         numbers.add(number)
         if any(start <= number < end for start, end in maps): print(path, hex(number), "is an address of the daemon's")
     for _ in range(20):
-        handle.bytes[random.randrange(8)] ^= 1 << random.randrange(8)
+        byte, bit = random.randrange(8), 1 << random.randrange(8)
+        handle.bytes[byte] ^= bit
         made_up.add(opened(at, handle))
+        handle.bytes[byte] ^= bit  # two of one bit would be no change
 print(len(numbers) // 2, "numbers, made up:", *sorted(made_up))
 END
 touch "$shm/one" "$shm/two"
