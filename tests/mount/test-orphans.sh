@@ -188,7 +188,7 @@ for name in sub%2Ffile 'percent%' 'percent%2' sub/file 'sub%2ffile' $'line\nbrea
 	[ "$name" = sub%2Ffile ] && want=0
 	status=0
 	[ -e "$orphans/posix-$name" ] || status=1
-	is "$status" "$want" "posix-$name $([ $want = 0 ] && echo is || echo is not) a name"
+	is "$status" "$want" "posix-${name@Q} $([ $want = 0 ] && echo is || echo is not) a name"
 done
 for name in 'sysv-' sysv-00 sysv-01 'sysv--1' 'sysv-0x1' sysv-99999999999 'sysv- 1' posix- posix posix-. posix-.. memfd-x 1; do
 	fails "$name is not a name" test -e "$orphans/$name"
