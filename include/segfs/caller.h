@@ -72,6 +72,13 @@ int segfs_caller_admit(const SegfsCaller *caller, int fd, int mask);
 /* The same of what has that mode, and belongs to neither the caller's user nor group. */
 bool segfs_caller_may_be_barred(const SegfsCaller *caller, mode_t mode, int mask);
 
+/*
+ * The bits (R_OK, W_OK, X_OK) that a mode grants to its owner, else to one of its group, else to
+ * one of whom only the caller's other groups could tell: then both the group's and the others' have
+ * to have them. A capability may grant more. Cannot fail.
+ */
+int segfs_caller_granted(mode_t mode, bool is_owner, bool is_of_group);
+
 /* A copy with groups of its own, complete. Free with segfs_caller_clear(). */
 void segfs_caller_copy(const SegfsCaller *caller, SegfsCaller *ret_copy);
 

@@ -247,31 +247,32 @@ static int may_attach_by_other_calls(const SegfsSysv *segment, bool write)
 	return shmid == segment->shmid ? 0 : -ENOENT;
 }
 
+static bool is_owner(const SegfsCaller *caller, const SegfsSysv *segment)
+{
+	return caller->uid == segment->uid || caller->uid == segment->cuid;
+}
+
+static bool is_of_group(const SegfsCaller *caller, const SegfsSysv *segment)
+{
+	return caller->gid == segment->gid || caller->gid == segment->cgid;
+}
+
 /*
  * ipcperms() in ipc/util.c, as far as the caller's own user and group decide: it never refuses,
- * since a group that the caller has besides, or a capability, may grant what these do not. The
- * class that counts can be the group's where only the caller's other groups tell: then both that
- * and the others' bits have to grant it.
+ * since a group that the caller has besides, or a capability, may grant what these do not.
  */
 static bool is_granted_by_ids(const SegfsCaller *caller, const SegfsSysv *segment, bool write)
 {
-	const uint16_t wanted = write ? 06 : 04;
-	uint16_t granted;
+	const int granted = segfs_caller_granted(segment->mode, is_owner(caller, segment),
+						 is_of_group(caller, segment));
 
-	if (caller->uid == segment->uid || caller->uid == segment->cuid)
-		granted = segment->mode >> 6;
-	else if (caller->gid == segment->gid || caller->gid == segment->cgid)
-		granted = segment->mode >> 3;
-	else
-		granted = segment->mode >> 3 & segment->mode;
-	return (wanted & ~granted) == 0;
+	return !((write ? 06 : 04) & ~granted);
 }
 
 /* May it be that a group of the caller's that is not known takes away what others have? */
 static bool may_be_barred(const SegfsCaller *caller, const SegfsSysv *segment, bool write)
 {
-	return caller->uid != segment->uid && caller->uid != segment->cuid &&
-	       caller->gid != segment->gid && caller->gid != segment->cgid &&
+	return !is_owner(caller, segment) && !is_of_group(caller, segment) &&
 	       segfs_caller_may_be_barred(caller, segment->mode, write ? 06 : 04);
 }
 

@@ -225,6 +225,11 @@ void segfs_caller_complete(const SegfsCaller *caller)
 	}
 }
 
+int segfs_caller_granted(mode_t mode, bool is_owner, bool is_of_group)
+{
+	return 07 & (is_owner ? mode >> 6 : is_of_group ? mode >> 3 : mode >> 3 & mode);
+}
+
 bool segfs_caller_may_be_barred(const SegfsCaller *caller, mode_t mode, int mask)
 {
 	segfs_caller_complete(caller);

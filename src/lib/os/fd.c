@@ -27,6 +27,13 @@ bool fd_is_tmpfs(int fd)
 	       u.handle.handle_type == TYPE && u.handle.handle_bytes == SIZE;
 }
 
+int fd_access(int flags)
+{
+	const int accmode = flags & O_ACCMODE;
+
+	return (accmode != O_WRONLY ? R_OK : 0) | (accmode != O_RDONLY ? W_OK : 0);
+}
+
 bool fd_has_acl(const FdPath path)
 {
 	return getxattr(path, "system.posix_acl_access", NULL, 0) >= 0 ||

@@ -14,6 +14,9 @@ void fd_path(int fd, FdPath ret_path);
  */
 bool fd_is_tmpfs(int fd);
 
+/* What an open(2) with such flags asks for, of R_OK and W_OK; the mode 3 asks for both (ioctl). */
+int fd_access(int flags);
+
 /* Has what a path stands for an ACL beside its mode (acl(5))? True also where that is not known. */
 bool fd_has_acl(const FdPath path);
 

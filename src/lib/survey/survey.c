@@ -181,9 +181,7 @@ int segfs_item_open_as(const SegfsItem *item, const char *proc_root, const Segfs
 
 	if (r < 0)
 		return r;
-	const int accmode = flags & O_ACCMODE;
-	const int mask = (accmode != O_WRONLY ? R_OK : 0) | (accmode != O_RDONLY ? W_OK : 0);
-	r = segfs_caller_admit(caller, at, mask);
+	r = segfs_caller_admit(caller, at, fd_access(flags));
 	if (r < 0)
 		return r;
 	FdPath name;

@@ -252,28 +252,19 @@ int object_open_flags(int flags)
 
 /*
  * acl_permission_check() in fs/namei.c, as far as the caller's own user and group decide: it never
- * refuses. A group that the caller has besides can make the group's class the one that counts; an
- * ACL decides of all but the owner, where the mode has anything for the group.
+ * refuses. An ACL decides of all but the owner, where the mode has anything for the group.
  */
 static bool is_granted_by_ids(const SegfsCaller *caller, const ObjectAt *at, const struct stat *st,
 			      int flags)
 {
-	static const mode_t needed[] = {[O_RDONLY] = 04, [O_WRONLY] = 02, [O_RDWR] = 06, [3] = 06};
 	const int asks_more = O_TRUNC | O_EXECUTE | O_NOATIME | O_DIRECTORY | O_PATH;
-	mode_t granted;
 
 	if (!S_ISREG(st->st_mode) || flags & asks_more || caller->uid == (uid_t)-1 ||
 	    caller->gid == (gid_t)-1)
 		return false;
-	if (caller->uid == st->st_uid)
-		granted = st->st_mode >> 6;
-	else if (caller->gid == st->st_gid)
-		granted = st->st_mode >> 3;
-	else
-		granted = st->st_mode >> 3 & st->st_mode;
-	if (needed[flags & O_ACCMODE] & ~granted)
-		return false;
-	return caller->uid == st->st_uid || !fd_has_acl(at->path);
+	const bool is_owner = caller->uid == st->st_uid;
+	const int granted = segfs_caller_granted(st->st_mode, is_owner, caller->gid == st->st_gid);
+	return !(fd_access(flags) & ~granted) && (is_owner || !fd_has_acl(at->path));
 }
 
 /* As ourselves, if we are a host's root: who reaches an object by its handle is. */
@@ -287,10 +278,7 @@ static bool is_granted(const ObjectNode *node, const SegfsCaller *caller, const 
 /* What an open with flags needs. */
 static int mask_of(int flags)
 {
-	const int accmode = flags & O_ACCMODE;
-
-	return (accmode != O_WRONLY ? R_OK : 0) | (accmode != O_RDONLY ? W_OK : 0) |
-	       (flags & O_TRUNC ? W_OK : 0) | (flags & O_EXECUTE ? X_OK : 0);
+	return fd_access(flags) | (flags & O_TRUNC ? W_OK : 0) | (flags & O_EXECUTE ? X_OK : 0);
 }
 
 int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)

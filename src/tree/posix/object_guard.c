@@ -87,8 +87,6 @@ int object_guard_open(const ObjectNode *node, const SegfsCaller *caller, const s
 
 int object_guard_fifo(ObjectNode *node, const SegfsCaller *caller, const struct stat *st)
 {
-	static const int needed[] = {
-		[O_RDONLY] = R_OK, [O_WRONLY] = W_OK, [O_RDWR] = R_OK | W_OK, [3] = R_OK | W_OK};
 	int flags = 0;
 
 	switch (call_of(node, caller, &flags)) {
@@ -107,7 +105,7 @@ int object_guard_fifo(ObjectNode *node, const SegfsCaller *caller, const struct 
 	}
 	if (flags & O_CREAT && is_guarded(node, caller, st))
 		return -EACCES;
-	const int wanted = needed[flags & O_ACCMODE] | (flags & O_TRUNC ? W_OK : 0);
+	const int wanted = fd_access(flags) | (flags & O_TRUNC ? W_OK : 0);
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	int r = object_reach(&node->node, &at);
 	/* All at once: who may read by a capability and write by the mode may not do both. */
