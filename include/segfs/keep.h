@@ -21,8 +21,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsKeep, segfs_keep_free)
 /* One more glob. reason, for the evidence, can be NULL. Both are copied. Cannot fail. */
 void segfs_keep_add(SegfsKeep *keep, const char *glob, const char *reason);
 
+/* The file that is read where no other is named. */
+#define SEGFS_KEEP_FILE "/etc/segfs/keep"
+
 /*
  * The globs of a file, one a line; what follows "#" is the reason, and a line that begins with it
- * is left out. Errors are those of open(2) and read(2).
+ * is left out. path: NULL: SEGFS_KEEP_FILE, which need not be there. Errors are those of open(2)
+ * and read(2).
  */
 int segfs_keep_read(SegfsKeep *keep, const char *path);

@@ -2,12 +2,10 @@
 
 #include "mount/options.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
-#define KEEP_FILE "/etc/segfs/keep"
 #define DESCRIPTION                                                                                \
 	"Mount options (-o, separated by commas):\n"                                               \
 	"  ro               nothing can be written, made or removed through this mount\n"          \
@@ -17,7 +15,7 @@
 	"  orphan_age=N     seconds without use before a segment is orphaned (default 60)\n"       \
 	"  orphan_age_unsafe  N may be 0: also what is made and not opened yet is orphaned\n"      \
 	"  keep=GLOB        what has such a name is never orphaned; may be given often\n"          \
-	"  keep_file=FILE   such globs, one a line (default " KEEP_FILE ")\n"                      \
+	"  keep_file=FILE   such globs, one a line (default " SEGFS_KEEP_FILE ")\n"                \
 	"  max_threads=N    threads that answer at one time (default 10)\n"                        \
 	"  nons             without ns/, the other IPC namespaces of the host\n"                   \
 	"  ipcns=PID        the IPC namespace and /dev/shm of that process; or /proc/PID/ns/ipc\n" \
@@ -295,11 +293,12 @@ static gboolean take_word(Options *options, const char *given, bool sloppy, GErr
 
 static gboolean read_keep(Options *options, GError **error)
 {
-	const char *file = options->keep_file ? options->keep_file : KEEP_FILE;
-	const int r = segfs_keep_read(options->keep, file);
+	const int r = segfs_keep_read(options->keep, options->keep_file);
 
-	if (r < 0 && (r != -ENOENT || options->keep_file))
-		return segfs_error(error, "%s: %s", file, g_strerror(-r));
+	if (r < 0)
+		return segfs_error(error, "%s: %s",
+				   options->keep_file ? options->keep_file : SEGFS_KEEP_FILE,
+				   g_strerror(-r));
 	options->tree.keep = options->keep;
 	return TRUE;
 }

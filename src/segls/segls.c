@@ -14,7 +14,6 @@
 
 #define DEFAULT_COLUMNS "FILE,OWNER,PERMS,SIZE,RESIDENT,HOLDERS,CREATOR,AGE,VERDICT"
 #define DEFAULT_AGE 60
-#define KEEP_FILE "/etc/segfs/keep"
 
 typedef struct {
 	char *columns, *sort, *shm_dir, *by, *keep_file, **globs;
@@ -50,15 +49,13 @@ static gboolean fail(GError **error, const char *format, ...)
 
 static gboolean read_keep(Options *options, GError **error)
 {
-	const char *file = options->keep_file ? options->keep_file : KEEP_FILE;
-
 	options->keep = segfs_keep_new();
 	for (char **glob = options->globs; glob && *glob; glob++)
 		segfs_keep_add(options->keep, *glob, NULL);
-	const int r = segfs_keep_read(options->keep, file);
-	if (r < 0 && (r != -ENOENT || options->keep_file))
-		return fail(error, "%s: %s", file, g_strerror(-r));
-	return TRUE;
+	const int r = segfs_keep_read(options->keep, options->keep_file);
+	return r == 0 ||
+	       fail(error, "%s: %s", options->keep_file ? options->keep_file : SEGFS_KEEP_FILE,
+		    g_strerror(-r));
 }
 
 /* Do they make sense together? */
@@ -97,7 +94,7 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 		{"keep", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->globs,
 		 "What has such a name is never orphaned; may be given often", "GLOB"},
 		{"keep-file", 0, 0, G_OPTION_ARG_FILENAME, &options->keep_file,
-		 "Such globs, one a line (default " KEEP_FILE ")", "FILE"},
+		 "Such globs, one a line (default " SEGFS_KEEP_FILE ")", "FILE"},
 		{"all-namespaces", 0, 0, G_OPTION_ARG_NONE, &options->all_namespaces,
 		 "Those of all IPC namespaces of the host (root only)", NULL},
 		{"json", 'J', 0, G_OPTION_ARG_NONE, &options->json,

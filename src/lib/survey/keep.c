@@ -57,9 +57,9 @@ int segfs_keep_read(SegfsKeep *keep, const char *path)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 
-	int r = procfs_read(AT_FDCWD, path, text);
+	int r = procfs_read(AT_FDCWD, path ? path : SEGFS_KEEP_FILE, text);
 	if (r < 0)
-		return r;
+		return r == -ENOENT && !path ? 0 : r;
 	g_auto(GStrv) lines = g_strsplit(text->str, "\n", -1);
 	for (char **line = lines; *line; line++) {
 		char *reason = strchr(*line, '#');
