@@ -226,23 +226,20 @@ static int put_tmpfs(IpcNs *ns, const SegfsCaller *caller, const GPtrArray *item
  * Of the mount's own namespace: where the rest is. A tmpfs counts what is swapped as used, so that
  * can be more than there is.
  */
-static int put_elsewhere(IpcNs *ns, const SegfsCaller *caller, Moment *moment,
-			 const GPtrArray *items, uint64_t rest, uint64_t huge_rest, GString *text)
+static int put_elsewhere(IpcNs *ns, const SegfsCaller *caller, Moment *moment, const Surveyed *own,
+			 uint64_t rest, uint64_t huge_rest, GString *text)
 {
-	g_autoptr(SegfsScan) scan = NULL;
 	Others others = {};
 	uint64_t tmpfs = 0;
 
 	if (ns->other)
 		return 0;
-	int r = put_tmpfs(ns, caller, items, &tmpfs, text);
+	int r = put_tmpfs(ns, caller, own->items, &tmpfs, text);
 	if (r == 0)
-		r = others_get(ns, caller, moment, items, &others);
-	if (r == 0)
-		r = segfs_scanner_scan(ns->tree->scanner, segfs_since_recent(), &scan);
+		r = others_get(ns, caller, moment, own->items, &others);
 	if (r < 0)
 		return r;
-	const uint64_t drm = segfs_scan_drm(scan);
+	const uint64_t drm = segfs_scan_drm(own->scan);
 	const uint64_t small = others.bytes[SEGFS_PAGES_SMALL];
 	const uint64_t huge = others.bytes[SEGFS_PAGES_HUGE];
 	g_string_append_printf(
@@ -265,7 +262,7 @@ static int put_elsewhere(IpcNs *ns, const SegfsCaller *caller, Moment *moment,
 }
 
 /* All shared memory of the host, how much of it this tree shows, and how much is elsewhere. */
-static int shmem_write(IpcNs *ns, const SegfsCaller *caller, Moment *moment, const GPtrArray *items,
+static int shmem_write(IpcNs *ns, const SegfsCaller *caller, Moment *moment, const Surveyed *own,
 		       GString *text)
 {
 	g_autofree char *path = g_build_filename(segfs_ipc_proc_root(ns->ipc), "meminfo", NULL);
@@ -273,7 +270,7 @@ static int shmem_write(IpcNs *ns, const SegfsCaller *caller, Moment *moment, con
 	uint64_t shmem, huge, huge_rest = 0;
 	Sums sums = {};
 
-	sum_up(items, &sums);
+	sum_up(own->items, &sums);
 	const Shown *small = &sums.shown[SEGFS_PAGES_SMALL];
 	put_shown(text, "shmem", small);
 	put_unknown(text, &sums);
@@ -290,7 +287,7 @@ static int shmem_write(IpcNs *ns, const SegfsCaller *caller, Moment *moment, con
 				       shmem, elsewhere(shmem, small));
 	if (meminfo(info, "Hugetlb", &huge))
 		huge_rest = put_huge(text, huge, &sums.shown[SEGFS_PAGES_HUGE]);
-	return has_shmem ? put_elsewhere(ns, caller, moment, items, elsewhere(shmem, small),
+	return has_shmem ? put_elsewhere(ns, caller, moment, own, elsewhere(shmem, small),
 					 huge_rest, text)
 			 : 0;
 }
@@ -345,7 +342,7 @@ static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 				       name, (uint64_t)shm.f_files,
 				       (uint64_t)(shm.f_files - shm.f_ffree));
 	}
-	r = shmem_write(ns, caller, moment, all->items, text);
+	r = shmem_write(ns, caller, moment, all, text);
 	/* What is in them is missing above. */
 	g_autofree char *unread = limits_unread(ns);
 	if (unread)

@@ -13,13 +13,13 @@ typedef struct {
 	bool other_ipc;        /* our IPC namespace is not the one in which we were started */
 } TreeOptions;
 
-/* The whole of a mount. */
 /* namespaces.c, handed down to limits.c, which that calls: see there. */
 typedef struct {
 	int (*all)(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_namespaces);
 	bool (*may_enter)(const SegfsCaller *caller);
 } Reach;
 
+/* The whole of a mount. */
 struct Tree {
 	time_t started;
 	Node *root;
