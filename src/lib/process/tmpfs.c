@@ -69,7 +69,7 @@ static int way_run(gpointer data)
 
 typedef struct {
 	GArray *list;
-	GHashTable *seen; /* dev_t, as guint64 */
+	GHashTable *places; /* dev_t -> its place in list, plus one */
 	guint n_hangs;
 } Listing;
 
@@ -102,14 +102,13 @@ static void list_of(Listing *listing, const char *proc_root, const char *process
 		return;
 	char *rest = text;
 	while (mountinfo_next(&rest, &mount)) {
-		const guint64 dev = mount.dev;
+		const gpointer dev = GSIZE_TO_POINTER(mount.dev);
 		if (strcmp(mount.type, "tmpfs") != 0 && strcmp(mount.type, "devtmpfs") != 0)
 			continue;
 		SegfsTmpfs tmpfs = {.dev = mount.dev, .pid = pid};
-		SegfsTmpfs *known = NULL;
-		for (guint i = 0; g_hash_table_contains(listing->seen, &dev) && !known; i++)
-			if (g_array_index(listing->list, SegfsTmpfs, i).dev == mount.dev)
-				known = &g_array_index(listing->list, SegfsTmpfs, i);
+		const guint place = GPOINTER_TO_UINT(g_hash_table_lookup(listing->places, dev));
+		SegfsTmpfs *known =
+			place ? &g_array_index(listing->list, SegfsTmpfs, place - 1) : NULL;
 		if (known && known->has_used)
 			continue;
 		/* Something may be mounted over one of its places; another may do. */
@@ -124,7 +123,7 @@ static void list_of(Listing *listing, const char *proc_root, const char *process
 			continue;
 		tmpfs.point = escape_text(mount.point, -1);
 		g_array_append_val(listing->list, tmpfs);
-		g_hash_table_add(listing->seen, g_memdup2(&dev, sizeof(dev)));
+		g_hash_table_insert(listing->places, dev, GUINT_TO_POINTER(listing->list->len));
 	}
 }
 
@@ -136,12 +135,11 @@ static void tmpfs_clear(gpointer tmpfs)
 int segfs_tmpfs_list(SegfsScanner *scanner, SegfsSince since, bool everywhere, GArray **ret_tmpfs)
 {
 	const char *proc_root = scanner_proc_root(scanner);
-	g_autoptr(GHashTable) seen =
-		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	g_autoptr(GHashTable) places = g_hash_table_new(NULL, NULL);
 	g_autoptr(GHashTable) namespaces = g_hash_table_new(g_int64_hash, g_int64_equal);
 	g_autoptr(SegfsScan) scan = NULL;
 	g_autoptr(GArray) list = g_array_new(FALSE, FALSE, sizeof(SegfsTmpfs));
-	Listing listing = {list, seen, 0};
+	Listing listing = {list, places, 0};
 
 	g_array_set_clear_func(list, tmpfs_clear);
 	int r = everywhere ? scanner_processes(scanner, since, &scan) : 0;
