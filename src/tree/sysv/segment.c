@@ -55,17 +55,6 @@ void segment_node_new_pending(IpcNs *ns, Pending *pending, int flags, Node **ret
 	*ret_node = &node->node;
 }
 
-void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory)
-{
-	const NodeKey key = key_of(node->node.ns, segment->shmid);
-
-	g_clear_pointer(&node->pending, pending_free);
-	node->shmid = segment->shmid;
-	node->memory = segfs_memory_ref(memory);
-	node->last = g_memdup2(segment, sizeof(*segment));
-	node_rekey(&node->node, &key);
-}
-
 ino_t segment_ino(const IpcNs *ns, const SegfsSysv *segment)
 {
 	return segfs_ipc_inum(ns->ipc) << 32 | (uint32_t)segment->shmid;
@@ -86,6 +75,21 @@ void segment_as_stat(const IpcNs *ns, const SegfsSysv *segment, struct stat *ret
 		.st_mtime = segment->dtime ? segment->dtime : segment->ctime,
 		.st_ctime = segment->ctime,
 	};
+}
+
+void segment_node_made(SegmentNode *node, const SegfsSysv *segment, SegfsMemory *memory)
+{
+	const NodeKey key = key_of(node->node.ns, segment->shmid);
+	struct stat st;
+
+	g_clear_pointer(&node->pending, pending_free);
+	node->shmid = segment->shmid;
+	node->memory = segfs_memory_ref(memory);
+	node->last = g_memdup2(segment, sizeof(*segment));
+	/* Before its id finds it: what was said of it while it was pending is not the segment's. */
+	segment_as_stat(node->node.ns, segment, &st);
+	node_saw(&node->node, &st);
+	node_rekey(&node->node, &key);
 }
 
 /* Call with the lock held and nothing pending. */
