@@ -113,8 +113,10 @@ diag "VmRSS: half way $rss_half kB, in the end $(rss) kB"
 le "$seconds" "$made" "namespaces were made"
 is "$(sort "$TESTDIR/maker.err" | uniq -c | head -n 5)" "" "their makers had no trouble"
 le 2 "$(sort -n "$TESTDIR/lines.find" | tail -n 1)" "find found files in them"
+# What find has opened it asks for once more, by name; where that has ended it notes zeros instead
+# (fts_stat() in gnulib's fts.c), and takes two such for a loop. It does so on any file system.
 for w in find list read report; do
-	is "$(grep -v 'No such file or directory$' "$TESTDIR/err.$w" | head -n 5)" "" "$w: no error but ENOENT"
+	is "$(grep -vE 'No such file or directory$|^find: File system loop detected; ' "$TESTDIR/err.$w" | head -n 5)" "" "$w: no error but ENOENT"
 done
 diag "ENOENT: $(for w in find list read report; do echo "$w $(grep -c . "$TESTDIR/err.$w"),"; done | xargs)"
 is "$(cat "$TESTDIR/err.report")" "" "the reports had none at all"
