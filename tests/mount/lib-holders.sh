@@ -119,10 +119,3 @@ no_false_verdicts() { is "$false_verdicts" 0 "false verdicts: $false_verdicts"; 
 
 # how FILE PID: what its line in info/ says, in single blanks
 how() { info "$1" Holder | tr -s '[:blank:]' ' ' | grep "^$2 "; }
-
-# A second after the one in TIME has begun.
-past() {
-	local time=$1
-	later() { [ "$(date +%s)" -gt "$time" ]; }
-	until_true 20 later
-}

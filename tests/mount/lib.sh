@@ -190,6 +190,15 @@ until_true() {
 	done
 }
 
+# The second by which the kernel stamps segments: time(2)'s clock, which is up to a tick behind that of date(1).
+kernel_second() { printf '%(%s)T' -1; }
+# A second after the one in TIME has begun.
+past() {
+	local time=$1
+	later() { [ "$(kernel_second)" -gt "$time" ]; }
+	until_true 20 later
+}
+
 as_user() {
 	local uid=$1 gid=$1 groups=--clear-groups
 	shift

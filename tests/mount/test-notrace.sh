@@ -59,7 +59,7 @@ segfs_start "$TESTDIR/second" "$options" || done_testing
 segfs_start "$MNT" "$options" || done_testing
 like "$(cat "$MNT/segments.json")" '"unexamined":[1-9]' "there is a process that cannot be examined"
 # A time that moves is to be seen, and a handle is kept of what is 2 s old.
-past $(($(date +%s) + 2))
+past $(($(kernel_second) + 2))
 
 snapshot() {
 	local name
@@ -95,7 +95,7 @@ for name in host A; do
 	ok "$name: cat" cat "$where/${never[$name]}"
 	snapshot >"$TESTDIR/once"
 	fails "$name: is seen by the kernel" cmp -s "$TESTDIR/before" "$TESTDIR/once"
-	past "$(date +%s)"
+	past "$(kernel_second)"
 	ok "$name: cat once more" cat "$where/${never[$name]}"
 	snapshot >"$TESTDIR/after"
 	same "$name: is not" "$TESTDIR/once" "$TESTDIR/after"

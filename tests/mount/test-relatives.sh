@@ -13,7 +13,7 @@ evidence() { info "$1" Evidence; }
 # Long enough that what was used last before now is no longer young.
 aged() {
 	local made
-	made=$(date +%s)
+	made=$(kernel_second)
 	past $((made + 1))
 }
 # idle NAME FILE EVIDENCE
@@ -123,7 +123,7 @@ diag "--- where it was not seen, who has something like it"
 # like NAME VERDICT OLDER_ID NEW_ID: what that process holds, and the segment of nobody's
 other=$(mkseg 4096 0640)
 hold A "$HOLDERS" attach "$other"
-past "$(date +%s)"
+past "$(kernel_second)"
 same=$(mkseg 4096 0640) mode=$(mkseg 4096 0600) user=$(mkseg -u 20001 4096 0640)
 aged
 idle "of the same owner and mode" "sysv/$same" "; $(held A) \(holders\) of its owner, older than it, holds another; its creator is not known"
@@ -137,7 +137,7 @@ row "nor is it one that is younger" "sysv/$same" orphaned
 drop A
 rm -f "$orphans"/*
 if hold A unshare --ipc "$HOLDERS" make 4096 attach; then
-	past "$(date +%s)"
+	past "$(kernel_second)"
 	elsewhere=$(mkseg 4096 0600)
 	aged
 	row "nor what is held in another IPC namespace" "sysv/$elsewhere" orphaned
@@ -145,7 +145,7 @@ if hold A unshare --ipc "$HOLDERS" make 4096 attach; then
 fi
 given=$(mkseg -u 20001 4096 0640)
 hold A as_user 20001 "$HOLDERS" attach "$given"
-past "$(date +%s)"
+past "$(kernel_second)"
 mine=$(mkseg -u 20001 4096 0640)
 chown 0:0 "$MNT/sysv/$given" "$MNT/sysv/$mine"
 chmod 0640 "$MNT/sysv/$given" "$MNT/sysv/$mine"
@@ -156,7 +156,7 @@ rm -f "$orphans"/*
 
 for name in job.1 other; do head -c 100 /dev/zero >"$shm/$name"; done
 hold A "$HOLDERS" open "$shm/job.1"
-past "$(date +%s)"
+past "$(kernel_second)"
 for name in job.22 job.x job jobs.1 7; do head -c 100 /dev/zero >"$shm/$name"; done
 as_user 20001 sh -c "head -c 100 /dev/zero >$shm/job.3"
 aged

@@ -12,12 +12,7 @@ reported() {
 }
 
 # A new second, so that a time that changes is seen to.
-next_second() {
-	local now
-	now=$(date +%s)
-	# The kernel stamps segments by a clock that is up to a tick behind (CLOCK_REALTIME_COARSE).
-	until_true 5 sh -c "[ \$(date +%s) != $now ] && [ \$(date +%1N) != 0 ]"
-}
+next_second() { past "$(kernel_second)"; }
 
 # ID must be readable and writable for uid 20001. Every way to look, each as root and as a user.
 look() {
