@@ -59,7 +59,8 @@ pkg-config|cmd pkg-config|pkg-config, to find libraries
 libglib2.0-dev|pc glib-2.0 >= 2.74|GLib with its headers
 zlib1g-dev|pc zlib|zlib with its headers
 libjson-glib-dev|pc json-glib-1.0|JSON-GLib with its headers
-libseccomp-dev|pc libseccomp|libseccomp with its headers"
+libseccomp-dev|pc libseccomp|libseccomp with its headers
+libsmartcols-dev|pc smartcols >= 2.38|libsmartcols of util-linux with its headers"
 # shellcheck disable=SC2034 # the scripts' own
 start_needs="$build_needs
 fuse3|cmd fusermount3|fusermount3, to mount and unmount"

@@ -1,20 +1,47 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The columns of segls: each says one thing of a segment. */
+/* The columns of segls: each says one thing of a segment, some of them something of its holders. */
 
 #include <inttypes.h>
 #include <string.h>
 
+#include "segls/output.h"
 #include "segls/segls.h"
+
+#define NOTHING OUTPUT_NOTHING
+
+void table_init(Table *table, bool bytes, bool plain)
+{
+	*table = (Table){
+		.now = g_get_real_time() / G_USEC_PER_SEC,
+		.bytes = bytes || plain,
+		.plain = plain,
+		.users = g_hash_table_new_full(NULL, NULL, NULL, g_free),
+		.groups = g_hash_table_new_full(NULL, NULL, NULL, g_free),
+		.containers = g_hash_table_new_full(NULL, NULL, NULL, g_free),
+	};
+}
 
 void table_clear(Table *table)
 {
 	g_hash_table_unref(table->users);
 	g_hash_table_unref(table->groups);
+	g_hash_table_unref(table->containers);
 }
 
-/* The cell of a value that there is not, or that is not known. */
-#define NOTHING "-"
+const char *table_container(const Table *table, const SegfsProcess *process)
+{
+	const char *known = g_hash_table_lookup(table->containers, process);
+	g_auto(SegfsContainer) container = {};
+
+	if (known)
+		return known;
+	char *name = segfs_container_of_process("/proc", "", process, &container)
+			     ? segfs_container_text(&container)
+			     : g_strdup(NO_CONTAINER);
+	g_hash_table_insert(table->containers, (gpointer)process, name);
+	return name;
+}
 
 static bool is_sysv(const SegfsItem *item)
 {
@@ -73,6 +100,11 @@ static void write_file(const Table *table, const SegfsItem *item, GString *cell)
 	g_string_append(cell, path);
 }
 
+static void holder_file(const Table *table, const SegfsHolder *holder, GString *cell)
+{
+	g_string_append_printf(cell, "%d %s", holder->process->pid, holder->process->command);
+}
+
 static void write_kind(const Table *table, const SegfsItem *item, GString *cell)
 {
 	g_string_append(cell, segfs_kind_name(item->id.kind));
@@ -105,6 +137,11 @@ static void write_name(const Table *table, const SegfsItem *item, GString *cell)
 static void write_owner(const Table *table, const SegfsItem *item, GString *cell)
 {
 	append_owner(table->users, segfs_user_name, item->uid, cell);
+}
+
+static void holder_owner(const Table *table, const SegfsHolder *holder, GString *cell)
+{
+	append_owner(table->users, segfs_user_name, holder->process->uid, cell);
 }
 
 static void write_group(const Table *table, const SegfsItem *item, GString *cell)
@@ -194,6 +231,18 @@ static void write_status(const Table *table, const SegfsItem *item, GString *cel
 		g_string_append(cell, NOTHING);
 }
 
+static void holder_status(const Table *table, const SegfsHolder *holder, GString *cell)
+{
+	if (holder->attached > 0)
+		g_string_append(cell, "attached,");
+	if (holder->mapped > 0)
+		g_string_append(cell, "mapped,");
+	if (holder->open > 0)
+		g_string_append(cell, "open,");
+	if (cell->len > 0)
+		g_string_truncate(cell, cell->len - 1);
+}
+
 static void write_holders(const Table *table, const SegfsItem *item, GString *cell)
 {
 	g_string_append_printf(cell, "%u", item->holders->len);
@@ -214,6 +263,34 @@ static void write_processes(const Table *table, const SegfsItem *item, GString *
 		g_string_append_printf(cell, "%s%d:%s", i ? "," : "", process->pid,
 				       process->command);
 	}
+}
+
+static void holder_processes(const Table *table, const SegfsHolder *holder, GString *cell)
+{
+	g_string_append_printf(cell, "%d:%s", holder->process->pid, holder->process->command);
+}
+
+/* Those of its holders, each once. */
+static void write_container(const Table *table, const SegfsItem *item, GString *cell)
+{
+	g_autoptr(GHashTable) written = g_hash_table_new(g_str_hash, g_str_equal);
+
+	for (guint i = 0; i < item->holders->len; i++) {
+		const SegfsHolder *holder = &g_array_index(item->holders, SegfsHolder, i);
+		const char *name = table_container(table, holder->process);
+		if (strcmp(name, NO_CONTAINER) == 0 || !g_hash_table_add(written, (gpointer)name))
+			continue;
+		g_string_append_printf(cell, "%s%s", cell->len > 0 ? "; " : "", name);
+	}
+	if (cell->len == 0)
+		g_string_append(cell, NOTHING);
+}
+
+static void holder_container(const Table *table, const SegfsHolder *holder, GString *cell)
+{
+	const char *name = table_container(table, holder->process);
+
+	g_string_append(cell, strcmp(name, NO_CONTAINER) == 0 ? NOTHING : name);
 }
 
 static void write_cpid(const Table *table, const SegfsItem *item, GString *cell)
@@ -260,7 +337,9 @@ static void write_age(const Table *table, const SegfsItem *item, GString *cell)
 		return;
 	}
 	const int64_t age = MAX(table->now + used, 0);
-	if (age < 100)
+	if (table->plain)
+		g_string_append_printf(cell, "%" PRId64, age);
+	else if (age < 100)
 		g_string_append_printf(cell, "%" PRId64 "s", age);
 	else if (age < 100 * 60)
 		g_string_append_printf(cell, "%" PRId64 "m", age / 60);
@@ -283,30 +362,39 @@ static void write_evidence(const Table *table, const SegfsItem *item, GString *c
 }
 
 const Column columns[] = {
-	{"FILE", "its file on a mount of segfs", false, write_file, NULL},
-	{"KIND", "sysv, posix, memfd or anon", false, write_kind, NULL},
-	{"ID", "shmid of a SysV segment, inode number of others", true, write_id, number_id},
-	{"KEY", "key of a SysV segment", false, write_key, NULL},
-	{"NAME", "name of a POSIX object or a memfd", false, write_name, NULL},
-	{"OWNER", "owner", false, write_owner, NULL},
-	{"GROUP", "group", false, write_group, NULL},
-	{"CUSER", "creating user of a SysV segment", false, write_cuser, NULL},
-	{"PERMS", "permissions", true, write_perms, NULL},
-	{"SIZE", "size", true, write_size, number_size},
-	{"RESIDENT", "how much of it is in memory", true, write_resident, number_resident},
-	{"SWAP", "how much of a SysV segment is swapped", true, write_swap, number_swap},
-	{"NATTCH", "attaches of a SysV segment, as the kernel counts", true, write_nattch,
-	 number_nattch},
-	{"STATUS", "dest, locked, unlinked", false, write_status, NULL},
-	{"HOLDERS", "processes that have it attached, mapped or open", true, write_holders,
-	 number_holders},
-	{"PROCESSES", "the holders, as pid:command", false, write_processes, NULL},
-	{"CPID", "pid of the creator of a SysV segment", true, write_cpid, number_cpid},
-	{"LPID", "pid of its last user", true, write_lpid, number_lpid},
-	{"CREATOR", "command of its creator", false, write_creator, NULL},
-	{"AGE", "time since it was last used or changed", true, write_age, number_age},
-	{"VERDICT", "in use, idle, orphaned or unknown", false, write_verdict, NULL},
-	{"EVIDENCE", "why", false, write_evidence, NULL},
+	{"FILE", "its file on a mount of segfs", OUTPUT_FILE, write_file, NULL, holder_file},
+	{"KIND", "sysv, posix, memfd or anon", OUTPUT_TEXT, write_kind, NULL, NULL},
+	{"ID", "shmid of a SysV segment, inode number of others", OUTPUT_NUMBER, write_id,
+	 number_id, NULL},
+	{"KEY", "key of a SysV segment", OUTPUT_TEXT, write_key, NULL, NULL},
+	{"NAME", "name of a POSIX object or a memfd", OUTPUT_LONG_TEXT, write_name, NULL, NULL},
+	{"OWNER", "owner", OUTPUT_TEXT, write_owner, NULL, holder_owner},
+	{"GROUP", "group", OUTPUT_TEXT, write_group, NULL, NULL},
+	{"CUSER", "creating user of a SysV segment", OUTPUT_TEXT, write_cuser, NULL, NULL},
+	{"PERMS", "permissions", OUTPUT_RIGHT, write_perms, NULL, NULL},
+	{"SIZE", "size", OUTPUT_NUMBER, write_size, number_size, NULL},
+	{"RESIDENT", "how much of it is in memory", OUTPUT_NUMBER, write_resident, number_resident,
+	 NULL},
+	{"SWAP", "how much of a SysV segment is swapped", OUTPUT_NUMBER, write_swap, number_swap,
+	 NULL},
+	{"NATTCH", "attaches of a SysV segment, as the kernel counts", OUTPUT_NUMBER, write_nattch,
+	 number_nattch, NULL},
+	{"STATUS", "dest, locked, unlinked; how a holder has it", OUTPUT_TEXT, write_status, NULL,
+	 holder_status},
+	{"HOLDERS", "processes that have it attached, mapped or open", OUTPUT_NUMBER, write_holders,
+	 number_holders, NULL},
+	{"PROCESSES", "the holders, as pid:command", OUTPUT_LONG_TEXT, write_processes, NULL,
+	 holder_processes},
+	{"CONTAINER", "containers of the holders", OUTPUT_LONG_TEXT, write_container, NULL,
+	 holder_container},
+	{"CPID", "pid of the creator of a SysV segment", OUTPUT_NUMBER, write_cpid, number_cpid,
+	 NULL},
+	{"LPID", "pid of its last user", OUTPUT_NUMBER, write_lpid, number_lpid, NULL},
+	{"CREATOR", "command of its creator", OUTPUT_TEXT, write_creator, NULL, NULL},
+	{"AGE", "time since it was last used or changed", OUTPUT_NUMBER, write_age, number_age,
+	 NULL},
+	{"VERDICT", "in use, idle, orphaned or unknown", OUTPUT_TEXT, write_verdict, NULL, NULL},
+	{"EVIDENCE", "why", OUTPUT_LONG_TEXT, write_evidence, NULL, NULL},
 };
 
 const guint n_columns = G_N_ELEMENTS(columns);

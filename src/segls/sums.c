@@ -9,9 +9,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "segls/output.h"
 #include "segls/segls.h"
+#include "segls/sums.h"
 
-#define NOBODY "-"
+#define NOBODY OUTPUT_NOTHING
 
 typedef struct {
 	char *name;
@@ -23,8 +25,7 @@ typedef struct {
 typedef struct {
 	SumsBy by;
 	const Table *table;
-	GHashTable *sums;       /* name -> Sum */
-	GHashTable *containers; /* SegfsProcess -> name */
+	GHashTable *sums; /* name -> Sum */
 } Summing;
 
 static void sum_free(gpointer pointer)
@@ -56,20 +57,6 @@ gboolean sums_parse(const char *word, SumsBy *ret_by)
 	return FALSE;
 }
 
-static const char *container_of(Summing *summing, const SegfsProcess *process)
-{
-	const char *known = g_hash_table_lookup(summing->containers, process);
-	g_auto(SegfsContainer) container = {};
-
-	if (known)
-		return known;
-	char *name = segfs_container_of_process("/proc", "", process, &container)
-			     ? segfs_container_text(&container)
-			     : g_strdup("no container");
-	g_hash_table_insert(summing->containers, (gpointer)process, name);
-	return name;
-}
-
 /* In whose row the process's share is; the caller's to free. */
 static char *name_of(Summing *summing, const SegfsProcess *process)
 {
@@ -81,7 +68,7 @@ static char *name_of(Summing *summing, const SegfsProcess *process)
 		return user ? user : g_strdup_printf("%u", process->uid);
 	}
 	case SUMS_BY_CONTAINER:
-		return g_strdup(container_of(summing, process));
+		return g_strdup(table_container(summing->table, process));
 	default:
 		return g_strdup(process->command);
 	}
@@ -172,51 +159,44 @@ static int compare(gconstpointer a, gconstpointer b)
 	return strcmp(x->name, y->name);
 }
 
-static void put(GPtrArray *row, char *cell)
+static void put_count(const Output *output, OutputLine *line, guint column, uint64_t count)
 {
-	g_ptr_array_add(row, cell);
+	g_autofree char *cell = g_strdup_printf("%" PRIu64, count);
+
+	output_cell(output, line, column, cell);
 }
 
-static char *count_cell(uint64_t count)
+static void put_size(const Output *output, OutputLine *line, guint column, const Table *table,
+		     uint64_t size)
 {
-	return g_strdup_printf("%" PRIu64, count);
-}
-
-static char *size_cell(const Table *table, uint64_t size)
-{
-	GString *cell = g_string_new(NULL);
+	g_autoptr(GString) cell = g_string_new(NULL);
 
 	table_append_size(table, size, cell);
-	return g_string_free(cell, FALSE);
+	output_cell(output, line, column, cell->str);
 }
 
-static char **row_of(const Table *table, const Sum *sum, TableStyle style)
+static void write_line(const Table *table, const Sum *sum, Output *output)
 {
-	GPtrArray *row = g_ptr_array_new();
+	OutputLine *line = output_line(output, NULL);
 
-	put(row, count_cell(sum->pieces));
-	put(row, size_cell(table, sum->size));
-	put(row, size_cell(table, sum->resident));
-	put(row, size_cell(table, sum->alone));
-	put(row, size_cell(table, sum->freed));
-	put(row, count_cell(sum->mapped));
-	put(row, count_cell(sum->open));
-	put(row, table_safe(sum->name, style));
-	put(row, NULL);
-	return (char **)g_ptr_array_free(row, FALSE);
+	put_count(output, line, 0, sum->pieces);
+	put_size(output, line, 1, table, sum->size);
+	put_size(output, line, 2, table, sum->resident);
+	put_size(output, line, 3, table, sum->alone);
+	put_size(output, line, 4, table, sum->freed);
+	put_count(output, line, 5, sum->mapped);
+	put_count(output, line, 6, sum->open);
+	output_cell(output, line, 7, sum->name);
 }
 
-void sums_write(const Table *table, SumsBy by, const GPtrArray *items, TableStyle style,
+void sums_write(const Table *table, SumsBy by, const GPtrArray *items, OutputFormat format,
 		bool headings, GString *text)
 {
-	static const char *const names[] = {"PIECES", "SIZE",   "RESIDENT",    "ALONE",
-					    "FREED",  "MAPPED", "DESCRIPTORS", NULL};
-	static const bool is_right[G_N_ELEMENTS(names)] = {true, true, true, true,
-							   true, true, true, false};
-	g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
+	static const char *const names[] = {"PIECES", "SIZE",   "RESIDENT",   "ALONE",
+					    "FREED",  "MAPPED", "DESCRIPTORS"};
 	g_autoptr(GHashTable) sums = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, sum_free);
-	g_autoptr(GHashTable) containers = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-	Summing summing = {by, table, sums, containers};
+	g_autoptr(Output) output = output_new("sums", format, headings);
+	Summing summing = {by, table, sums};
 
 	for (guint i = 0; i < items->len; i++) {
 		if (by == SUMS_BY_NAME)
@@ -227,14 +207,10 @@ void sums_write(const Table *table, SumsBy by, const GPtrArray *items, TableStyl
 	g_autoptr(GPtrArray) sorted = g_ptr_array_new();
 	g_hash_table_foreach(sums, take_value, sorted);
 	g_ptr_array_sort(sorted, compare);
-	if (headings) {
-		char **row = g_strdupv((char **)names);
-		row = g_realloc_n(row, G_N_ELEMENTS(names) + 1, sizeof(*row));
-		row[G_N_ELEMENTS(names) - 1] = g_strdup(words[by].heading);
-		row[G_N_ELEMENTS(names)] = NULL;
-		g_ptr_array_add(rows, row);
-	}
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+		output_column(output, names[i], OUTPUT_NUMBER);
+	output_column(output, words[by].heading, OUTPUT_FILE);
 	for (guint i = 0; i < sorted->len; i++)
-		g_ptr_array_add(rows, row_of(table, sorted->pdata[i], style));
-	table_write_rows(rows, is_right, G_N_ELEMENTS(names), style, text);
+		write_line(table, sorted->pdata[i], output);
+	output_print(output, text);
 }

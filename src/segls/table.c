@@ -8,7 +8,7 @@
 
 #define SEGLS_ERROR g_quark_from_static_string("segls")
 
-const Column *column_find(const char *name)
+static const Column *column_find(const char *name)
 {
 	for (guint i = 0; i < n_columns; i++)
 		if (g_ascii_strcasecmp(columns[i].name, name) == 0)
@@ -16,7 +16,8 @@ const Column *column_find(const char *name)
 	return NULL;
 }
 
-char *columns_names(void)
+/* All names of columns, with commas; to be freed. */
+static char *columns_names(void)
 {
 	GString *names = g_string_new(NULL);
 
@@ -122,102 +123,47 @@ gboolean table_sort(const Table *table, GPtrArray *items, const char *by, GError
 	return TRUE;
 }
 
-char *table_safe(const char *cell, TableStyle style)
+static void write_holders(const Table *table, const GPtrArray *shown, const SegfsItem *item,
+			  Output *output, OutputLine *parent)
 {
-	GString *text = g_string_new(NULL);
-	const bool is_utf8 = g_get_charset(NULL);
-
-	for (const char *at = cell; *at;) {
-		const gunichar c = g_utf8_get_char_validated(at, -1);
-		const bool is_char = c < (gunichar)-2 && (c < 0x80 || is_utf8);
-		const size_t length = is_char ? (size_t)(g_utf8_next_char(at) - at) : 1;
-		const bool is_safe = is_char && g_unichar_isprint(c) &&
-				     !(c == '\\' && at[1] == 'x') &&
-				     !(style == TABLE_RAW && g_unichar_isspace(c));
-
-		for (size_t i = 0; i < length; i++) {
-			if (is_safe)
-				g_string_append_c(text, at[i]);
-			else
-				g_string_append_printf(text, "\\x%02x", (guint8)at[i]);
+	for (guint i = 0; i < item->holders->len; i++) {
+		const SegfsHolder *holder = &g_array_index(item->holders, SegfsHolder, i);
+		OutputLine *line = output_line(output, parent);
+		for (guint j = 0; j < shown->len; j++) {
+			const Column *column = shown->pdata[j];
+			g_autoptr(GString) cell = g_string_new(NULL);
+			if (!column->holder)
+				continue;
+			column->holder(table, holder, cell);
+			output_cell(output, line, j, cell->str);
 		}
-		at += length;
 	}
-	return g_string_free(text, FALSE);
-}
-
-/* On a terminal. */
-static guint width_of(const char *cell)
-{
-	guint width = 0;
-
-	if (!g_utf8_validate(cell, -1, NULL))
-		return strlen(cell);
-	for (; *cell; cell = g_utf8_next_char(cell)) {
-		const gunichar c = g_utf8_get_char(cell);
-		width += g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1;
-	}
-	return width;
-}
-
-static char *cell_of(const Table *table, const Column *column, const SegfsItem *item,
-		     TableStyle style)
-{
-	g_autoptr(GString) cell = g_string_new(NULL);
-
-	column->write(table, item, cell);
-	return table_safe(cell->str, style);
-}
-
-static void append_row(GString *text, char **cells, const bool *is_right, const guint *widths,
-		       guint n)
-{
-	for (guint i = 0; i < n; i++) {
-		const int pad = MAX((int)widths[i] - (int)width_of(cells[i]), 0);
-		const bool is_last = i + 1 == n;
-
-		if (i > 0)
-			g_string_append_c(text, ' ');
-		if (is_right[i])
-			g_string_append_printf(text, "%*s", pad, "");
-		g_string_append(text, cells[i]);
-		if (!is_right[i] && !is_last)
-			g_string_append_printf(text, "%*s", pad, "");
-	}
-	g_string_append_c(text, '\n');
-}
-
-void table_write_rows(const GPtrArray *rows, const bool *is_right, guint n, TableStyle style,
-		      GString *text)
-{
-	g_autofree guint *widths = g_new0(guint, n);
-
-	for (guint i = 0; style == TABLE_ALIGNED && i < rows->len; i++)
-		for (guint j = 0; j < n; j++)
-			widths[j] = MAX(widths[j], width_of(((char **)rows->pdata[i])[j]));
-	for (guint i = 0; i < rows->len; i++)
-		append_row(text, rows->pdata[i], is_right, widths, n);
 }
 
 void table_write(const Table *table, const GPtrArray *shown, const GPtrArray *items,
-		 TableStyle style, bool headings, GString *text)
+		 OutputFormat format, bool headings, bool tree, GString *text)
 {
-	g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
-	g_autofree bool *is_right = g_new0(bool, shown->len);
+	g_autoptr(Output) output = output_new("segments", format, headings);
+	guint branches = 0; /* the column of files where there is one, else the first */
 
-	for (guint i = 0; i < shown->len; i++)
-		is_right[i] = ((const Column *)shown->pdata[i])->is_right;
-	if (headings) {
-		char **row = g_new0(char *, shown->len + 1);
-		for (guint i = 0; i < shown->len; i++)
-			row[i] = g_strdup(((const Column *)shown->pdata[i])->name);
-		g_ptr_array_add(rows, row);
+	for (guint i = 0; i < shown->len; i++) {
+		const Column *column = shown->pdata[i];
+		output_column(output, column->name, column->kind);
+		if (column->kind == OUTPUT_FILE)
+			branches = i;
 	}
+	if (tree)
+		output_tree(output, branches);
 	for (guint i = 0; i < items->len; i++) {
-		char **row = g_new0(char *, shown->len + 1);
-		for (guint j = 0; j < shown->len; j++)
-			row[j] = cell_of(table, shown->pdata[j], items->pdata[i], style);
-		g_ptr_array_add(rows, row);
+		const SegfsItem *item = items->pdata[i];
+		OutputLine *line = output_line(output, NULL);
+		for (guint j = 0; j < shown->len; j++) {
+			g_autoptr(GString) cell = g_string_new(NULL);
+			((const Column *)shown->pdata[j])->write(table, item, cell);
+			output_cell(output, line, j, cell->str);
+		}
+		if (tree)
+			write_holders(table, shown, item, output, line);
 	}
-	table_write_rows(rows, is_right, shown->len, style, text);
+	output_print(output, text);
 }

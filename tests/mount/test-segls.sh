@@ -60,7 +60,7 @@ done
 is "$(segls -h)" "$help" "-h"
 like "$help" "nsenter .*--shm-dir" "--help says how to see another namespace"
 like "$(segls -V)" "^segls [0-9]+\.[0-9]+" "-V"
-for wrong in "--orphan-age -1" "--orphan-age 0" "--orphan-age x" "--nonsense" "word" "--json -o FILE" "--shm-dir /nonexistent"; do
+for wrong in "--orphan-age -1" "--orphan-age 0" "--orphan-age x" "--nonsense" "word" "--json -n" "--shm-dir /nonexistent"; do
 	# shellcheck disable=SC2086 # words
 	status=0 output=$(segls $wrong 2>&1) || status=$?
 	is "$status" 1 "$wrong is an error"

@@ -39,6 +39,9 @@ _segls() {
 		mapfile -t COMPREPLY < <(compgen -P "${cur%"$last"}" -W "$columns" -- "$last")
 		return
 		;;
+	--watch)
+		return
+		;;
 	--by)
 		mapfile -t COMPREPLY < <(compgen -W "program process user container name" -- "$cur")
 		return
