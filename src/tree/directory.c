@@ -73,6 +73,7 @@ static int directory_list(Node *node, const SegfsCaller *caller, Listing **ret_l
 				       ipcns_list_since(ns, caller, LIST_INFO_DIRECTORIES));
 	if (r < 0)
 		return r;
+	ipcns_was_listed(ns, LIST_INFO_DIRECTORIES);
 	*ret_listing = node_listing_new(node);
 	for (guint i = 0; i < directory->n_entries; i++)
 		node_listing_add(*ret_listing, directory->entries[i].name,

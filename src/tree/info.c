@@ -229,6 +229,7 @@ static int unlinked_names(IpcNs *ns, guint index, const SegfsCaller *caller, GPt
 	int r = segfs_view_unlinked(ns->view, ipcns_list_since(ns, caller, LIST_INFO), &items);
 	if (r < 0)
 		return r;
+	ipcns_was_listed(ns, LIST_INFO);
 	*ret_names = g_ptr_array_new_with_free_func(g_free);
 	for (guint i = 0; i < items->len; i++)
 		g_ptr_array_add(*ret_names, item_unlinked_name(items->pdata[i]));

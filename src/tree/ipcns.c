@@ -58,9 +58,15 @@ SegfsSince ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list
 	g_mutex_lock(&tree->lock);
 	if (ns->other && caller->tid > 0 && caller->tid == tree->walker)
 		since = MAX(now - G_USEC_PER_SEC, MAX(tree->walk_from, ns->listed[list] + 1));
-	ns->listed[list] = now;
 	g_mutex_unlock(&tree->lock);
 	return segfs_since(since);
+}
+
+void ipcns_was_listed(IpcNs *ns, IpcNsList list)
+{
+	g_mutex_lock(&ns->tree->lock);
+	ns->listed[list] = g_get_monotonic_time();
+	g_mutex_unlock(&ns->tree->lock);
 }
 
 int ipcns_find_directory(IpcNs *ns, const char *name, guint *ret_index)

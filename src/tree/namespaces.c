@@ -97,6 +97,7 @@ static int namespace_list(Node *base, const SegfsCaller *caller, Listing **ret_l
 	int r = segfs_view_refresh(view, ipcns_list_since(base->ns, caller, LIST_DIRECTORIES));
 	if (r < 0)
 		return r;
+	ipcns_was_listed(base->ns, LIST_DIRECTORIES);
 	Listing *listing = node_listing_new(base);
 	for (guint i = 0; i < G_N_ELEMENTS(entries); i++)
 		node_listing_add(listing, entries[i].name, node_ref(node->children[i]));

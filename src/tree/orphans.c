@@ -251,6 +251,7 @@ static int orphans_list(Node *directory, const SegfsCaller *caller, Listing **re
 	int r = segfs_view_survey(ns->view, ipcns_list_since(ns, caller, LIST_ORPHANS), &items);
 	if (r < 0)
 		return r;
+	ipcns_was_listed(ns, LIST_ORPHANS);
 	for (guint i = items->len; i-- > 0;) {
 		const SegfsItem *item = items->pdata[i];
 		if (item->unlinked || item->verdict != SEGFS_ORPHANED ||

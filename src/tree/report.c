@@ -11,13 +11,13 @@
 #include "lib/survey/survey.h"
 #include "tree/tree.h"
 
-/* Of the mount's own namespace, which is the host's, none is told. */
-static GArray *containers_of(IpcNs *ns)
+/* Of the mount's own namespace, which is the host's, none is told. The surveys' scan serves it. */
+static GArray *containers_of(IpcNs *ns, const Moment *moment)
 {
 	GArray *containers;
 
 	if (!ns->other || segfs_namespace_containers(ns->other, segfs_ipc_proc_root(ns->ipc),
-						     segfs_since_recent(), &containers) < 0)
+						     moment_since(moment), &containers) < 0)
 		return NULL;
 	return containers;
 }
@@ -33,6 +33,8 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, TextOut *
 	g_autoptr(GPtrArray) namespaces = NULL;
 	g_autoptr(Moment) moment = moment_join(own->tree->moments);
 
+	/* What the caller may know is asked for each item. */
+	segfs_caller_complete(caller);
 	int r = namespaces_all(own, caller, &namespaces);
 	for (guint i = 0; r == 0 && i < namespaces->len; i++) {
 		IpcNs *ns = namespaces->pdata[i];
@@ -47,7 +49,7 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, TextOut *
 			report = segfs_report_new(caller, segfs_ipc_proc_root(own->ipc), all->scan);
 			segfs_report_stream(report, take_segments, out);
 		}
-		g_autoptr(GArray) containers = containers_of(ns);
+		g_autoptr(GArray) containers = containers_of(ns, moment);
 		segfs_report_add(report, ns->ipc, all->has_limits ? &all->limits : NULL, containers,
 				 all->items, segfs_view_unread(ns->view));
 	}
@@ -117,7 +119,7 @@ static int numbers_get(IpcNs *ns, Moment *moment, GHashTable *counted, Numbers *
 	autofd fd = -1;
 	numbers.has_posix = posix && segfs_posix_open(posix, &fd) == 0 &&
 			    fstatvfs(fd, &numbers.posix) == 0 && numbers.posix.f_blocks > 0;
-	numbers.containers = containers_of(ns);
+	numbers.containers = containers_of(ns, moment);
 	*ret_numbers = numbers;
 	return 0;
 }

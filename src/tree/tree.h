@@ -115,6 +115,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(IpcNs, ipcns_unref)
  * ago, and as long as nobody has asked for this very listing since the scan began.
  */
 SegfsSince ipcns_list_since(IpcNs *ns, const SegfsCaller *caller, IpcNsList list);
+/* It could be answered: one that a worker has to ask for again is the same listing. */
+void ipcns_was_listed(IpcNs *ns, IpcNsList list);
 void tree_walk_begins(Tree *tree, const SegfsCaller *caller);
 
 /* The index of the directory of POSIX objects that is called posix, posix.2 and so on; where it is

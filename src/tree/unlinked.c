@@ -241,9 +241,11 @@ static int unlinked_list(Node *directory, const SegfsCaller *caller, Listing **r
 
 	int r = segfs_view_unlinked(directory->ns->view,
 				    ipcns_list_since(directory->ns, caller, LIST_UNLINKED), &items);
-	if (r == 0)
-		*ret_listing = item_listing_new(directory, look, item_unlinked_name, items);
-	return r;
+	if (r < 0)
+		return r;
+	ipcns_was_listed(directory->ns, LIST_UNLINKED);
+	*ret_listing = item_listing_new(directory, look, item_unlinked_name, items);
+	return 0;
 }
 
 static const NodeOps unlinked_directory_ops = {

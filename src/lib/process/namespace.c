@@ -218,6 +218,9 @@ static int refresh(SegfsNamespace *ns, SegfsSince since)
 		return r;
 	if (ns->thread && ns->looked_at == scan->number)
 		return 0;
+	/* A table of mounts can be long. */
+	if (!errand_may_wait())
+		return -EAGAIN;
 	bool same = !ns->members || ns->id;
 	ns->thread = 0;
 	for (guint i = 0; i < scan->processes->len; i++) {

@@ -129,6 +129,11 @@ void moment_leave(Moment *moment)
 	g_free(moment);
 }
 
+SegfsSince moment_since(const Moment *moment)
+{
+	return moment->since;
+}
+
 static int survey(SegfsView *view, SegfsSince since, Surveyed **ret_surveyed)
 {
 	g_autoptr(GPtrArray) items = NULL;

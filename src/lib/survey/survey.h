@@ -107,6 +107,8 @@ void moments_free(Moments *moments);
 /* Waits for others who ask: moment_leave() comes with each answer. */
 Moment *moment_join(Moments *moments);
 void moment_leave(Moment *moment);
+/* From when on its surveys are, for what is to agree with them. */
+SegfsSince moment_since(const Moment *moment);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Moment, moment_leave)
 
 /*

@@ -134,6 +134,29 @@ static void put(SegfsView *view, const Directory *new)
 	g_array_append_val(view->directories, *new);
 }
 
+/* Is there one to be opened? That can take its time. */
+static bool has_new(SegfsView *view, const GArray *shm)
+{
+	bool found = false;
+
+	g_mutex_lock(&view->lock);
+	for (guint i = 0; i < shm->len && !found; i++)
+		found = !find(view, g_array_index(shm, SegfsNamespaceShm, i).dev);
+	g_mutex_unlock(&view->lock);
+	return found;
+}
+
+/* The lock is held while they are opened. */
+static int begin(SegfsView *view)
+{
+	if (g_mutex_trylock(&view->refreshing))
+		return 0;
+	if (!errand_may_wait())
+		return -EAGAIN;
+	g_mutex_lock(&view->refreshing);
+	return 0;
+}
+
 int segfs_view_refresh(SegfsView *view, SegfsSince since)
 {
 	SegfsNamespace *ns = view->options.ipc->ns;
@@ -141,10 +164,12 @@ int segfs_view_refresh(SegfsView *view, SegfsSince since)
 
 	if (!ns)
 		return 0;
-	if (!errand_may_wait())
-		return -EAGAIN;
-	g_mutex_lock(&view->refreshing);
-	int r = segfs_namespace_shm(ns, since, &shm);
+	int r = begin(view);
+	if (r < 0)
+		return r;
+	r = segfs_namespace_shm(ns, since, &shm);
+	if (r == 0 && has_new(view, shm) && !errand_may_wait())
+		r = -EAGAIN;
 	if (r < 0) {
 		g_mutex_unlock(&view->refreshing);
 		return r;
