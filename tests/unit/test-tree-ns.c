@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/os/errand.h"
+#include "lib/process/scan.h"
 #include "tree_world.h"
 
 enum { SIZE = 5000 };
@@ -190,7 +192,10 @@ static void reports_at_the_top_have_it_for_root(void)
 	g_autoptr(Node) json = world_node(&world, "segments.json");
 	g_autoptr(Node) metrics = world_node(&world, "metrics");
 
+	const guint64 before = scanner_n_walks(world.tree->scanner);
 	g_autofree char *all = node_text(json, &world.self);
+	/* Which namespaces there are, and who holds what. */
+	g_assert_cmpuint(scanner_n_walks(world.tree->scanner), ==, before + 2);
 	g_autofree char *sums = node_text(metrics, &world.self);
 	g_assert_nonnull(strstr(all, file));
 	g_assert_nonnull(strstr(sums, label));
@@ -198,6 +203,48 @@ static void reports_at_the_top_have_it_for_root(void)
 	g_autofree char *less = node_text(metrics, &stranger);
 	g_assert_null(strstr(some, file));
 	g_assert_null(strstr(less, label));
+}
+
+/* As the mount does: a reading thread, and a worker where that one may not wait. */
+static void list_in_turn(Node *directory, const SegfsCaller *caller)
+{
+	Errand errand = {.must_not_wait = true};
+	g_autoptr(Listing) listing = NULL;
+
+	errand_begin(&errand);
+	int r = directory->ops->list(directory, caller, &listing);
+	errand_end();
+	if (r < 0 && errand.has_refused)
+		r = directory->ops->list(directory, caller, &listing);
+	g_assert_cmpint(r, ==, 0);
+}
+
+static void one_scan_does_for_a_walk(void)
+{
+	enum { IN_TIME = 900 * 1000 }; /* a walk's scan serves for a second */
+	g_auto(Container) container = {};
+	g_auto(World) world = {};
+	gint64 from;
+	guint64 before, after, again;
+	if (!start(&world, &container))
+		return;
+	SegfsScanner *scanner = world.tree->scanner;
+	g_autoptr(Node) ns = world_node(&world, "ns");
+	g_autoptr(Node) node = node_in(&world, &container, "");
+	g_autoptr(Node) info = node_in(&world, &container, "info");
+
+	do {
+		from = g_get_monotonic_time();
+		list_in_turn(ns, &world.self);
+		before = scanner_n_walks(scanner);
+		list_in_turn(node, &world.self);
+		list_in_turn(info, &world.self);
+		after = scanner_n_walks(scanner);
+		list_in_turn(info, &world.self);
+		again = scanner_n_walks(scanner);
+	} while (g_get_monotonic_time() - from > IN_TIME);
+	g_assert_cmpuint(after, ==, before);
+	g_assert_cmpuint(again, ==, after + 1);
 }
 
 static void only_who_may_enter_a_namespace_sees_it(void)
@@ -277,6 +324,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/tree-ns/acts inside", what_is_done_there_is_done_in_it);
 	g_test_add_func("/tree-ns/texts", its_texts_are_of_it);
 	g_test_add_func("/tree-ns/reports", reports_at_the_top_have_it_for_root);
+	g_test_add_func("/tree-ns/one scan", one_scan_does_for_a_walk);
 	g_test_add_func("/tree-ns/may enter", only_who_may_enter_a_namespace_sees_it);
 	g_test_add_func("/tree-ns/goes", it_goes_with_its_last_process);
 	g_test_add_func("/tree-ns/other numbers", other_numbers_are_not_there);
