@@ -61,6 +61,10 @@ zlib1g-dev|pc zlib|zlib with its headers
 libjson-glib-dev|pc json-glib-1.0|JSON-GLib with its headers
 libseccomp-dev|pc libseccomp|libseccomp with its headers
 libsmartcols-dev|pc smartcols >= 2.38|libsmartcols of util-linux with its headers"
+# What history's programs in the kernel are built with; without it all else works.
+history_needs="clang|cmd clang|clang, which compiles programs for the kernel
+bpftool|cmd /usr/sbin/bpftool|bpftool, which packs them
+libbpf-dev|pc libbpf|libbpf with its headers"
 # shellcheck disable=SC2034 # the scripts' own
 start_needs="$build_needs
 fuse3|cmd fusermount3|fusermount3, to mount and unmount"
@@ -79,10 +83,17 @@ is_there() {
 	# Any C compiler will do where one is there already.
 	if is_debian && ! [[ $package == gcc && $what == cc ]]; then
 		dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -x installed >/dev/null
-	elif [[ $kind == pc ]]; then
-		command -v pkg-config >/dev/null && pkg-config --exists "$what"
 	else
-		command -v "$what" >/dev/null
+		answers "$kind" "$what"
+	fi
+}
+
+# answers pc|cmd WHAT: whatever package it is from.
+answers() {
+	if [[ $1 == pc ]]; then
+		command -v pkg-config >/dev/null && pkg-config --exists "$2"
+	else
+		command -v "$2" >/dev/null
 	fi
 }
 
@@ -137,19 +148,19 @@ ensure() {
 	quiet "apt-get install" apt_get install --no-install-recommends "${missing[@]}" || exit 1
 }
 
-# wish NEEDS: what a few tests want and can be without, as a list for ensure. No package is removed
-# for it (containerd's are at odds with docker's own); where one is not to be had it goes on.
+# wish NEEDS FOR: what can be done without, as a list for ensure, and what it is for. No package is
+# removed for it (containerd's are at odds with docker's own); where one is not to be had it goes on.
 wish() {
 	local package probe what missing=() one
 	while IFS='|' read -r package probe what; do
-		command -v "${probe#cmd }" >/dev/null || missing+=("$package")
+		answers "${probe%% *}" "${probe#* }" || missing+=("$package")
 	done <<<"$1"
 	((${#missing[@]})) && is_debian || return 0
 	if ((EUID)) && ! sudo -n true 2>/dev/null; then
-		say "not installed, so their tests are skipped: ${missing[*]}"
+		say "not installed, for $2: ${missing[*]}"
 		return 0
 	fi
-	say "installing with apt, for a few tests: ${missing[*]}"
+	say "installing with apt, for $2: ${missing[*]}"
 	need_scratch
 	local install=(apt_get install --no-install-recommends --no-remove)
 	"${install[@]}" "${missing[@]}" >"$scratch/log" 2>&1 </dev/null && return 0

@@ -30,6 +30,9 @@ bool segfs_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
 			      const SegfsProcess *process);
 
+/* The same of the creator that history knows. Of one that has not been read nothing is. */
+bool segfs_past_is_visible(const char *proc_root, const SegfsCaller *caller, const SegfsPast *past);
+
 /*
  * Which processes a scan could not examine, and why, the first few: "4711 sshd (Permission denied),
  * 4712 cron (Permission denied) and 3 more". What caller may not know the name of has none; the

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <segfs/history.h>
 #include <segfs/keep.h>
 #include <segfs/namespace.h>
 #include <segfs/survey.h>
@@ -18,6 +19,7 @@ typedef struct {
 	const char *shm_dir;   /* of the process's own namespace; NULL: /dev/shm */
 	int64_t orphan_age;    /* seconds that memory has not been used before it is orphaned */
 	const SegfsKeep *keep; /* has to outlive the scope; NULL: what is known alone */
+	SegfsHistory *history; /* NULL: there is none; it has to outlive the scope */
 	/*
 	 * Where the calling process is a mount: what it has done with a segment for others, which
 	 * scans leave out. NULL: it is none. data: any; both have to outlive the scope.

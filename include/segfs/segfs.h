@@ -12,6 +12,7 @@
 #include <segfs/caller.h>
 #include <segfs/container.h>
 #include <segfs/evidence.h>
+#include <segfs/history.h>
 #include <segfs/ipc.h>
 #include <segfs/keep.h>
 #include <segfs/limits.h>

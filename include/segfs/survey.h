@@ -2,6 +2,7 @@
 #pragma once
 
 #include <segfs/evidence.h>
+#include <segfs/history.h>
 #include <segfs/posix.h>
 #include <segfs/scan.h>
 #include <sys/stat.h>
@@ -50,6 +51,8 @@ typedef struct {
 	bool creator_lives;
 	bool creator_unknown; /* whether it lives: it cannot be seen, or another mount knows it */
 	SegfsProcess creator_process; /* who that is; start is 0 where it has ended */
+	SegfsPast past;               /* what history knows of it; valid where has_past */
+	bool has_past;
 } SegfsItem;
 
 /* Frees it, and gives up its scan. Cannot fail. */

@@ -101,6 +101,8 @@ static const struct {
 	const char *name;
 	struct scmp_arg_cmp is;
 } narrow_calls[] = {
+	{"bpf", {0, SCMP_CMP_EQ, 1, 0}}, /* BPF_MAP_LOOKUP_ELEM, and */
+	{"bpf", {0, SCMP_CMP_EQ, 2, 0}}, /* BPF_MAP_UPDATE_ELEM, of the history's tables */
 	{"clone", {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD}},
 	{"setns", {1, SCMP_CMP_EQ, CLONE_NEWIPC, 0}},
 	{"socket", {0, SCMP_CMP_EQ, AF_UNIX, 0}}, /* the system log, and who knows users' names */

@@ -89,13 +89,17 @@ static void to_background(void)
 
 typedef struct {
 	Report report;
-	const char *why; /* passthrough was not asked for; NULL: it was */
+	const char *why;       /* passthrough was not asked for; NULL: it was */
+	SegfsHistory *history; /* NULL: there is none */
 } Start;
 
 static void on_started(const char *way, void *data)
 {
 	Start *start = data;
-	g_autofree char *line = g_strdup_printf("reads and mmap are %s", way ? way : start->why);
+	g_autofree char *history =
+		start->history ? segfs_history_text(start->history) : g_strdup("off");
+	g_autofree char *line = g_strdup_printf("reads and mmap are %s; history: %s",
+						way ? way : start->why, history);
 
 	report(&start->report, TOLD_STARTED, line);
 	if (start->report.parent_fd >= 0) {
@@ -239,11 +243,15 @@ static guint descriptors_of_one_user(void)
 							  : MIN(descriptors.rlim_cur / 2, G_MAXINT);
 }
 
-static gboolean make_tree(Options *options, Tree **ret_tree, GError **error)
+static gboolean make_tree(Options *options, Start *start, Tree **ret_tree, GError **error)
 {
 	/* Only root of the host may enter other namespaces. */
 	options->tree.no_namespaces |= why_not_privileged() != NULL;
 	options->tree.for_others = options->allow_other;
+	if (!options->no_history)
+		options->tree.history = segfs_history_new(
+			&(SegfsHistoryOptions){.no_arguments = options->no_arguments});
+	start->history = options->tree.history;
 	int r = tree_new(&options->tree, ret_tree);
 
 	if (r == -ENOSYS)
@@ -278,7 +286,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 
 	start->why = why_no_passthrough(options);
 	if (!check_device(error) || !enter_namespace(options, error) ||
-	    !make_tree(options, &tree, error))
+	    !make_tree(options, start, &tree, error))
 		return FALSE;
 	g_autoptr(Walks) walks = walks_new();
 	g_autoptr(Node) gone = node_gone(tree);

@@ -19,6 +19,8 @@
 	"  max_threads=N    threads that answer at one time (default 10)\n"                        \
 	"  nons             without ns/, the other IPC namespaces of the host\n"                   \
 	"  ipcns=PID        the IPC namespace and /dev/shm of that process; or /proc/PID/ns/ipc\n" \
+	"  history=off      remember nothing of who has made and removed what (default on)\n"      \
+	"  history_args=no  remember programs' names, not their command lines\n"                   \
 	"  noattach         never attach a segment: what cannot be opened without is EBUSY\n"      \
 	"  no_passthrough   all reads and writes through the daemon; no shared mmap\n"             \
 	"  no_seccomp       no filter of the daemon's system calls (there is one as root)\n"       \
@@ -163,6 +165,22 @@ static void take_nons(Options *options, const char *name, const char *value)
 	options->tree.no_namespaces = true;
 }
 
+static void take_history(Options *options, const char *name, const char *value)
+{
+	if (!strcmp(value, "on") || !strcmp(value, "off"))
+		options->no_history = !strcmp(value, "off");
+	else
+		options->wanted = "on or off";
+}
+
+static void take_history_args(Options *options, const char *name, const char *value)
+{
+	if (!strcmp(value, "yes") || !strcmp(value, "no"))
+		options->no_arguments = !strcmp(value, "no");
+	else
+		options->wanted = "yes or no";
+}
+
 static void take_ipcns(Options *options, const char *name, const char *value)
 {
 	g_free(options->ipcns);
@@ -245,6 +263,8 @@ static const Word words[] = {
 	{"keep=", take_keep},
 	{"keep_file=", take_keep_file},
 	{"nons", take_nons},
+	{"history=", take_history},
+	{"history_args=", take_history_args},
 	{"ipcns=", take_ipcns},
 };
 

@@ -124,6 +124,41 @@ static void write_file(const SegfsItem *item, GString *text)
 	line_time(text, "Changed", item->ctime.tv_sec);
 }
 
+static void line_moment(GString *text, const char *key, const char *what, int64_t when)
+{
+	g_autoptr(GDateTime) local = g_date_time_new_from_unix_local(when / G_USEC_PER_SEC);
+	g_autofree char *date = local ? g_date_time_format(local, "%Y-%m-%d %H:%M:%S %z") : NULL;
+
+	line(text, key, "%s, %s", what, date ? date : "?");
+}
+
+/* What history knows of who has made it, and what there is of history at all. */
+static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text)
+{
+	const SegfsPast *past = &item->past;
+	SegfsHistory *history = ns->tree->history;
+	g_autofree char *of = history ? segfs_history_text(history) : g_strdup("off");
+	const bool is_sysv = item->id.kind == SEGFS_SYSV;
+
+	if (item->has_past && !is_sysv && past->creator.pid > 0)
+		line(text, "CreatorPid", "%d%s", past->creator.pid,
+		     past->ended                ? " (ended)"
+		     : past->creator.command[0] ? ""
+						: " (ended before it could be read)");
+	if (item->has_past && segfs_past_is_visible(segfs_ipc_proc_root(ns->ipc), caller, past)) {
+		g_autofree char *end = segfs_end_text(past->code);
+		if (!is_sysv)
+			line_escaped(text, "Creator", past->creator.command);
+		if (past->creator.command_line)
+			line(text, "CreatorCommand", "%s", past->creator.command_line);
+		if (past->ended)
+			line_moment(text, "CreatorEnd", end, past->ended);
+		if (past->creator.cgroup)
+			line(text, "CreatorCgroup", "%s", past->creator.cgroup);
+	}
+	line(text, "History", "%s", of);
+}
+
 static void write_holder(IpcNs *ns, const SegfsHolder *holder, GString *text)
 {
 	const char *proc_root = segfs_ipc_proc_root(ns->ipc);
@@ -222,6 +257,7 @@ void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GSt
 		write_segment(ns, caller, item, text);
 	else
 		write_file(item, text);
+	write_past(ns, caller, item, text);
 	for (guint i = 0; i < item->holders->len; i++)
 		hidden += !segfs_holder_is_visible(
 			proc_root, caller, g_array_index(item->holders, SegfsHolder, i).process);

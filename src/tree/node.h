@@ -139,6 +139,9 @@ struct NodeOps {
 	/* A walk to it asks for its size anew, even where its directory's names are fixed. */
 	bool size_changes;
 	bool names_are_fixed; /* for as long as the mount lives */
+	/* Of an entry of a directory of fixed names: what a lookup of it finds, with a reference.
+	 */
+	Node *(*find)(Node *entry); /* itself */
 	/* Of directories. ENOTDIR */
 	int (*lookup)(Node *directory, const SegfsCaller *caller, const char *name,
 		      Node **ret_node);

@@ -18,6 +18,8 @@ static void readme_write(IpcNs *ns, GString *text)
 		"anon\n"
 		"info/         for each of these files, all that is known: who holds it, verdict\n"
 		"segments.json, metrics: the same for scripts and for monitoring\n"
+		"events        who left, made, renamed, removed what, a line each; events.1: "
+		"before\n"
 		"limits        how many there can be and are, and where the host's Shmem is\n");
 	if (!ns->tree->no_namespaces)
 		g_string_append(text,

@@ -283,7 +283,26 @@ static void write_containers(GString *text, const Numbers *all, guint n)
 	}
 }
 
-static void write_metrics(GString *text, const Numbers *all, guint n)
+/* Of the daemon, whatever namespace it was in. */
+static void write_events(GString *text, SegfsHistory *history)
+{
+	SegfsHistoryCounts counts;
+
+	if (!history)
+		return;
+	segfs_history_count(history, &counts);
+	g_string_append_printf(text,
+			       "# TYPE segfs_events counter\n"
+			       "# HELP segfs_events What has happened, lines of the file events.\n"
+			       "segfs_events_total %" PRIu64 "\n"
+			       "# TYPE segfs_events_lost counter\n"
+			       "# HELP segfs_events_lost Events for which there was no room, at "
+			       "least.\n"
+			       "segfs_events_lost_total %" PRIu64 "\n",
+			       counts.seen, counts.lost);
+}
+
+static void write_metrics(GString *text, SegfsHistory *history, const Numbers *all, guint n)
 {
 	for (Measure measure = 0; measure < N_MEASURES; measure++) {
 		write_family(text, sums[measure].name, sums[measure].unit, sums[measure].help);
@@ -303,6 +322,7 @@ static void write_metrics(GString *text, const Numbers *all, guint n)
 		}
 	}
 	write_containers(text, all, n);
+	write_events(text, history);
 	g_string_append(text, "# EOF\n");
 }
 
@@ -326,7 +346,7 @@ static int metrics_answer(IpcNs *own, const SegfsCaller *caller, TextOut *out)
 			r = got;
 	}
 	if (r == 0)
-		write_metrics(text, (const Numbers *)all->data, all->len);
+		write_metrics(text, own->tree->history, (const Numbers *)all->data, all->len);
 	text_put(out, text);
 	return r;
 }

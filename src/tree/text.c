@@ -390,7 +390,10 @@ static const NodeOps text_ops = {
 	.open = text_open,
 };
 
+static Node *text_twin(Node *base);
+
 static const NodeOps text_expensive_ops = {
+	.find = text_twin,
 	.waits = NODE_EXPENSIVE,
 	.size_changes = true,
 	.getattr = text_getattr,
@@ -414,12 +417,17 @@ Node *text_new_expensive(IpcNs *ns, TextAnswer answer)
 	return &text->text.node;
 }
 
-Node *text_find(Node *base)
+static Node *text_twin(Node *base)
 {
-	if (base->ops != &text_expensive_ops || !text_node_is_open(base))
+	if (!text_node_is_open(base))
 		return node_ref(base);
 	Text *twin = node_new(base->ns, base->ops, sizeof(Text));
 	twin->text.node.key = base->key;
 	twin->answer = ((Text *)base)->answer;
 	return &twin->text.node;
+}
+
+Node *node_find_entry(Node *entry)
+{
+	return entry->ops->find ? entry->ops->find(entry) : node_ref(entry);
 }

@@ -22,6 +22,8 @@ static const DirectoryEntry root_entries[] = {
 	{"segments.json", segments_json_new, NULL},
 	{"limits", limits_new, NULL},
 	{"metrics", metrics_new, NULL},
+	{"events", events_new, NULL},
+	{"events.1", events_new, "1"},
 	{"ns", namespaces_directory_new, NULL}, /* the last: not on every mount */
 };
 
@@ -58,6 +60,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->reach = &reach;
 	tree->for_others = options->for_others;
 	tree->other_ipc = options->other_ipc;
+	tree->history = options->history;
 	tree->ns = ipcns_new(tree);
 	const char *shm_dir = options->shm_dir ? options->shm_dir : "/dev/shm";
 	const SegfsScopeOptions scope_options = {
@@ -65,6 +68,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 		.shm_dir = shm_dir,
 		.orphan_age = options->orphan_age,
 		.keep = options->keep,
+		.history = options->history,
 		.opened = ipcns_opened,
 		.data = tree->ns,
 	};
@@ -77,6 +81,8 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->moments = moments_new((GDestroyNotify)ipcns_unref);
 	tree->nameless = segfs_scope_nameless(scope);
 	tree->plain = segfs_posix_dev(segfs_scope_posix(scope));
+	if (tree->history)
+		segfs_history_watch(tree->history, segfs_scope_posix(scope));
 	tree->shm_dir = name_for_all(shm_dir, segfs_scope_posix(scope));
 	tree->root =
 		directory_new(tree->ns, root_entries,
@@ -104,6 +110,7 @@ void tree_free(Tree *tree)
 		node_forget(at->data, UINT64_MAX);
 	g_clear_pointer(&tree->root, node_unref);
 	g_clear_pointer(&tree->ns, ipcns_unref);
+	g_clear_pointer(&tree->history, segfs_history_free);
 	g_free(tree->shm_dir);
 	g_hash_table_unref(tree->nodes);
 	g_hash_table_unref(tree->known);

@@ -11,6 +11,7 @@ typedef struct {
 	bool no_namespaces;    /* without ns/ */
 	bool for_others;       /* other users may use the mount */
 	bool other_ipc;        /* our IPC namespace is not the one in which we were started */
+	SegfsHistory *history; /* the tree takes it; NULL: there is none */
 } TreeOptions;
 
 /* namespaces.c, handed down to limits.c, which that calls: see there. */
@@ -31,6 +32,7 @@ struct Tree {
 	int64_t orphan_age;      /* seconds */
 	bool no_namespaces, for_others, other_ipc;
 	const Reach *reach;         /* static */
+	SegfsHistory *history;      /* NULL: there is none */
 	gint n_ipcns;               /* how many IpcNs were made; gives each its index */
 	const SegfsPosix *nameless; /* memory that is in no directory */
 	GMutex lock;          /* protects what follows, and every node's key, refs and lookups */
@@ -174,8 +176,9 @@ typedef struct {
 /* Has anybody such a node open? Then a lookup is to find another one, with the same key: see
  * text.c. */
 bool text_node_is_open(Node *node);
-/* What a lookup finds where node of a directory's may be such a text: with a reference. */
-Node *text_find(Node *node);
+/* What a lookup finds of an entry of a directory of fixed names (NodeOps.find): with a reference.
+ */
+Node *node_find_entry(Node *entry);
 
 /* st_size of such a node, for the kernel. */
 off_t text_node_size(Node *node);
@@ -209,6 +212,8 @@ char *limits_unread(IpcNs *ns);
 Node *segments_json_new(IpcNs *ns, const void *data);
 Node *metrics_new(IpcNs *ns, const void *data);
 Node *readme_new(IpcNs *ns, const void *data);
+/* history/events.c; data: NULL, or of events.1 any other. */
+Node *events_new(IpcNs *ns, const void *data);
 
 /*
  * Inode numbers. A SysV segment's is made of the number of its IPC namespace and the shmid, a POSIX

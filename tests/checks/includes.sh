@@ -13,7 +13,7 @@ awk '
 	BEGIN {
 		n = split("lib/os lib/process lib/memory lib/history lib/survey", rooms, " ")
 		for (i = 1; i <= n; i++) floor[rooms[i]] = i
-		floor["tree"] = floor["tree/sysv"] = floor["tree/posix"] = 6
+		floor["tree"] = floor["tree/sysv"] = floor["tree/posix"] = floor["tree/history"] = 6
 		floor["segls"] = 5.5 # beside the tree, which it does not know
 		floor["mount"] = 7
 	}

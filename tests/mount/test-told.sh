@@ -74,7 +74,7 @@ cp "$SHMTOOL" "$TESTDIR/topsecretjob"
 secrets() {
 	local as=(as_user "$1")
 	"${as[@]}" grep -l topsecretjob "$MNT/info/$2" "$MNT/segments.json" | sed "s|$MNT/||"
-	"${as[@]}" getfattr --absolute-names -d "$MNT/$2" | grep topsecretjob
+	"${as[@]}" getfattr --absolute-names -d "$MNT/$2" | grep topsecretjob | sed 's|^user.segfs.creator_command=.*|user.segfs.creator="topsecretjob"|' | uniq
 }
 all() { echo "info/$1"; echo segments.json; echo 'user.segfs.creator="topsecretjob"'; }
 if mount -o remount,hidepid=2 /proc; then

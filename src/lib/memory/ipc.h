@@ -23,7 +23,8 @@ struct SegfsIpc {
 	bool no_attach;
 	bool has_map_files; /* may we open what others have mapped? */
 	uint64_t inum;
-	pid_t pid; /* ours, as it shows in lpid */
+	uint64_t id; /* never given again (NS_GET_ID, Linux 6.18); 0: not known */
+	pid_t pid;   /* ours, as it shows in lpid */
 
 	/*
 	 * Held from before the kernel is asked about a segment until the answer is masked,

@@ -36,6 +36,7 @@ void segfs_item_free(SegfsItem *item)
 	g_clear_pointer(&item->scan, segfs_scan_unref);
 	g_free(item->name);
 	g_free(item->creator);
+	segfs_past_clear(&item->past);
 	g_free(item);
 }
 

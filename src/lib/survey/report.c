@@ -273,6 +273,24 @@ static void put_sysv(JsonBuilder *builder, const SegfsItem *item, const char *cr
 		put_bool(builder, "creator_lives", item->creator_lives);
 }
 
+/* shown: to the caller; else it is as if nothing was known. */
+static void put_past(JsonBuilder *builder, const SegfsItem *item, bool shown)
+{
+	const SegfsPast *past = shown ? &item->past : &(SegfsPast){};
+	g_autofree char *end = past->ended ? segfs_end_text(past->code) : NULL;
+
+	if (past->creator.pid > 0)
+		put_number(builder, "creator_pid", past->creator.pid);
+	else
+		put_null(builder, "creator_pid");
+	if (item->id.kind != SEGFS_SYSV)
+		put_text(builder, "creator", shown ? past->creator.command : NULL);
+	put_text(builder, "creator_command", past->creator.command_line);
+	put_text(builder, "creator_cgroup", past->creator.cgroup);
+	put_text(builder, "creator_end", end);
+	put_time(builder, "creator_ended", past->ended / G_USEC_PER_SEC);
+}
+
 static void put_file(JsonBuilder *builder, const SegfsItem *item)
 {
 	g_autofree char *device =
@@ -321,6 +339,8 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 				 : NULL);
 	else
 		put_file(builder, item);
+	put_past(builder, item,
+		 item->has_past && segfs_past_is_visible(proc_root, report->caller, &item->past));
 	put_text(builder, "verdict", segfs_verdict_name(item->verdict));
 	const guint n_hidden = put_holders(report, proc_root, builder, item->holders);
 	g_autofree char *evidence = segfs_item_evidence(proc_root, report->caller, item, n_hidden);

@@ -15,6 +15,7 @@ typedef struct {
 	char *proc_root; /* of ipc_options */
 	int64_t orphan_age;
 	const SegfsKeep *keep;
+	SegfsHistory *history;
 	uint64_t own_inum;
 	SegfsPosix *posix, *nameless;
 	SegfsScanner *scanner;
@@ -55,6 +56,7 @@ static SegfsView *make_view(const SegfsScope *scope,
 		.ipc = scope->ipc,
 		.orphan_age = scope->shared->orphan_age,
 		.keep = scope->shared->keep,
+		.history = scope->shared->history,
 		.plain = segfs_posix_dev(scope->shared->posix),
 		.takes_unknown = !scope->ns,
 		.opened = opened,
@@ -72,6 +74,7 @@ int segfs_scope_new(const SegfsScopeOptions *options, SegfsScope **ret_scope)
 	shared->ipc_options.proc_root = shared->proc_root = g_strdup(options->ipc.proc_root);
 	shared->orphan_age = options->orphan_age;
 	shared->keep = options->keep;
+	shared->history = options->history;
 	int r = segfs_ipc_new(&options->ipc, &scope->ipc);
 	if (r == 0)
 		r = segfs_posix_new(options->shm_dir ? options->shm_dir : "/dev/shm",

@@ -11,6 +11,7 @@ typedef struct {
 	SegfsIpc *ipc;
 	const SegfsKeep *keep; /* NULL: only what is known; see keep_find() */
 	int64_t orphan_age;    /* seconds that memory has not been used before it is orphaned */
+	SegfsHistory *history; /* NULL: there is none */
 	dev_t plain;           /* see segfs_mount_ino() */
 	/*
 	 * Where the calling process is a mount: what it has done with a segment for others, which

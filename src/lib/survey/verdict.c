@@ -121,8 +121,12 @@ static void find_creator(Judge *judge, SegfsItem *item)
 
 	item->creator_lives = state == CREATOR_LIVES;
 	item->creator_unknown = state == CREATOR_UNKNOWN;
+	item->has_past = segfs_history_of_sysv(judge->view->options.history,
+					       judge->view->options.ipc, &item->sysv, &item->past);
 	if (creator.command[0])
 		item->creator = g_strdup(creator.command);
+	else if (item->has_past && item->past.creator.command[0])
+		item->creator = g_strdup(item->past.creator.command);
 	item->creator_process = creator_process(&creator);
 	if (item->creator_lives)
 		lineage_see_creator(judge, &item->sysv, item->creator_process.pid,
@@ -394,9 +398,21 @@ static bool judge_object_by_the_living(Judge *judge, SegfsItem *item, int at)
 	return judge_by_likeness(judge, item, object_born(item, at), false);
 }
 
+/* Who has made it, and how that process has ended. */
+static void find_past(const Judge *judge, SegfsItem *item, int at)
+{
+	SegfsHistory *history = judge->view->options.history;
+	SegfsObject object;
+	struct stat st;
+
+	if (history && at >= 0 && segfs_object_read(item->posix, at, &object, &st) == 0)
+		item->has_past = segfs_history_of_object(history, &object, &item->past);
+}
+
 void judge_object(Judge *judge, SegfsItem *item, int at)
 {
 	find_holders(judge, item);
+	find_past(judge, item, at);
 	if (item->holders->len > 0) {
 		remember_holders(judge, item);
 		item_conclude(item, SEGFS_RULE_HELD);

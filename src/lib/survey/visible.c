@@ -77,6 +77,17 @@ bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
 	return caller->uid == process->uid || may_see_others(proc_root, caller);
 }
 
+bool segfs_past_is_visible(const char *proc_root, const SegfsCaller *caller, const SegfsPast *past)
+{
+	const SegfsProcess process = {
+		.pid = past->creator.pid,
+		.start = past->ended ? 0 : past->creator.start,
+		.uid = past->creator.uid,
+	};
+
+	return past->creator.command[0] && segfs_command_is_visible(proc_root, caller, &process);
+}
+
 char *segfs_sysv_creator_shown(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment)
 {
 	g_autoptr(GHashTable) known = process_table_new();

@@ -105,12 +105,28 @@ static bool write_creator(const Asked *asked, GString *value)
 	return true;
 }
 
+static bool write_creator_command(const Asked *asked, GString *value)
+{
+	g_auto(SegfsPast) past = {};
+
+	if (!segfs_history_of_sysv(asked->ns->tree->history, asked->ns->ipc, &asked->segment,
+				   &past) ||
+	    !past.creator.command_line ||
+	    !segfs_past_is_visible(segfs_ipc_proc_root(asked->ns->ipc), asked->caller, &past))
+		return false;
+	g_string_append(value, past.creator.command_line);
+	return true;
+}
+
 static const Attribute attributes[] = {
-	{"id", write_id},           {"key", write_key},       {"nattch", write_nattch},
-	{"cpid", write_cpid},       {"lpid", write_lpid},     {"cuid", write_cuid},
-	{"cgid", write_cgid},       {"atime", write_atime},   {"dtime", write_dtime},
-	{"ctime", write_ctime},     {"rss", write_rss},       {"swap", write_swap},
-	{"dest", write_dest},       {"locked", write_locked}, {"creator", write_creator},
+	{"id", write_id},           {"key", write_key},
+	{"nattch", write_nattch},   {"cpid", write_cpid},
+	{"lpid", write_lpid},       {"cuid", write_cuid},
+	{"cgid", write_cgid},       {"atime", write_atime},
+	{"dtime", write_dtime},     {"ctime", write_ctime},
+	{"rss", write_rss},         {"swap", write_swap},
+	{"dest", write_dest},       {"locked", write_locked},
+	{"creator", write_creator}, {"creator_command", write_creator_command},
 	{"hugetlb", write_hugetlb},
 };
 

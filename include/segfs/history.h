@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <segfs/caller.h>
+#include <segfs/posix.h>
+#include <segfs/scan.h>
+#include <segfs/sysv.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What has happened to shared memory, also when nobody is left to ask: who left a SysV segment
+ * behind (the kernel tells at the end of a task: bpf(2), of all IPC namespaces), who made, renamed
+ * and removed a POSIX object (fanotify(7) on its tmpfs). One thread waits for both, and sleeps
+ * while nothing happens. What is remembered is bounded, and what was lost is counted.
+ * Safe to use from many threads.
+ */
+typedef struct SegfsHistory SegfsHistory;
+
+typedef struct {
+	const char *proc_root; /* NULL: /proc */
+	bool no_arguments;     /* of no process the command line is kept */
+} SegfsHistoryOptions;
+
+/*
+ * Begins; needs root of the host, and is there without, too: then it says why it knows nothing.
+ * Free with segfs_history_free(). Cannot fail.
+ */
+SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options);
+
+/* Ends its thread and frees it. Cannot fail. */
+void segfs_history_free(SegfsHistory *history);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsHistory, segfs_history_free)
+
+/*
+ * Watches the tmpfs that the directory of POSIX objects is the root of. The events of the calling
+ * process are left out: it says itself for whom it acts, by segfs_history_object_changed(). 0, or
+ * -EXDEV: the directory is not the root of a tmpfs of its own; others are those of
+ * fanotify_init(2) and fanotify_mark(2).
+ */
+int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix);
+
+/* A process that has done something. */
+typedef struct {
+	pid_t pid;          /* 0: of a pid namespace that is not seen from here */
+	uint64_t start;     /* clock ticks since boot; 0: not known */
+	uid_t uid;          /* valid where command is not "" */
+	char command[16];   /* as it was then; "": it had ended before it could be read */
+	char *command_line; /* for a terminal; NULL: not known */
+	char *cgroup;       /* likewise */
+} SegfsActor;
+
+/* What is known of one piece of memory. */
+typedef struct {
+	SegfsActor creator;
+	int64_t made;  /* microseconds since 1970; 0: not known */
+	int64_t ended; /* when the creator did, likewise; 0: not known */
+	int code;      /* how, as wait(2) has it; with ended */
+} SegfsPast;
+
+/* Frees what is in it. Cannot fail. */
+void segfs_past_clear(SegfsPast *past);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsPast, segfs_past_clear)
+
+/*
+ * What is known of the segment, which is of the IPC namespace of ipc: only where it is that very
+ * one, not another that has its number, key and size by now. history can be NULL. Cannot fail.
+ */
+bool segfs_history_of_sysv(SegfsHistory *history, const SegfsIpc *ipc, const SegfsSysv *segment,
+			   SegfsPast *ret_past);
+
+/* The same of a POSIX object: segfs_object_read(). Cannot fail. */
+bool segfs_history_of_object(SegfsHistory *history, const SegfsObject *object, SegfsPast *ret_past);
+
+/* How a process ended: "signal 9 (KILL)", "exit status 1"; the caller's to free. Cannot fail. */
+char *segfs_end_text(int code);
+
+/*
+ * From where what is known comes, and since when, or why nothing is known: "the ends of tasks and
+ * /dev/shm, since 2026-11-25 08:00:02 +0000, 0 events lost". The caller's to free. Cannot fail.
+ */
+char *segfs_history_text(SegfsHistory *history);
+
+typedef struct {
+	uint64_t seen; /* events */
+	uint64_t lost; /* at least so many, for which there was no room on their way */
+} SegfsHistoryCounts;
+
+/* Events so far. Cannot fail. */
+void segfs_history_count(SegfsHistory *history, SegfsHistoryCounts *ret_counts);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <segfs/history.h>
+
+/* Frees what is in it. */
+void actor_clear(SegfsActor *actor);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsActor, actor_clear)
+
+/* A copy, which the calling function clears. */
+SegfsActor actor_copy(const SegfsActor *actor);
+
+/* A command line as the kernel has it, a NUL after each argument, as one for a terminal; NULL: it
+ * is empty. */
+char *actor_command_line(const char *arguments, gsize size);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/history/log.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "lib/os/escape.h"
+
+struct Log {
+	gsize most;
+	Generation *now, *before; /* before can be NULL */
+	uint64_t n_now, n_before; /* lines in them */
+	uint64_t n_dropped;       /* lines of generations that are forgotten */
+};
+
+static Generation *generation_new(uint64_t number)
+{
+	Generation *generation = g_new0(Generation, 1);
+
+	g_atomic_ref_count_init(&generation->refs);
+	generation->number = number;
+	generation->text = g_string_new(NULL);
+	return generation;
+}
+
+void generation_unref(Generation *generation)
+{
+	if (!g_atomic_ref_count_dec(&generation->refs))
+		return;
+	g_string_free(generation->text, TRUE);
+	g_free(generation);
+}
+
+Log *log_new(gsize most)
+{
+	Log *log = g_new0(Log, 1);
+
+	log->most = most;
+	log->now = generation_new(1);
+	return log;
+}
+
+void log_free(Log *log)
+{
+	generation_unref(log->now);
+	g_clear_pointer(&log->before, generation_unref);
+	g_free(log);
+}
+
+/* logfmt: what has a blank, a quote or an equals sign in it stands between quotes. */
+static void append_value(GString *line, const char *value)
+{
+	g_autofree char *escaped = escape_text(value, -1);
+
+	if (*escaped && !strpbrk(escaped, " \"=\\")) {
+		g_string_append(line, escaped);
+		return;
+	}
+	g_string_append_c(line, '"');
+	for (const char *at = escaped; *at; at++) {
+		if (*at == '"' || *at == '\\')
+			g_string_append_c(line, '\\');
+		g_string_append_c(line, *at);
+	}
+	g_string_append_c(line, '"');
+}
+
+GString *log_line(int64_t when, const char *verb, const char *file)
+{
+	g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(when / G_USEC_PER_SEC);
+	g_autofree char *date = seconds ? g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S") : NULL;
+	GString *line = g_string_new(NULL);
+
+	g_string_printf(line, "%s.%06dZ %s ", date ? date : "?", (int)(when % G_USEC_PER_SEC),
+			verb);
+	append_value(line, file);
+	return line;
+}
+
+void log_field(GString *line, const char *name, const char *value)
+{
+	g_string_append_printf(line, " %s=", name);
+	append_value(line, value);
+}
+
+void log_field_number(GString *line, const char *name, uint64_t value)
+{
+	g_string_append_printf(line, " %s=%" PRIu64, name, value);
+}
+
+void log_field_actor(GString *line, const char *prefix, const SegfsActor *actor)
+{
+	if (actor->pid > 0)
+		g_string_append_printf(line, " %spid=%d", prefix, actor->pid);
+	if (!actor->command[0])
+		return;
+	g_string_append_printf(line, " %sprogram=", prefix);
+	append_value(line, actor->command);
+	g_string_append_printf(line, " %suid=%u", prefix, actor->uid);
+	if (!actor->command_line)
+		return;
+	g_string_append_printf(line, " %scommand=", prefix);
+	append_value(line, actor->command_line);
+}
+
+/* A reader of the new file learns from its first line what came before, and is no more. */
+static void begin_generation(Log *log)
+{
+	log->n_dropped += log->n_before;
+	log->n_before = log->n_now;
+	log->n_now = 0;
+	g_clear_pointer(&log->before, generation_unref);
+	log->before = log->now;
+	log->now = generation_new(log->before->number + 1);
+	g_autoptr(GString) line = log_line(g_get_real_time(), "begin", "events");
+	log_field_number(line, "before", log->n_before);
+	log_field_number(line, "forgotten", log->n_dropped);
+	g_string_append_len(log->now->text, line->str, line->len);
+	g_string_append_c(log->now->text, '\n');
+}
+
+void log_add(Log *log, GString *line)
+{
+	g_string_append_c(line, '\n');
+	if (log->now->text->len > 0 && log->now->text->len + line->len > log->most)
+		begin_generation(log);
+	g_string_append_len(log->now->text, line->str, line->len);
+	log->n_now++;
+	g_string_free(line, TRUE);
+}
+
+Generation *log_generation(Log *log, guint back)
+{
+	Generation *generation = back == 0 ? log->now : log->before;
+
+	if (generation)
+		g_atomic_ref_count_inc(&generation->refs);
+	return generation;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * A mark on the whole tmpfs tells of each name that is made, removed or renamed there. An event
+ * has the number of the process, the handle of the directory with the name in it, and the handle
+ * of the file itself (FAN_REPORT_TARGET_FID, Linux 5.17), by which it is known again: an inode
+ * number alone is given to another file one day.
+ *
+ * Handles of tmpfs: mm/shmem.c, shmem_encode_fh(): generation, then the two halves of the number.
+ */
+
+#include "lib/history/names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "lib/os/autofd.h"
+#include "lib/os/fd.h"
+
+#define HANDLE_SIZE 12
+
+typedef struct {
+	fsid_t fsid;
+	int root; /* the directory, to be opened from */
+	uint64_t dev;
+} Watched;
+
+struct Names {
+	int fd;
+	GMutex lock;        /* protects what follows; no Watched goes before all of it does */
+	GPtrArray *watched; /* Watched */
+};
+
+typedef struct {
+	struct file_handle handle;
+	unsigned char bytes[HANDLE_SIZE];
+} Handle;
+
+static void file_of_handle(const struct file_handle *handle, uint64_t dev, NamesFile *ret_file)
+{
+	uint32_t words[3];
+
+	memcpy(words, handle->f_handle, sizeof(words));
+	*ret_file = (NamesFile){dev, words[1] | (uint64_t)words[2] << 32, words[0]};
+}
+
+bool names_file_of(const SegfsObject *object, NamesFile *ret_file)
+{
+	Handle handle;
+
+	if (object->handle_size != HANDLE_SIZE)
+		return false;
+	memcpy(handle.handle.f_handle, object->handle, HANDLE_SIZE);
+	file_of_handle(&handle.handle, object->dev, ret_file);
+	return true;
+}
+
+static void watched_free(gpointer data)
+{
+	close(((Watched *)data)->root);
+	g_free(data);
+}
+
+int names_new(Names **ret_names)
+{
+	const int fd =
+		fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME |
+				      FAN_REPORT_FID | FAN_REPORT_TARGET_FID | FAN_REPORT_PIDFD,
+			      O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	Names *names = g_new0(Names, 1);
+	names->fd = fd;
+	g_mutex_init(&names->lock);
+	names->watched = g_ptr_array_new_with_free_func(watched_free);
+	*ret_names = names;
+	return 0;
+}
+
+void names_free(Names *names)
+{
+	close(names->fd);
+	g_ptr_array_unref(names->watched);
+	g_mutex_clear(&names->lock);
+	g_free(names);
+}
+
+int names_fd(const Names *names)
+{
+	return names->fd;
+}
+
+/* Of a file system that is larger than the directory the mark would tell everything. */
+static int check_root(int fd)
+{
+	struct statx stat;
+
+	if (!fd_is_tmpfs(fd))
+		return -EXDEV;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0)
+		return -errno;
+	return stat.stx_attributes & STATX_ATTR_MOUNT_ROOT ? 0 : -EXDEV;
+}
+
+int names_watch(Names *names, const SegfsPosix *posix)
+{
+	autofd fd = -1;
+	struct statfs fs;
+	struct stat st;
+	FdPath path;
+
+	int r = segfs_posix_open(posix, &fd);
+	if (r == 0)
+		r = check_root(fd);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+		return -errno;
+	/* open_by_handle_at(2) takes no O_PATH descriptor, and the mark a path or a directory. */
+	fd_path(fd, path);
+	Watched watched = {.dev = st.st_dev,
+			   .root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	if (watched.root < 0)
+		return -errno;
+	memcpy(&watched.fsid, &fs.f_fsid, sizeof(watched.fsid));
+	if (fanotify_mark(names->fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM,
+			  FAN_CREATE | FAN_DELETE | FAN_RENAME, watched.root, NULL) < 0) {
+		r = -errno;
+		close(watched.root);
+		return r;
+	}
+	g_mutex_lock(&names->lock);
+	g_ptr_array_add(names->watched, g_memdup2(&watched, sizeof(watched)));
+	g_mutex_unlock(&names->lock);
+	return 0;
+}
+
+static const Watched *find_watched(Names *names, const void *fsid)
+{
+	const Watched *found = NULL;
+
+	g_mutex_lock(&names->lock);
+	for (guint i = 0; i < names->watched->len && !found; i++) {
+		const Watched *watched = names->watched->pdata[i];
+		if (!memcmp(&watched->fsid, fsid, sizeof(watched->fsid)))
+			found = watched;
+	}
+	g_mutex_unlock(&names->lock);
+	return found;
+}
+
+static int open_handle(const Watched *watched, const struct file_handle *handle, int flags)
+{
+	Handle copy = {.handle.handle_bytes = handle->handle_bytes,
+		       .handle.handle_type = handle->handle_type};
+
+	if (handle->handle_bytes != HANDLE_SIZE)
+		return -1;
+	memcpy(copy.handle.f_handle, handle->f_handle, HANDLE_SIZE);
+	return open_by_handle_at(watched->root, &copy.handle, flags | O_CLOEXEC);
+}
+
+/* Where the directory is, below the watched one, with the name behind it. NULL: it is elsewhere on
+ * the tmpfs. */
+static char *path_of(const Watched *watched, const struct file_handle *directory, const char *name)
+{
+	autofd fd = open_handle(watched, directory, O_PATH | O_DIRECTORY);
+	char root[PATH_MAX], full[PATH_MAX];
+	FdPath link;
+
+	fd_path(watched->root, link);
+	const ssize_t n_root = readlink(link, root, sizeof(root) - 1);
+	ssize_t n = -1;
+	if (fd >= 0) {
+		fd_path(fd, link);
+		n = readlink(link, full, sizeof(full) - 1);
+	}
+	/* A directory that is gone meanwhile has no path any more. */
+	if (n < 0 || n_root < 0)
+		return g_strdup(name);
+	full[n] = '\0';
+	const char *below = full + n_root;
+	if (n < n_root || memcmp(full, root, n_root) != 0 || (*below && *below != '/'))
+		return NULL;
+	while (*below == '/')
+		below++;
+	return *below ? g_build_filename(below, name, NULL) : g_strdup(name);
+}
+
+/* What an event's records say. */
+typedef struct {
+	const Watched *watched;
+	const struct file_handle *file;
+	char *path, *from;
+	int pidfd;
+} Records;
+
+static void take_record(Names *names, const struct fanotify_event_info_header *header,
+			Records *records)
+{
+	const struct fanotify_event_info_fid *fid = (const void *)header;
+	const struct file_handle *handle = (const void *)fid->handle;
+	const char *name = (const char *)handle->f_handle + handle->handle_bytes;
+
+	if (header->info_type == FAN_EVENT_INFO_TYPE_PIDFD) {
+		/* linux/fanotify.h: FAN_NOPIDFD and FAN_EPIDFD are negative */
+		memcpy(&records->pidfd, header + 1, sizeof(records->pidfd));
+		return;
+	}
+	const Watched *watched = find_watched(names, &fid->fsid);
+	if (!watched)
+		return;
+	records->watched = watched;
+	switch (header->info_type) {
+	case FAN_EVENT_INFO_TYPE_FID:
+		records->file = handle;
+		break;
+	case FAN_EVENT_INFO_TYPE_OLD_DFID_NAME:
+		g_free(records->from);
+		records->from = path_of(watched, handle, name);
+		break;
+	case FAN_EVENT_INFO_TYPE_DFID_NAME:
+	case FAN_EVENT_INFO_TYPE_NEW_DFID_NAME:
+		g_free(records->path);
+		records->path = path_of(watched, handle, name);
+		break;
+	}
+}
+
+static void take_event(Names *names, const struct fanotify_event_metadata *event, NamesTake take,
+		       gpointer data)
+{
+	Records records = {.pidfd = -1};
+	const char *at = (const char *)event + event->metadata_len;
+	const char *end = (const char *)event + event->event_len;
+
+	while ((size_t)(end - at) >= sizeof(struct fanotify_event_info_header)) {
+		const struct fanotify_event_info_header *header = (const void *)at;
+		if (header->len < sizeof(*header) || header->len > end - at)
+			break;
+		take_record(names, header, &records);
+		at += header->len;
+	}
+	if (records.watched && records.file && records.file->handle_bytes == HANDLE_SIZE &&
+	    records.path) {
+		autofd fd = open_handle(records.watched, records.file, O_PATH);
+		NamesEvent told = {
+			.verbs = (event->mask & FAN_CREATE ? NAMES_CREATE : 0) |
+				 (event->mask & FAN_DELETE ? NAMES_DELETE : 0) |
+				 (event->mask & FAN_RENAME ? NAMES_RENAME : 0),
+			.pid = event->pid,
+			.pidfd = records.pidfd,
+			.file_fd = fd,
+			.path = records.path,
+			.from = records.from,
+		};
+		file_of_handle(records.file, records.watched->dev, &told.file);
+		take(&told, data);
+	}
+	if (records.pidfd >= 0)
+		close(records.pidfd);
+	g_free(records.path);
+	g_free(records.from);
+}
+
+guint names_read(Names *names, NamesTake take, gpointer data)
+{
+	_Alignas(struct fanotify_event_metadata) char buffer[16384];
+	guint lost = 0;
+	ssize_t n;
+
+	while ((n = read(names->fd, buffer, sizeof(buffer))) > 0) {
+		const struct fanotify_event_metadata *event = (const void *)buffer;
+		for (; FAN_EVENT_OK(event, n); event = FAN_EVENT_NEXT(event, n)) {
+			if (event->mask & FAN_Q_OVERFLOW)
+				lost++;
+			else
+				take_event(names, event, take, data);
+		}
+	}
+	return lost;
+}

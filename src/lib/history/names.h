@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <segfs/posix.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What happens to the names of a tmpfs: fanotify(7). Not safe to use from two threads at once. */
+typedef struct Names Names;
+
+/* What a file of a tmpfs is called by the kernel for as long as it lives, and never again: the
+ * number and the generation of its handle (name_to_handle_at(2)). */
+typedef struct {
+	uint64_t dev, ino;
+	uint32_t generation;
+} NamesFile;
+
+/* False: its file system has other handles. */
+bool names_file_of(const SegfsObject *object, NamesFile *ret_file);
+
+typedef enum { NAMES_CREATE = 1, NAMES_DELETE = 2, NAMES_RENAME = 4 } NamesVerb;
+
+typedef struct {
+	guint verbs; /* NamesVerb; a creation and a removal that followed can come as one */
+	pid_t pid;   /* 0: not seen from here */
+	int pidfd;   /* -1: it had ended by the time this was read */
+	NamesFile file;
+	int file_fd;      /* O_PATH; -1: it is gone */
+	const char *path; /* below the directory; of a renamed one the new one */
+	const char *from; /* of a renamed one the old one */
+} NamesEvent;
+
+/* Errors are those of fanotify_init(2). */
+int names_new(Names **ret_names);
+void names_free(Names *names);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Names, names_free)
+
+/* Watches it; -EXDEV: it is not the root of a tmpfs; others are those of fanotify_mark(2). */
+int names_watch(Names *names, const SegfsPosix *posix);
+
+/* Readable where there are events. */
+int names_fd(const Names *names);
+
+/* Hands take each event that waits. Returns how many times events were lost. */
+typedef void (*NamesTake)(const NamesEvent *event, gpointer data);
+guint names_read(Names *names, NamesTake take, gpointer data);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/history/probe.h"
+
+#ifdef SEGFS_HISTORY
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+#include <ends.skel.h>
+
+struct Probe {
+	struct ends_bpf *skeleton;
+	struct ring_buffer *ring;
+	ProbeTake take; /* while the ring is read */
+	gpointer data;
+};
+
+static int on_event(void *context, void *bytes, size_t size)
+{
+	Probe *probe = context;
+
+	if (size >= sizeof(struct ends_event))
+		probe->take(bytes, probe->data);
+	return 0;
+}
+
+/* with_exec: also what a process was before it ran another program, which not every kernel tells.
+ */
+static int load(bool with_exec, struct ends_bpf **ret_skeleton)
+{
+	struct ends_bpf *skeleton = ends_bpf__open();
+	struct stat st;
+
+	if (!skeleton)
+		return -errno;
+	int r = stat("/proc/self/ns/pid", &st) < 0 ? -errno : 0;
+	skeleton->rodata->reader_pid_ns = r == 0 ? st.st_ino : 0;
+	bpf_program__set_autoload(skeleton->progs.task_changes, with_exec);
+	if (r == 0)
+		r = ends_bpf__load(skeleton);
+	if (r == 0)
+		r = ends_bpf__attach(skeleton);
+	if (r < 0)
+		ends_bpf__destroy(skeleton);
+	else
+		*ret_skeleton = skeleton;
+	return r;
+}
+
+Probe *probe_new(char **ret_why_not)
+{
+	g_autoptr(Probe) probe = g_new0(Probe, 1);
+
+	libbpf_set_print(NULL);
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	int r = load(true, &probe->skeleton);
+	if (r < 0 && r != -EPERM)
+		r = load(false, &probe->skeleton);
+	if (r == 0) {
+		probe->ring = ring_buffer__new(bpf_map__fd(probe->skeleton->maps.ring), on_event,
+					       probe, NULL);
+		r = probe->ring ? 0 : -errno;
+	}
+	if (r == 0)
+		return g_steal_pointer(&probe);
+	*ret_why_not = r == -EPERM || r == -EACCES
+			       ? g_strdup_printf("no probes: %s (they need CAP_BPF and "
+						 "CAP_PERFMON)",
+						 g_strerror(-r))
+			       : g_strdup_printf("no probes: %s", g_strerror(-r));
+	return NULL;
+}
+
+void probe_free(Probe *probe)
+{
+	g_clear_pointer(&probe->ring, ring_buffer__free);
+	g_clear_pointer(&probe->skeleton, ends_bpf__destroy);
+	g_free(probe);
+}
+
+int probe_fd(const Probe *probe)
+{
+	return ring_buffer__epoll_fd(probe->ring);
+}
+
+void probe_read(Probe *probe, ProbeTake take, gpointer data)
+{
+	probe->take = take;
+	probe->data = data;
+	/* By way of the epoll set, so that it is not readable any more for these. */
+	ring_buffer__poll(probe->ring, 0);
+}
+
+static bool look_up(const struct bpf_map *map, pid_t pid, struct ends_process *ret_process)
+{
+	const __u32 key = pid;
+
+	return bpf_map_lookup_elem(bpf_map__fd(map), &key, ret_process) == 0;
+}
+
+bool probe_ended(Probe *probe, pid_t pid, struct ends_process *ret_process)
+{
+	return look_up(probe->skeleton->maps.ended, pid, ret_process);
+}
+
+bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process)
+{
+	return look_up(probe->skeleton->maps.changed, pid, ret_process);
+}
+
+void probe_await(Probe *probe, pid_t pid, uint64_t start)
+{
+	const __u32 key = pid;
+	const __u64 value = start;
+
+	bpf_map_update_elem(bpf_map__fd(probe->skeleton->maps.awaited), &key, &value, BPF_ANY);
+}
+
+uint64_t probe_lost(Probe *probe)
+{
+	const __u32 zero = 0;
+	__u64 n = 0;
+
+	bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.lost), &zero, &n);
+	return n;
+}
+
+#else
+
+Probe *probe_new(char **ret_why_not)
+{
+	*ret_why_not = g_strdup("no probes: segfs was built without them (-Dhistory)");
+	return NULL;
+}
+
+/* Of a probe, and there is none. */
+void probe_free(Probe *probe)
+{
+}
+
+int probe_fd(const Probe *probe)
+{
+	return -1;
+}
+
+void probe_read(Probe *probe, ProbeTake take, gpointer data)
+{
+}
+
+bool probe_ended(Probe *probe, pid_t pid, struct ends_process *ret_process)
+{
+	return false;
+}
+
+bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process)
+{
+	return false;
+}
+
+void probe_await(Probe *probe, pid_t pid, uint64_t start)
+{
+}
+
+uint64_t probe_lost(Probe *probe)
+{
+	return 0;
+}
+
+#endif

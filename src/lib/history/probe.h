@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/history/ends.h"
+
+/* The programs of ends.bpf.c in the kernel, and what comes from them. */
+typedef struct Probe Probe;
+
+/* Loads them. NULL: they are refused, or are not built in: why, the caller's to free. */
+Probe *probe_new(char **ret_why_not);
+void probe_free(Probe *probe);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Probe, probe_free)
+
+/* Readable where there are events. */
+int probe_fd(const Probe *probe);
+
+/* Hands take each event that waits, once. */
+typedef void (*ProbeTake)(const struct ends_event *event, gpointer data);
+void probe_read(Probe *probe, ProbeTake take, gpointer data);
+
+/* The last process of that pid that has ended. False: it is not among the last. */
+bool probe_ended(Probe *probe, pid_t pid, struct ends_process *ret_process);
+/* The last process of that pid that has run another program, as it was before. */
+bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process);
+/* The end of the process that started then (in ticks) will be an event. */
+void probe_await(Probe *probe, pid_t pid, uint64_t start);
+
+/* Events that were lost so far. */
+uint64_t probe_lost(Probe *probe);

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/history/table.h"
+
+#include <string.h>
+
+/* A piece in the table, and its place in the order in which they came. */
+typedef struct {
+	Piece piece;
+	GList link;
+} Entry;
+
+struct Table {
+	GHashTable *entries; /* PieceKey -> Entry */
+	GQueue order;        /* their links, the oldest first */
+	GQueue gone;         /* Gone, the oldest first */
+	guint pieces_most, gone_most;
+	uint64_t n_gone, n_forgotten;
+};
+
+static guint key_hash(gconstpointer data)
+{
+	const PieceKey *key = data;
+	const uint64_t mixed =
+		(key->number * 0x9e3779b97f4a7c15ULL) ^ (key->domain << 1) ^ key->is_sysv;
+
+	return mixed ^ mixed >> 32;
+}
+
+static gboolean key_equal(gconstpointer a, gconstpointer b)
+{
+	const PieceKey *x = a, *y = b;
+
+	return x->is_sysv == y->is_sysv && x->domain == y->domain && x->number == y->number;
+}
+
+static void piece_clear(Piece *piece)
+{
+	g_clear_pointer(&piece->name, g_free);
+	segfs_past_clear(&piece->past);
+}
+
+static void entry_free(gpointer data)
+{
+	Entry *entry = data;
+
+	piece_clear(&entry->piece);
+	g_free(entry);
+}
+
+static void gone_free(gpointer data)
+{
+	Gone *gone = data;
+
+	piece_clear(&gone->piece);
+	actor_clear(&gone->remover);
+	g_free(gone);
+}
+
+Table *table_new(guint pieces_most, guint gone_most)
+{
+	Table *table = g_new0(Table, 1);
+
+	table->entries = g_hash_table_new_full(key_hash, key_equal, NULL, entry_free);
+	g_queue_init(&table->order);
+	g_queue_init(&table->gone);
+	table->pieces_most = pieces_most;
+	table->gone_most = gone_most;
+	return table;
+}
+
+void table_free(Table *table)
+{
+	g_hash_table_unref(table->entries);
+	g_queue_clear_full(&table->gone, gone_free);
+	g_free(table);
+}
+
+Piece *table_find(Table *table, const PieceKey *key)
+{
+	Entry *entry = g_hash_table_lookup(table->entries, key);
+
+	return entry ? &entry->piece : NULL;
+}
+
+static void drop(Table *table, Entry *entry)
+{
+	g_queue_unlink(&table->order, &entry->link);
+	g_hash_table_remove(table->entries, &entry->piece.key);
+}
+
+Piece *table_add(Table *table, const Piece *piece)
+{
+	Entry *before = g_hash_table_lookup(table->entries, &piece->key);
+
+	if (before) {
+		drop(table, before);
+	} else if (g_hash_table_size(table->entries) >= table->pieces_most) {
+		drop(table, table->order.head->data);
+		table->n_forgotten++;
+	}
+	Entry *entry = g_new0(Entry, 1);
+	entry->piece = *piece;
+	entry->link.data = entry;
+	g_queue_push_tail_link(&table->order, &entry->link);
+	g_hash_table_insert(table->entries, &entry->piece.key, entry);
+	return &entry->piece;
+}
+
+void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code)
+{
+	for (GList *at = table->order.head; at; at = at->next) {
+		SegfsPast *past = &((Entry *)at->data)->piece.past;
+		if (past->creator.pid != pid || past->creator.start != start || past->ended)
+			continue;
+		past->ended = ended;
+		past->code = code;
+	}
+}
+
+const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
+			 const SegfsActor *remover)
+{
+	Entry *entry = g_hash_table_lookup(table->entries, &known->key);
+	Gone *gone = g_new0(Gone, 1);
+
+	if (entry && entry->piece.again == known->again) {
+		gone->piece = entry->piece;
+		entry->piece.name = NULL;
+		entry->piece.past = (SegfsPast){};
+		drop(table, entry);
+	} else {
+		gone->piece = *known;
+		gone->piece.name = g_strdup(known->name);
+		gone->piece.past.creator = actor_copy(&known->past.creator);
+	}
+	gone->serial = ++table->n_gone;
+	gone->removed = removed;
+	gone->remover = actor_copy(remover);
+	g_queue_push_tail(&table->gone, gone);
+	if (table->gone.length > table->gone_most)
+		gone_free(g_queue_pop_head(&table->gone));
+	return gone;
+}
+
+GPtrArray *table_gone(Table *table)
+{
+	GPtrArray *all = g_ptr_array_new();
+
+	for (GList *at = table->gone.tail; at; at = at->prev)
+		g_ptr_array_add(all, at->data);
+	return all;
+}
+
+guint table_n_pieces(const Table *table)
+{
+	return g_hash_table_size(table->entries);
+}
+
+uint64_t table_n_forgotten(const Table *table)
+{
+	return table->n_forgotten;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lib/history/actor.h"
+
+/*
+ * What is remembered: of live pieces of memory who made them, and of the last that were removed
+ * by whom, too. Not safe to use from two threads at once.
+ */
+typedef struct Table Table;
+
+/* What has one number at one time: all numbers are given again. */
+typedef struct {
+	bool is_sysv;
+	uint64_t domain; /* of a segment the number of its IPC namespace, else st_dev */
+	uint64_t number; /* shmid, or st_ino */
+} PieceKey;
+
+typedef struct {
+	PieceKey key;
+	uint64_t again; /* of a segment the id of its namespace that is never given again, 0: not
+			   known; else the generation of its file handle */
+	char *name;     /* path below the directory of POSIX objects; NULL: a segment */
+	uint64_t size;  /* of a segment */
+	int64_t ctime;  /* of a segment, seconds */
+	uint32_t sysv_key;
+	SegfsPast past;
+} Piece;
+
+typedef struct {
+	Piece piece;
+	uint64_t serial;
+	int64_t removed; /* microseconds since 1970 */
+	SegfsActor remover;
+} Gone;
+
+/* pieces_most: of live ones; the one that was added first is forgotten for another. */
+Table *table_new(guint pieces_most, guint gone_most);
+void table_free(Table *table);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
+
+/* What the table has under that key, its own; NULL: nothing. */
+Piece *table_find(Table *table, const PieceKey *key);
+
+/* Adds one, whatever had that key before; takes what piece points to, and returns its own. */
+Piece *table_add(Table *table, const Piece *piece);
+
+/* All pieces that the process made have its end. start: in ticks. */
+void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code);
+
+/* The piece is gone, whose key that is; of one that was not known only known is. remover: copied;
+ * returns the table's own. */
+const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
+			 const SegfsActor *remover);
+
+/* Of const Gone, the last one first; the table's own. */
+GPtrArray *table_gone(Table *table);
+
+guint table_n_pieces(const Table *table);
+/* How many were forgotten because there were too many. */
+uint64_t table_n_forgotten(const Table *table);

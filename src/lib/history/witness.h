@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "lib/history/actor.h"
+#include "lib/history/probe.h"
+
+/* Who a process is, or was. Not safe to use from two threads at once. */
+typedef struct Witness Witness;
+
+/* probe: NULL or what must outlive it. */
+Witness *witness_new(const char *proc_root, Probe *probe, bool no_arguments);
+void witness_free(Witness *witness);
+
+/* CLOCK_BOOTTIME in nanoseconds as microseconds since 1970. */
+int64_t witness_time(uint64_t boottime);
+
+/* What the probe says of a process, to be cleared. */
+void witness_actor_of(const Witness *witness, const struct ends_process *process,
+		      SegfsActor *ret_actor);
+
+/*
+ * The process that has caused an event which was read just now, to be cleared; of one that is not
+ * known only its pid. pidfd: of it, -1: it had ended. when: of the event, nanoseconds since 1970;
+ * 0: not known. False: it is a segfs mount, which has done it for somebody.
+ */
+bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsActor *ret_actor);
+
+/* No event waits any more: those that come are of now, or later. */
+void witness_round_ends(Witness *witness);
+
+/* The end of that process will be an event of the probe's. False: it has ended, so. */
+bool witness_await(Witness *witness, const SegfsActor *actor, struct ends_process *ret_end);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The files events and events.1: what has happened, a line each. A file only ever grows, so who
+ * follows it (tail -f) reads on where it was; when it is full the name stands for a new file, and
+ * the full one is called events.1. It is read through the daemon, since the kernel's cache would
+ * not learn that it has grown.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/history/history.h"
+#include "tree/tree.h"
+
+typedef struct {
+	Node node;
+	guint back;             /* of the entry in the directory: see log_generation() */
+	Generation *generation; /* NULL: of the entry itself, which is empty */
+} EventsNode;
+
+typedef struct {
+	File file;
+} EventsFile;
+
+static SegfsHistory *history_of(const Node *node)
+{
+	return node->ns->tree->history;
+}
+
+/* Lines name processes of everybody. */
+static bool may_read(const SegfsCaller *caller)
+{
+	return caller->uid == 0 || caller->uid == geteuid();
+}
+
+static int events_getattr(Node *base, bool brief, struct stat *ret_stat)
+{
+	enum { OF_EVENTS = 0xd, KIND_SHIFT = 60 };
+	const EventsNode *node = (EventsNode *)base;
+	const uint64_t kind = OF_EVENTS;
+
+	*ret_stat = (struct stat){
+		.st_ino = node->generation ? kind << KIND_SHIFT | node->generation->number
+					   : node_static_ino(base),
+		.st_mode = S_IFREG | 0400,
+		.st_nlink = 1,
+		.st_uid = geteuid(),
+		.st_gid = getegid(),
+	};
+	if (node->generation)
+		ret_stat->st_size = history_generation_size(history_of(base), node->generation);
+	ret_stat->st_atime = ret_stat->st_mtime = ret_stat->st_ctime = time(NULL);
+	return 0;
+}
+
+static int events_access(Node *node, const SegfsCaller *caller, int mask)
+{
+	return mask & (W_OK | X_OK) || !may_read(caller) ? -EACCES : 0;
+}
+
+static int events_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
+{
+	const EventsNode *node = (EventsNode *)file->node;
+
+	*ret_span = (FileSpan){.fd = -1};
+	if (!node->generation || offset < 0)
+		return 0;
+	ret_span->keep =
+		history_generation_read(history_of(file->node), node->generation, offset, size);
+	ret_span->bytes = g_bytes_get_data(ret_span->keep, &ret_span->size);
+	return 0;
+}
+
+static const FileOps events_file_ops = {
+	.read = events_read,
+};
+
+static int events_open(Node *node, const SegfsCaller *caller, int flags, File **ret_file)
+{
+	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC || !may_read(caller))
+		return -EACCES;
+	EventsFile *file = file_new(node, &events_file_ops, sizeof(EventsFile), flags);
+	*ret_file = &file->file;
+	return 0;
+}
+
+static Node *events_find(Node *base);
+
+static void events_init(Node *base, const void *data)
+{
+	Generation *generation = (Generation *)data;
+
+	g_atomic_ref_count_inc(&generation->refs);
+	((EventsNode *)base)->generation = generation;
+}
+
+static void events_free(Node *base)
+{
+	g_clear_pointer(&((EventsNode *)base)->generation, generation_unref);
+}
+
+static const NodeOps events_ops = {
+	.size_changes = true,
+	.find = events_find,
+	.getattr = events_getattr,
+	.access = events_access,
+	.open = events_open,
+	.free = events_free,
+	.size = sizeof(EventsNode),
+	.init = events_init,
+};
+
+/* The file that the entry's name stands for now. */
+static Node *events_find(Node *base)
+{
+	g_autoptr(Generation) generation =
+		history_generation(history_of(base), ((EventsNode *)base)->back);
+
+	if (!generation)
+		return node_ref(base);
+	const NodeKey key = {.a = generation->number, .c = 1};
+	return node_intern(base->ns, &events_ops, &key, generation);
+}
+
+Node *events_new(IpcNs *ns, const void *data)
+{
+	EventsNode *node = node_new_static(ns, &events_ops, sizeof(EventsNode));
+
+	node->back = data ? 1 : 0;
+	return &node->node;
+}

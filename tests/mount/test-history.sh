@@ -1,0 +1,138 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Who has made and removed what, also when nobody is left to ask. (with-mount -n)
+. "$(dirname "$0")/lib.sh"
+need ipcmk getfattr jq
+
+# The text of info/ has a line, or lines, of that key.
+value() { sed -n "s/^$2:\t//p" "$MNT/info/$1"; }
+has_value() { [[ $(value "$1" "$2") == $3 ]]; }
+event() { grep -E "Z $1( |\$)" "$MNT/events" | tail -n 1; }
+has_event() { [ -n "$(event "$1")" ]; }
+
+segfs_start "$MNT" "" || done_testing
+log=$(cat "$(segfs_log "$MNT")")
+started=$(sed -n 's/^segfs: .*; history: //p' <<<"$log")
+isnt "$started" "" "the line at start says what is known: $started"
+probes=yes
+[[ $started == "the ends of tasks"* ]] || probes=no
+names=yes
+[[ $started == *"/dev/shm, since"* ]] || names=no
+
+if [ $probes = yes ]; then
+	id=$(mkseg 65536 0600 0xe01)
+	ok "the end of its creator is known" until_true 10 has_value "sysv/$id" CreatorEnd "exit status 0, *"
+	is "$(value "sysv/$id" Creator)" shmtool "Creator is the program"
+	like "$(value "sysv/$id" CreatorCommand)" "^$SHMTOOL run shmget 0xe01 65536" "CreatorCommand is the command line"
+	like "$(event "left sysv/$id")" "program=shmtool uid=0 .*end=\"exit status 0\" ns=[0-9]+ size=65536 key=0x00000e01$" "the event says the same"
+	like "$(getfattr --only-values -n user.segfs.creator_command "$MNT/sysv/$id")" "^$SHMTOOL run" "so does the xattr"
+	is "$(jq -r ".segments[] | select(.shmid == $id) | [.creator, .creator_end] | join(\" \")" "$MNT/segments.json")" "shmtool exit status 0" "and segments.json"
+
+	agent killed
+	id=$(tell killed "shmget 0 4096 IPC_CREAT|0600")
+	is "$(value "sysv/$id" CreatorEnd)" "" "while it lives it has no end"
+	kill -9 "$(agent_pid killed)"
+	ok "killed: signal 9" until_true 10 has_value "sysv/$id" CreatorEnd "signal 9 (KILL), *"
+	is "$(value "sysv/$id" Creator)" shmtool "and its program"
+
+	id=$(bash -c 'ipcmk -M 4096 >/dev/null; exec sh -c "exit 3"'; ipcs -m | awk '$2 ~ /^[0-9]+$/ { id = $2 } END { print id }')
+	ok "made by a child: the child's end" until_true 10 has_value "sysv/$id" CreatorEnd "exit status 0, *"
+	is "$(value "sysv/$id" Creator)" ipcmk "and the child's name"
+
+	# 300 at once: everyone's own.
+	(for ((i = 0; i < 300; i++)); do ipcmk -M $((4096 + i)) >/dev/null & done; wait)
+	all_left() { [ "$(grep -c ' left sysv/.* program=ipcmk ' "$MNT/events")" -ge 301 ]; }
+	ok "300 segments of 300 programs: 300 events" until_true 30 all_left
+	wrong=0
+	while read -r shmid size; do
+		[ "$size" -ge 4096 ] && [ "$size" -lt 4396 ] || continue
+		[[ $(getfattr --only-values -n user.segfs.creator_command "$MNT/sysv/$shmid" 2>/dev/null) == "ipcmk -M $size" ]] || wrong=$((wrong + 1))
+	done < <(awk 'NR > 1 && $4 > 4096 { print $2, $4 }' /proc/sysvipc/shm)
+	is $wrong 0 "each has its own command line"
+
+	# Others of the host may leave something meanwhile.
+	thread_switches() {
+		local task
+		for task in "/proc/${segfs_pid[$MNT]}"/task/*; do
+			[ "$(cat "$task/comm")" != history ] || sed -n 's/^voluntary_ctxt_switches:\t//p' "$task/status"
+		done
+	}
+	before=$(thread_switches)
+	for ((i = 0; i < 400; i++)); do /bin/true; done
+	le "$(($(thread_switches) - before))" 100 "400 programs that leave nothing do not wake it"
+else
+	skip "who left a segment" "$started"
+fi
+
+if [ $names = yes ]; then
+	sh -c ": >/dev/shm/made; echo > '$TESTDIR/ready'; sleep 60 & echo \$! > '$TESTDIR/sleep'; wait" &
+	maker=$!
+	ok "a creation is an event" until_true 10 has_event create.posix/made
+	is "$(value posix/made CreatorPid) $(value posix/made Creator)" "$maker sh" "CreatorPid and Creator"
+	like "$(value posix/made CreatorCommand)" "^sh -c : >/dev/shm/made; echo" "CreatorCommand"
+	until_true 10 test -s "$TESTDIR/sleep"
+	kill -TERM "$maker"
+	kill "$(cat "$TESTDIR/sleep")"
+	[ $probes = no ] || ok "its end is known, too" until_true 10 has_value posix/made CreatorEnd "signal 15 (TERM), *"
+	mv /dev/shm/made "/dev/shm/the other"
+	ok "a renaming is an event" until_true 10 has_event 'rename "posix/the other"'
+	like "$(event 'rename "posix/the other"')" "from=posix/made .*program=mv" "by whom"
+	is "$(value "posix/the other" Creator)" sh "it is still that creator's"
+	mkdir /dev/shm/below
+	ln "/dev/shm/the other" /dev/shm/below/twin
+	ok "a second name is an event" until_true 10 has_event create.posix/below/twin
+	is "$(value posix/below%2Ftwin Creator)" sh "and has no other creator"
+	rm "/dev/shm/the other" /dev/shm/below/twin
+	ok "a removal is an event" until_true 10 has_event remove.posix/below/twin
+	like "$(event remove.posix/below/twin)" "program=rm uid=0 command=\"rm " "by whom"
+
+	# Shells that have ended before anybody can look.
+	(for ((i = 0; i < 200; i++)); do sh -c ": >/dev/shm/shell-$i" & done; wait)
+	all_made() { [ "$(grep -c ' create posix/shell-' "$MNT/events")" -eq 200 ]; }
+	ok "200 objects of 200 shells: 200 events" until_true 30 all_made
+	right=$(grep -cE ' create posix/shell-([0-9]+) .*command="sh -c : >/dev/shm/shell-\1" ' "$MNT/events")
+	named() { grep -E ' create posix/shell-.* (program|command)=' "$MNT/events"; }
+	wrong=$(named | grep -vE ' create posix/shell-([0-9]+) pid=[0-9]+ program=sh uid=0 (command="sh -c : >/dev/shm/shell-\1" )?inode=')
+	[ $probes = no ] || le 190 "$right" "at least 190 have the right command line ($right)"
+	is "$wrong" "" "and none a wrong one"
+else
+	skip "who made an object" "$started"
+fi
+
+like "$(grep '^segfs_events_total ' "$MNT/metrics")" "^segfs_events_total [0-9]+$" "metrics count events"
+is "$(sed -n 's/^segfs_events_lost_total //p' "$MNT/metrics")" 0 "none was lost"
+fails_with EACCES "another user does not read events" as_user 20001 cat "$MNT/events"
+fails_with EACCES "nobody writes to it" sh -c "echo x >>'$MNT/events'"
+like "$(as_user 20001 sed -n 's/^History:\t//p' "$MNT/info/sysv/$(mkseg 4096 0600)")" "." "History is there for everybody"
+segfs_stop_ok "$MNT" "it ends"
+isnt "$(grep -c 'refused the system call' "$(segfs_log "$MNT")")" 1 "and was refused no call"
+
+segfs_start "$MNT" history_args=no
+id=$(mkseg 4096 0600)
+[ $probes = no ] || ok "history_args=no: the creator's end" until_true 10 has_value "sysv/$id" CreatorEnd "exit*"
+is "$(value "sysv/$id" CreatorCommand)" "" "and no command line"
+segfs_stop_ok "$MNT" "it ends"
+
+segfs_start "$MNT" history=off
+id=$(mkseg 4096 0600)
+is "$(value "sysv/$id" History) $(value "sysv/$id" CreatorEnd)" "off " "history=off: nothing is known"
+is "$(cat "$MNT/events")" "" "and there are no events"
+segfs_stop_ok "$MNT" "it ends"
+for wrong in history=maybe history_args=1; do
+	fails "-o $wrong is refused" timeout 60 "$SEGFS" -o $wrong "$MNT"
+done
+
+# Without rights: everything but this works.
+uid=65534
+if getent passwd $uid >/dev/null && [ -u "$(command -v fusermount3)" ]; then
+	chown $uid "$MNT"
+	me=(setpriv --reuid "$uid" --regid "$uid" --clear-groups)
+	ok "a plain user mounts" segfs_start "$MNT" "" "${me[@]}"
+	id=$("${me[@]}" "$SHMTOOL" run "shmget 0 4096 IPC_CREAT|0600")
+	like "$("${me[@]}" sed -n 's/^History:\t//p' "$MNT/info/sysv/$id")" "^no probes: .*; nothing of /dev/shm: Operation not permitted$" "History says why nothing is known"
+	is "$("${me[@]}" cat "$MNT/events")" "" "there are no events"
+	segfs_stop_ok "$MNT" "it ends"
+else
+	skip "a plain user's" "no fusermount3, or no user with uid $uid"
+fi
+done_testing

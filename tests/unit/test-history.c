@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What history keeps: its log and its table. What the kernel tells it: tests/mount/test-history.sh.
+ */
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "lib/history/history.h"
+#include "unit.h"
+
+static const SegfsActor actor = {.pid = 7,
+				 .start = 70,
+				 .uid = 1000,
+				 .command = "a b",
+				 .command_line = (char *)"a \"b\" \\n"};
+
+static guint count_lines(const char *text)
+{
+	guint n = 0;
+
+	for (; (text = strchr(text, '\n')); text++)
+		n++;
+	return n;
+}
+
+static void a_line_is_logfmt(void)
+{
+	g_autoptr(Log) log = log_new(4096);
+	GString *line = log_line(1764093791402113, "create", "posix/a b\n");
+
+	log_field(line, "end", "");
+	log_field_actor(line, "", &actor);
+	log_add(log, line);
+	g_autoptr(Generation) now = log_generation(log, 0);
+	g_assert_cmpstr(now->text->str, ==,
+			"2025-11-25T18:03:11.402113Z create \"posix/a b\\\\n\" end=\"\" pid=7 "
+			"program=\"a b\" uid=1000 command=\"a \\\"b\\\" \\\\n\"\n");
+	g_assert_null(log_generation(log, 1));
+}
+
+static void a_log_is_bounded_and_says_what_it_has_forgotten(void)
+{
+	enum { LINES = 1000, MOST = 4096 };
+	g_autoptr(Log) log = log_new(MOST);
+	g_autoptr(Generation) first = log_generation(log, 0);
+
+	for (guint i = 0; i < LINES; i++) {
+		GString *line = log_line(0, "create", "posix/x");
+		log_field_number(line, "inode", i);
+		log_add(log, line);
+	}
+	g_autoptr(Generation) now = log_generation(log, 0), before = log_generation(log, 1);
+	g_assert_cmpuint(now->number, ==, before->number + 1);
+	g_assert_cmpuint(now->text->len, <=, MOST);
+	g_assert_cmpuint(before->text->len, <=, MOST);
+	/* Who reads the first one still has all of it. */
+	g_assert_nonnull(strstr(first->text->str, "inode=0\n"));
+	const char *begin = strstr(now->text->str, " begin events before=");
+	guint n_before = 0, n_forgotten = 0;
+	g_assert_nonnull(begin);
+	g_assert_cmpint(
+		sscanf(begin, " begin events before=%u forgotten=%u", &n_before, &n_forgotten), ==,
+		2);
+	g_assert_cmpuint(n_before, ==, count_lines(before->text->str) - 1);
+	g_assert_cmpuint(n_forgotten + n_before + count_lines(now->text->str) - 1, ==, LINES);
+}
+
+static Piece piece_of(uint64_t number, uint64_t again, pid_t pid)
+{
+	Piece piece = {.key = {.number = number}, .again = again, .name = g_strdup("x")};
+
+	piece.past.creator = actor_copy(&actor);
+	piece.past.creator.pid = pid;
+	return piece;
+}
+
+static void add(Table *table, uint64_t number, uint64_t again, pid_t pid)
+{
+	const Piece piece = piece_of(number, again, pid);
+
+	table_add(table, &piece);
+}
+
+static void a_table_is_bounded(void)
+{
+	g_autoptr(Table) table = table_new(3, 2);
+
+	for (guint i = 1; i <= 5; i++)
+		add(table, i, 0, 7);
+	g_assert_cmpuint(table_n_pieces(table), ==, 3);
+	g_assert_cmpuint(table_n_forgotten(table), ==, 2);
+	g_assert_null(table_find(table, &(PieceKey){.number = 2}));
+	g_assert_nonnull(table_find(table, &(PieceKey){.number = 3}));
+	/* A number that is given again takes nobody's place. */
+	add(table, 4, 9, 8);
+	g_assert_cmpuint(table_n_pieces(table), ==, 3);
+	g_assert_cmpuint(table_find(table, &(PieceKey){.number = 4})->again, ==, 9);
+}
+
+static void an_end_is_of_that_very_process(void)
+{
+	g_autoptr(Table) table = table_new(10, 10);
+
+	add(table, 1, 0, 7);
+	add(table, 2, 0, 8);
+	table_end(table, 7, 71, 5, 9);
+	g_assert_cmpint(table_find(table, &(PieceKey){.number = 1})->past.ended, ==, 0);
+	table_end(table, 7, 70, 5, 9);
+	g_assert_cmpint(table_find(table, &(PieceKey){.number = 1})->past.ended, ==, 5);
+	g_assert_cmpint(table_find(table, &(PieceKey){.number = 2})->past.ended, ==, 0);
+	/* The first word counts. */
+	table_end(table, 7, 70, 6, 0);
+	g_assert_cmpint(table_find(table, &(PieceKey){.number = 1})->past.code, ==, 9);
+}
+
+static void what_is_gone_keeps_its_creator(void)
+{
+	g_autoptr(Table) table = table_new(10, 2);
+	const SegfsActor remover = {.pid = 9, .command = "rm"};
+
+	add(table, 1, 5, 7);
+	add(table, 2, 6, 7);
+	const Piece known = {.key = {.number = 1}, .again = 5, .name = (char *)"x"};
+	const Gone *gone = table_remove(table, &known, 100, &remover);
+	g_assert_cmpint(gone->piece.past.creator.pid, ==, 7);
+	g_assert_cmpstr(gone->remover.command, ==, "rm");
+	g_assert_null(table_find(table, &known.key));
+	/* Another file has the number of piece 2 by now: that one's creator is not known. */
+	const Piece other = {.key = {.number = 2}, .again = 7, .name = (char *)"y"};
+	gone = table_remove(table, &other, 101, &remover);
+	g_assert_cmpint(gone->piece.past.creator.pid, ==, 0);
+	g_assert_nonnull(table_find(table, &other.key));
+	table_remove(table, &other, 102, &remover);
+	g_autoptr(GPtrArray) all = table_gone(table);
+	g_assert_cmpuint(all->len, ==, 2);
+	g_assert_cmpuint(((const Gone *)all->pdata[0])->serial, ==, 3);
+}
+
+static void an_end_is_told_in_words(void)
+{
+	g_autofree char *status = segfs_end_text(3 << 8), *killed = segfs_end_text(9);
+	g_autofree char *dumped = segfs_end_text(11 | 0x80), *odd = segfs_end_text(64);
+
+	g_assert_cmpstr(status, ==, "exit status 3");
+	g_assert_cmpstr(killed, ==, "signal 9 (KILL)");
+	g_assert_cmpstr(dumped, ==, "signal 11 (SEGV)");
+	g_assert_cmpstr(odd, ==, "signal 64");
+}
+
+/* Without rights, as with them: it is there, and says what it knows. */
+static void it_says_what_it_knows(void)
+{
+	g_autoptr(SegfsHistory) history = segfs_history_new(&(SegfsHistoryOptions){});
+	g_autofree char *text = segfs_history_text(history);
+	const SegfsSysv none = {.cpid = 0};
+	g_auto(SegfsPast) past = {};
+
+	g_assert_true(strstr(text, "no probes: ") || strstr(text, "the ends of tasks"));
+	g_assert_nonnull(strstr(text, "nothing of /dev/shm: "));
+	g_assert_false(segfs_history_of_sysv(NULL, NULL, &none, &past));
+}
+
+int main(int argc, char **argv)
+{
+	unit_init(&argc, &argv);
+	g_test_add_func("/history/line", a_line_is_logfmt);
+	g_test_add_func("/history/log", a_log_is_bounded_and_says_what_it_has_forgotten);
+	g_test_add_func("/history/table", a_table_is_bounded);
+	g_test_add_func("/history/end", an_end_is_of_that_very_process);
+	g_test_add_func("/history/gone", what_is_gone_keeps_its_creator);
+	g_test_add_func("/history/words", an_end_is_told_in_words);
+	g_test_add_func("/history/text", it_says_what_it_knows);
+	return g_test_run();
+}
