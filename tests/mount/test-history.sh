@@ -90,10 +90,10 @@ if [ $names = yes ]; then
 	(for ((i = 0; i < 200; i++)); do sh -c ": >/dev/shm/shell-$i" & done; wait)
 	all_made() { [ "$(grep -c ' create posix/shell-' "$MNT/events")" -eq 200 ]; }
 	ok "200 objects of 200 shells: 200 events" until_true 30 all_made
-	right=$(grep -cE ' create posix/shell-([0-9]+) .*command="sh -c : >/dev/shm/shell-\1" ' "$MNT/events")
 	named() { grep -E ' create posix/shell-.* (program|command)=' "$MNT/events"; }
 	wrong=$(named | grep -vE ' create posix/shell-([0-9]+) pid=[0-9]+ program=sh uid=0 (command="sh -c : >/dev/shm/shell-\1" )?inode=')
-	[ $probes = no ] || le 190 "$right" "at least 190 have the right command line ($right)"
+	# The command line can be out of memory at the end; the program never is.
+	[ $probes = no ] || le 190 "$(named | wc -l)" "at least 190 are known"
 	is "$wrong" "" "and none a wrong one"
 else
 	skip "who made an object" "$started"
