@@ -89,7 +89,7 @@ const volatile __u32 reader_pid_ns; /* the number of the reader's pid namespace 
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 512 * 1024);
+	__uint(max_entries, 256 * 1024);
 } ring SEC(".maps");
 
 /* Those that have ended, by their pid. */
@@ -208,7 +208,39 @@ static __always_inline void read_segment(struct ends_segment *segment, struct sh
 
 #define EVENTS_MOST 32
 
-/* Tells what task has made and left. Returns whether there was anything. */
+/*
+ * Tells of up to most segments of task's list, from at on; most is a constant. Returns the first
+ * one that is not told, or NULL where the ring has no room. is_last: what is left then is lost.
+ */
+static __always_inline struct list_head *tell_some(struct task_struct *task, bool ended,
+						   struct list_head *head, struct list_head *at,
+						   int most, bool is_last)
+{
+	struct ends_event *event =
+		bpf_ringbuf_reserve(&ring, sizeof(*event) + most * sizeof(struct ends_segment), 0);
+	__u32 n = 0;
+
+	if (!event) {
+		count_lost();
+		return NULL;
+	}
+	fill(&event->process, task, ended);
+	for (int j = 0; j < most; j++) {
+		if (!at || at == head)
+			break;
+		read_segment(&event->segments[j],
+			     (void *)at - bpf_core_field_offset(struct shmid_kernel, shm_clist),
+			     task);
+		n = j + 1;
+		at = BPF_CORE_READ(at, next);
+	}
+	event->n = n;
+	event->more = is_last && at && at != head;
+	bpf_ringbuf_submit(event, 0);
+	return at;
+}
+
+/* Tells what task has made and left. Returns whether there was anything. Mostly that is one. */
 static __always_inline bool tell_segments(struct task_struct *task, bool ended)
 {
 	struct list_head *head = (void *)task + bpf_core_field_offset(struct task_struct, sysvshm) +
@@ -217,28 +249,9 @@ static __always_inline bool tell_segments(struct task_struct *task, bool ended)
 
 	if (!at || at == head)
 		return false;
-	for (int i = 0; i < EVENTS_MOST && at && at != head; i++) {
-		struct ends_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
-		if (!event) {
-			count_lost();
-			return true;
-		}
-		fill(&event->process, task, ended);
-		__u32 n = 0;
-		for (int j = 0; j < ENDS_SEGMENTS; j++) {
-			if (!at || at == head)
-				break;
-			read_segment(&event->segments[j],
-				     (void *)at -
-					     bpf_core_field_offset(struct shmid_kernel, shm_clist),
-				     task);
-			n = j + 1;
-			at = BPF_CORE_READ(at, next);
-		}
-		event->n = n;
-		event->more = i == EVENTS_MOST - 1 && at && at != head;
-		bpf_ringbuf_submit(event, 0);
-	}
+	at = tell_some(task, ended, head, at, 1, false);
+	for (int i = 0; i < EVENTS_MOST && at && at != head; i++)
+		at = tell_some(task, ended, head, at, ENDS_SEGMENTS, i == EVENTS_MOST - 1);
 	return true;
 }
 

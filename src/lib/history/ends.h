@@ -43,5 +43,5 @@ struct ends_event {
 	struct ends_process process;
 	__u32 n;    /* segments that it has made and not removed; 0: it was only waited for */
 	__u32 more; /* there were more than could be told */
-	struct ends_segment segments[ENDS_SEGMENTS];
+	struct ends_segment segments[]; /* 1, and ENDS_SEGMENTS in those that follow */
 };

@@ -103,7 +103,7 @@ static void take_end(const struct ends_event *event, gpointer data)
 	const int64_t at = witness_time(event->process.at);
 	witness_actor_of(history->witness, &event->process, &actor);
 	g_mutex_lock(&history->lock);
-	for (guint i = 0; i < MIN(event->n, ENDS_SEGMENTS); i++)
+	for (guint i = 0; i < event->n; i++)
 		take_segment(history, event, &event->segments[i], &actor, at);
 	if (event->more)
 		history->lost++;

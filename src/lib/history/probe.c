@@ -22,8 +22,10 @@ static int on_event(void *context, void *bytes, size_t size)
 {
 	Probe *probe = context;
 
-	if (size >= sizeof(struct ends_event))
-		probe->take(bytes, probe->data);
+	const struct ends_event *event = bytes;
+
+	if (size >= sizeof(*event) && size >= sizeof(*event) + event->n * sizeof(*event->segments))
+		probe->take(event, probe->data);
 	return 0;
 }
 
