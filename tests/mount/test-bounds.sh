@@ -134,7 +134,7 @@ segfs_stop_ok "$MNT" "the daemon lived through it"
 # ---- Listings of 100,000 objects, and the memory of the daemon
 
 # Meson has malloc(3) write to what is freed, which makes it resident.
-segfs_start "$MNT" allow_other,orphan_age=0,orphan_age_unsafe || done_testing
+segfs_start "$MNT" allow_other,orphan_age=0,orphan_age_unsafe,history=off || done_testing
 rss_kb() { awk '/^VmRSS:/ { print $2 }' "/proc/${segfs_pid[$MNT]}/status"; }
 # opened DIRECTORY TIMES [UID]: so many opendirs, each with its first names read; prints how many there were,
 # and by how many KiB the daemon grew while they were open, the least of two seconds after the last one.

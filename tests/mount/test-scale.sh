@@ -40,16 +40,13 @@ is "$(find "$MNT/sysv" -mindepth 1 -links 1 | wc -l)" 32768 "find -links 1 finds
 ok "du -s" du -s "$MNT/sysv"
 is "$(cat "$MNT"/sysv/*7 | wc -c)" "$(($(ls "$MNT/sysv" | grep -c '7$') * 4096))" "thousands are read one after the other"
 # What was freed goes back a moment later (src/tree/trim.c).
-# 16 MiB, and of history 0.5 MiB of the ring's pages, which are mapped twice, 0.7 of libbpf and libelf.
-most=16384
-[ "$(sed -n 's/^History:\t//p' "$MNT/info/sysv/$(ls "$MNT/sysv" | head -n 1)")" = off ] || most=$((16384 + 1536))
-small() { [ "$(rss_kb)" -le $most ]; }
+small() { [ "$(rss_kb)" -le 16384 ]; }
 sanitized || until_true 10 small
 diag "VmRSS after listing 32768 segments: $(rss_kb) kB"
 if sanitized; then
-	skip "little is resident" "built with a sanitizer"
+	skip "at most 16 MiB resident" "built with a sanitizer"
 else
-	ok "at most $most kB resident after it" small
+	ok "at most 16 MiB resident after it" small
 fi
 idle_costs_nothing "with 32768 segments"
 fails_with ENOSPC "one more is past shmmni" truncate -s 1 "$MNT/key/0x1"
