@@ -19,8 +19,9 @@ descriptors() { ls "/proc/$pid/fd" | wc -l; }
 # This measures an idle daemon, for a time: the one place where waiting is the test.
 idle_costs_nothing() {
 	local before
-	# The last requests (RELEASE, FORGET) need no answer and may still be under way.
-	settled() { before=$(cpu_ticks); sleep 0.5; [ "$(cpu_ticks)" = "$before" ]; }
+	# The last requests (RELEASE, FORGET) need no answer and may still be under way; what a lookup
+	# has found is let go of after 2 s (walk.c).
+	settled() { before=$(cpu_ticks); sleep 2.5; [ "$(cpu_ticks)" = "$before" ]; }
 	until_true 20 settled
 	before=$(cpu_ticks)
 	sleep 4
