@@ -98,6 +98,29 @@ static int count(fuse_req_t req, File *file)
 	return file->is_counted ? 0 : -EUSERS;
 }
 
+static bool writes(const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_ACCMODE) != O_RDONLY;
+}
+
+/*
+ * An open to write, of a node to which a name leads that will not be looked up: a listing has said
+ * it a moment ago, or somebody else has opened it since the caller has looked. The caller is to
+ * look once more, and finds another; who comes by a descriptor finds the same. See
+ * NodeOps.is_apart_to_write.
+ */
+static bool is_to_look_again(fuse_req_t req, Node *node)
+{
+	const pid_t thread = fuse_req_ctx(req)->pid;
+	const bool is_listed = node->listed && g_get_monotonic_time() - node->listed < LISTED_USED;
+
+	if (!node->ops->is_apart_to_write || !thread || !(is_listed || node_is_written(node)) ||
+	    !walks_tell(mount_of(req)->walks, thread, node))
+		return false;
+	node_name_no_more(node);
+	return true;
+}
+
 /* Answers an open of a node that is known, or of the node made, whose reference it takes. */
 static void reply_opened(fuse_req_t req, int r, File *opened, struct fuse_file_info *fi, Node *made)
 {
@@ -144,6 +167,10 @@ static void open_now(fuse_req_t req, const Asked *asked)
 	File *file = NULL;
 	int r = caller_at(req, node, &caller);
 
+	if (r == 0 && writes(fi) && is_to_look_again(req, node)) {
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
 	if (r == 0)
 		r = may_count(req);
 	if (r == 0)
@@ -156,6 +183,8 @@ static void open_now(fuse_req_t req, const Asked *asked)
 	if (node->ops->still_named && node->listed &&
 	    g_get_monotonic_time() - node->listed < LISTED_USED)
 		fuse_lowlevel_notify_inval_inode(mount_of(req)->session, node->number, -1, 0);
+	if (writes(fi))
+		file_is_written_by(file, node);
 	reply_opened(req, 0, file, fi, NULL);
 }
 
@@ -180,6 +209,8 @@ static void create_now(fuse_req_t req, const Asked *asked)
 			    ? -EPERM
 			    : directory->ops->create(directory, &caller, asked->name,
 						     asked->fi->flags, mode, &node, &file);
+	if (r == 0 && writes(asked->fi))
+		file_is_written_by(file, node);
 	reply_opened(req, r, file, asked->fi, node);
 }
 

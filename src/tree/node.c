@@ -101,40 +101,91 @@ Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key)
 	return node;
 }
 
-/* Puts made into the table and returns it; if another thread was quicker, that one's node. */
-static Node *intern_made(Node *made, const NodeKey *key)
+GPtrArray *node_find_all(Tree *tree, const NodeOps *ops, const NodeKey *key)
+{
+	const Node wanted = {.ops = ops, .key = *key};
+	GPtrArray *found = g_ptr_array_new_with_free_func((GDestroyNotify)node_unref);
+
+	g_mutex_lock(&tree->lock);
+	for (Node *node = g_hash_table_lookup(tree->nodes, &wanted); node; node = node->older) {
+		node->refs++;
+		g_ptr_array_add(found, node);
+	}
+	g_mutex_unlock(&tree->lock);
+	return found;
+}
+
+/* Call with the tree's lock held. */
+static bool is_left_alone(const Node *node)
+{
+	return node->ops->is_apart_to_write && (node->n_written > 0 || node->is_named_no_more);
+}
+
+bool node_is_written(Node *node)
+{
+	g_mutex_lock(&node->ns->tree->lock);
+	const bool is = is_left_alone(node);
+	g_mutex_unlock(&node->ns->tree->lock);
+	return is;
+}
+
+void node_name_no_more(Node *node)
+{
+	g_mutex_lock(&node->ns->tree->lock);
+	node->is_named_no_more = true;
+	g_mutex_unlock(&node->ns->tree->lock);
+}
+
+/* Call with the tree's lock held. From here on lookups of key find node first. */
+static void table_put(Node *node, const NodeKey *key)
+{
+	node->key = *key;
+	node->older = g_hash_table_lookup(node->ns->tree->nodes, node);
+	g_hash_table_add(node->ns->tree->nodes, node);
+}
+
+/* False: another thread was quicker. */
+static bool intern_made(Node *made, const NodeKey *key)
 {
 	const Node wanted = {.ops = made->ops, .key = *key};
 	Tree *tree = made->ns->tree;
 
 	g_mutex_lock(&tree->lock);
-	Node *node = g_hash_table_lookup(tree->nodes, &wanted);
-	if (node) {
-		node->refs++;
-	} else {
-		made->key = *key;
-		g_hash_table_add(tree->nodes, made);
-	}
+	const Node *newest = g_hash_table_lookup(tree->nodes, &wanted);
+	const bool is_new = !newest || is_left_alone(newest);
+	if (is_new)
+		table_put(made, key);
 	g_mutex_unlock(&tree->lock);
-	if (!node)
-		return made;
-	node_unref(made);
-	return node;
+	return is_new;
+}
+
+/* The newest that a name may lead to; those that stand for something else by now are detached. */
+static Node *find_named(IpcNs *ns, const NodeOps *ops, const NodeKey *key, const void *data)
+{
+	g_autoptr(GPtrArray) all = node_find_all(ns->tree, ops, key);
+	Node *found = NULL;
+
+	for (guint i = 0; i < all->len; i++) {
+		Node *node = all->pdata[i];
+		if (ops->is_of && !ops->is_of(node, data))
+			node_detach(node);
+		else if (!found && !node_is_written(node))
+			found = node_ref(node);
+	}
+	return found;
 }
 
 Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, const void *data)
 {
 	for (;;) {
-		Node *node = node_find(ns->tree, ops, key);
-		if (!node) {
-			/* Not with the tree's lock held: init() may need it. */
-			node = node_new(ns, ops, ops->size);
-			ops->init(node, data);
-			node = intern_made(node, key);
-		}
-		if (!ops->is_of || ops->is_of(node, data))
+		Node *node = find_named(ns, ops, key, data);
+		if (node)
 			return node;
-		node_detach(node);
+		/* Not with the tree's lock held: init() may need it. */
+		node = node_new(ns, ops, ops->size);
+		ops->init(node, data);
+		if (intern_made(node, key))
+			return node;
 		node_unref(node);
 	}
 }
@@ -142,22 +193,25 @@ Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, const void 
 /* Call with the lock held. */
 static void table_drop(Node *node)
 {
-	if (has_key(node) && g_hash_table_lookup(node->ns->tree->nodes, node) == node)
-		g_hash_table_remove(node->ns->tree->nodes, node);
+	GHashTable *nodes = node->ns->tree->nodes;
+	Node *newest = has_key(node) ? g_hash_table_lookup(nodes, node) : NULL;
+
+	if (newest == node && node->older)
+		g_hash_table_add(nodes, node->older);
+	else if (newest == node)
+		g_hash_table_remove(nodes, node);
+	for (Node *newer = newest; newer; newer = newer->older)
+		if (newer->older == node)
+			newer->older = node->older;
+	node->older = NULL;
 	node->key = (NodeKey){};
 }
 
 void node_rekey(Node *node, const NodeKey *key)
 {
-	const Node wanted = {.ops = node->ops, .key = *key};
-
 	g_mutex_lock(&node->ns->tree->lock);
 	table_drop(node);
-	Node *before = g_hash_table_lookup(node->ns->tree->nodes, &wanted);
-	if (before)
-		table_drop(before);
-	node->key = *key;
-	g_hash_table_add(node->ns->tree->nodes, node);
+	table_put(node, key);
 	g_mutex_unlock(&node->ns->tree->lock);
 }
 
@@ -243,60 +297,6 @@ Node *node_known(Tree *tree, uint64_t number)
 	return node;
 }
 
-/* What stands for a number that is nobody's. */
-#define GONE(verb, ...)                                                                            \
-	static int gone_##verb(Node *node, __VA_ARGS__)                                            \
-	{                                                                                          \
-		return -ESTALE;                                                                    \
-	}
-GONE(getattr, bool brief, struct stat *ret_stat)
-GONE(access, const SegfsCaller *caller, int mask)
-GONE(setattr, const SegfsCaller *caller, File *file, const NodeChange *change)
-GONE(readlink, const SegfsCaller *caller, char **ret_target)
-GONE(open, const SegfsCaller *caller, int flags, File **ret_file)
-GONE(statfs, struct statvfs *ret_stat)
-GONE(get_xattr, const SegfsCaller *caller, const char *name, GBytes **ret_value)
-GONE(list_xattr, const SegfsCaller *caller, GBytes **ret_names)
-GONE(set_xattr, const SegfsCaller *caller, const char *name, const void *bytes, size_t size,
-     int flags)
-GONE(lookup, const SegfsCaller *caller, const char *name, Node **ret_node)
-GONE(list, const SegfsCaller *caller, Listing **ret_listing)
-GONE(create, const SegfsCaller *caller, const char *name, int flags, mode_t mode, Node **ret_node,
-     File **ret_file)
-GONE(make, const SegfsCaller *caller, const char *name, mode_t mode, dev_t device,
-     const char *target, Node **ret_node)
-GONE(make_nameless, const SegfsCaller *caller, int flags, mode_t mode, Node **ret_node,
-     File **ret_file)
-GONE(link, const SegfsCaller *caller, const char *name, Node *target)
-GONE(remove, const SegfsCaller *caller, const char *name, bool is_directory)
-GONE(rename, const SegfsCaller *caller, const char *name, Node *to_directory, const char *to_name,
-     unsigned int flags)
-
-Node *node_gone(Tree *tree)
-{
-	static const NodeOps ops = {
-		.getattr = gone_getattr,
-		.access = gone_access,
-		.setattr = gone_setattr,
-		.readlink = gone_readlink,
-		.open = gone_open,
-		.statfs = gone_statfs,
-		.get_xattr = gone_get_xattr,
-		.list_xattr = gone_list_xattr,
-		.set_xattr = gone_set_xattr,
-		.lookup = gone_lookup,
-		.list = gone_list,
-		.create = gone_create,
-		.make = gone_make,
-		.make_nameless = gone_make_nameless,
-		.link = gone_link,
-		.remove = gone_remove,
-		.rename = gone_rename,
-	};
-
-	return node_new(tree->ns, &ops, sizeof(Node));
-}
-
 void node_forget(Node *node, uint64_t n)
 {
 	if (n)
@@ -365,6 +365,25 @@ gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags)
 	return file;
 }
 
+void file_is_written_by(File *file, Node *node)
+{
+	if (!node->ops->is_apart_to_write)
+		return;
+	g_mutex_lock(&node->ns->tree->lock);
+	node->refs++;
+	node->n_written++;
+	g_mutex_unlock(&node->ns->tree->lock);
+	file->written_by = node;
+}
+
+static void written_no_more(Node *node)
+{
+	g_mutex_lock(&node->ns->tree->lock);
+	node->n_written--;
+	g_mutex_unlock(&node->ns->tree->lock);
+	node_unref(node);
+}
+
 File *file_ref(File *file)
 {
 	g_atomic_ref_count_inc(&file->refs);
@@ -380,6 +399,8 @@ void file_unref(File *file)
 		file->ops->free(file);
 	if (file->is_counted)
 		tree_give_descriptor(file->node->ns->tree, file->uid);
+	if (file->written_by)
+		written_no_more(file->written_by);
 	node_unref(file->node);
 	g_free(file);
 }

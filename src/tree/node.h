@@ -16,7 +16,8 @@
  *
  * Lifetime: nodes are counted references, and they are in the tree's table as long as
  * they have any. The kernel's own knowledge of a node (its lookup count) is one
- * reference. Two lookups of one thing give one node: see node_intern().
+ * reference. Two lookups of one thing give one node, but for what is written to: see node_intern()
+ * and NodeOps.is_apart_to_write.
  */
 
 typedef struct Tree Tree;
@@ -50,6 +51,10 @@ struct Node {
 	uint64_t number;  /* by which the kernel knows it, while it has lookups */
 	uint64_t lookups; /* the kernel's; protected by the tree's lock, as refs and number are */
 	guint refs;
+	/* Also protected by the tree's lock: see NodeOps.is_apart_to_write. */
+	guint n_written;        /* files by which the kernel can write to it */
+	bool is_named_no_more;  /* what leads to it is to be looked up anew */
+	Node *older;            /* of the same key; NULL: none, or it has no key */
 	_Atomic gint64 emptied; /* monotonic time of the last open with O_TRUNC */
 	_Atomic gint64 listed;  /* and of the last listing whose names the kernel may remember */
 	NodeSeen seen;          /* protected by the tree's lock */
@@ -106,6 +111,15 @@ struct NodeOps {
 	 * says what it was, with no links.
 	 */
 	bool outlasts;
+
+	/*
+	 * As long as the kernel has it open to write no name leads to it: a lookup finds another
+	 * node that stands for the same. Who writes holds, in the kernel, the lock of the file that
+	 * it knows by the node's number, for as long as a page of the bytes does not come, and
+	 * chmod(2), unlink(2) and others want it; unlink(2) with the directory's lock held. So
+	 * whoever goes by a name does not wait for who writes.
+	 */
+	bool is_apart_to_write;
 
 	/*
 	 * What chattr(1) and lsattr(1) ask, ioctl_iflags(2) and FS_IOC_FSGETXATTR: data is what
@@ -183,9 +197,10 @@ struct File {
 	const FileOps *ops;
 	gatomicrefcount refs; /* the kernel's is one, and each request's that is on its way */
 	Node *node;
-	int flags;       /* of open(2) */
-	uid_t uid;       /* who has opened it, */
-	bool is_counted; /* and whether that user's count of descriptors has it */
+	int flags;        /* of open(2) */
+	Node *written_by; /* see file_is_written_by(); NULL: not, or it is not apart */
+	uid_t uid;        /* who has opened it, */
+	bool is_counted;  /* and whether that user's count of descriptors has it */
 	/* The daemon serves reads and writes, although the kernel could by memory_fd(). */
 	bool through_us;
 	bool has_no_flush; /* closing a descriptor of it needs no word to us: see FileOps.flush */
@@ -269,16 +284,25 @@ struct Listing {
 gpointer node_new(IpcNs *ns, const NodeOps *ops, size_t size);
 
 /*
- * The node that stands for key and is of data, with a reference for the caller: the one in the
+ * The node that stands for key and is of data, with a reference for the caller: one in the
  * table, or a new one of ops->size bytes, which ops->init() makes of data. One in the table that
  * stands for something else by now (ops->is_of()) is detached. Call with no node's lock held.
  */
 Node *node_intern(IpcNs *ns, const NodeOps *ops, const NodeKey *key, const void *data);
 
-/* The node that stands for key, with a reference for the caller, or NULL. */
+/*
+ * The newest node that stands for key, with a reference for the caller, or NULL; all of them, the
+ * newest first, which the array has references of. There are several where some are written to.
+ */
 Node *node_find(Tree *tree, const NodeOps *ops, const NodeKey *key);
+GPtrArray *node_find_all(Tree *tree, const NodeOps *ops, const NodeKey *key);
 
-/* From here on lookups of key find node. The node that they found before keeps no key. */
+/* Does the kernel have it open to write, or is it named no more? Only where it is apart then. */
+bool node_is_written(Node *node);
+/* Lookups find another from now on. What a listing has said of it, the kernel may still go by. */
+void node_name_no_more(Node *node);
+
+/* From here on node stands for key, as others may that lookups have found before. */
 void node_rekey(Node *node, const NodeKey *key);
 /* Lookups of its key find the node no more, since it stands for something that is gone. */
 void node_detach(Node *node);
@@ -313,6 +337,9 @@ bool node_last(Node *node, struct stat *ret_stat);
 
 /* A new file, of size bytes that begin with a File; takes a reference of node. */
 gpointer file_new(Node *node, const FileOps *ops, size_t size, int flags);
+/* The kernel can write to it as long as it is open; it knows it by node, which need not be its own:
+ * see orphans.c. */
+void file_is_written_by(File *file, Node *node);
 File *file_ref(File *file);
 void file_unref(File *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(File, file_unref)

@@ -155,6 +155,7 @@ static bool is_of(Node *base, const void *data)
 
 static const NodeOps orphan_ops = {
 	.waits = NODE_CHANGE | NODE_WRITE, /* as of a POSIX object */
+	.is_apart_to_write = true,
 	.getattr = orphan_getattr,
 	.access = orphan_access,
 	.setattr = orphan_setattr,

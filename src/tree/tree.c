@@ -123,3 +123,57 @@ void tree_free(Tree *tree)
 	g_free(tree);
 	trim_stop();
 }
+
+/* What stands for a number that is nobody's. */
+#define GONE(verb, ...)                                                                            \
+	static int gone_##verb(Node *node, __VA_ARGS__)                                            \
+	{                                                                                          \
+		return -ESTALE;                                                                    \
+	}
+GONE(getattr, bool brief, struct stat *ret_stat)
+GONE(access, const SegfsCaller *caller, int mask)
+GONE(setattr, const SegfsCaller *caller, File *file, const NodeChange *change)
+GONE(readlink, const SegfsCaller *caller, char **ret_target)
+GONE(open, const SegfsCaller *caller, int flags, File **ret_file)
+GONE(statfs, struct statvfs *ret_stat)
+GONE(get_xattr, const SegfsCaller *caller, const char *name, GBytes **ret_value)
+GONE(list_xattr, const SegfsCaller *caller, GBytes **ret_names)
+GONE(set_xattr, const SegfsCaller *caller, const char *name, const void *bytes, size_t size,
+     int flags)
+GONE(lookup, const SegfsCaller *caller, const char *name, Node **ret_node)
+GONE(list, const SegfsCaller *caller, Listing **ret_listing)
+GONE(create, const SegfsCaller *caller, const char *name, int flags, mode_t mode, Node **ret_node,
+     File **ret_file)
+GONE(make, const SegfsCaller *caller, const char *name, mode_t mode, dev_t device,
+     const char *target, Node **ret_node)
+GONE(make_nameless, const SegfsCaller *caller, int flags, mode_t mode, Node **ret_node,
+     File **ret_file)
+GONE(link, const SegfsCaller *caller, const char *name, Node *target)
+GONE(remove, const SegfsCaller *caller, const char *name, bool is_directory)
+GONE(rename, const SegfsCaller *caller, const char *name, Node *to_directory, const char *to_name,
+     unsigned int flags)
+
+Node *node_gone(Tree *tree)
+{
+	static const NodeOps ops = {
+		.getattr = gone_getattr,
+		.access = gone_access,
+		.setattr = gone_setattr,
+		.readlink = gone_readlink,
+		.open = gone_open,
+		.statfs = gone_statfs,
+		.get_xattr = gone_get_xattr,
+		.list_xattr = gone_list_xattr,
+		.set_xattr = gone_set_xattr,
+		.lookup = gone_lookup,
+		.list = gone_list,
+		.create = gone_create,
+		.make = gone_make,
+		.make_nameless = gone_make_nameless,
+		.link = gone_link,
+		.remove = gone_remove,
+		.rename = gone_rename,
+	};
+
+	return node_new(tree->ns, &ops, sizeof(Node));
+}

@@ -299,6 +299,75 @@ static void an_id_that_is_another_segments_is_another_node(void)
 	g_assert_true(again == other);
 }
 
+/* As src/mount opens it for the kernel. */
+static File *open_for_kernel(World *world, Node *node)
+{
+	File *file = node_open(node, &world->self, O_RDWR);
+
+	file_is_written_by(file, node);
+	return file;
+}
+
+static void no_name_leads_to_what_is_written(void)
+{
+	g_auto(World) world = {};
+	world_start(&world);
+	scoped_segment shmid = segment_make(SIZE, 0600);
+	IpcNs *ns = world.tree->ns;
+	g_autoptr(Node) node = world_node_of(&world, "sysv/%d", shmid);
+	g_autoptr(File) read = node_open(node, &world.self, O_RDONLY);
+	g_autoptr(Node) same = world_node_of(&world, "sysv/%d", shmid);
+	g_assert_true(same == node);
+
+	g_autoptr(File) file = open_for_kernel(&world, node);
+	g_autoptr(Node) second = world_node_of(&world, "sysv/%d", shmid);
+	g_assert_true(second != node);
+	g_assert_cmpuint(node_stat(second).st_ino, ==, node_stat(node).st_ino);
+	g_autoptr(Node) second_again = world_node_of(&world, "sysv/%d", shmid);
+	g_assert_true(second_again == second);
+	g_autoptr(File) file_of_second = open_for_kernel(&world, second);
+	g_autoptr(Node) third = world_node_of(&world, "sysv/%d", shmid);
+	g_assert_true(third != node && third != second);
+
+	/* It is open, whichever of them is, and whether a name leads there or not. */
+	g_clear_pointer(&read, file_unref);
+	g_clear_pointer(&file_of_second, file_unref);
+	g_assert_cmpint(segment_opened(ns, shmid), ==, SEGFS_IS_OPEN);
+	g_clear_pointer(&third, node_unref);
+	g_autoptr(Node) found = world_node_of(&world, "sysv/%d", shmid);
+	g_assert_true(found == second);
+	g_clear_pointer(&second, node_unref);
+	g_clear_pointer(&second_again, node_unref);
+	g_clear_pointer(&found, node_unref);
+	g_assert_cmpint(segment_opened(ns, shmid), ==, SEGFS_IS_OPEN);
+	g_clear_pointer(&file, file_unref);
+	g_assert_cmpint(segment_opened(ns, shmid), ==, SEGFS_NEVER_OPENED);
+	found = world_node_of(&world, "sysv/%d", shmid);
+	g_assert_true(found == node);
+
+	/* What the kernel may go by without asking is not opened so. */
+	node_name_no_more(node);
+	g_autoptr(Node) fourth = world_node_of(&world, "sysv/%d", shmid);
+	g_assert_true(fourth != node);
+}
+
+static void what_is_written_of_another_segment_is_not_open(void)
+{
+	g_auto(World) world = {};
+	world_start(&world);
+	scoped_segment shmid = segment_make(SIZE, 0600);
+	g_autoptr(Node) node = world_node_of(&world, "sysv/%d", shmid);
+	g_autoptr(File) file = open_for_kernel(&world, node);
+
+	if (!segment_replace(&shmid, 2 * SIZE, 0600)) {
+		g_test_skip("ids cannot be chosen");
+		return;
+	}
+	g_autoptr(Node) other = world_node_of(&world, "sysv/%d", shmid);
+	g_assert_true(other != node);
+	g_assert_cmpint(segment_opened(world.tree->ns, shmid), ==, SEGFS_NEVER_OPENED);
+}
+
 static void extended_attributes_tell_the_rest(void)
 {
 	g_auto(World) world = {};
@@ -416,6 +485,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/tree-sysv/access", access_is_what_an_attach_would_be);
 	g_test_add_func("/tree-sysv/open", an_open_segment_is_what_it_was);
 	g_test_add_func("/tree-sysv/replaced", an_id_that_is_another_segments_is_another_node);
+	g_test_add_func("/tree-sysv/written", no_name_leads_to_what_is_written);
+	g_test_add_func("/tree-sysv/written and replaced",
+			what_is_written_of_another_segment_is_not_open);
 	g_test_add_func("/tree-sysv/xattrs", extended_attributes_tell_the_rest);
 	g_test_add_func("/tree-sysv/locked", a_segment_can_be_locked);
 	g_test_add_func("/tree-sysv/statfs", statfs_has_the_limits);

@@ -218,23 +218,29 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 	return change->has_times ? -EPERM : 0;
 }
 
-SegfsOpened segment_opened(IpcNs *ns, int shmid)
+/* A mapping keeps the kernel's inode, which keeps the node. */
+static SegfsOpened opened(SegmentNode *node)
 {
-	const NodeKey key = key_of(ns, shmid);
-	g_autoptr(Node) found = node_find(ns->tree, &segment_ops, &key);
-	SegmentNode *node = (SegmentNode *)found;
 	SegfsOpened opened = SEGFS_NEVER_OPENED;
 
-	/* A mapping keeps the kernel's inode, which keeps the node. */
-	if (!node)
-		return opened;
 	g_mutex_lock(&node->lock);
 	if (node->n_open > 0)
 		opened = SEGFS_IS_OPEN;
-	else if (node->was_opened && ns->tree->for_others)
+	else if (node->was_opened && node->node.ns->tree->for_others)
 		opened = SEGFS_WAS_OPENED;
 	g_mutex_unlock(&node->lock);
 	return opened;
+}
+
+SegfsOpened segment_opened(IpcNs *ns, int shmid)
+{
+	const NodeKey key = key_of(ns, shmid);
+	g_autoptr(GPtrArray) all = node_find_all(ns->tree, &segment_ops, &key);
+	SegfsOpened most = SEGFS_NEVER_OPENED;
+
+	for (guint i = 0; i < all->len; i++)
+		most = MAX(most, opened(all->pdata[i]));
+	return most;
 }
 
 int segment_statfs(Node *node, struct statvfs *ret_stat)
@@ -275,6 +281,7 @@ static void segment_node_free(Node *base)
 
 const NodeOps segment_ops = {
 	.outlasts = true,
+	.is_apart_to_write = true,
 	.getattr = segment_getattr,
 	.access = segment_access,
 	.setattr = segment_setattr,
