@@ -20,6 +20,7 @@
 #include <segfs/namespace.h>
 #include <segfs/posix.h>
 #include <segfs/report.h>
+#include <segfs/resource.h>
 #include <segfs/scan.h>
 #include <segfs/scope.h>
 #include <segfs/since.h>

@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -75,8 +76,8 @@ static const char *const calls[] = {
 	"openat openat2 pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read",
 	"readlink readlinkat readv removexattr renameat renameat2 setxattr splice stat statfs",
 	"statx symlinkat truncate umount2 unlinkat utimensat vmsplice write writev",
-	/* Shared memory. */
-	"mremap shmat shmctl shmdt shmget",
+	/* Shared memory, semaphore sets, message queues. */
+	"mremap msgctl msgget semctl semget shmat shmctl shmdt shmget",
 	/* Who we are, and who we act as. */
 	"capget capset get_robust_list getegid geteuid getgid getgroups getpid getppid",
 	"getresgid getresuid getrlimit getrusage gettid getuid prctl prlimit64 setgroups",
@@ -104,6 +105,7 @@ static const struct {
 	{"bpf", {0, SCMP_CMP_EQ, 1, 0}}, /* BPF_MAP_LOOKUP_ELEM, and */
 	{"bpf", {0, SCMP_CMP_EQ, 2, 0}}, /* BPF_MAP_UPDATE_ELEM, of the history's tables */
 	{"clone", {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD}},
+	{"msgrcv", {4, SCMP_CMP_MASKED_EQ, MSG_COPY, MSG_COPY}}, /* it looks, and takes nothing */
 	{"setns", {1, SCMP_CMP_EQ, CLONE_NEWIPC, 0}},
 	{"socket", {0, SCMP_CMP_EQ, AF_UNIX, 0}}, /* the system log, and who knows users' names */
 	{"unshare", {0, SCMP_CMP_EQ, CLONE_FS, 0}},

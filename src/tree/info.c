@@ -17,17 +17,8 @@
 #include "lib/os/autofd.h"
 #include "lib/survey/item_name.h"
 #include "tree/item.h"
+#include "tree/resource/resource.h"
 #include "tree/sysv/segment.h"
-
-/* What a directory of info/ describes. index: which directory of POSIX objects, else not used. */
-typedef struct {
-	/* The names of its files, to be freed. */
-	int (*names)(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names);
-	/* Is there a file of this name? */
-	int (*exists)(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name);
-	int (*find)(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
-		    SegfsItem **ret_item);
-} InfoKind;
 
 typedef struct {
 	Node node;
@@ -249,10 +240,10 @@ static int unlinked_find(IpcNs *ns, guint index, const SegfsCaller *caller, cons
 	return item_find_unlinked(ns, name, segfs_since_now(), ret_item);
 }
 
-static const InfoKind sysv_kind = {sysv_names, sysv_exists, sysv_find};
-static const InfoKind key_kind = {key_names, key_exists, key_find};
-static const InfoKind posix_kind = {posix_names, posix_exists, posix_find_item};
-static const InfoKind unlinked_kind = {unlinked_names, unlinked_exists, unlinked_find};
+static const InfoKind sysv_kind = {sysv_names, sysv_exists, sysv_find, NULL};
+static const InfoKind key_kind = {key_names, key_exists, key_find, NULL};
+static const InfoKind posix_kind = {posix_names, posix_exists, posix_find_item, NULL};
+static const InfoKind unlinked_kind = {unlinked_names, unlinked_exists, unlinked_find, NULL};
 
 /* The key of a segment's text has the shmid in it, that of any other a hash of directory and name.
  */
@@ -315,12 +306,16 @@ static int info_open(Node *base, const SegfsCaller *caller, int flags, File **re
 
 	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
 		return -EACCES;
-	int r = node->kind->find(base->ns, node->index, caller, node->name, &item);
-	if (r < 0)
-		return r;
 	GString *text = g_string_new(NULL);
-	info_write(base->ns, caller, item, text);
-	return text_file_new(&node->text, caller, flags, text, ret_file);
+	int r = node->kind->write
+			? node->kind->write(base->ns, caller, node->name, text)
+			: node->kind->find(base->ns, node->index, caller, node->name, &item);
+	if (item)
+		info_write(base->ns, caller, item, text);
+	if (r == 0)
+		return text_file_new(&node->text, caller, flags, text, ret_file);
+	g_string_free(text, TRUE);
+	return r;
 }
 
 static void info_free(Node *base)
@@ -419,7 +414,7 @@ static const NodeOps directory_ops = {
 	.list = directory_list,
 };
 
-/* The kernel shows every segment to everybody, so no lookup depends on the caller. */
+/* The kernel shows every segment, set and queue to everybody: no lookup depends on the caller. */
 static const NodeOps sysv_directory_ops = {
 	.getattr = directory_getattr,
 	.lookup = directory_lookup,
@@ -437,9 +432,9 @@ static const NodeOps unlinked_directory_ops = {
 
 static Node *kind_directory_new(IpcNs *ns, const void *data)
 {
-	const NodeOps *ops = data == &sysv_kind || data == &key_kind ? &sysv_directory_ops
-			     : data == &unlinked_kind                ? &unlinked_directory_ops
-								     : &directory_ops;
+	const NodeOps *ops = data == &posix_kind      ? &directory_ops
+			     : data == &unlinked_kind ? &unlinked_directory_ops
+						      : &sysv_directory_ops;
 	InfoDirectory *directory = node_new_static(ns, ops, sizeof(InfoDirectory));
 
 	directory->kind = data;
@@ -450,6 +445,8 @@ static const DirectoryEntry entries[] = {
 	{"sysv", kind_directory_new, &sysv_kind},
 	{"key", kind_directory_new, &key_kind},
 	{"unlinked", kind_directory_new, &unlinked_kind},
+	{"sem", kind_directory_new, &sem_info},
+	{"msg", kind_directory_new, &msg_info},
 	{"namespace", namespace_info_new, NULL}, /* the last: the mount's own has none */
 };
 

@@ -279,3 +279,102 @@ void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GSt
 	}
 	write_remove(ns, item, text);
 }
+
+static void write_set(const SegfsResource *resource, GString *text)
+{
+	line(text, "Semaphores", "%" PRIu64, resource->sems);
+	line_time(text, "LastOperation", resource->otime);
+	line_time(text, "Changed", resource->ctime);
+}
+
+static void write_queue(const SegfsResource *resource, GString *text)
+{
+	line(text, "Messages", "%" PRIu64, resource->messages);
+	line_size(text, "Waiting", resource->bytes);
+	line_size(text, "MostWaiting", resource->most_bytes);
+	line_time(text, "Sent", resource->stime);
+	line_time(text, "Received", resource->rtime);
+	line_time(text, "Changed", resource->ctime);
+}
+
+/* "4711 server", or less where the caller may not know it; "4711, which has ended". */
+static void append_user(const char *proc_root, const SegfsCaller *caller,
+			const SegfsResourceUser *user, GString *text)
+{
+	g_autofree char *command = escape_text(user->process.command, -1);
+
+	g_string_append_printf(text, "%d", user->process.pid);
+	if (*command && segfs_command_is_visible(proc_root, caller, &user->process))
+		g_string_append_printf(text, " %s", command);
+	if (!user->lives)
+		g_string_append(text, ", which has ended");
+}
+
+/* What it is that the verdict goes by. */
+static void write_use(const char *proc_root, const SegfsCaller *caller, const SegfsResourceUse *use,
+		      GString *text)
+{
+	g_autoptr(GString) evidence = g_string_new(NULL);
+	guint n_last = 0;
+
+	if (use->waiting > 0)
+		g_string_append_printf(evidence, "%" PRIu64 " wait for it; ", use->waiting);
+	for (guint i = 0; i < use->users->len; i++) {
+		const SegfsResourceUser *user = &g_array_index(use->users, SegfsResourceUser, i);
+		if (!user->is_last)
+			continue;
+		g_string_append(evidence, n_last++ ? ", " : "the last operations are of ");
+		append_user(proc_root, caller, user, evidence);
+	}
+	if (!use->has_users)
+		g_string_append(evidence, "whose the last operations are may not be asked");
+	else if (n_last == 0)
+		g_string_append(evidence, "no operation is known");
+	if (use->verdict == SEGFS_UNKNOWN)
+		g_string_append(evidence, "; who has used it before, and may again, is not known");
+	line(text, "Verdict", "%s", segfs_verdict_name(use->verdict));
+	line(text, "Evidence", "%s", evidence->str);
+	for (guint i = 0; i < use->users->len; i++) {
+		const SegfsResourceUser *user = &g_array_index(use->users, SegfsResourceUser, i);
+		g_autoptr(GString) its = g_string_new(NULL);
+		if (!user->waits || !segfs_holder_is_visible(proc_root, caller, &user->process))
+			continue;
+		append_user(proc_root, caller, user, its);
+		line(text, "Waiter", "%s", its->str);
+	}
+}
+
+int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResource *resource,
+			GString *text)
+{
+	const bool is_set = resource->kind == SEGFS_SEM;
+	g_autoptr(GArray) waiters = NULL;
+	g_auto(SegfsResourceUse) use = {};
+
+	int r = segfs_resource_waiters(ns->ipc, &waiters);
+	if (r == 0)
+		r = segfs_resource_use(ns->ipc, caller, resource, waiters, &use);
+	if (r < 0)
+		return r;
+	line(text, "File", "%s/%d", is_set ? "sem" : "msg", resource->id);
+	line(text, "Kind", "%s", is_set ? "semaphore set" : "message queue");
+	line(text, "Namespace", "%" PRIu64, segfs_ipc_inum(ns->ipc));
+	line(text, is_set ? "Semid" : "Msqid", "%d", resource->id);
+	line(text, "Key", "0x%08x", (unsigned int)resource->key);
+	line(text, "Mode", "%04o", resource->mode);
+	line_user(text, "Owner", resource->uid);
+	line_group(text, "Group", resource->gid);
+	line_user(text, "CreatorUser", resource->cuid);
+	line_group(text, "CreatorGroup", resource->cgid);
+	if (is_set)
+		write_set(resource, text);
+	else
+		write_queue(resource, text);
+	write_use(segfs_ipc_proc_root(ns->ipc), caller, &use, text);
+	if (ns->other || ns->tree->other_ipc)
+		line(text, "Remove", "rm %s/%d", is_set ? "sem" : "msg", resource->id);
+	else
+		line(text, "Remove", "rm %s/%d   or: ipcrm -%c %d", is_set ? "sem" : "msg",
+		     resource->id, is_set ? 's' : 'q', resource->id);
+	return 0;
+}

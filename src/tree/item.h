@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <segfs/resource.h>
+
 #include "tree/tree.h"
 
 /* What the directories of judged memory (orphans/, unlinked/, info/) have in common. */
@@ -32,3 +34,18 @@ Node *namespace_info_new(IpcNs *ns, const void *data);
 
 /* info_text.c: all that is known of item, as text. */
 void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text);
+/* The same of a semaphore set or message queue. -EACCES, -ENOENT: as segfs_sem_read(). */
+int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResource *resource,
+			GString *text);
+
+/* What a directory of info/ describes. index: which directory of POSIX objects, else not used. */
+typedef struct {
+	/* The names of its files, to be freed. */
+	int (*names)(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names);
+	/* Is there a file of this name? */
+	int (*exists)(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name);
+	/* The item that it describes; NULL: it is none, and write() does. */
+	int (*find)(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
+		    SegfsItem **ret_item);
+	int (*write)(IpcNs *ns, const SegfsCaller *caller, const char *name, GString *text);
+} InfoKind;

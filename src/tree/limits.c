@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <segfs/resource.h>
 #include <segfs/tmpfs.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -292,6 +293,26 @@ static int shmem_write(IpcNs *ns, const SegfsCaller *caller, Moment *moment, con
 			 : 0;
 }
 
+static void put_resources(IpcNs *ns, GString *text)
+{
+	SegfsResourceLimits limits;
+
+	if (segfs_resource_limits(ns->ipc, &limits) < 0)
+		return;
+	g_string_append_printf(text,
+			       "semmni: %" PRIu64 " semaphore sets, %" PRIu64 " used\n"
+			       "semmns: %" PRIu64 " semaphores in all sets, %" PRIu64 " used\n"
+			       "semmsl: %" PRIu64 " semaphores in one set\n"
+			       "semopm: %" PRIu64 " operations in one semop\n"
+			       "msgmni: %" PRIu64 " message queues, %" PRIu64 " used\n"
+			       "msgmax: %" PRIu64 " bytes in one message\n"
+			       "msgmnb: %" PRIu64 " bytes in one queue, unless it was given more; "
+			       "%" PRIu64 " in %" PRIu64 " messages used in all\n",
+			       limits.semmni, limits.sets, limits.semmns, limits.sems,
+			       limits.semmsl, limits.semopm, limits.msgmni, limits.queues,
+			       limits.msgmax, limits.msgmnb, limits.bytes, limits.messages);
+}
+
 char *limits_unread(IpcNs *ns)
 {
 	g_autoptr(GPtrArray) unread = segfs_view_unread_names(ns->view);
@@ -328,6 +349,7 @@ static int limits_answer(IpcNs *ns, const SegfsCaller *caller, TextOut *out)
 				       " bytes in all segments, %" PRIu64 " used\n",
 				       limits.shmall, limits.page_size, limits.pages_used);
 	}
+	put_resources(ns, text);
 	const SegfsPosix *posix;
 	for (guint i = 0; (posix = segfs_view_posix(ns->view, i)); i++) {
 		g_autofree char *name = segfs_posix_directory_name(i);

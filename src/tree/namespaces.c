@@ -40,6 +40,7 @@ int ipcns_new_of(Tree *tree, uint64_t inum, IpcNs **ret_ns)
 
 static const DirectoryEntry entries[] = {
 	{"sysv", sysv_directory_new, NULL},         {"key", key_directory_new, NULL},
+	{"sem", sem_directory_new, NULL},           {"msg", msg_directory_new, NULL},
 	{"orphans", orphans_directory_new, NULL},   {"info", info_directory_new, NULL},
 	{"unlinked", unlinked_directory_new, NULL}, {"limits", limits_new, NULL},
 };

@@ -13,6 +13,7 @@ static void readme_write(IpcNs *ns, GString *text)
 		"sysv/ID       a SysV segment by its id, its bytes; rm removes it (IPC_RMID)\n"
 		"key/0x1234    the same by its key, decimal too; truncate -s, cp, tar -x make one\n"
 		"posix/NAME    a POSIX object, what /dev/shm holds\n"
+		"sem/ID, msg/ID  semaphore sets, message queues: what is in them; rm removes it\n"
 		"orphans/      what nobody uses any more; rm here never removes what is in use\n"
 		"unlinked/     memory without a name that is still held: dest, deleted, memfd, "
 		"anon\n"

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <segfs/report.h>
+#include <segfs/resource.h>
 #include <sys/statvfs.h>
 
 #include "lib/os/autofd.h"
@@ -81,7 +82,8 @@ typedef struct {
 	guint unexamined;
 	SegfsLimits limits;
 	struct statvfs posix;
-	bool has_limits, has_posix;
+	SegfsResourceLimits resources;
+	bool has_limits, has_posix, has_resources;
 	GArray *containers; /* SegfsContainer; NULL: none */
 } Numbers;
 
@@ -114,6 +116,7 @@ static int numbers_get(IpcNs *ns, Moment *moment, GHashTable *counted, Numbers *
 	}
 	numbers.has_limits = all->has_limits;
 	numbers.limits = all->limits;
+	numbers.has_resources = segfs_resource_limits(ns->ipc, &numbers.resources) == 0;
 	/* A tmpfs without a limit has 0 blocks. */
 	const SegfsPosix *posix = segfs_view_posix(ns->view, 0);
 	autofd fd = -1;
@@ -217,10 +220,50 @@ static double posix_files_of(const Numbers *numbers)
 	return numbers->posix.f_files - numbers->posix.f_ffree;
 }
 
+static double semmni_of(const Numbers *numbers)
+{
+	return numbers->resources.semmni;
+}
+
+static double sets_of(const Numbers *numbers)
+{
+	return numbers->resources.sets;
+}
+
+static double semmns_of(const Numbers *numbers)
+{
+	return numbers->resources.semmns;
+}
+
+static double sems_of(const Numbers *numbers)
+{
+	return numbers->resources.sems;
+}
+
+static double msgmni_of(const Numbers *numbers)
+{
+	return numbers->resources.msgmni;
+}
+
+static double queues_of(const Numbers *numbers)
+{
+	return numbers->resources.queues;
+}
+
+static double messages_of(const Numbers *numbers)
+{
+	return numbers->resources.messages;
+}
+
+static double message_bytes_of(const Numbers *numbers)
+{
+	return numbers->resources.bytes;
+}
+
 static const struct {
 	const char *name, *unit, *help;
 	double (*value)(const Numbers *numbers);
-	enum { ALWAYS, OF_LIMITS, OF_POSIX } needs;
+	enum { ALWAYS, OF_LIMITS, OF_POSIX, OF_RESOURCES } needs;
 } values[] = {
 	{"segfs_unexamined_processes", NULL,
 	 "Processes that could not be examined; what they hold is not known.", unexamined_of,
@@ -245,6 +288,20 @@ static const struct {
 	 posix_files_limit_of, OF_POSIX},
 	{"segfs_posix_used_inodes", NULL,
 	 "POSIX objects there are, directories and links included.", posix_files_of, OF_POSIX},
+	{"segfs_semmni_sets", NULL, "Limit of the number of semaphore sets.", semmni_of,
+	 OF_RESOURCES},
+	{"segfs_semaphore_sets", NULL, "Semaphore sets there are, held against semmni.", sets_of,
+	 OF_RESOURCES},
+	{"segfs_semmns_semaphores", NULL, "Limit of the semaphores in all sets.", semmns_of,
+	 OF_RESOURCES},
+	{"segfs_semaphores", NULL, "Semaphores in all sets, held against semmns.", sems_of,
+	 OF_RESOURCES},
+	{"segfs_msgmni_queues", NULL, "Limit of the number of message queues.", msgmni_of,
+	 OF_RESOURCES},
+	{"segfs_message_queues", NULL, "Message queues there are, held against msgmni.", queues_of,
+	 OF_RESOURCES},
+	{"segfs_messages", NULL, "Messages that wait in all queues.", messages_of, OF_RESOURCES},
+	{"segfs_message_bytes", "bytes", "Their size.", message_bytes_of, OF_RESOURCES},
 };
 
 static void write_label(GString *text, const char *label, const char *value)
@@ -314,7 +371,8 @@ static void write_metrics(GString *text, SegfsHistory *history, const Numbers *a
 		for (guint i = 0; i < n; i++) {
 			char number[G_ASCII_DTOSTR_BUF_SIZE];
 			if ((values[v].needs == OF_LIMITS && !all[i].has_limits) ||
-			    (values[v].needs == OF_POSIX && !all[i].has_posix))
+			    (values[v].needs == OF_POSIX && !all[i].has_posix) ||
+			    (values[v].needs == OF_RESOURCES && !all[i].has_resources))
 				continue;
 			g_ascii_dtostr(number, sizeof(number), values[v].value(&all[i]));
 			g_string_append_printf(text, "%s{namespace=\"%" PRIu64 "\"} %s\n",

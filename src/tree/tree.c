@@ -16,6 +16,8 @@ static const DirectoryEntry root_entries[] = {
 	{"sysv", sysv_directory_new, NULL},
 	{"key", key_directory_new, NULL},
 	{"posix", posix_directory_new, NULL},
+	{"sem", sem_directory_new, NULL},
+	{"msg", msg_directory_new, NULL},
 	{"orphans", orphans_directory_new, NULL},
 	{"unlinked", unlinked_directory_new, NULL},
 	{"info", info_directory_new, NULL},

@@ -189,6 +189,8 @@ int text_file_new(TextNode *node, const SegfsCaller *caller, int flags, GString 
 Node *sysv_directory_new(IpcNs *ns, const void *data);
 Node *key_directory_new(IpcNs *ns, const void *data);
 Node *posix_directory_new(IpcNs *ns, const void *data);
+Node *sem_directory_new(IpcNs *ns, const void *data);
+Node *msg_directory_new(IpcNs *ns, const void *data);
 Node *orphans_directory_new(IpcNs *ns, const void *data);
 Node *unlinked_directory_new(IpcNs *ns, const void *data);
 Node *info_directory_new(IpcNs *ns, const void *data);

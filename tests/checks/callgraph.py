@@ -15,9 +15,9 @@ from collections import defaultdict
 from pathlib import Path
 
 # Lowest first; those of one line are on one floor and know each other only where it says so.
-FLOORS = [["lib/os"], ["lib/process"], ["lib/memory"], ["lib/history"], ["lib/survey"],
-          ["tree", "tree/sysv", "tree/posix", "tree/history", "segls"], ["mount"]]
-KNOW_EACH_OTHER = {"tree", "tree/sysv", "tree/posix", "tree/history"}
+FLOORS = [["lib/os"], ["lib/process"], ["lib/memory"], ["lib/resource"], ["lib/history"], ["lib/survey"],
+          ["tree", "tree/sysv", "tree/posix", "tree/resource", "tree/history", "segls"], ["mount"]]
+KNOW_EACH_OTHER = {"tree", "tree/sysv", "tree/posix", "tree/resource", "tree/history"}
 MAY_CIRCLE = {"tree/sysv", "tree/posix"}
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 

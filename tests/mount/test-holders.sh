@@ -350,7 +350,7 @@ do_ops "bind $shm/socket" >/dev/null
 is "$(ls "$MNT/orphans" | grep -cE 'fifo|soft|socket|sub$|dir$')" 0 "only files are orphans"
 
 diag "--- info/"
-is "$(ls "$MNT/info" | xargs)" "key posix sysv unlinked" "a directory for each"
+is "$(ls "$MNT/info" | xargs)" "key msg posix sem sysv unlinked" "a directory for each"
 is "$(ls "$MNT/info/sysv" | sort)" "$(ls "$MNT/sysv" | sort)" "a file for each segment"
 is "$(ls "$MNT/info/key" | sort)" "$(ls "$MNT/key" | sort)" "and for each key"
 keyed=$(mkseg 4096 0600 5432001)

@@ -26,7 +26,7 @@ for c in "${all[@]}"; do
 	tell $c fill a $c >/dev/null
 done
 for c in "${all[@]}"; do
-	is "$(names "${ns[$c]}")" "info key limits orphans posix sysv unlinked" "$c: the directories"
+	is "$(names "${ns[$c]}")" "info key limits msg orphans posix sem sysv unlinked" "$c: the directories"
 	for file in key/0x00001234 key/4660 sysv/0; do
 		same "$c: $file has its own bytes" "${ns[$c]}/$file" <(head -c 8192 /dev/zero | tr '\0' $c)
 	done
@@ -195,16 +195,16 @@ fi
 
 diag "--- several /dev/shm"
 hold S in_shm A unshare --mount "$HOLDERS" wait
-is "$(names "${ns[A]}")" "info key limits orphans posix sysv unlinked" "two mount namespaces that show one /dev/shm: posix/ alone"
+is "$(names "${ns[A]}")" "info key limits msg orphans posix sem sysv unlinked" "two mount namespaces that show one /dev/shm: posix/ alone"
 drop S
 in_shm A sh -c 'echo first >name'
 hold S in_shm A unshare --mount sh -c "mount -t tmpfs none /dev/shm && echo second >/dev/shm/name && exec $HOLDERS wait"
-is "$(names "${ns[A]}")" "info key limits orphans posix posix.2 sysv unlinked" "two that show two: posix/ and posix.2/"
+is "$(names "${ns[A]}")" "info key limits msg orphans posix posix.2 sem sysv unlinked" "two that show two: posix/ and posix.2/"
 is "$(cat "${ns[A]}/posix/name" "${ns[A]}/posix.2/name" | xargs)" "first second" "each with its own bytes"
 is "$(sed -n 's/^Posix:[[:blank:]]*\(posix[.2]*\) is.*namespace \([0-9]*\),.*/\1 \2/p' "${ns[A]}/info/namespace" | xargs)" \
 	"posix $(readlink "/proc/${pid[A]}/ns/mnt" | tr -dc 0-9) posix.2 $(readlink "/proc/$(held S)/ns/mnt" | tr -dc 0-9)" "info/namespace names their mount namespaces"
 is "$(ls "${ns[A]}/orphans" | grep posix | wc -l)" 2 "orphans/ has those of both"
-is "$(ls "${ns[A]}/info" | xargs)" "key namespace posix posix.2 sysv unlinked" "info/ has a directory for each"
+is "$(ls "${ns[A]}/info" | xargs)" "key msg namespace posix posix.2 sem sysv unlinked" "info/ has a directory for each"
 in_shm A sh -c 'echo other >only' && nsenter -t "$(held S)" --mount sh -c 'mkdir /dev/shm/sub && echo x >/dev/shm/sub/deep'
 is "$(ls "${ns[A]}/info/posix" | xargs), $(ls "${ns[A]}/info/posix.2" | xargs)" "name only, name sub%2Fdeep" "with the names of that one"
 is "$(sed -n 's/^File:[[:blank:]]*//p' "${ns[A]}/info/posix.2/name" "${ns[A]}/info/posix.2/sub%2Fdeep" "${ns[A]}/info/posix/name" | sed 's|.*/posix|posix|' | xargs)" "posix.2/name posix.2/sub/deep posix/name" "what is told is of the file there"
@@ -219,9 +219,9 @@ ok "rm in posix.2/" rm "${ns[A]}/posix.2/name"
 is "$(in_shm A cat name)$(nsenter -t "$(held S)" --mount ls -A /dev/shm)" first "is done in that one"
 is "$(do_ops "look ${ns[A]}/posix.1" "look ${ns[A]}/posix.02" "look ${ns[A]}/posix.3" "look ${ns[A]}/posix." "look ${ns[A]}/posix2" "look ${ns[A]}/posix.2x" | sort -u)" ENOENT "no other name like it"
 drop S
-is "$(names "${ns[A]}")" "info key limits orphans posix sysv unlinked" "its last process gone, posix.2/ is"
+is "$(names "${ns[A]}")" "info key limits msg orphans posix sem sysv unlinked" "its last process gone, posix.2/ is"
 fails_with ENOENT "and not to be found" ls "${ns[A]}/posix.2/"
-is "$(ls "${ns[A]}/info" | xargs)" "key namespace posix sysv unlinked" "nor in info/"
+is "$(ls "${ns[A]}/info" | xargs)" "key msg namespace posix sem sysv unlinked" "nor in info/"
 for i in 1 2 3; do
 	hold S in_shm A unshare --mount sh -c "mount -t tmpfs none /dev/shm && echo $i >/dev/shm/name && exec $HOLDERS wait"
 	is "$(cd "${ns[A]}" && echo posix*) $(cat "${ns[A]}/posix.2/name")" "posix posix.2 $i" "the next that comes, the ${i}th, gets the free place"
@@ -466,7 +466,7 @@ for try in $(seq 40); do
 done
 if [ -n "$again" ]; then
 	diag "after $try tries"
-	is "$(names "${ns[X]}")" "info key limits orphans posix sysv unlinked" "it has a posix/ of its own"
+	is "$(names "${ns[X]}")" "info key limits msg orphans posix sem sysv unlinked" "it has a posix/ of its own"
 	is "$(names "${ns[X]}/sysv")$(names "${ns[X]}/posix")" "" "nothing of the other"
 	tell X shmget 0x52 8192 'IPC_CREAT|0640' >/dev/null
 	is "$(stat -c '%s %a' "${ns[X]}/sysv/0") $(names "${ns[X]}/key")" "8192 640 0x00000052" "its segment of the same number"

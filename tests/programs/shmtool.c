@@ -55,8 +55,8 @@ static long long run_process(size_t n, char **w, const size_t *len)
 static long long run(size_t n, char **w, const size_t *len)
 {
 	static long long (*const kinds[])(size_t n, char **w, const size_t *len) = {
-		run_segment, run_memory,    run_transfer, run_descriptor,
-		run_name,    run_attribute, run_process,
+		run_segment,    run_resource, run_memory,    run_transfer,
+		run_descriptor, run_name,     run_attribute, run_process,
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

@@ -37,6 +37,7 @@ long long set_times(const char *path, int fd, long long when); /* path NULL: of 
  */
 #define NOT_MINE LLONG_MIN
 long long run_segment(size_t n, char **w, const size_t *len);
+long long run_resource(size_t n, char **w, const size_t *len); /* a semaphore set, a queue */
 long long run_memory(size_t n, char **w, const size_t *len);
 long long run_transfer(size_t n, char **w, const size_t *len);   /* bytes by a descriptor */
 long long run_descriptor(size_t n, char **w, const size_t *len); /* all else of one */

@@ -35,6 +35,7 @@ static const struct {
 	N(O_DIRECT),
 	N(O_NONBLOCK),
 	N(IPC_CREAT),
+	N(IPC_NOWAIT),
 	N(IPC_EXCL),
 	N(IPC_PRIVATE),
 	N(SHM_HUGETLB),

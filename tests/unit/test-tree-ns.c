@@ -91,7 +91,7 @@ static void a_namespace_has_its_own_directories(void)
 
 	assert_listed(&world, "ns", inum, true);
 	g_autofree char *names = world_list(&world, &world.self, container.path);
-	g_assert_cmpstr(names, ==, "info key limits orphans posix sysv unlinked ");
+	g_assert_cmpstr(names, ==, "info key limits msg orphans posix sem sysv unlinked ");
 	assert_listed(&world, sysv, id, true);
 	g_autofree char *objects = world_list(&world, &world.self, posix);
 	g_assert_cmpstr(objects, ==, "inside ");
@@ -159,7 +159,7 @@ static void its_texts_are_of_it(void)
 	g_autofree char *of_limits = path_in(&container, "limits");
 
 	g_autofree char *names = world_list(&world, &world.self, of_info);
-	g_assert_cmpstr(names, ==, "key namespace posix sysv unlinked ");
+	g_assert_cmpstr(names, ==, "key msg namespace posix sem sysv unlinked ");
 	g_autofree char *about = world_text(&world, of_namespace);
 	g_autofree char *number = text_value(about, "Namespace");
 	g_autofree char *processes = text_value(about, "Processes");

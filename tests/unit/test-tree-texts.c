@@ -17,8 +17,8 @@ enum { SIZE = 5000 };
 
 static void the_top_has_its_names(void)
 {
-	static const char expected[] = "README events events.1 info key limits metrics orphans "
-				       "posix segments.json sysv unlinked ";
+	static const char expected[] = "README events events.1 info key limits metrics msg orphans "
+				       "posix segments.json sem sysv unlinked ";
 	g_auto(World) world = {};
 	world_start_with(&world, (TreeOptions){.no_namespaces = true});
 	g_autoptr(Node) root = world_node(&world, "");

@@ -102,10 +102,15 @@ bool shm_from_line(const char *line, SegfsSysv *ret)
 	return true;
 }
 
+int shm_index(int id, unsigned int nth)
+{
+	static const int masks[SHM_N_INDEXES] = {(1 << 15) - 1, (1 << 24) - 1};
+
+	return id & masks[nth];
+}
+
 int shm_stat(int shmid, SegfsSysv *ret_segment)
 {
-	/* An id's index: its low bits, more of them on a kernel booted with ipcmni_extend. */
-	static const int index_masks[] = {(1 << 15) - 1, (1 << 24) - 1};
 	struct shmid_ds ds;
 
 	if (shmid < 0)
@@ -116,8 +121,8 @@ int shm_stat(int shmid, SegfsSysv *ret_segment)
 	}
 	if (errno != EACCES)
 		return errno == EINVAL || errno == EIDRM ? -ENOENT : -errno;
-	for (guint i = 0; i < G_N_ELEMENTS(index_masks); i++) {
-		if (shmctl(shmid & index_masks[i], SHM_STAT_ANY, &ds) == shmid) {
+	for (guint i = 0; i < SHM_N_INDEXES; i++) {
+		if (shmctl(shm_index(shmid, i), SHM_STAT_ANY, &ds) == shmid) {
 			shm_from_ds(shmid, &ds, ret_segment);
 			return 0;
 		}

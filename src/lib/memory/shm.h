@@ -14,6 +14,13 @@ void shm_from_ds(int shmid, const struct shmid_ds *ds, SegfsSysv *ret);
 /* One line of /proc/sysvipc/shm: proc_sysvipc(5). False: it is none. */
 bool shm_from_line(const char *line, SegfsSysv *ret);
 
+/*
+ * An id's index in the kernel's table: its low bits, more of them on a kernel booted with
+ * ipcmni_extend, which the second answer is for.
+ */
+#define SHM_N_INDEXES 2
+int shm_index(int id, unsigned int nth);
+
 /* IPC_STAT or SHM_STAT_ANY of the calling thread's IPC namespace, unmasked. -ENOENT: none. */
 int shm_stat(int shmid, SegfsSysv *ret_segment);
 

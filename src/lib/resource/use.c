@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Who uses a semaphore set or a message queue, as far as the kernel tells: the pids of the last
+ * operations are in the set or queue, and a thread that waits shows in /proc in which call of what.
+ */
+
+#include "lib/resource/resource.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "lib/memory/ipc.h"
+#include "lib/os/errand.h"
+#include "lib/os/fd.h"
+#include "lib/process/process.h"
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DIR, closedir)
+
+/* The set or queue in whose call a thread waits, out of what its file syscall says. */
+static bool parse(const char *text, SegfsWaiter *waiter)
+{
+	unsigned long id;
+	long call;
+
+	/* "running", and -1 where it waits elsewhere. */
+	if (sscanf(text, "%ld 0x%lx", &call, &id) != 2)
+		return false;
+	switch (call) {
+	case SYS_semop:
+	case SYS_semtimedop:
+		waiter->kind = SEGFS_SEM;
+		break;
+	case SYS_msgsnd:
+	case SYS_msgrcv:
+		waiter->kind = SEGFS_MSG;
+		break;
+	default:
+		return false;
+	}
+	waiter->id = (int)id;
+	return true;
+}
+
+static void learn(const char *proc_root, SegfsProcess *process)
+{
+	ProcfsStat stat;
+
+	process->thread = process->thread ? process->thread : process->pid;
+	if (procfs_stat(proc_root, process->pid, &stat)) {
+		process->parent = stat.parent;
+		process->start = stat.start;
+		memcpy(process->command, stat.command, sizeof(process->command));
+	}
+	procfs_user(proc_root, process->pid, &process->uid);
+}
+
+/* The threads of one process. */
+static void look_into(const SegfsIpc *ipc, int proc, const char *pid, GArray *waiters)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autofree char *name = g_strconcat(pid, "/task", NULL);
+	g_autoptr(DIR) tasks = fd_open_directory(proc, name);
+	struct dirent *task;
+
+	while (tasks && (task = readdir(tasks))) {
+		SegfsWaiter waiter = {.process = {.pid = atoi(pid), .thread = atoi(task->d_name)}};
+		g_autofree char *file = g_strconcat(task->d_name, "/syscall", NULL);
+		g_autofree char *ns = g_strconcat(task->d_name, "/ns/ipc", NULL);
+		if (waiter.process.thread <= 0 || procfs_read(dirfd(tasks), file, text) < 0 ||
+		    !parse(text->str, &waiter))
+			continue;
+		waiter.process.ipc_ns = procfs_namespace(dirfd(tasks), ns);
+		if (waiter.process.ipc_ns != segfs_ipc_inum(ipc))
+			continue;
+		learn(ipc->proc_root, &waiter.process);
+		g_array_append_val(waiters, waiter);
+	}
+}
+
+int segfs_resource_waiters(SegfsIpc *ipc, GArray **ret_waiters)
+{
+	g_autoptr(GArray) waiters = g_array_new(FALSE, FALSE, sizeof(SegfsWaiter));
+	g_autoptr(DIR) proc = opendir(ipc->proc_root);
+	struct dirent *entry;
+
+	if (!proc)
+		return -errno;
+	while ((entry = readdir(proc))) {
+		if (errand_is_unwanted())
+			return -EINTR;
+		if (g_ascii_isdigit(entry->d_name[0]))
+			look_into(ipc, dirfd(proc), entry->d_name, waiters);
+	}
+	*ret_waiters = g_steal_pointer(&waiters);
+	return 0;
+}
+
+static void add(GArray *users, const SegfsResourceUser *added)
+{
+	for (guint i = 0; i < users->len; i++) {
+		SegfsResourceUser *user = &g_array_index(users, SegfsResourceUser, i);
+		if (user->process.pid != added->process.pid || user->lives != added->lives)
+			continue;
+		user->waits |= added->waits;
+		user->is_last |= added->is_last;
+		return;
+	}
+	g_array_append_vals(users, added, 1);
+}
+
+/* Who has done the last operation, at that time. */
+static void add_last(const SegfsIpc *ipc, GHashTable *known, GArray *users, pid_t pid, int64_t at)
+{
+	SegfsResourceUser user = {.process = {.pid = pid}, .is_last = true};
+	bool is_mount;
+	ProcfsStat stat;
+
+	if (pid <= 0)
+		return;
+	user.lives = process_lives(ipc->proc_root, known, pid, at, &stat, &is_mount);
+	if (user.lives)
+		learn(ipc->proc_root, &user.process);
+	add(users, &user);
+}
+
+static int add_semaphores(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResource *resource,
+			  GHashTable *known, SegfsResourceUse *use)
+{
+	g_autoptr(GArray) semaphores = NULL;
+	int r = segfs_sem_read(ipc, caller, resource->id, &semaphores);
+
+	use->has_users = r == 0;
+	if (r == -EACCES)
+		return 0;
+	for (guint i = 0; r == 0 && i < semaphores->len; i++) {
+		const SegfsSemaphore *semaphore = &g_array_index(semaphores, SegfsSemaphore, i);
+		use->waiting += semaphore->ncount + semaphore->zcount;
+		add_last(ipc, known, use->users, semaphore->pid, resource->otime);
+	}
+	return r;
+}
+
+int segfs_resource_use(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResource *resource,
+		       const GArray *waiters, SegfsResourceUse *ret_use)
+{
+	g_autoptr(GHashTable) known = process_table_new();
+	g_auto(SegfsResourceUse) use = {
+		.verdict = SEGFS_UNKNOWN,
+		.has_users = true,
+		.users = g_array_new(FALSE, FALSE, sizeof(SegfsResourceUser)),
+	};
+	int r = 0;
+
+	if (resource->kind == SEGFS_SEM) {
+		r = add_semaphores(ipc, caller, resource, known, &use);
+	} else {
+		add_last(ipc, known, use.users, resource->lspid, resource->stime);
+		add_last(ipc, known, use.users, resource->lrpid, resource->rtime);
+	}
+	if (r < 0)
+		return r;
+	uint64_t found = 0;
+	for (guint i = 0; i < waiters->len; i++) {
+		const SegfsWaiter *waiter = &g_array_index(waiters, SegfsWaiter, i);
+		if (waiter->kind != resource->kind || waiter->id != resource->id)
+			continue;
+		const SegfsResourceUser user = {waiter->process, .lives = true, .waits = true};
+		found++;
+		add(use.users, &user);
+	}
+	use.waiting = MAX(use.waiting, found);
+	for (guint i = 0; i < use.users->len; i++)
+		if (g_array_index(use.users, SegfsResourceUser, i).lives)
+			use.verdict = SEGFS_IN_USE;
+	if (use.waiting > 0)
+		use.verdict = SEGFS_IN_USE;
+	*ret_use = use;
+	use.users = NULL;
+	return 0;
+}
+
+void segfs_resource_use_clear(SegfsResourceUse *use)
+{
+	g_clear_pointer(&use->users, g_array_unref);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The directories sem/ and msg/. Everybody sees all there is, as in ipcs(1); a key finds what has
+ * it without being listed. Nothing is made here: ipcmk(1) does that.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/survey/item_name.h"
+#include "tree/resource/resource.h"
+
+typedef struct {
+	Node node;
+	SegfsResourceKind kind;
+} ResourceDirectory;
+
+static SegfsResourceKind kind_of(const Node *directory)
+{
+	return ((const ResourceDirectory *)directory)->kind;
+}
+
+int resource_find(IpcNs *ns, SegfsResourceKind kind, const char *name, SegfsResource *ret_resource)
+{
+	guint64 key;
+	int id = -1;
+	int r = 0;
+
+	if (g_ascii_strncasecmp(name, "0x", 2) != 0)
+		r = item_parse_shmid(name, &id);
+	else if (!g_ascii_string_to_unsigned(name + 2, 16, 0, UINT32_MAX, &key, NULL))
+		r = -ENOENT;
+	else
+		r = segfs_resource_by_key(ns->ipc, kind, (key_t)key, &id);
+	return r < 0 ? r : segfs_resource_stat(ns->ipc, kind, id, ret_resource);
+}
+
+static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)
+{
+	node_static_directory_stat(directory, 0777, ret_stat);
+	return 0;
+}
+
+static int directory_lookup(Node *directory, const SegfsCaller *caller, const char *name,
+			    Node **ret_node)
+{
+	SegfsResource resource;
+	int r = resource_find(directory->ns, kind_of(directory), name, &resource);
+
+	if (r == 0)
+		*ret_node = resource_node(directory->ns, &resource);
+	return r;
+}
+
+static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
+		struct stat *ret_stat)
+{
+	const SegfsResource *resource = entry->what;
+
+	*ret_node = resource_node(listing->directory->ns, resource);
+	resource_stat(*ret_node, resource, ret_stat);
+	return 0;
+}
+
+static void free_resources(gpointer resources)
+{
+	g_array_unref(resources);
+}
+
+static int directory_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
+{
+	const gint64 taken = g_get_monotonic_time();
+	GArray *resources;
+
+	int r = segfs_resource_list(directory->ns->ipc, kind_of(directory), &resources);
+	if (r < 0)
+		return r;
+	Listing *listing = listing_new(directory, look, resources, free_resources);
+	listing->taken = taken;
+	for (guint i = 0; i < resources->len; i++) {
+		SegfsResource *resource = &g_array_index(resources, SegfsResource, i);
+		char name[16];
+		g_snprintf(name, sizeof(name), "%d", resource->id);
+		listing_add(listing, name, resource_ino(directory->ns, resource), S_IFREG,
+			    resource);
+	}
+	*ret_listing = listing;
+	return 0;
+}
+
+static int directory_remove(Node *directory, const SegfsCaller *caller, const char *name,
+			    bool is_directory)
+{
+	SegfsResource resource;
+	int r = resource_find(directory->ns, kind_of(directory), name, &resource);
+
+	if (r == 0 && is_directory)
+		return -ENOTDIR;
+	return r < 0 ? r
+		     : segfs_resource_remove(directory->ns->ipc, caller, resource.kind,
+					     resource.id);
+}
+
+static int directory_statfs(Node *directory, struct statvfs *ret_stat)
+{
+	const bool sets = kind_of(directory) == SEGFS_SEM;
+	SegfsResourceLimits limits;
+	int r = segfs_resource_limits(directory->ns->ipc, &limits);
+
+	if (r < 0)
+		return r;
+	const uint64_t most = sets ? limits.semmni : limits.msgmni;
+	const uint64_t used = sets ? limits.sets : limits.queues;
+	*ret_stat = (struct statvfs){
+		.f_bsize = 1,
+		.f_frsize = 1,
+		.f_files = most,
+		.f_ffree = most - MIN(most, used),
+		.f_favail = most - MIN(most, used),
+		.f_namemax = NAME_MAX,
+	};
+	return 0;
+}
+
+static const NodeOps directory_ops = {
+	.getattr = directory_getattr,
+	.lookup = directory_lookup,
+	.list = directory_list,
+	.remove = directory_remove,
+	.statfs = directory_statfs,
+};
+
+static Node *directory_of(IpcNs *ns, SegfsResourceKind kind)
+{
+	ResourceDirectory *directory =
+		node_new_static(ns, &directory_ops, sizeof(ResourceDirectory));
+
+	directory->kind = kind;
+	return &directory->node;
+}
+
+Node *sem_directory_new(IpcNs *ns, const void *data)
+{
+	return directory_of(ns, SEGFS_SEM);
+}
+
+Node *msg_directory_new(IpcNs *ns, const void *data)
+{
+	return directory_of(ns, SEGFS_MSG);
+}
