@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define RESOURCES (TYPE_SEM | TYPE_MSG)
+
 static int answer(long result)
 {
 	return result < 0 ? errno : 0;
@@ -28,6 +30,8 @@ static int open_path(const struct op *op, const struct job *job, const struct ta
 
 static int open_call(const struct op *op, const struct job *job, const struct target *target)
 {
+	if (target->type & RESOURCES)
+		return answer(resource_read(target->type, target->shmid));
 	/* There is no write-only attach, and whoever truncates writes. */
 	bool reads = (op->arg & O_ACCMODE) == O_RDONLY && !(op->arg & O_TRUNC);
 	void *memory = shmat(target->shmid, NULL, reads ? SHM_RDONLY : 0);
@@ -77,6 +81,8 @@ static int access_path(const struct op *op, const struct job *job, const struct 
 
 static int access_call(const struct op *op, const struct job *job, const struct target *target)
 {
+	if (target->type & RESOURCES)
+		return answer(resource_read(target->type, target->shmid));
 	void *memory = shmat(target->shmid, NULL, op->arg & W_OK ? 0 : SHM_RDONLY);
 
 	if (memory == (void *)-1)
@@ -92,6 +98,8 @@ static int unlink_path(const struct op *op, const struct job *job, const struct 
 
 static int unlink_call(const struct op *op, const struct job *job, const struct target *target)
 {
+	if (target->type & RESOURCES)
+		return answer(resource_remove(target->type, target->shmid));
 	return answer(shmctl(target->shmid, IPC_RMID, NULL));
 }
 
@@ -114,6 +122,9 @@ static int set_call(const struct op *op, const struct job *job, const struct tar
 		.shm_perm.mode = op->by_path == chmod_path ? job->new_mode : target->mode,
 	};
 
+	if (target->type & RESOURCES)
+		return answer(resource_set(target->type, target->shmid, ds.shm_perm.uid,
+					   ds.shm_perm.gid, ds.shm_perm.mode));
 	return answer(shmctl(target->shmid, IPC_SET, &ds));
 }
 
@@ -156,6 +167,7 @@ static int create_call(const struct op *op, const struct job *job, const struct 
 
 #define SYSV (TYPE_SYSV | TYPE_KEY)
 #define ALL (SYSV | TYPE_POSIX)
+#define ANY (ALL | RESOURCES)
 #define FILES (TYPE_POSIX | TYPE_FIFO)
 
 /* clang-format off */
@@ -169,7 +181,7 @@ static int create_call(const struct op *op, const struct job *job, const struct 
 	{ what, types, OP_CHANGES, chown_path, set_call, .owner = to }
 
 const struct op matrix_ops[] = {
-	OPEN(O_RDONLY, ALL, 0),
+	OPEN(O_RDONLY, ANY, 0),
 	OPEN(O_WRONLY, ALL, 0),
 	OPEN(O_RDWR, ALL, 0),
 	OPEN(O_RDWR | O_CREAT, ALL, 0),
@@ -191,19 +203,19 @@ const struct op matrix_ops[] = {
 	  .arg = O_RDWR },
 	ACCESS(F_OK, FILES),
 	ACCESS(X_OK, TYPE_POSIX),
-	ACCESS(R_OK, ALL),
+	ACCESS(R_OK, ANY),
 	ACCESS(W_OK, ALL),
 	ACCESS(R_OK | W_OK, ALL),
-	{ "unlink", ALL, OP_CHANGES, unlink_path, unlink_call, .arg = 0 },
-	CHMOD(0640, ALL),
-	CHMOD(0751, ALL),
+	{ "unlink", ANY, OP_CHANGES, unlink_path, unlink_call, .arg = 0 },
+	CHMOD(0640, ANY),
+	CHMOD(0751, ANY),
 	CHMOD(06755, TYPE_POSIX),
-	CHOWN("chown to self", SELF_UID, ALL),
-	CHOWN("chown to self and own group", SELF_BOTH, ALL),
-	CHOWN("chown to another", GIVE_UID, ALL),
-	CHOWN("chgrp to own group", SELF_GID, ALL),
-	CHOWN("chgrp to supplementary group", SUPPLEMENTARY_GID, ALL),
-	CHOWN("chgrp to foreign group", GIVE_GID, ALL),
+	CHOWN("chown to self", SELF_UID, ANY),
+	CHOWN("chown to self and own group", SELF_BOTH, ANY),
+	CHOWN("chown to another", GIVE_UID, ANY),
+	CHOWN("chgrp to own group", SELF_GID, ANY),
+	CHOWN("chgrp to supplementary group", SUPPLEMENTARY_GID, ANY),
+	CHOWN("chgrp to foreign group", GIVE_GID, ANY),
 	CHOWN("chown to nobody new", KEEP, TYPE_POSIX),
 	{ "touch", TYPE_POSIX, OP_CHANGES, touch_path, .arg = 0 },
 	{ "touch to a time", TYPE_POSIX, OP_CHANGES, touch_path, .arg = 1 },

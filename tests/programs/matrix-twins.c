@@ -35,6 +35,10 @@ void remove_target(const struct target *target)
 {
 	int shmid = target->shmid;
 
+	if (target->type & (TYPE_SEM | TYPE_MSG)) {
+		resource_remove(target->type, shmid);
+		return;
+	}
 	if (shmid < 0 && target->key)
 		shmid = shmget(target->key, 0, 0);
 	if (shmid >= 0)
@@ -52,15 +56,18 @@ static void make_segment(const struct kind *kind, struct target *target, bool ma
 	struct shmid_ds ds = {.shm_perm.uid = target->uid,
 			      .shm_perm.gid = target->gid,
 			      .shm_perm.mode = target->mode};
+	const bool is_resource = kind->type & (TYPE_SEM | TYPE_MSG);
 	char *memory;
 
 	target->key = kind->keyed ? key++ : IPC_PRIVATE;
 	if (syscall(SYS_setresgid, -1, kind->creator_group, -1) < 0 ||
 	    syscall(SYS_setresuid, -1, kind->creator, -1) < 0)
 		err(EXIT_FAILURE, "becoming the creator");
-	target->shmid = shmget(target->key, SEGMENT_BYTES, IPC_CREAT | IPC_EXCL | 0600);
+	target->shmid = is_resource
+				? resource_make(kind->type, target->key)
+				: shmget(target->key, SEGMENT_BYTES, IPC_CREAT | IPC_EXCL | 0600);
 	if (target->shmid < 0)
-		err(EXIT_FAILURE, "shmget");
+		err(EXIT_FAILURE, "%s", kind->name);
 	if (syscall(SYS_setresuid, -1, 0, -1) < 0 || syscall(SYS_setresgid, -1, 0, -1) < 0)
 		err(EXIT_FAILURE, "becoming root again");
 	if (mark) {
@@ -70,7 +77,9 @@ static void make_segment(const struct kind *kind, struct target *target, bool ma
 		memory[0] = 'x';
 		shmdt(memory);
 	}
-	if (shmctl(target->shmid, IPC_SET, &ds) < 0)
+	if ((is_resource ? resource_set(kind->type, target->shmid, target->uid, target->gid,
+					target->mode)
+			 : shmctl(target->shmid, IPC_SET, &ds)) < 0)
 		err(EXIT_FAILURE, "IPC_SET");
 }
 
@@ -96,6 +105,11 @@ static void name_target(const struct kind *kind, struct target *target, bool thr
 	if (kind->type == TYPE_KEY && through_mount)
 		snprintf(target->path, sizeof(target->path), "%s/key/0x%08x", mnt,
 			 (unsigned)target->key);
+	if (kind->type & (TYPE_SEM | TYPE_MSG) && through_mount)
+		snprintf(target->path, sizeof(target->path),
+			 kind->keyed ? "%s/%s/0x%08x" : "%s/%s/%d", mnt,
+			 kind->type == TYPE_SEM ? "sem" : "msg",
+			 kind->keyed ? (unsigned)target->key : (unsigned)target->shmid);
 	if (!(kind->type & (TYPE_POSIX | TYPE_FIFO)))
 		return;
 	snprintf(target->real, sizeof(target->real), SHM_DIR "/%s%s%s%s%u", prefix, directory,
@@ -121,7 +135,8 @@ void make_target(const struct kind *kind, struct job *job, struct target *target
 	static key_t key = FIRST_KEY + 0x1000000;
 	bool through_mount = target == &job->mount && !direct_only;
 
-	*target = (struct target){.shmid = -1, .uid = UID_OWNER, .gid = GID_OWNER, .mode = mode};
+	*target = (struct target){
+		.type = kind->type, .shmid = -1, .uid = UID_OWNER, .gid = GID_OWNER, .mode = mode};
 	if (job->op->flags & OP_MAKES)
 		target->key = kind->type == TYPE_KEY ? key++ : 0;
 	else if (!(kind->type & (TYPE_POSIX | TYPE_FIFO)))
@@ -143,8 +158,23 @@ void make_directory(const struct kind *kind)
 		err(EXIT_FAILURE, "%s", path);
 }
 
+static struct state state_of_resource(const struct target *target)
+{
+	struct ipc_perm perm;
+
+	if (resource_perm(target->type, target->shmid, &perm) < 0)
+		return (struct state){.error = ENOENT};
+	return (struct state){.uid = perm.uid,
+			      .gid = perm.gid,
+			      .cuid = perm.cuid,
+			      .cgid = perm.cgid,
+			      .mode = perm.mode};
+}
+
 static struct state state_of_segment(const struct target *target, bool mark)
 {
+	if (target->type & (TYPE_SEM | TYPE_MSG))
+		return state_of_resource(target);
 	int shmid = target->shmid < 0 ? shmget(target->key, 0, 0) : target->shmid;
 	struct state state = {0};
 	struct shmid_ds ds;

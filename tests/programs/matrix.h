@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/ipc.h>
 #include <sys/types.h>
 
 /* Users and groups by number: the kernel asks no passwd file. */
@@ -27,6 +28,9 @@ enum {
 	TYPE_KEY = 4,
 	/* A POSIX object, too, which is a FIFO. */
 	TYPE_FIFO = 8,
+	/* A semaphore set, a message queue. */
+	TYPE_SEM = 16,
+	TYPE_MSG = 32,
 };
 
 #define SEGMENT_BYTES 4096
@@ -36,7 +40,8 @@ enum {
 struct target {
 	char path[160], path2[168];
 	char real[160], real2[168];
-	int shmid; /* -1: none */
+	int type;
+	int shmid; /* or semid, or msqid; -1: none */
 	key_t key;
 	uid_t uid;
 	gid_t gid;
@@ -167,3 +172,10 @@ void remove_target(const struct target *target);
 char *compare_segments(const struct job *job);
 char *compare_files(const struct job *job);
 const char *error_name(int error);
+
+/* matrix-resources.c: semaphore sets and message queues by their own calls; as those return. */
+int resource_make(int type, key_t key);
+int resource_read(int type, int id);
+int resource_remove(int type, int id);
+int resource_set(int type, int id, uid_t uid, gid_t gid, mode_t mode);
+int resource_perm(int type, int id, struct ipc_perm *ret_perm);
