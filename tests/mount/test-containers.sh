@@ -129,7 +129,7 @@ podman_test() {
 		like "$(cat "$MNT/ns/$(readlink "/proc/$pid/ns/ipc" | tr -dc 0-9)/info/namespace")" \
 			"NotShown:.*/proc/$pid/root/dev/shm.* which is here $TESTDIR/volume, and" \
 			"podman: a volume on /dev/shm is told of"
-		is "$(cat "/proc/$pid/root/dev/shm/held")" held "and is where that says"
+		ok "and is where that says" until_true 20 grep -qx held "/proc/$pid/root/dev/shm/held"
 	fi
 
 	left+=("${podman[*]} pod rm -f -t 0 shop")

@@ -173,7 +173,7 @@ static void what_is_not_there_has_no_text(void)
 	for (guint i = 0; i < G_N_ELEMENTS(paths); i++)
 		assert_missing(&world, paths[i]);
 	g_autofree char *names = world_list(&world, &world.self, "info");
-	g_assert_cmpstr(names, ==, "key posix sysv unlinked ");
+	g_assert_cmpstr(names, ==, "key msg posix sem sysv unlinked ");
 	g_autofree char *files = world_list(&world, &world.self, "info/posix");
 	g_assert_cmpstr(files, ==, "directory%2Fx ");
 }
