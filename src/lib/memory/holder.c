@@ -86,8 +86,9 @@ static int search_by_query(const char *proc_root, const char *pid, int maps_fd,
 	ProcMap map = {.end = (uintptr_t)address};
 	int r, found = -ENOENT;
 
-	/* The name need not be asked for: what the mapping leads to is compared. */
-	while (found == -ENOENT && (r = procmap_next(maps_fd, map.end, &map)) == 0) {
+	/* The name need not be asked for: what the mapping leads to is compared. An attach is
+	 * shared, also one to read; a Python program has 120 mappings of files that are not. */
+	while (found == -ENOENT && (r = procmap_next(maps_fd, map.end, true, &map)) == 0) {
 		if (address && map.start != (uintptr_t)address)
 			return -ENOENT;
 		if (map.inode == (uint64_t)segment->shmid && major(map.dev) == 0)

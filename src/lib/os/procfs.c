@@ -257,14 +257,16 @@ typedef struct {
 } MapQuery;
 
 #define QUERY_MAP _IOWR('f', 17, MapQuery)
+#define QUERY_SHARED 0x08
 #define QUERY_THIS_OR_NEXT 0x10
 #define QUERY_FILE_BACKED 0x20
 
-static int query(int maps_fd, uint64_t from, char *name, size_t size, MapQuery *ret_query)
+static int query(int maps_fd, uint64_t from, uint64_t which, char *name, size_t size,
+		 MapQuery *ret_query)
 {
 	*ret_query = (MapQuery){
 		.size = sizeof(*ret_query),
-		.query_flags = QUERY_THIS_OR_NEXT | QUERY_FILE_BACKED,
+		.query_flags = QUERY_THIS_OR_NEXT | QUERY_FILE_BACKED | which,
 		.query_addr = from,
 		.name_size = size,
 		.name_addr = (uintptr_t)name,
@@ -278,10 +280,10 @@ static ProcMap map_of(const MapQuery *query)
 			 makedev(query->major, query->minor)};
 }
 
-int procmap_next(int maps_fd, uint64_t from, ProcMap *ret_map)
+int procmap_next(int maps_fd, uint64_t from, bool shared, ProcMap *ret_map)
 {
 	MapQuery found;
-	int r = query(maps_fd, from, NULL, 0, &found);
+	int r = query(maps_fd, from, shared ? QUERY_SHARED : 0, NULL, 0, &found);
 
 	if (r == 0)
 		*ret_map = map_of(&found);
@@ -291,10 +293,10 @@ int procmap_next(int maps_fd, uint64_t from, ProcMap *ret_map)
 ssize_t procmap_name(int maps_fd, ProcMap *map, char *name, size_t size)
 {
 	MapQuery found;
-	int r = query(maps_fd, map->start, name, size, &found);
+	int r = query(maps_fd, map->start, 0, name, size, &found);
 
 	if (r == -ENAMETOOLONG)
-		r = query(maps_fd, map->start, NULL, 0, &found);
+		r = query(maps_fd, map->start, 0, NULL, 0, &found);
 	if (r < 0)
 		return r;
 	*map = map_of(&found);

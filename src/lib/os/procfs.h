@@ -86,11 +86,11 @@ typedef struct {
 } ProcMap;
 
 /*
- * The first mapping of a file at or behind from, of an open /proc/PID/maps. 0; -ENOENT: there is
- * no more; -ESRCH: the process has no memory (any more); -ENOTTY: the kernel does not know the
- * question.
+ * The first mapping of a file at or behind from, of an open /proc/PID/maps; shared: among those
+ * with MAP_SHARED. 0; -ENOENT: there is no more; -ESRCH: the process has no memory (any more);
+ * -ENOTTY: the kernel does not know the question.
  */
-int procmap_next(int maps_fd, uint64_t from, ProcMap *ret_map);
+int procmap_next(int maps_fd, uint64_t from, bool shared, ProcMap *ret_map);
 
 /*
  * The name of that mapping, as maps spells it but with newlines as they are: its length, 0 where

@@ -180,7 +180,7 @@ static int ask_maps(ScanRun *run, int process_fd, const char *maps, SegfsProcess
 
 	if (fd < 0)
 		return -errno;
-	while ((r = procmap_next(fd, map.end, &map)) == 0) {
+	while ((r = procmap_next(fd, map.end, false, &map)) == 0) {
 		const dev_t dev = map.dev;
 		const Device *device = dev ? scan_run_device(run, dev) : NULL;
 		if (!device)
