@@ -5,6 +5,7 @@
 #include <segfs/caller.h>
 #include <segfs/container.h>
 #include <segfs/limits.h>
+#include <segfs/resource.h>
 #include <segfs/survey.h>
 #include <stdbool.h>
 
@@ -86,6 +87,18 @@ char *segfs_user_name(uid_t uid);
 /* The name of a group (getgrgid_r(3)), the caller's to free. NULL: there is none. */
 char *segfs_group_name(gid_t gid);
 
+/*
+ * Why a set's or queue's verdict is what it is, in words for the caller (NULL: for anybody): who
+ * did the last operations, whose programs are named where the caller may know them. The calling
+ * function's to free.
+ */
+char *segfs_resource_evidence(const char *proc_root, const SegfsCaller *caller,
+			      const SegfsResourceUse *use);
+
+/* One of those: "4711 server", "4711, which has ended". The calling function's to free. */
+char *segfs_resource_user_text(const char *proc_root, const SegfsCaller *caller,
+			       const SegfsResourceUser *user);
+
 /* One report, of one or more IPC namespaces. Not to be used from two threads at once. */
 typedef struct SegfsReport SegfsReport;
 
@@ -106,6 +119,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsReport, segfs_report_free)
  */
 void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsLimits *limits,
 		      const GArray *containers, const GPtrArray *items, guint n_unread);
+
+/*
+ * Adds the semaphore sets and message queues of the namespace of ipc, and who uses them; none where
+ * it has gone. -EINTR: nobody wants it any more.
+ */
+int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc);
 
 /* Appends the JSON of all that was added to text, UTF-8, one line for each segment. Cannot fail. */
 void segfs_report_write(const SegfsReport *report, GString *text);

@@ -110,20 +110,6 @@ typedef struct {
 /* IPC_INFO, SEM_INFO and MSG_INFO of semctl(2) and msgctl(2), whose errors it has. */
 int segfs_resource_limits(SegfsIpc *ipc, SegfsResourceLimits *ret_limits);
 
-/* A process that waits in semop(2), msgsnd(2) or msgrcv(2), and for which. */
-typedef struct {
-	SegfsResourceKind kind;
-	int id;
-	SegfsProcess process;
-} SegfsWaiter;
-
-/*
- * All of the namespace, as an array of SegfsWaiter that the caller unrefs: from /proc/PID/task/TID/
- * syscall (proc_pid_syscall(5)), which is shown of processes that we may trace. Processes that run
- * a 32-bit program are not known by it. Errors are those of opendir(3) on the proc_root of ipc.
- */
-int segfs_resource_waiters(SegfsIpc *ipc, GArray **ret_waiters);
-
 /* A process that a set or a queue tells of. */
 typedef struct {
 	SegfsProcess process; /* command is empty, start 0: it has ended */
@@ -144,12 +130,12 @@ typedef struct {
 } SegfsResourceUse;
 
 /*
- * As far as the caller may read it (NULL: this process), who alone is told of a set's last
- * operations. waiters: of its namespace. Free with segfs_resource_use_clear(). -ENOENT: it is gone.
+ * Of each of resources (SegfsResource, of the namespace of ipc) who uses it, in the same order, as
+ * an array of SegfsResourceUse that the caller unrefs; as far as the caller may read it (NULL: this
+ * process), who alone is told of a set's last operations. Walks through /proc once: a thread that
+ * waits shows in /proc/PID/task/TID/syscall (proc_pid_syscall(5)) in which call of what, if this
+ * process may trace it and it runs no 32-bit program. One that has gone is unknown. -EINTR: nobody
+ * wants it any more; other errors are those of opendir(3) on the proc_root of ipc.
  */
-int segfs_resource_use(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResource *resource,
-		       const GArray *waiters, SegfsResourceUse *ret_use);
-
-/* Frees what it holds. Can be repeated. */
-void segfs_resource_use_clear(SegfsResourceUse *use);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsResourceUse, segfs_resource_use_clear)
+int segfs_resource_uses(SegfsIpc *ipc, const SegfsCaller *caller, const GArray *resources,
+			GArray **ret_uses);

@@ -297,50 +297,19 @@ static void write_queue(const SegfsResource *resource, GString *text)
 	line_time(text, "Changed", resource->ctime);
 }
 
-/* "4711 server", or less where the caller may not know it; "4711, which has ended". */
-static void append_user(const char *proc_root, const SegfsCaller *caller,
-			const SegfsResourceUser *user, GString *text)
-{
-	g_autofree char *command = escape_text(user->process.command, -1);
-
-	g_string_append_printf(text, "%d", user->process.pid);
-	if (*command && segfs_command_is_visible(proc_root, caller, &user->process))
-		g_string_append_printf(text, " %s", command);
-	if (!user->lives)
-		g_string_append(text, ", which has ended");
-}
-
 /* What it is that the verdict goes by. */
 static void write_use(const char *proc_root, const SegfsCaller *caller, const SegfsResourceUse *use,
 		      GString *text)
 {
-	g_autoptr(GString) evidence = g_string_new(NULL);
-	guint n_last = 0;
+	g_autofree char *evidence = segfs_resource_evidence(proc_root, caller, use);
 
-	if (use->waiting > 0)
-		g_string_append_printf(evidence, "%" PRIu64 " wait for it; ", use->waiting);
-	for (guint i = 0; i < use->users->len; i++) {
-		const SegfsResourceUser *user = &g_array_index(use->users, SegfsResourceUser, i);
-		if (!user->is_last)
-			continue;
-		g_string_append(evidence, n_last++ ? ", " : "the last operations are of ");
-		append_user(proc_root, caller, user, evidence);
-	}
-	if (!use->has_users)
-		g_string_append(evidence, "whose the last operations are may not be asked");
-	else if (n_last == 0)
-		g_string_append(evidence, "no operation is known");
-	if (use->verdict == SEGFS_UNKNOWN)
-		g_string_append(evidence, "; who has used it before, and may again, is not known");
 	line(text, "Verdict", "%s", segfs_verdict_name(use->verdict));
-	line(text, "Evidence", "%s", evidence->str);
+	line(text, "Evidence", "%s", evidence);
 	for (guint i = 0; i < use->users->len; i++) {
 		const SegfsResourceUser *user = &g_array_index(use->users, SegfsResourceUser, i);
-		g_autoptr(GString) its = g_string_new(NULL);
-		if (!user->waits || !segfs_holder_is_visible(proc_root, caller, &user->process))
-			continue;
-		append_user(proc_root, caller, user, its);
-		line(text, "Waiter", "%s", its->str);
+		g_autofree char *its = segfs_resource_user_text(proc_root, caller, user);
+		if (user->waits && segfs_holder_is_visible(proc_root, caller, &user->process))
+			line(text, "Waiter", "%s", its);
 	}
 }
 
@@ -348,12 +317,11 @@ int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResourc
 			GString *text)
 {
 	const bool is_set = resource->kind == SEGFS_SEM;
-	g_autoptr(GArray) waiters = NULL;
-	g_auto(SegfsResourceUse) use = {};
+	g_autoptr(GArray) one = g_array_new(FALSE, FALSE, sizeof(SegfsResource));
+	g_autoptr(GArray) uses = NULL;
 
-	int r = segfs_resource_waiters(ns->ipc, &waiters);
-	if (r == 0)
-		r = segfs_resource_use(ns->ipc, caller, resource, waiters, &use);
+	g_array_append_vals(one, resource, 1);
+	int r = segfs_resource_uses(ns->ipc, caller, one, &uses);
 	if (r < 0)
 		return r;
 	line(text, "File", "%s/%d", is_set ? "sem" : "msg", resource->id);
@@ -370,7 +338,8 @@ int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResourc
 		write_set(resource, text);
 	else
 		write_queue(resource, text);
-	write_use(segfs_ipc_proc_root(ns->ipc), caller, &use, text);
+	write_use(segfs_ipc_proc_root(ns->ipc), caller, &g_array_index(uses, SegfsResourceUse, 0),
+		  text);
 	if (ns->other || ns->tree->other_ipc)
 		line(text, "Remove", "rm %s/%d", is_set ? "sem" : "msg", resource->id);
 	else

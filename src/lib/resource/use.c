@@ -21,8 +21,15 @@
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DIR, closedir)
 
+/* A process that waits in semop(2), msgsnd(2) or msgrcv(2), and for which. */
+typedef struct {
+	SegfsResourceKind kind;
+	int id;
+	SegfsProcess process;
+} Waiter;
+
 /* The set or queue in whose call a thread waits, out of what its file syscall says. */
-static bool parse(const char *text, SegfsWaiter *waiter)
+static bool parse(const char *text, Waiter *waiter)
 {
 	unsigned long id;
 	long call;
@@ -68,7 +75,7 @@ static void look_into(const SegfsIpc *ipc, int proc, const char *pid, GArray *wa
 	struct dirent *task;
 
 	while (tasks && (task = readdir(tasks))) {
-		SegfsWaiter waiter = {.process = {.pid = atoi(pid), .thread = atoi(task->d_name)}};
+		Waiter waiter = {.process = {.pid = atoi(pid), .thread = atoi(task->d_name)}};
 		g_autofree char *file = g_strconcat(task->d_name, "/syscall", NULL);
 		g_autofree char *ns = g_strconcat(task->d_name, "/ns/ipc", NULL);
 		if (waiter.process.thread <= 0 || procfs_read(dirfd(tasks), file, text) < 0 ||
@@ -82,9 +89,9 @@ static void look_into(const SegfsIpc *ipc, int proc, const char *pid, GArray *wa
 	}
 }
 
-int segfs_resource_waiters(SegfsIpc *ipc, GArray **ret_waiters)
+static int find_waiters(SegfsIpc *ipc, GArray **ret_waiters)
 {
-	g_autoptr(GArray) waiters = g_array_new(FALSE, FALSE, sizeof(SegfsWaiter));
+	g_autoptr(GArray) waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	g_autoptr(DIR) proc = opendir(ipc->proc_root);
 	struct dirent *entry;
 
@@ -128,63 +135,79 @@ static void add_last(const SegfsIpc *ipc, GHashTable *known, GArray *users, pid_
 	add(users, &user);
 }
 
-static int add_semaphores(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResource *resource,
-			  GHashTable *known, SegfsResourceUse *use)
+static void add_semaphores(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResource *resource,
+			   GHashTable *known, SegfsResourceUse *use)
 {
 	g_autoptr(GArray) semaphores = NULL;
 	int r = segfs_sem_read(ipc, caller, resource->id, &semaphores);
 
 	use->has_users = r == 0;
-	if (r == -EACCES)
-		return 0;
 	for (guint i = 0; r == 0 && i < semaphores->len; i++) {
 		const SegfsSemaphore *semaphore = &g_array_index(semaphores, SegfsSemaphore, i);
 		use->waiting += semaphore->ncount + semaphore->zcount;
 		add_last(ipc, known, use->users, semaphore->pid, resource->otime);
 	}
-	return r;
 }
 
-int segfs_resource_use(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResource *resource,
-		       const GArray *waiters, SegfsResourceUse *ret_use)
+static void add_waiters(const SegfsResource *resource, const GArray *waiters, SegfsResourceUse *use)
 {
-	g_autoptr(GHashTable) known = process_table_new();
-	g_auto(SegfsResourceUse) use = {
-		.verdict = SEGFS_UNKNOWN,
-		.has_users = true,
-		.users = g_array_new(FALSE, FALSE, sizeof(SegfsResourceUser)),
-	};
-	int r = 0;
-
-	if (resource->kind == SEGFS_SEM) {
-		r = add_semaphores(ipc, caller, resource, known, &use);
-	} else {
-		add_last(ipc, known, use.users, resource->lspid, resource->stime);
-		add_last(ipc, known, use.users, resource->lrpid, resource->rtime);
-	}
-	if (r < 0)
-		return r;
 	uint64_t found = 0;
+
 	for (guint i = 0; i < waiters->len; i++) {
-		const SegfsWaiter *waiter = &g_array_index(waiters, SegfsWaiter, i);
+		const Waiter *waiter = &g_array_index(waiters, Waiter, i);
 		if (waiter->kind != resource->kind || waiter->id != resource->id)
 			continue;
 		const SegfsResourceUser user = {waiter->process, .lives = true, .waits = true};
 		found++;
-		add(use.users, &user);
+		add(use->users, &user);
 	}
-	use.waiting = MAX(use.waiting, found);
-	for (guint i = 0; i < use.users->len; i++)
-		if (g_array_index(use.users, SegfsResourceUser, i).lives)
-			use.verdict = SEGFS_IN_USE;
-	if (use.waiting > 0)
-		use.verdict = SEGFS_IN_USE;
-	*ret_use = use;
-	use.users = NULL;
-	return 0;
+	use->waiting = MAX(use->waiting, found);
 }
 
-void segfs_resource_use_clear(SegfsResourceUse *use)
+static void use_find(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResource *resource,
+		     const GArray *waiters, GHashTable *known, SegfsResourceUse *use)
 {
-	g_clear_pointer(&use->users, g_array_unref);
+	*use = (SegfsResourceUse){
+		.verdict = SEGFS_UNKNOWN,
+		.has_users = true,
+		.users = g_array_new(FALSE, FALSE, sizeof(SegfsResourceUser)),
+	};
+	if (resource->kind == SEGFS_SEM) {
+		add_semaphores(ipc, caller, resource, known, use);
+	} else {
+		add_last(ipc, known, use->users, resource->lspid, resource->stime);
+		add_last(ipc, known, use->users, resource->lrpid, resource->rtime);
+	}
+	add_waiters(resource, waiters, use);
+	for (guint i = 0; i < use->users->len; i++)
+		if (g_array_index(use->users, SegfsResourceUser, i).lives)
+			use->verdict = SEGFS_IN_USE;
+	if (use->waiting > 0)
+		use->verdict = SEGFS_IN_USE;
+}
+
+static void use_clear(gpointer use)
+{
+	g_clear_pointer(&((SegfsResourceUse *)use)->users, g_array_unref);
+}
+
+int segfs_resource_uses(SegfsIpc *ipc, const SegfsCaller *caller, const GArray *resources,
+			GArray **ret_uses)
+{
+	g_autoptr(GHashTable) known = process_table_new();
+	g_autoptr(GArray) uses = g_array_new(FALSE, FALSE, sizeof(SegfsResourceUse));
+	g_autoptr(GArray) waiters = NULL;
+
+	g_array_set_clear_func(uses, use_clear);
+	int r = resources->len > 0 ? find_waiters(ipc, &waiters) : 0;
+	for (guint i = 0; r == 0 && i < resources->len; i++) {
+		SegfsResourceUse use;
+		use_find(ipc, caller, &g_array_index(resources, SegfsResource, i), waiters, known,
+			 &use);
+		g_array_append_val(uses, use);
+		r = errand_is_unwanted() ? -EINTR : 0;
+	}
+	if (r == 0)
+		*ret_uses = g_steal_pointer(&uses);
+	return r;
 }

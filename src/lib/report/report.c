@@ -5,16 +5,20 @@
  * forgotten: the tree of all of them would take some ten times the text's size.
  */
 
+#include <errno.h>
 #include <inttypes.h>
-#include <json-glib/json-glib.h>
 #include <segfs/report.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 
 #include "lib/process/scan.h"
+#include "lib/report/put.h"
+#include "lib/report/resource.h"
 
-#define VERSION 1 /* of the format; doc/segments.json.md says what changes it */
+/* Of the format; doc/segments.json.md says what changes them. */
+#define VERSION 1
+#define REVISION 2
 
 /* May the caller know what this process is called? */
 typedef struct {
@@ -31,8 +35,9 @@ struct SegfsReport {
 	guint n_hidden;  /* segments */
 	int64_t taken;
 	GString *namespaces, *segments; /* elements of arrays, with commas between */
-	bool has_segments;              /* whoever takes them piece by piece has some */
-	SegfsReportSink sink;           /* NULL: nobody does */
+	GString *resources[SEGFS_N_RESOURCE_KINDS];
+	bool has_segments;    /* whoever takes them piece by piece has some */
+	SegfsReportSink sink; /* NULL: nobody does */
 	gpointer sink_data;
 	JsonGenerator *generator;
 	GHashTable *users, *groups; /* number -> name, as asking takes long */
@@ -68,6 +73,8 @@ SegfsReport *segfs_report_new(const SegfsCaller *caller, const char *proc_root, 
 	report->taken = time(NULL);
 	report->namespaces = g_string_new(NULL);
 	report->segments = g_string_new(NULL);
+	for (SegfsResourceKind kind = 0; kind < SEGFS_N_RESOURCE_KINDS; kind++)
+		report->resources[kind] = g_string_new(NULL);
 	report->generator = json_generator_new();
 	report->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	report->groups = g_hash_table_new_full(NULL, NULL, NULL, g_free);
@@ -82,6 +89,8 @@ void segfs_report_free(SegfsReport *report)
 	segfs_scan_unref(report->scan);
 	g_string_free(report->namespaces, TRUE);
 	g_string_free(report->segments, TRUE);
+	for (SegfsResourceKind kind = 0; kind < SEGFS_N_RESOURCE_KINDS; kind++)
+		g_string_free(report->resources[kind], TRUE);
 	g_object_unref(report->generator);
 	g_hash_table_unref(report->added);
 	g_hash_table_unref(report->directories);
@@ -89,76 +98,6 @@ void segfs_report_free(SegfsReport *report)
 	g_hash_table_unref(report->groups);
 	g_hash_table_unref(report->processes);
 	g_free(report);
-}
-
-static void put_number(JsonBuilder *builder, const char *member, int64_t number)
-{
-	json_builder_set_member_name(builder, member);
-	json_builder_add_int_value(builder, number);
-}
-
-/* The kernel's "no limit" is more than a signed number holds, and few parsers read more. */
-static void put_size(JsonBuilder *builder, const char *member, uint64_t size)
-{
-	put_number(builder, member, MIN(size, INT64_MAX));
-}
-
-static void put_null(JsonBuilder *builder, const char *member)
-{
-	json_builder_set_member_name(builder, member);
-	json_builder_add_null_value(builder);
-}
-
-static void put_bool(JsonBuilder *builder, const char *member, bool value)
-{
-	json_builder_set_member_name(builder, member);
-	json_builder_add_boolean_value(builder, value);
-}
-
-static void put_time(JsonBuilder *builder, const char *member, int64_t when)
-{
-	if (when == 0)
-		put_null(builder, member);
-	else
-		put_number(builder, member, when);
-}
-
-/* What is no UTF-8 comes with U+FFFD in its place. */
-static void put_text(JsonBuilder *builder, const char *member, const char *text)
-{
-	g_autofree char *valid = text ? g_utf8_make_valid(text, -1) : NULL;
-
-	json_builder_set_member_name(builder, member);
-	if (valid)
-		json_builder_add_string_value(builder, valid);
-	else
-		json_builder_add_null_value(builder);
-}
-
-/* By which something is found again: where it is no UTF-8, its bytes too, as in a URI. */
-static void put_name(JsonBuilder *builder, const char *member, const char *name)
-{
-	put_text(builder, member, name);
-	if (name && !g_utf8_validate(name, -1, NULL)) {
-		g_autofree char *exact = g_strconcat(member, "_bytes", NULL);
-		g_autofree char *bytes =
-			g_uri_escape_bytes((const guint8 *)name, strlen(name), "/");
-		put_text(builder, exact, bytes);
-	}
-}
-
-typedef char *(*NameOf)(guint id);
-
-static void put_owner(JsonBuilder *builder, const char *member, GHashTable *names, NameOf ask,
-		      guint id)
-{
-	gpointer name;
-
-	if (!g_hash_table_lookup_extended(names, GUINT_TO_POINTER(id), NULL, &name)) {
-		name = ask(id);
-		g_hash_table_insert(names, GUINT_TO_POINTER(id), name);
-	}
-	put_text(builder, member, name);
 }
 
 /* Ends the object and appends it as an element. */
@@ -413,6 +352,38 @@ void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsLimits *lim
 	g_hash_table_remove_all(report->directories);
 }
 
+static void add_resource(SegfsReport *report, SegfsIpc *ipc, const SegfsResource *resource,
+			 const SegfsResourceUse *use)
+{
+	g_autoptr(JsonBuilder) builder = json_builder_new();
+
+	json_builder_begin_object(builder);
+	put_resource(builder, ipc, report->caller, resource, use);
+	put_number(builder, "uid", resource->uid);
+	put_owner(builder, "user", report->users, segfs_user_name, resource->uid);
+	put_number(builder, "gid", resource->gid);
+	put_owner(builder, "group", report->groups, segfs_group_name, resource->gid);
+	append(report, report->resources[resource->kind], builder);
+}
+
+int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc)
+{
+	int r = 0;
+
+	for (SegfsResourceKind kind = 0; kind < SEGFS_N_RESOURCE_KINDS && r != -EINTR; kind++) {
+		g_autoptr(GArray) resources = NULL;
+		g_autoptr(GArray) uses = NULL;
+		r = segfs_resource_list(ipc, kind, &resources);
+		if (r == 0)
+			r = segfs_resource_uses(ipc, report->caller, resources, &uses);
+		for (guint i = 0; r == 0 && i < resources->len; i++)
+			add_resource(report, ipc, &g_array_index(resources, SegfsResource, i),
+				     &g_array_index(uses, SegfsResourceUse, i));
+	}
+	/* A namespace that has gone meanwhile has none. */
+	return r == -EINTR ? r : 0;
+}
+
 void segfs_report_stream(SegfsReport *report, SegfsReportSink sink, gpointer data)
 {
 	report->sink = sink;
@@ -449,11 +420,12 @@ static void put_unexamined(const SegfsReport *report, GString *text)
 
 void segfs_report_head(const SegfsReport *report, GString *text)
 {
-	g_string_append_printf(
-		text,
-		"{\"version\":%d,\"taken\":%" PRId64 ",\"unexamined\":%u,\"segments_hidden\":%u,\n"
-		"\"unexamined_processes\":[",
-		VERSION, report->taken, segfs_scan_unexamined(report->scan), report->n_hidden);
+	g_string_append_printf(text,
+			       "{\"version\":%d,\"revision\":%d,\"taken\":%" PRId64
+			       ",\"unexamined\":%u,\"segments_hidden\":%u,\n"
+			       "\"unexamined_processes\":[",
+			       VERSION, REVISION, report->taken,
+			       segfs_scan_unexamined(report->scan), report->n_hidden);
 	put_unexamined(report, text);
 	g_string_append_printf(text, "],\n\"namespaces\":[\n%s\n],\n\"segments\":[\n",
 			       report->namespaces->str);
@@ -462,7 +434,9 @@ void segfs_report_head(const SegfsReport *report, GString *text)
 void segfs_report_tail(const SegfsReport *report, GString *text)
 {
 	g_string_append_len(text, report->segments->str, report->segments->len);
-	g_string_append(text, "\n]}\n");
+	g_string_append_printf(text, "\n],\n\"semaphores\":[\n%s\n],\n\"queues\":[\n%s\n]}\n",
+			       report->resources[SEGFS_SEM]->str,
+			       report->resources[SEGFS_MSG]->str);
 }
 
 void segfs_report_write(const SegfsReport *report, GString *text)
