@@ -70,7 +70,7 @@ static void append_text(const char *text, GString *cell)
 	g_string_append(cell, text && *text ? text : NOTHING);
 }
 
-static void append_owner(GHashTable *names, char *(*name_of)(guint id), guint id, GString *cell)
+void table_append_owner(GHashTable *names, char *(*name_of)(guint id), guint id, GString *cell)
 {
 	gpointer name;
 
@@ -136,23 +136,23 @@ static void write_name(const Table *table, const SegfsItem *item, GString *cell)
 
 static void write_owner(const Table *table, const SegfsItem *item, GString *cell)
 {
-	append_owner(table->users, segfs_user_name, item->uid, cell);
+	table_append_owner(table->users, segfs_user_name, item->uid, cell);
 }
 
 static void holder_owner(const Table *table, const SegfsHolder *holder, GString *cell)
 {
-	append_owner(table->users, segfs_user_name, holder->process->uid, cell);
+	table_append_owner(table->users, segfs_user_name, holder->process->uid, cell);
 }
 
 static void write_group(const Table *table, const SegfsItem *item, GString *cell)
 {
-	append_owner(table->groups, segfs_group_name, item->gid, cell);
+	table_append_owner(table->groups, segfs_group_name, item->gid, cell);
 }
 
 static void write_cuser(const Table *table, const SegfsItem *item, GString *cell)
 {
 	if (is_sysv(item))
-		append_owner(table->users, segfs_user_name, item->sysv.cuid, cell);
+		table_append_owner(table->users, segfs_user_name, item->sysv.cuid, cell);
 	else
 		g_string_append(cell, NOTHING);
 }

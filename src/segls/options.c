@@ -56,6 +56,16 @@ static gboolean options_check(Options *options, GError **error)
 	if (options->by && (options->columns || options->sort || options->tree))
 		return fail(error,
 			    "--by has columns of its own: it goes with no -o, --sort or --tree");
+	if (options->semaphores + options->queues + options->everything + options->segments > 1)
+		return fail(error, "one of -m, -s, -q and -a is wanted, not several");
+	if ((options->semaphores || options->queues || options->everything) &&
+	    (options->columns || options->sort || options->tree || options->by || options->orphans))
+		return fail(error,
+			    "-s, -q and -a have columns of their own, and nothing of them is "
+			    "ever orphaned: they go with no -o, --sort, --tree, --by or "
+			    "--orphans");
+	if (options->everything && options->json)
+		return fail(error, "-a --json: --json alone has all");
 	if (options->orphan_age == 0 && !options->orphan_age_unsafe)
 		return fail(error, "--orphan-age 0: takes what a program has made just now and not "
 				   "opened yet; give at least 1, or --orphan-age-unsafe as well");
@@ -98,7 +108,8 @@ static gboolean options_complete(Options *options, GError **error)
 
 bool options_want_report(const Options *options)
 {
-	return options->json && !options->columns && !options->tree && !options->by;
+	return options->json && !options->columns && !options->tree && !options->by &&
+	       !options->semaphores && !options->queues && !options->segments;
 }
 
 static gboolean read_watch(const char *name, const char *value, gpointer data, GError **error)
@@ -117,6 +128,14 @@ static gboolean read_watch(const char *name, const char *value, gpointer data, G
 static GOptionGroup *what_options(Options *options)
 {
 	const GOptionEntry entries[] = {
+		{"shmems", 'm', 0, G_OPTION_ARG_NONE, &options->segments, "Only SysV segments",
+		 NULL},
+		{"semaphores", 's', 0, G_OPTION_ARG_NONE, &options->semaphores,
+		 "Semaphore sets instead, and who uses them", NULL},
+		{"queues", 'q', 0, G_OPTION_ARG_NONE, &options->queues,
+		 "Message queues instead, and who uses them", NULL},
+		{"all", 'a', 0, G_OPTION_ARG_NONE, &options->everything,
+		 "All three, a table after the other", NULL},
 		{"orphans", 0, 0, G_OPTION_ARG_NONE, &options->orphans,
 		 "Only what nobody uses any more", NULL},
 		{"orphan-age", 0, 0, G_OPTION_ARG_INT64, &options->orphan_age,

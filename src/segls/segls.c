@@ -10,16 +10,19 @@
 
 #include "segls/options.h"
 #include "segls/progress.h"
+#include "segls/resources.h"
 #include "segls/segls.h"
 #include "segls/source.h"
 
-static void keep_orphans(GPtrArray *items)
+/* What the options ask for alone. */
+static void keep(const Options *options, GPtrArray *items)
 {
 	guint kept = 0;
 
 	for (guint i = 0; i < items->len; i++) {
 		SegfsItem *item = items->pdata[i];
-		if (item->verdict != SEGFS_ORPHANED)
+		if ((options->orphans && item->verdict != SEGFS_ORPHANED) ||
+		    (options->segments && item->id.kind != SEGFS_SYSV))
 			continue;
 		items->pdata[i] = items->pdata[kept];
 		items->pdata[kept++] = item;
@@ -41,6 +44,7 @@ static gboolean write_report(const Options *options, const Table *table, const S
 		const int r = segfs_limits_read(segfs_scope_ipc(scope), &limits);
 		segfs_report_add(report, segfs_scope_ipc(scope), r < 0 ? NULL : &limits, NULL,
 				 source->of->pdata[i], segfs_view_unread(segfs_scope_view(scope)));
+		segfs_report_add_resources(report, segfs_scope_ipc(scope));
 	}
 	segfs_report_write(report, text);
 	return TRUE;
@@ -53,8 +57,11 @@ static gboolean list(const Options *options, const GPtrArray *shown, const Sourc
 	g_auto(Table) table;
 
 	table_init(&table, options->bytes, options->format == OUTPUT_JSON);
-	for (guint i = 0; options->orphans && i < source->of->len; i++)
-		keep_orphans(source->of->pdata[i]);
+	for (guint i = 0; i < source->of->len; i++)
+		keep(options, source->of->pdata[i]);
+	if (options->semaphores || options->queues)
+		return resources_write(source, options->semaphores ? SEGFS_SEM : SEGFS_MSG,
+				       options->format, headings, options->bytes, text, error);
 	if (options_want_report(options))
 		return write_report(options, &table, source, text, error);
 	g_autoptr(GPtrArray) all = source_items(source);
@@ -64,6 +71,13 @@ static gboolean list(const Options *options, const GPtrArray *shown, const Sourc
 		sums_write(&table, options->sums, all, options->format, headings, text);
 	else
 		table_write(&table, shown, all, options->format, headings, options->tree, text);
+	for (SegfsResourceKind kind = 0; options->everything && kind < SEGFS_N_RESOURCE_KINDS;
+	     kind++) {
+		g_string_append_c(text, '\n');
+		if (!resources_write(source, kind, options->format, headings, options->bytes, text,
+				     error))
+			return FALSE;
+	}
 	return TRUE;
 }
 

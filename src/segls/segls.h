@@ -37,6 +37,8 @@ extern const guint n_columns;
 
 /* The process's container, as segfs_container_text() says it; the table's. */
 const char *table_container(const Table *table, const SegfsProcess *process);
+/* The name of a user or group, which name_of() knows and names remembers; else its number. */
+void table_append_owner(GHashTable *names, char *(*name_of)(guint id), guint id, GString *cell);
 /* As lsipc(1) does: 512B, 1.5K, 64M; or in bytes. */
 void table_append_size(const Table *table, uint64_t size, GString *cell);
 

@@ -173,7 +173,8 @@ ok "metrics are OpenMetrics" python3 "$TESTDIR/check.py" "$TESTDIR/metrics"
 printf '# TYPE segfs_x gauge\n# HELP segfs_x x\nsegfs_x{namespace="1"} 1\n' >"$TESTDIR/wrong"
 fails "(the check can fail)" python3 "$TESTDIR/check.py" "$TESTDIR/wrong"
 if command -v promtool >/dev/null; then
-	is "$(promtool check metrics <"$TESTDIR/metrics" 2>&1)" "" "promtool finds nothing"
+	# It reads the older format, in which the help of a counter is by its name with _total.
+	is "$(promtool check metrics <"$TESTDIR/metrics" 2>&1 | grep -v '^segfs_[a-z_]*_total no help text$')" "" "promtool finds nothing"
 else
 	skip "promtool finds nothing" "no promtool here (Debian: prometheus)"
 fi

@@ -59,6 +59,17 @@ sent=$("$SHMTOOL" run "msgget 0 IPC_CREAT|0600")
 is "$(tail -n 1 "$MNT/msg/$sent" | cut -f 4 | tr -d '\n' | wc -c)" 8192 "a message of 8 KiB is whole"
 is "$(dd if="$MNT/msg/$sent" bs=1000 status=none | md5sum)" "$(cat "$MNT/msg/$sent" | md5sum)" "in small pieces it is the same"
 
+diag "--- segls and segments.json"
+: "${SEGLS:?}"
+is "$("$SEGLS" -s --raw --noheadings 2>/dev/null | sort | awk '{ print $1, $2, $5 }')" "$(awk '{ printf "sem/%d 0x%08x %d\n", $2, ($1 < 0 ? $1 + 4294967296 : $1), $4 }' <<<"$kernel_sem" | sort)" "segls -s: every set, its key and number of semaphores"
+is "$("$SEGLS" -q -b --raw --noheadings 2>/dev/null | awk -v file="msg/$queue" '$1 == file { print $5, $6 }')" "2 9" "segls -q: messages and bytes"
+is "$("$SEGLS" -a 2>/dev/null | grep -c '^FILE')" 3 "segls -a: three tables"
+fails "segls -s -o is refused" "$SEGLS" -s -o FILE
+json=$(cat "$MNT/segments.json")
+is "$(python3 -c 'import json, sys; d = json.load(sys.stdin); print(len(d["semaphores"]), len(d["queues"]))' <<<"$json")" "$(wc -l <<<"$kernel_sem") $(($(wc -l <<<"$kernel_msg") + 1))" "segments.json: as many"
+is "$(python3 -c 'import json, sys; q = [q for q in json.load(sys.stdin)["queues"] if q["msqid"] == int(sys.argv[1])][0]; print(q["qnum"], q["cbytes"], q["user"], q["key_hex"])' "$queue" <<<"$json")" "2 9 root 0x00000077" "what a queue has in it"
+is "$("$SEGLS" --json 2>/dev/null | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["semaphores"]))')" "$(wc -l <<<"$kernel_sem")" "so has segls --json"
+
 diag "--- looking changes nothing"
 look() {
 	ls -l "$MNT/sem" "$MNT/msg" && cat "$MNT"/sem/* "$MNT"/msg/* && getfattr --absolute-names -d "$MNT"/sem/* "$MNT"/msg/* &&
