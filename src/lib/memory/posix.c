@@ -225,10 +225,12 @@ int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *r
 		return -ESTALE;
 	memcpy(handle.header.f_handle, object->handle, object->handle_size);
 	autofd directory = -1;
-	int r = segfs_posix_open(posix, &directory);
+	/* Our own stays open: this is asked for nearly every request. */
+	int r = posix->fd >= 0 ? home_check() : segfs_posix_open(posix, &directory);
 	if (r < 0)
 		return r == -ENOENT ? -ESHUTDOWN : r;
-	const int fd = open_by_handle_at(directory, &handle.header, O_PATH | O_CLOEXEC);
+	const int fd = open_by_handle_at(posix->fd >= 0 ? posix->fd : directory, &handle.header,
+					 O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	*ret_fd = fd;

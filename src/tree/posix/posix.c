@@ -24,13 +24,18 @@
 
 static int posix_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
+	ObjectNode *node = (ObjectNode *)base;
 	g_auto(ObjectAt) at = OBJECT_NOWHERE;
 	struct stat st;
-	int r = object_reach(base, &at);
 
+	/* A lookup has it still. */
+	g_mutex_lock(&node->lock);
+	const bool is_known = node->held_fd >= 0 && fstat(node->held_fd, &st) == 0;
+	g_mutex_unlock(&node->lock);
+	int r = is_known ? 0 : object_reach(base, &at);
 	if (r < 0)
 		return r;
-	if (fstat(at.fd, &st) < 0)
+	if (!is_known && fstat(at.fd, &st) < 0)
 		return -errno;
 	object_stat(base->ns, &st, ret_stat);
 	return 0;
