@@ -23,36 +23,37 @@ typedef enum {
 /* "in use", "idle", "orphaned", "unknown". Static. */
 const char *segfs_verdict_name(SegfsVerdict verdict);
 
+/* There are many at one time: what is as large stands together, so that there are no gaps. */
 typedef struct {
 	SegfsId id;
 	uint64_t ns;             /* number of the view's IPC namespace; 0: that of this process */
 	const SegfsPosix *posix; /* of an object the directory that it is or was in; the view's */
-	guint directory;         /* which of the view's that is, from 0 */
 	char *name;     /* path below the directory of POSIX objects, or what the memfd is called;
 			   NULL for those that have none */
-	bool unlinked;  /* has no name in sysv/ or posix/ any more */
 	SegfsSysv sysv; /* of SEGFS_SYSV */
 	uint64_t size;  /* bytes */
-	uint64_t resident; /* bytes; valid where has_resident */
-	bool has_resident;
-	SegfsPages pages; /* of which resident counts them */
-	uid_t uid;
-	gid_t gid;
+	uint64_t resident;                   /* bytes; valid where has_resident */
 	nlink_t nlink;                       /* of other than SEGFS_SYSV: names it has */
-	mode_t mode;                         /* permission bits, set-id and sticky ones too */
 	struct timespec atime, mtime, ctime; /* since 1970; as stat(2) on a mount shows them */
 
-	SegfsScan *scan;      /* what holders' processes belong to; a reference */
-	GArray *holders;      /* SegfsHolder */
-	uint64_t n_not_found; /* attaches of processes that are not among the holders */
-	SegfsVerdict verdict;
-	SegfsEvidence evidence; /* for it; in words: segfs_item_evidence() */
-	char *creator;          /* command of a SysV segment's creator; NULL: not known */
-	bool creator_lives;
-	bool creator_unknown; /* whether it lives: it cannot be seen, or another mount knows it */
+	SegfsScan *scan;              /* what holders' processes belong to; a reference */
+	GArray *holders;              /* SegfsHolder */
+	uint64_t n_not_found;         /* attaches of processes that are not among the holders */
+	SegfsEvidence evidence;       /* of the verdict; in words: segfs_item_evidence() */
 	SegfsProcess creator_process; /* who that is; start is 0 where it has ended */
 	SegfsPast past;               /* what history knows of it; valid where has_past */
-	bool has_past;
+	char creator[16];             /* command of a SysV segment's creator; empty: not known */
+
+	guint directory;  /* which of the view's posix is, from 0 */
+	SegfsPages pages; /* of which resident counts them */
+	SegfsVerdict verdict;
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;   /* permission bits, set-id and sticky ones too */
+	bool unlinked; /* has no name in sysv/ or posix/ any more */
+	bool has_resident, has_past;
+	bool creator_lives;
+	bool creator_unknown; /* whether it lives: it cannot be seen, or another mount knows it */
 } SegfsItem;
 
 /* Frees it, and gives up its scan. Cannot fail. */

@@ -97,7 +97,7 @@ static void write_segment(IpcNs *ns, const SegfsCaller *caller, const SegfsItem 
 					     : " (ended)");
 	else
 		line(text, "CreatorPid", "not visible from here");
-	if (item->creator &&
+	if (*item->creator &&
 	    segfs_command_is_visible(segfs_ipc_proc_root(ns->ipc), caller, &item->creator_process))
 		line_escaped(text, "Creator", item->creator);
 	line(text, "LastUserPid", segment->lpid > 0 ? "%d" : "none", segment->lpid);

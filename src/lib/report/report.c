@@ -272,8 +272,8 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 	put_text(builder, "mode", mode);
 	if (item->id.kind == SEGFS_SYSV)
 		put_sysv(builder, item,
-			 item->creator && creator_is_visible(report, proc_root,
-							     &item->creator_process)
+			 *item->creator && creator_is_visible(report, proc_root,
+							      &item->creator_process)
 				 ? item->creator
 				 : NULL);
 	else

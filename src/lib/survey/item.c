@@ -35,7 +35,6 @@ void segfs_item_free(SegfsItem *item)
 	g_array_unref(item->holders);
 	g_clear_pointer(&item->scan, segfs_scan_unref);
 	g_free(item->name);
-	g_free(item->creator);
 	segfs_past_clear(&item->past);
 	g_free(item);
 }

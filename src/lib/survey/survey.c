@@ -294,6 +294,32 @@ static bool any_dest(SegfsIpc *ipc)
 	return false;
 }
 
+/*
+ * Takes segments, which are in order. Of many they are as large as a sixth of the items: so from
+ * the last one on, and what is done with is given back.
+ */
+static void add_all_segments(Judge *judge, GArray *segments, bool dest_only, GPtrArray *items)
+{
+	enum { GIVEN_BACK = 4096 };
+	const guint first = items->len;
+	gsize left;
+	SegfsSysv *all = g_array_steal(segments, &left);
+
+	while (left > 0 && !errand_is_unwanted()) {
+		const SegfsSysv *segment = &all[--left];
+		if (segment->dest || !dest_only)
+			g_ptr_array_add(items, item_of_sysv(judge, segment));
+		if (left > 0 && left % GIVEN_BACK == 0)
+			all = g_renew(SegfsSysv, all, left);
+	}
+	g_free(all);
+	for (guint i = first, j = items->len; i + 1 < j; i++) {
+		gpointer before = items->pdata[i];
+		items->pdata[i] = items->pdata[--j];
+		items->pdata[j] = before;
+	}
+}
+
 static int add_segments(Judge *judge, bool dest_only, GPtrArray *items)
 {
 	SegfsIpc *ipc = judge->view->options.ipc;
@@ -311,11 +337,7 @@ static int add_segments(Judge *judge, bool dest_only, GPtrArray *items)
 	if (r < 0)
 		return r;
 	g_array_sort(segments, sysv_compare);
-	for (guint i = 0; i < segments->len && !errand_is_unwanted(); i++) {
-		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
-		if (segment->dest || !dest_only)
-			g_ptr_array_add(items, item_of_sysv(judge, segment));
-	}
+	add_all_segments(judge, segments, dest_only, items);
 	return 0;
 }
 
@@ -406,21 +428,6 @@ int segfs_view_survey(SegfsView *view, SegfsSince since, GPtrArray **ret_items)
 		return r;
 	*ret_items = g_steal_pointer(&items);
 	return 0;
-}
-
-guint segfs_view_unread(SegfsView *view)
-{
-	g_autoptr(GPtrArray) names = segfs_view_unread_names(view);
-
-	return names->len;
-}
-
-GPtrArray *segfs_view_unread_names(SegfsView *view)
-{
-	g_mutex_lock(&view->lock);
-	GPtrArray *names = g_ptr_array_ref(view->unread);
-	g_mutex_unlock(&view->lock);
-	return names;
 }
 
 int segfs_view_unlinked(SegfsView *view, SegfsSince since, GPtrArray **ret_items)

@@ -124,9 +124,9 @@ static void find_creator(Judge *judge, SegfsItem *item)
 	item->has_past = segfs_history_of_sysv(judge->view->options.history,
 					       judge->view->options.ipc, &item->sysv, &item->past);
 	if (creator.command[0])
-		item->creator = g_strdup(creator.command);
-	else if (item->has_past && item->past.creator.command[0])
-		item->creator = g_strdup(item->past.creator.command);
+		g_strlcpy(item->creator, creator.command, sizeof(item->creator));
+	else if (item->has_past)
+		g_strlcpy(item->creator, item->past.creator.command, sizeof(item->creator));
 	item->creator_process = creator_process(&creator);
 	if (item->creator_lives)
 		lineage_see_creator(judge, &item->sysv, item->creator_process.pid,

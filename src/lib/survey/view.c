@@ -195,3 +195,18 @@ int segfs_view_refresh(SegfsView *view, SegfsSince since)
 	g_mutex_unlock(&view->refreshing);
 	return 0;
 }
+
+guint segfs_view_unread(SegfsView *view)
+{
+	g_autoptr(GPtrArray) names = segfs_view_unread_names(view);
+
+	return names->len;
+}
+
+GPtrArray *segfs_view_unread_names(SegfsView *view)
+{
+	g_mutex_lock(&view->lock);
+	GPtrArray *names = g_ptr_array_ref(view->unread);
+	g_mutex_unlock(&view->lock);
+	return names;
+}
