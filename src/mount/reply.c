@@ -68,13 +68,19 @@ void answer(fuse_req_t req, NodeVerb verb, WorkerRun run, const Asked *asked)
 			return;
 	}
 	const bool is_long = verb == NODE_WAITS || node->ops->waits & NODE_FIND;
+	const bool is_change = verb & (NODE_CHANGE | NODE_NAMES | NODE_WRITE);
+	const bool is_lookup = verb == NODE_FIND;
 	workers_do(mount_of(req)->workers,
 		   &(WorkerRequest){
 			   .req = req,
 			   .unique = receive_unique(),
 			   .whose = is_foreign ? FOREIGN | node->ns->index : fuse_req_ctx(req)->uid,
 			   .is_long = is_long,
-			   .is_urgent = verb & (NODE_CHANGE | NODE_NAMES | NODE_WRITE) && !is_long,
+			   .is_urgent = is_change || is_lookup,
+			   .share = is_change   ? SHARE_CHANGES
+				    : is_lookup ? SHARE_LOOKUPS
+				    : is_long   ? SHARE_LOOKS
+						: SHARE_OTHERS,
 			   .run = run,
 			   .asked = asked,
 			   .node = node,

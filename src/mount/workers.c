@@ -6,20 +6,17 @@
  *
  * The program that asks can be killed all the same. The kernel then says that the request is
  * interrupted, and the worker is given up: the kernel is told EINTR, past libfuse, which keeps
- * the request; what the worker answers when it comes back, if ever, the kernel does not know any
- * more and says so (ENOENT), as it does of any request that was interrupted. Upon that handlers
- * release what they have opened or remembered; so a worker's late result harms nobody, and no
- * request is answered twice.
+ * the request; to what the worker answers when it comes back, if ever, the kernel says ENOENT, as
+ * to any answer of an interrupted request, and handlers undo what they have opened or remembered.
+ * So a late result harms nobody, and no request is answered twice.
  *
- * The kernel says so for any signal, and says it once. On /dev/shm a signal that a program handles
- * ends none of these calls; so unless the program is being killed a request has its time first,
- * and is looked after meanwhile by another thread.
+ * The kernel says so for any signal. On /dev/shm one that a program handles ends none of these
+ * calls; so unless the program is being killed a request has its time first.
  *
  * A request that changes something is made with a lock of the mount's own file or directory held,
  * by the program that makes it: its rm of an object that somebody else changes keeps everybody from
- * the directory. So such a request does not wait for long: before it begins the worker waits for
- * the object's lock alone (object_await()), and where that takes too long the answer is EBUSY, and
- * nothing has been done.
+ * the directory. So before it begins the worker waits for the object's lock alone
+ * (errand_await_lock()); where that takes too long the answer is EBUSY, and nothing has been done.
  */
 
 #include "mount/workers.h"
@@ -36,7 +33,6 @@
 #include "mount/mount.h"
 
 #define STACK (512 * 1024) /* for what is longest: names of users, reports */
-
 #define MOST_THREADS 256
 /* Those that wait for one look wait together: more would not be answered sooner. */
 #define SHARE 16
@@ -59,10 +55,7 @@
 #define LATE_FOR (5 * G_TIME_SPAN_SECOND)
 #define WATCH_EVERY (20 * G_TIME_SPAN_MILLISECOND)
 
-/* Of whose: what takes its time, and what can be late, have shares of their own. */
-#define LONG (1ULL << 63)
-#define URGENT (1ULL << 62)
-
+#define SHARE_SHIFT 62 /* of User.whose, a WorkerShare */
 #define KEY(unique) ((gpointer)(uintptr_t)(unique))
 
 typedef struct {
@@ -105,9 +98,7 @@ struct Workers {
 
 static User *user_get(Workers *workers, const WorkerRequest *request)
 {
-	const uint64_t whose = request->whose | (request->is_long     ? LONG
-						 : request->is_urgent ? URGENT
-								      : 0);
+	const uint64_t whose = request->whose | (uint64_t)request->share << SHARE_SHIFT;
 	User *user = g_hash_table_lookup(workers->users, &whose);
 
 	if (!user) {
@@ -120,7 +111,8 @@ static User *user_get(Workers *workers, const WorkerRequest *request)
 
 static bool may_take_more(const User *user)
 {
-	const guint share = (user->whose & ~(LONG | URGENT)) == 0 ? SHARE_OF_ROOT : SHARE;
+	const guint share =
+		(user->whose & ((1ULL << SHARE_SHIFT) - 1)) == 0 ? SHARE_OF_ROOT : SHARE;
 
 	return user->n_running < share + MIN(user->n_stuck, MOST_STUCK);
 }
@@ -254,11 +246,17 @@ static guint n_late_of(const User *user)
 	return g_get_monotonic_time() - user->late_at < LATE_FOR ? MIN(user->n_late, LATE_MOST) : 0;
 }
 
-/* Nothing of it has been done. */
+/* Nothing of it has been done. What takes long has its time, before and behind a wait. */
 static bool is_late(const Job *job)
 {
-	return job->request.is_urgent && (!job->is_running || errand_awaits(&job->errand)) &&
-	       g_get_monotonic_time() - job->asked_at > PATIENCE >> n_late_of(job->user);
+	const User *user = job->user;
+	const bool is_long = job->request.is_long;
+	const bool all_stuck = user->n_stuck && user->n_stuck == user->n_running;
+	const gint64 awaits = job->is_running ? errand_awaits(&job->errand) : 0;
+	const gint64 since = is_long && awaits ? awaits : job->asked_at;
+
+	return job->request.is_urgent && (job->is_running ? awaits > 0 : !is_long || all_stuck) &&
+	       g_get_monotonic_time() - since > PATIENCE >> n_late_of(user);
 }
 
 static bool is_over(const Workers *workers, const Job *job)
@@ -353,10 +351,9 @@ void workers_interrupt(fuse_req_t req, void *unique)
 	g_mutex_lock(&workers->lock);
 	Job *job = g_hash_table_lookup(workers->jobs, unique);
 	if (job && !job->interrupted) {
-		const bool was_watched = is_watched(job);
-		job->interrupted = g_get_monotonic_time();
-		if (!was_watched)
+		if (!is_watched(job))
 			watch_one_more(workers);
+		job->interrupted = g_get_monotonic_time();
 	}
 	g_mutex_unlock(&workers->lock);
 }

@@ -36,12 +36,24 @@ typedef struct {
 /* Answers the request. */
 typedef void (*WorkerRun)(fuse_req_t req, const Asked *asked);
 
+/* Each of whoever it counts for: what can be stuck keeps none of the others waiting. */
+typedef enum {
+	SHARE_OTHERS,
+	SHARE_LOOKS,   /* what takes its time */
+	SHARE_LOOKUPS, /* of names, where that takes its time */
+	SHARE_CHANGES,
+} WorkerShare;
+
 typedef struct {
 	fuse_req_t req;
 	uint64_t unique; /* the kernel's number of the request */
 	uint64_t whose;  /* for whom it counts */
-	bool is_long;    /* it takes its time; only who is killed gives it up */
-	/* The kernel keeps others from the file or directory until it is answered: it always is. */
+	WorkerShare share;
+	bool is_long; /* it takes its time; only who is killed gives it up */
+	/*
+	 * The kernel keeps others from the file or directory until it is answered: so it does not
+	 * wait for a lock for long.
+	 */
 	bool is_urgent;
 	WorkerRun run;
 	const Asked *asked;

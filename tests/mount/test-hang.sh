@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib-hang.sh"
 need setfattr fallocate
 
-segfs_start "$MNT" allow_other || { echo "Bail out!"; exit 1; }
+segfs_start "$MNT" allow_other,orphan_age=0,orphan_age_unsafe || { echo "Bail out!"; exit 1; }
 id=$(mkseg -u 4002 4096 0644)
 objects=()
 for i in $(seq 16); do
@@ -75,6 +75,28 @@ if grep -q native "$(segfs_log "$MNT")"; then
 else
 	skip "posix/ is everybody's all the time" "no passthrough here"
 fi
+
+diag "--- orphans in a directory that hangs"
+as_user 4001 sh -c 'mkdir -m 777 /dev/shm/d && for i in $(seq 40); do echo x >/dev/shm/d/$i; done'
+as_user 4002 sh -c 'echo x >/dev/shm/other'
+orphans=("$MNT"/orphans/posix-d%2F*)
+is "${#orphans[@]}" 40 "they are listed"
+hang directory list /dev/shm/d
+fails_with EBUSY "their owner cannot remove one" as 4001 rm -f "${orphans[0]}"
+fails_with EBUSY "nor can root" rm -f "${orphans[1]}"
+run timeout -k 1 60 rm -f "${orphans[@]}"
+is "$status $(grep -c "Device or resource busy" <<<"$output")" "1 40" "each is answered"
+for name in orphans/posix-d%2Fnone info/posix/d%2Fnone; do
+	fails_with EBUSY "whether $name is there cannot be said" timeout -k 1 10 stat "$MNT/$name"
+	as 4001 rm -f "$MNT/$name" 2>/dev/null &
+	as 4001 sh -c "echo >$MNT/$name" 2>/dev/null &
+done
+look_around 4002
+look_around 0
+ok "another's orphan is removed" as 4002 rm "$MNT/orphans/posix-other"
+fails_with ENOENT "and gone" stat /dev/shm/other
+end_hangs
+is "$(find /dev/shm/d -type f ! -name 'hang.*' | wc -l)" 40 "of those that hung nothing was done"
 
 diag "--- a directory that hangs"
 hang directory list /dev/shm

@@ -237,16 +237,29 @@ int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *r
 	return 0;
 }
 
-/* Without a wait where the whole way is in the kernel's cache, as that to a name is that is there.
+static int open_beneath(int directory_fd, const SegfsCaller *caller, const char *path, bool waits)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV |
+			   (waits ? 0 : RESOLVE_CACHED),
+	};
+
+	if (caller)
+		return SEGFS_AS(caller,
+				syscall(SYS_openat2, directory_fd, path, &how, sizeof(how)));
+	const int fd = (int)syscall(SYS_openat2, directory_fd, path, &how, sizeof(how));
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Without a wait where the whole way is in the kernel's cache, as that to a name is that is there.
+ * To look for others takes their directory's lock, which may be waited for in vain.
  */
 int posix_open_path(int directory_fd, const SegfsCaller *caller, const char *path, int *ret_fd)
 {
 	enum { TRIES = 4 }; /* a rename anywhere makes it fail, too */
-	struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV | RESOLVE_CACHED,
-	};
-	long fd = caller ? segfs_caller_admit(caller, directory_fd, X_OK) : 0;
+	int fd = caller ? segfs_caller_admit(caller, directory_fd, X_OK) : 0;
 
 	/* Of directories on the way it is not asked. */
 	if (fd == 0 && caller && caller->groups_unknown && strchr(path, '/'))
@@ -254,16 +267,15 @@ int posix_open_path(int directory_fd, const SegfsCaller *caller, const char *pat
 	if (fd < 0)
 		return fd;
 	fd = -EAGAIN;
-	for (int i = 0; i <= TRIES && fd == -EAGAIN; i++) {
-		if (i == TRIES && !errand_may_wait())
-			break;
-		if (i == TRIES)
-			how.resolve &= ~RESOLVE_CACHED;
-		if (caller)
-			fd = SEGFS_AS(caller,
-				      syscall(SYS_openat2, directory_fd, path, &how, sizeof(how)));
-		else if ((fd = syscall(SYS_openat2, directory_fd, path, &how, sizeof(how))) < 0)
-			fd = -errno;
+	for (int i = 0; i < TRIES && fd == -EAGAIN; i++)
+		fd = open_beneath(directory_fd, caller, path, false);
+	if (fd == -EAGAIN && errand_may_wait()) {
+		errand_await_begin();
+		fd = open_beneath(directory_fd, caller, path, true);
+		if (!errand_await_end()) {
+			autofd_close(&fd);
+			return -EINTR;
+		}
 	}
 	if (fd < 0)
 		return fd;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/xattr.h>
 
 /* Signals that a thread brings upon itself (signal(7)): a fault, a system call that is refused. */
 static const int own_deeds[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
@@ -41,8 +42,11 @@ enum { GOES_ON, AWAITS, IS_CLAIMED };
 
 void errand_await_begin(void)
 {
-	if (own)
-		g_atomic_int_set(&own->awaits, AWAITS);
+	if (!own)
+		return;
+	own->awaits_since = g_get_monotonic_time();
+	/* What was claimed before stays so. */
+	g_atomic_int_compare_and_exchange(&own->awaits, GOES_ON, AWAITS);
 }
 
 bool errand_await_end(void)
@@ -50,9 +54,9 @@ bool errand_await_end(void)
 	return !own || g_atomic_int_compare_and_exchange(&own->awaits, AWAITS, GOES_ON);
 }
 
-bool errand_awaits(const Errand *errand)
+gint64 errand_awaits(const Errand *errand)
 {
-	return g_atomic_int_get(&errand->awaits) == AWAITS;
+	return g_atomic_int_get(&errand->awaits) == AWAITS ? errand->awaits_since : 0;
 }
 
 bool errand_claim(Errand *errand)
@@ -63,6 +67,14 @@ bool errand_claim(Errand *errand)
 bool errand_is_unwanted(void)
 {
 	return own && own->unwanted && g_atomic_int_get(own->unwanted);
+}
+
+int errand_await_lock(const char *path)
+{
+	errand_await_begin();
+	/* Nothing has it: so nothing changes. */
+	removexattr(path, "user.segfs.none");
+	return errand_await_end() && !errand_is_unwanted() ? 0 : -EINTR;
 }
 
 int thread_start(GThreadFunc run, gpointer data, size_t stack)

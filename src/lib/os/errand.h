@@ -15,7 +15,8 @@ typedef struct {
 	bool must_not_wait;
 	bool has_refused;     /* something was not done, since it might have had to wait */
 	bool is_postponed;    /* so the errand is to be done again by a thread that may */
-	gint awaits;          /* atomic: it waits for what it may wait for in vain */
+	gint awaits;          /* atomic: it waits for what it may wait for in vain, */
+	gint64 awaits_since;  /* and since when; set before */
 	const gint *unwanted; /* atomic; becomes true when nobody wants it any more. NULL: never */
 } Errand;
 
@@ -33,11 +34,18 @@ bool errand_postpone(void);
  */
 void errand_await_begin(void);
 bool errand_await_end(void);
-bool errand_awaits(const Errand *errand);
+/* Since when it waits so, monotonic; 0: it does not. */
+gint64 errand_awaits(const Errand *errand);
 /* False: it does not wait. */
 bool errand_claim(Errand *errand);
 /* To be asked between the steps of what takes long: true is -EINTR. */
 bool errand_is_unwanted(void);
+/*
+ * Waits so for the lock of the inode that path leads to, which another user may hold for ever, and
+ * gives it back. Calls that take it do so before they look for rights, so waiting needs none.
+ * -EINTR: nothing is to be done.
+ */
+int errand_await_lock(const char *path);
 
 /*
  * A thread that nobody joins, with a stack of so many bytes, to which no signal comes that is not

@@ -13,6 +13,8 @@
 
 #include "lib/memory/posix.h"
 #include "lib/os/autofd.h"
+#include "lib/os/errand.h"
+#include "lib/os/fd.h"
 #include "lib/process/lease.h"
 #include "lib/survey/free.h"
 #include "lib/survey/survey.h"
@@ -51,6 +53,14 @@ static int compare(int directory_fd, const char *base, const SegfsItem *item)
 		       : 0;
 }
 
+static int await(int fd)
+{
+	FdPath path;
+
+	fd_path(fd, path);
+	return errand_await_lock(path);
+}
+
 static int remove_object(const SegfsCaller *caller, const SegfsItem *item)
 {
 	const struct stat st = {.st_dev = item->id.domain, .st_ino = item->id.number};
@@ -67,6 +77,11 @@ static int remove_object(const SegfsCaller *caller, const SegfsItem *item)
 	r = posix_open_path(top_fd, caller, directory, &directory_fd);
 	if (r == 0)
 		r = segfs_caller_admit(caller, directory_fd, W_OK | X_OK);
+	/* The directory's lock, and the object's, may be another user's. */
+	if (r == 0)
+		r = await(directory_fd);
+	if (r == 0)
+		r = await(at);
 	if (r < 0)
 		return r;
 	/* The lease lasts until the name is gone: who opens it meanwhile waits. */
@@ -75,7 +90,7 @@ static int remove_object(const SegfsCaller *caller, const SegfsItem *item)
 	r = lease_open(at, &fd);
 	if (r == 0)
 		r = compare(directory_fd, base, item);
-	/* The directory's lock may be another user's: nobody else is to wait for it. */
+	/* Who has got one of the locks since is not to be waited for by anybody else. */
 	lease_keep();
 	if (r == 0)
 		r = SEGFS_AS(caller, unlinkat(directory_fd, base, 0));

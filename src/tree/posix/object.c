@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
@@ -20,25 +19,17 @@ void object_leave(ObjectAt *at)
 	autofd_close(&at->fd);
 }
 
-int object_await(const ObjectAt *at)
-{
-	errand_await_begin();
-	/* Nothing has it: so nothing changes. */
-	removexattr(at->path, "user.segfs.none");
-	return errand_await_end() && !errand_is_unwanted() ? 0 : -EINTR;
-}
-
 int object_await_name(const ObjectAt *at, const char *name)
 {
 	g_auto(ObjectAt) found = OBJECT_NOWHERE;
-	int r = object_await(at);
+	int r = errand_await_lock(at->path);
 
 	if (r == 0)
 		found.fd = segfs_object_open_at(at->fd, name);
 	if (found.fd < 0)
 		return r;
 	fd_path(found.fd, found.path);
-	return object_await(&found);
+	return errand_await_lock(found.path);
 }
 
 int object_may(const SegfsCaller *caller, int fd, int mask)
@@ -291,7 +282,7 @@ int object_reopen(Node *node, const SegfsCaller *caller, int flags, int *ret_fd)
 		r = fstat(at.fd, &st) < 0 ? -errno
 					  : object_guard_open((ObjectNode *)node, caller, &st);
 	if (r == 0 && flags & O_TRUNC)
-		r = object_await(&at);
+		r = errand_await_lock(at.path);
 	if (r < 0)
 		return r;
 	const int how = object_open_flags(flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW));

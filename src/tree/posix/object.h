@@ -52,12 +52,10 @@ int object_reach(Node *node, ObjectAt *ret_at);
 int object_reach_directory(Node *directory, ObjectAt *ret_at);
 void object_leave(ObjectAt *at);
 /*
- * Waits for the lock of an inode, which another user may hold for ever, and gives it back. Calls
- * that change a directory would wait for that of what a name stands for with the directory's own
- * held, and all others behind them. -EINTR: by then nobody wants to know.
+ * errand_await_lock() of a directory, and then of what has that name there, if anything has: calls
+ * that change a directory would wait for that with the directory's own held, and all others behind
+ * them.
  */
-int object_await(const ObjectAt *at);
-/* The same of a directory, and then of what has that name there, if anything has. */
 int object_await_name(const ObjectAt *at, const char *name);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectAt, object_leave)
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "lib/os/errand.h"
 #include "lib/os/room.h"
 #include "tree/posix/object.h"
 
@@ -14,7 +15,7 @@ static int await(int fd)
 	ObjectAt at = {.fd = fd};
 
 	fd_path(fd, at.path);
-	return object_await(&at);
+	return errand_await_lock(at.path);
 }
 
 static int object_read(File *file, size_t size, off_t offset, FileSpan *ret_span)

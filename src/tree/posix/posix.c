@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
+#include "lib/os/errand.h"
 #include "lib/os/room.h"
 #include "tree/item.h"
 #include "tree/posix/object.h"
@@ -76,7 +77,7 @@ static int posix_setattr(Node *base, const SegfsCaller *caller, File *file,
 	int r = object_reach(base, &at);
 
 	if (r == 0)
-		r = object_await(&at);
+		r = errand_await_lock(at.path);
 	if (r < 0)
 		return r;
 	/* What changes nothing is a chown to nobody new, which clears set-user-id bits. */
@@ -239,7 +240,7 @@ static int posix_set_xattr(Node *base, const SegfsCaller *caller, const char *na
 	if (r == 0)
 		r = segfs_caller_admit(caller, at.fd, W_OK);
 	if (r == 0)
-		r = object_await(&at);
+		r = errand_await_lock(at.path);
 	if (r < 0)
 		return r;
 	return bytes ? SEGFS_AS(caller, setxattr(at.path, name, bytes, size, flags))
@@ -331,7 +332,7 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 	int r = reach_directory_with_room(base, caller, &taken, &at);
 
 	if (r == 0)
-		r = object_await(&at);
+		r = errand_await_lock(at.path);
 	if (r < 0)
 		return r;
 	const int how = object_open_flags(flags) | O_CREAT | O_NOFOLLOW;
@@ -374,7 +375,7 @@ static int posix_make(Node *base, const SegfsCaller *caller, const char *name, m
 	int r = reach_directory_with_room(base, caller, &taken, &at);
 
 	if (r == 0)
-		r = object_await(&at);
+		r = errand_await_lock(at.path);
 	if (r < 0)
 		return r;
 	if (S_ISDIR(mode))
@@ -400,9 +401,9 @@ static int posix_link(Node *base, const SegfsCaller *caller, const char *name, N
 	if (r == 0)
 		r = object_reach(target, &of);
 	if (r == 0)
-		r = object_await(&at);
+		r = errand_await_lock(at.path);
 	if (r == 0)
-		r = object_await(&of);
+		r = errand_await_lock(of.path);
 	return r < 0 ? r
 		     : SEGFS_AS(caller, linkat(AT_FDCWD, of.path, at.fd, name, AT_SYMLINK_FOLLOW));
 }
