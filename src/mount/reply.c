@@ -27,6 +27,12 @@ static bool is_on_open(fuse_req_t req)
 	return procfs_call(mount_of(req)->proc_root, fuse_req_ctx(req)->pid, NULL) == CALL_ON_OPEN;
 }
 
+/* A call that takes a name and opens nothing. */
+static bool has_name(fuse_req_t req)
+{
+	return procfs_call(mount_of(req)->proc_root, fuse_req_ctx(req)->pid, NULL) == CALL_LOOKS;
+}
+
 int name_at(fuse_req_t req, Node *node)
 {
 	Walks *walks = mount_of(req)->walks;
@@ -159,9 +165,9 @@ void reply_result(fuse_req_t req, const Node *node, int r)
 		return;
 	/*
 	 * Of a segment that others have open that it is removed is said to them alone. Who goes by
-	 * a name that was listed a moment ago is told, too: it may be one of them, by fchmod(2).
+	 * a name that was listed a moment ago has looked nothing up: the call says that it has one.
 	 */
-	if (r == -EIDRM && has_found(req, node))
+	if (r == -EIDRM && (has_found(req, node) || has_name(req)))
 		r = -ENOENT;
 	if (is_gone(r) && !is_by_name(req, node))
 		r = -ENOENT;

@@ -110,6 +110,19 @@ b=$(mkseg 200 0600 0x903)
 is "$(stat -c %s "$MNT/key/0x903")" 200 "the same key again: the new segment at once"
 ok "which is the file of its id" test "$MNT/key/0x903" -ef "$sysv/$b"
 
+# A name that was listed a moment ago, of a segment that is gone and that somebody has open.
+agent C
+for call in "chmod FILE 0640" "chown FILE 0 0" "access FILE W_OK" "setxattr FILE user.segfs.locked 0"; do
+	id=$(mkseg 4096 0600)
+	tell C open r "$sysv/$id" O_RDONLY >/dev/null
+	ls -l "$sysv" >/dev/null
+	ipcrm -m "$id"
+	is "$(tell C ${call//FILE/"$sysv/$id"})" ENOENT "${call%% *} of its name"
+	is "$(tell C fchmod r 0640)" EIDRM "by a descriptor it is said what has become of it"
+	tell C close r >/dev/null
+done
+quit C
+
 # Opens, removals and re-creations against each other: every answer is one the direct calls would give.
 strange=0
 agent C
@@ -119,7 +132,7 @@ for _ in $(seq 300); do
 	ipcrm -m "$id"
 	case $(answer C) in
 	0) tell C pread a 0 4 | grep -q '^4:' || strange=$((strange + 1)); tell C close a >/dev/null ;;
-	ENOENT | EIDRM) ;;
+	ENOENT) ;;
 	*) strange=$((strange + 1)) ;;
 	esac
 done
