@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/msg.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -74,6 +75,9 @@ static void confined(int result)
 	CHECK(is_refused(socket(AF_INET, SOCK_STREAM, 0)));
 	CHECK(is_refused(unshare(CLONE_NEWNS)));
 	CHECK(is_refused(setns(-1, CLONE_NEWNS)));
+	/* A message is looked at, and never taken. */
+	CHECK(!is_refused(msgrcv(-1, NULL, 0, 0, MSG_COPY | IPC_NOWAIT)));
+	CHECK(is_refused(msgrcv(-1, NULL, 0, 0, IPC_NOWAIT)));
 	CHECK(is_refused(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)));
 	CHECK(is_refused(syscall(SYS_mount, "none", "/", "tmpfs", 0, NULL)));
 	CHECK(has_threads());
@@ -109,7 +113,7 @@ static void what_a_daemon_does_not_call_is_refused_and_told(void)
 	g_test_message("%s", told->str);
 	g_assert_cmpint(status, ==, 0);
 	static const int refused[] = {SYS_execve, SYS_ptrace, SYS_socket, SYS_unshare,
-				      SYS_setns,  SYS_clone,  SYS_mount};
+				      SYS_setns,  SYS_msgrcv, SYS_clone,  SYS_mount};
 	for (guint i = 0; i < G_N_ELEMENTS(refused); i++) {
 		g_autofree char *line = g_strdup_printf("refused the system call %d\n", refused[i]);
 		g_assert_nonnull(strstr(told->str, line));

@@ -235,6 +235,13 @@ def list_group(world: World, count: int) -> Group:
     return Group(rows, lambda: void(world.make(count, 4 * KIB)))
 
 
+def sets_group(world: World, count: int) -> Group:
+    row = Row(f"list: mnt/sem with {count} semaphore sets against ipcs", f"list {count}: ls -l sem / ipcs -s", "ipcs -s", "ms",
+              lambda: world.run(1, "ls", "-l", f"{world.mount('')}/sem"), lambda: world.run(1, "ipcs", "-s"),
+              target=Target("ratio", "<=", 0.70))
+    return Group([row], lambda: world.make_sets(count))
+
+
 def void(_: object) -> None:
     pass
 
@@ -351,6 +358,7 @@ def transfer_group(world: World) -> Group:
 def groups(world: World, quick: bool, wanted: str) -> list[Group]:
     every = [io_group(world), open_group(world), copy_group(world)]
     every += [list_group(world, count) for count in (10, 1000, SEGMENTS)]
+    every += [sets_group(world, 30000)]
     every += [start_group(world), rest_group(world, 0, 0), rest_group(world, SEGMENTS, 2 if quick else 10)]
     every += [report_group(world), transfer_group(world)]
     every += bench_names.groups(world) + bench_processes.groups(world)

@@ -2,6 +2,7 @@
 """What the rows of tools/bench/run are made of, and the world that they are measured in."""
 from __future__ import annotations
 
+import ctypes
 import operator
 import os
 import re
@@ -119,6 +120,15 @@ class World:
         ids = self.call("make", count, size).split()
         self.stack.callback(self.call, "remove", stdin="\n".join(ids))
         return ids
+
+    def make_sets(self, count: int) -> None:
+        """Semaphore sets of one semaphore each."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        for _ in range(count):
+            semid = libc.semget(0, 1, 0o1600)
+            if semid < 0:
+                raise Failed(f"semget: {os.strerror(ctypes.get_errno())}")
+            self.stack.callback(libc.semctl, semid, 0, 0)
 
     def shmids(self) -> list[str]:
         with open("/proc/sysvipc/shm") as table:
