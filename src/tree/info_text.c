@@ -2,11 +2,17 @@
 
 /* One item as text, "Key: value", in the manner of /proc/PID/status. */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "lib/os/autofd.h"
 #include "lib/os/escape.h"
+#include "lib/os/fd.h"
 #include "tree/item.h"
 #include "tree/sysv/segment.h"
 
@@ -122,6 +128,34 @@ static void write_file(const SegfsItem *item, GString *text)
 	line_time(text, "Accessed", item->atime.tv_sec);
 	line_time(text, "Modified", item->mtime.tv_sec);
 	line_time(text, "Changed", item->ctime.tv_sec);
+}
+
+/*
+ * A named semaphore (sem_open(3)) is a file whose first two numbers are its value and how many
+ * wait: the sem_t of glibc on 64 bits (internal-semaphore.h in its sources), where the two are one
+ * number, and of musl (sem_init.c). What is of another size is of neither. Read by who may, without
+ * a trace, which takes its owner.
+ */
+static void write_semaphore(const SegfsCaller *caller, const SegfsItem *item, GString *text)
+{
+	enum { SEM_SIZE = 32, VALUE = G_BYTE_ORDER == G_LITTLE_ENDIAN ? 0 : 1 };
+	autofd at = -1;
+	uint32_t words[2];
+	FdPath path;
+	struct stat st;
+
+	if (item->id.kind != SEGFS_POSIX || item->unlinked ||
+	    !g_str_has_prefix(item->name, "sem.") || item->size != SEM_SIZE ||
+	    segfs_posix_open_path(item->posix, caller, item->name, &at) < 0 || fstat(at, &st) < 0 ||
+	    st.st_ino != item->id.number || !S_ISREG(st.st_mode))
+		return;
+	fd_path(at, path);
+	autofd fd = SEGFS_AS(caller, open(path, O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
+	if (fd < 0 || pread(fd, words, sizeof(words), 0) != sizeof(words))
+		return;
+	line(text, "SemaphoreValue", "%u",
+	     words[VALUE] & 0x7fffffff); /* musl's top bit: waited for */
+	line(text, "SemaphoreWaiters", "%u", words[1 - VALUE]);
 }
 
 static void line_moment(GString *text, const char *key, const char *what, int64_t when)
@@ -257,6 +291,7 @@ void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GSt
 		write_segment(ns, caller, item, text);
 	else
 		write_file(item, text);
+	write_semaphore(caller, item, text);
 	write_past(ns, caller, item, text);
 	for (guint i = 0; i < item->holders->len; i++)
 		hidden += !segfs_holder_is_visible(

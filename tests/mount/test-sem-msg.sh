@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Semaphore sets and message queues: what ipcs and the kernel say of them, and nothing changed by looking.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib-holders.sh"
 need ipcs getfattr python3
 
 # table KIND: the kernel's own of /proc/sysvipc, a line each in blanks of one, without the heading
@@ -10,7 +11,6 @@ field() { sed -n "s/.*\\b$2=\\([^ ]*\\).*/\\1/p" <<<"$1"; }
 semstat() { "$SHMTOOL" run "semstat $1"; }
 msgstat() { "$SHMTOOL" run "msgstat $1"; }
 xattr() { getfattr --absolute-names --only-values -n "user.segfs.$2" "$MNT/$1" 2>&1; }
-info() { sed -n "s/^$2:\t//p" "$MNT/info/$1"; }
 
 diag "--- what there is, against the kernel's own tables"
 for user in 0 20001 20002 20003 20004; do
@@ -130,6 +130,38 @@ answer C >/dev/null
 quit C
 is "$(info "sem/$held" Verdict)" unknown "nobody waits, and all who are known have ended: unknown, never an orphan"
 fails "nothing of it is in orphans/" sh -c "ls '$MNT/orphans' | grep -q ^sem-"
+
+diag "--- a named POSIX semaphore"
+python3 - <<'END'
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+libc.sem_open.restype = ctypes.c_void_p
+sem = libc.sem_open(b"/named", 0o100, 0o644, 5)
+libc.sem_wait(ctypes.c_void_p(sem))
+END
+before=$(stat -c '%x %y %z' /dev/shm/sem.named)
+is "$(info posix/sem.named SemaphoreValue) $(info posix/sem.named SemaphoreWaiters)" "4 0" "info has its value and who waits"
+is "$(stat -c '%x %y %z' /dev/shm/sem.named)" "$before" "and leaves no trace"
+is "$(as_user 20003 grep -c ^Semaphore "$MNT/info/posix/sem.named")" 0 "only for its owner and root"
+head -c 100 /dev/zero >/dev/shm/sem.other
+is "$(grep -c ^Semaphore "$MNT/info/posix/sem.other")" 0 "what is of another size is of an unknown C library"
+rm /dev/shm/sem.named /dev/shm/sem.other
+
+diag "--- another IPC namespace, and another pid namespace in it"
+agent X unshare --ipc --pid --fork --kill-child
+inside=$(tell X semget 0x99 1 'IPC_CREAT|0600') mail=$(tell X msgget 0x99 'IPC_CREAT|0600')
+tell X semop "$inside" 0 2 >/dev/null
+tell X msgsnd "$mail" 3 inside >/dev/null
+child=$(child_of "${agent_process[X]}")
+other=ns/$(stat -Lc %i "/proc/$child/ns/ipc")
+is "$(ls "$MNT/$other/sem" "$MNT/$other/msg" | grep -c '^[0-9]')" 2 "ns/N/sem and ns/N/msg have its own"
+is "$(awk 'NR == 2 { print $2, $5, $6 }' "$MNT/$other/sem/$inside")" "2 $child shmtool" "its pid is the host's"
+is "$(tail -n 1 "$MNT/$other/msg/0x99" | cut -f 2-)" "$(printf '3\t6\tinside')" "by key"
+like "$(sed -n 's/^Evidence:\t//p' "$MNT/$other/info/msg/$mail")" "$child shmtool" "info/"
+fails_with EACCES "others do not get there" as_user 20001 cat "$MNT/$other/sem/$inside"
+ok "rm" rm "$MNT/$other/sem/$inside"
+is "$(tell X semop "$inside" 0 1)" EINVAL "is there"
+quit X
 
 diag "--- many"
 "$SHMTOOL" run "mksets 2000 1 0600" >/dev/null
