@@ -183,6 +183,7 @@ static void its_texts_are_of_it(void)
 
 static void reports_at_the_top_have_it_for_root(void)
 {
+	enum { TRIES = 50 };
 	g_auto(Container) container = {};
 	g_auto(World) world = {};
 	if (!start(&world, &container))
@@ -192,10 +193,18 @@ static void reports_at_the_top_have_it_for_root(void)
 	g_autoptr(Node) json = world_node(&world, "segments.json");
 	g_autoptr(Node) metrics = world_node(&world, "metrics");
 
-	const guint64 before = scanner_n_walks(world.tree->scanner);
-	g_autofree char *all = node_text(json, &world.self);
-	/* Which namespaces there are, and who holds what. */
-	g_assert_cmpuint(scanner_n_walks(world.tree->scanner), ==, before + 2);
+	g_autofree char *all = NULL;
+	guint64 n = 0;
+	/* Which namespaces there are, and who holds what; of others that end meanwhile it is asked
+	 * anew.
+	 */
+	for (int i = 0; i < TRIES && n != 2; i++) {
+		const guint64 before = scanner_n_walks(world.tree->scanner);
+		g_free(all);
+		all = node_text(json, &world.self);
+		n = scanner_n_walks(world.tree->scanner) - before;
+	}
+	g_assert_cmpuint(n, ==, 2);
 	g_autofree char *sums = node_text(metrics, &world.self);
 	g_assert_nonnull(strstr(all, file));
 	g_assert_nonnull(strstr(sums, label));
