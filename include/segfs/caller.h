@@ -29,7 +29,6 @@ typedef struct {
 	bool groups_unknown; /* it may have others than those */
 
 	const char *proc_root; /* where the rest is to be read; NULL: it is there */
-	bool has_all_of_ours;  /* a root with no less than this process: the rest decides nothing */
 } SegfsCaller;
 
 /* The calling process itself, complete. Free with segfs_caller_clear(). Cannot fail. */
@@ -56,8 +55,7 @@ void segfs_caller_of_thread(SegfsCaller *ret_caller, const char *proc_root, pid_
 
 /*
  * Reads what has not been read yet. Whoever looks at pid, caps or groups calls this before;
- * segfs_caller_enter() does, but not for a root that has_all_of_ours. The caller is one thread's at
- * a time.
+ * segfs_caller_enter() does. The caller is one thread's at a time.
  */
 void segfs_caller_complete(const SegfsCaller *caller);
 

@@ -34,10 +34,9 @@ void segfs_history_free(SegfsHistory *history);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsHistory, segfs_history_free)
 
 /*
- * Watches the tmpfs that the directory of POSIX objects is the root of. The events of the calling
- * process are left out: it says itself for whom it acts, by segfs_history_object_changed(). 0, or
- * -EXDEV: the directory is not the root of a tmpfs of its own; others are those of
- * fanotify_init(2) and fanotify_mark(2).
+ * Watches the tmpfs that the directory of POSIX objects is the root of. What the calling process
+ * does there itself is for others, and is left out. 0, or -EXDEV: the directory is not the root of
+ * a tmpfs of its own; others are those of fanotify_init(2) and fanotify_mark(2).
  */
 int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix);
 

@@ -166,12 +166,9 @@ static void line_moment(GString *text, const char *key, const char *what, int64_
 	line(text, key, "%s, %s", what, date ? date : "?");
 }
 
-/* What history knows of who has made it, and what there is of history at all. */
-static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text)
+void info_write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text)
 {
 	const SegfsPast *past = &item->past;
-	SegfsHistory *history = ns->tree->history;
-	g_autofree char *of = history ? segfs_history_text(history) : g_strdup("off");
 	const bool is_sysv = item->id.kind == SEGFS_SYSV;
 
 	if (item->has_past && !is_sysv && past->creator.pid > 0)
@@ -190,7 +187,47 @@ static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *it
 		if (past->creator.cgroup)
 			line(text, "CreatorCgroup", "%s", past->creator.cgroup);
 	}
+}
+
+static void write_history(const IpcNs *ns, GString *text)
+{
+	SegfsHistory *history = ns->tree->history;
+	g_autofree char *of = history ? segfs_history_text(history) : g_strdup("off");
+
 	line(text, "History", "%s", of);
+}
+
+void info_write_object_name(const char *name, uint64_t inode, GString *text)
+{
+	g_autofree char *file = g_strconcat("posix/", name, NULL);
+
+	line_escaped(text, "File", file);
+	line(text, "Kind", "posix");
+	line(text, "Inode", "%" PRIu64, inode);
+}
+
+void info_write_removed(const Gone *gone, GString *text)
+{
+	const SegfsActor *actor = &gone->remover;
+	g_autofree char *user = segfs_user_name(actor->uid);
+	g_autofree char *command = escape_text(actor->command, -1);
+
+	/* Nobody has told of the removal of a segment: that it is gone was seen then. */
+	line_moment(text, "Removed", gone->piece.key.is_sysv ? "by now" : "at", gone->removed);
+	if (actor->pid <= 0) {
+		line(text, "RemovedBy", "not known");
+		return;
+	}
+	g_string_append_printf(text, "RemovedBy:\t%d ", actor->pid);
+	if (!*command)
+		g_string_append(text, "(ended before it could be read)");
+	else if (user)
+		g_string_append_printf(text, "%s, user %s", command, user);
+	else
+		g_string_append_printf(text, "%s, user %u", command, actor->uid);
+	if (actor->command_line)
+		g_string_append_printf(text, ", %s", actor->command_line);
+	g_string_append_c(text, '\n');
 }
 
 static void write_holder(IpcNs *ns, const SegfsHolder *holder, GString *text)
@@ -292,7 +329,8 @@ void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GSt
 	else
 		write_file(item, text);
 	write_semaphore(caller, item, text);
-	write_past(ns, caller, item, text);
+	info_write_past(ns, caller, item, text);
+	write_history(ns, text);
 	for (guint i = 0; i < item->holders->len; i++)
 		hidden += !segfs_holder_is_visible(
 			proc_root, caller, g_array_index(item->holders, SegfsHolder, i).process);

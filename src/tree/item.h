@@ -3,6 +3,7 @@
 
 #include <segfs/resource.h>
 
+#include "lib/history/table.h"
 #include "tree/tree.h"
 
 /* What the directories of judged memory (orphans/, unlinked/, info/) have in common. */
@@ -32,7 +33,12 @@ void item_list_xattr(GString *names);
 /* namespace_info.c */
 Node *namespace_info_new(IpcNs *ns, const void *data);
 
-/* info_text.c: all that is known of item, as text. */
+/* info_text.c: what history knows of who has made it, */
+void info_write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text);
+/* what an object was, and who has removed it, */
+void info_write_object_name(const char *name, uint64_t inode, GString *text);
+void info_write_removed(const Gone *gone, GString *text);
+/* and all that is known of item, as text. */
 void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text);
 /* The same of a semaphore set or message queue. -EACCES, -ENOENT: as segfs_sem_read(). */
 int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResource *resource,

@@ -26,6 +26,7 @@ static const DirectoryEntry root_entries[] = {
 	{"metrics", metrics_new, NULL},
 	{"events", events_new, NULL},
 	{"events.1", events_new, "1"},
+	{"gone", gone_directory_new, NULL},
 	{"ns", namespaces_directory_new, NULL}, /* the last: not on every mount */
 };
 

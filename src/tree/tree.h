@@ -216,6 +216,7 @@ Node *metrics_new(IpcNs *ns, const void *data);
 Node *readme_new(IpcNs *ns, const void *data);
 /* history/events.c; data: NULL, or of events.1 any other. */
 Node *events_new(IpcNs *ns, const void *data);
+Node *gone_directory_new(IpcNs *ns, const void *data);
 
 /*
  * Inode numbers. A SysV segment's is made of the number of its IPC namespace and the shmid, a POSIX

@@ -37,7 +37,7 @@ segfs_mounted "$MNT" || done_testing
 fails_with EACCES "root does not get in" ls "$MNT"
 fails_with EACCES "another user does not get in" as_user 20001 ls "$MNT"
 
-is "$("${me[@]}" ls "$MNT" | sort | xargs)" "README events events.1 info key limits metrics msg orphans posix segments.json sem sysv unlinked" "the same tree, but for ns"
+is "$("${me[@]}" ls "$MNT" | sort | xargs)" "README events events.1 gone info key limits metrics msg orphans posix segments.json sem sysv unlinked" "the same tree, but for ns"
 is "$("${me[@]}" ls "$MNT/sysv" | sort -n | xargs)" "$(printf '%s\n' "$mine" "$theirs" "$shown" "$free" "$given" | sort -n | xargs)" "all segments are listed"
 is "$("${me[@]}" stat -c '%s %a %u %g %h' "$MNT/sysv/$theirs")" "10000 600 20001 20001 1" "stat of what may not be read"
 is "$("${me[@]}" ls "$MNT/key" | xargs)" "0x00000e01 0x00000e02 0x00000e03" "all keys"

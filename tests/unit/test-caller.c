@@ -2,10 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -262,46 +260,6 @@ static void a_thread_that_acts_for_another_has_no_groups_that_are_known(void)
 	g_assert_true(another.groups_unknown);
 }
 
-static long opened_as(const SegfsCaller *caller, const char *path)
-{
-	const long fd = SEGFS_AS(caller, open(path, O_RDWR | O_CLOEXEC));
-
-	return fd < 0 ? fd : close((int)fd);
-}
-
-/* A root's thread is read only where its groups can matter: where it has less than we have. */
-static gpointer open_as_weak_root(gpointer path)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {};
-	g_auto(SegfsCaller) weak = {}, strong = {};
-
-	segfs_caller_of_thread(&strong, "/proc", gettid(), 0, 0, 0);
-	g_assert_cmpint(opened_as(&strong, path), ==, 0);
-	g_assert_nonnull(strong.proc_root);
-	g_assert_true(segfs_caller_has(&strong, CAP_FOWNER));
-	g_assert_cmpint(syscall(SYS_capget, &header, data), ==, 0);
-	data[0].effective &= ~(CAP(DAC_OVERRIDE) | CAP(DAC_READ_SEARCH));
-	g_assert_cmpint(syscall(SYS_capset, &header, data), ==, 0);
-	segfs_caller_of_thread(&weak, "/proc", gettid(), 0, 0, 0);
-	g_assert_cmpint(opened_as(&weak, path), ==, -EACCES);
-	g_assert_null(weak.proc_root);
-	return NULL;
-}
-
-static void a_root_with_all_of_our_rights_is_not_read(void)
-{
-	if (!unit_need_root())
-		return;
-	scoped_tree tree = tree_make(NULL);
-	g_autofree char *path = g_build_filename(tree, "theirs", NULL);
-
-	tree_write(tree, "theirs", "");
-	g_assert_no_errno(chown(path, UNIT_UID, UNIT_GID));
-	g_assert_no_errno(chmod(path, 0600));
-	g_thread_join(g_thread_new("weak", open_as_weak_root, path));
-}
-
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
@@ -326,6 +284,5 @@ int main(int argc, char **argv)
 	     a_thread_that_acts_for_another_has_no_groups_that_are_known);
 	TEST("admit/unknown-groups-are-not-others",
 	     whose_groups_are_not_known_is_not_one_of_the_others);
-	TEST("enter/root-is-not-read", a_root_with_all_of_our_rights_is_not_read);
 	return g_test_run();
 }

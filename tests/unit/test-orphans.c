@@ -14,7 +14,6 @@
 #include "lib/memory/ipc.h"
 #include "lib/memory/posix.h"
 #include "lib/os/autofd.h"
-#include "lib/survey/free.h"
 #include "lib/survey/survey.h"
 #include "survey_world.h"
 
@@ -366,29 +365,6 @@ static void the_owner_may_remove_what_is_in_another_namespace(void)
 	g_assert_cmpint(segfs_view_remove_orphan(view, &user, segment), ==, -EBUSY);
 }
 
-/* Asking by an attach would leave a trace, and costs more than the removal. */
-static void what_was_never_attached_is_free_as_it_is(void)
-{
-	g_auto(Survey) survey = {};
-	g_auto(SegfsCaller) self = {};
-	g_autoptr(SegfsMemory) memory = NULL;
-	SegfsSysv segment;
-	if (!unit_need_root())
-		return;
-	survey_start(&survey, 0);
-	segfs_caller_self(&self);
-	scoped_segment shmid = segment_make(4096, 0600);
-
-	g_assert_cmpint(segfs_sysv_stat(survey.ipc, shmid, &segment), ==, 0);
-	g_assert_cmpint(segment_is_free(survey.ipc, &segment, true), ==, 0);
-	g_assert_cmpint(segment_kernel(shmid).shm_atime, ==, 0);
-	/* What we report of it is still that it was never attached. */
-	g_assert_cmpint(segfs_memory_open(survey.ipc, &self, &segment, false, &memory), ==, 0);
-	g_assert_cmpint(segfs_sysv_stat(survey.ipc, shmid, &segment), ==, 0);
-	g_assert_cmpint(segment.atime, ==, 0);
-	g_assert_cmpint(segment_is_free(survey.ipc, &segment, true), ==, -EBUSY);
-}
-
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
@@ -405,7 +381,6 @@ int main(int argc, char **argv)
 	TEST("gone/segment-replaced", a_segment_that_was_replaced_is_gone);
 	TEST("gone/object-replaced", an_object_that_was_replaced_is_gone);
 	TEST("gone/directory-became-a-link", a_directory_that_became_a_link_is_not_followed);
-	TEST("free/never-attached", what_was_never_attached_is_free_as_it_is);
 	TEST("rights/of-the-caller", the_callers_rights_decide);
 	TEST("rights/of-the-owner", the_owner_may_remove_what_is_theirs);
 	TEST("rights/in-another-namespace", the_owner_may_remove_what_is_in_another_namespace);

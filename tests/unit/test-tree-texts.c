@@ -17,8 +17,9 @@ enum { SIZE = 5000 };
 
 static void the_top_has_its_names(void)
 {
-	static const char expected[] = "README events events.1 info key limits metrics msg orphans "
-				       "posix segments.json sem sysv unlinked ";
+	static const char expected[] =
+		"README events events.1 gone info key limits metrics msg orphans "
+		"posix segments.json sem sysv unlinked ";
 	g_auto(World) world = {};
 	world_start_with(&world, (TreeOptions){.no_namespaces = true});
 	g_autoptr(Node) root = world_node(&world, "");

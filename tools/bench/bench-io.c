@@ -12,6 +12,7 @@
  *   bench-io blink ID                          attached and detached: the last user is gone then
  *   bench-io transfer WAY BLOCK TOTAL TARGET   from one process to another: pipe, fifo (made as
  *                                              TARGET), sysv, posix (queues), memory; as measure
+ *   bench-io crowd N                           N processes that do nothing, until the end of stdin
  *
  * TARGET is a file, or shm:ID: the same operation in attached memory, a memcpy for a read or a
  * write. An error is one line "error NAME", status 1.
@@ -213,6 +214,33 @@ static int hold(int shmid)
 	return 0;
 }
 
+static int crowd(size_t count)
+{
+	pid_t *pids = calloc(count, sizeof(*pids));
+	const pid_t self = getpid();
+
+	if (!pids)
+		die("no memory");
+	for (size_t i = 0; i < count; i++) {
+		pids[i] = fork();
+		if (pids[i] < 0)
+			die("fork");
+		if (pids[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			while (getppid() == self)
+				pause();
+			_exit(0);
+		}
+	}
+	wait_for_end();
+	for (size_t i = 0; i < count; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	free(pids);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -233,6 +261,8 @@ int main(int argc, char **argv)
 		return hold(number(argv[2]));
 	if (strcmp(command, "blink") == 0 && argc == 3)
 		return shmdt(attach(number(argv[2]), SHM_RDONLY));
+	if (strcmp(command, "crowd") == 0 && argc == 3)
+		return crowd(number(argv[2]));
 	if (strcmp(command, "transfer") == 0 && argc == 6)
 		return transfer(argv[2], number(argv[3]), number(argv[4]), argv[5]);
 	usage();

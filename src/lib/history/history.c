@@ -8,8 +8,6 @@
  * ended lately. Where neither knows it, it is not guessed at.
  */
 
-#include "lib/history/history.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,38 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/history/names.h"
-#include "lib/history/probe.h"
-#include "lib/history/witness.h"
-#include "lib/memory/ipc.h"
+#include "lib/history/inside.h"
 #include "lib/os/autofd.h"
 
 #define LOG_MOST ((gsize)1024 * 1024)
 #define PIECES_MOST 10000
 #define GONE_MOST 1024
-
-struct SegfsHistory {
-	Probe *probe; /* NULL: why_no_probe */
-	char *why_no_probe;
-	Names *names; /* NULL: why_no_names */
-	char *why_no_names;
-	Witness *witness; /* the thread's own */
-	int stop_fd;
-	GThread *thread; /* NULL: there is nothing to wait for */
-	int64_t since;   /* microseconds since 1970 */
-
-	GMutex lock; /* protects what follows */
-	Log *log;
-	Table *table;
-	guint n_watched; /* directories of POSIX objects */
-	uint64_t seen, lost;
-};
-
-static void add_line(SegfsHistory *history, GString *line)
-{
-	log_add(history->log, line);
-	history->seen++;
-}
 
 /* A segment that its creator has left, or still has when it runs another program. */
 static void take_segment(SegfsHistory *history, const struct ends_event *event,
@@ -89,7 +61,7 @@ static void take_segment(SegfsHistory *history, const struct ends_event *event,
 	log_field_number(line, "size", segment->size);
 	if (segment->key)
 		g_string_append_printf(line, " key=0x%08x", segment->key);
-	add_line(history, line);
+	history_add_line(history, line);
 }
 
 static void take_end(const struct ends_event *event, gpointer data)
@@ -120,7 +92,7 @@ static void name_created(SegfsHistory *history, const Piece *piece, int64_t at)
 
 	log_field_actor(line, "", &piece->past.creator);
 	log_field_number(line, "inode", piece->key.number);
-	add_line(history, line);
+	history_add_line(history, line);
 }
 
 static void name_removed(SegfsHistory *history, const Piece *piece, const SegfsActor *actor,
@@ -131,7 +103,7 @@ static void name_removed(SegfsHistory *history, const Piece *piece, const SegfsA
 
 	log_field_actor(line, "", actor);
 	log_field_number(line, "inode", piece->key.number);
-	add_line(history, line);
+	history_add_line(history, line);
 	/* What has another name is not gone. */
 	if (is_last)
 		table_remove(history->table, piece, at, actor);
@@ -148,7 +120,7 @@ static void name_changed(SegfsHistory *history, const Piece *piece, const char *
 	log_field(line, "from", before);
 	log_field_actor(line, "", actor);
 	log_field_number(line, "inode", piece->key.number);
-	add_line(history, line);
+	history_add_line(history, line);
 	if (known && known->again == piece->again) {
 		g_free(known->name);
 		known->name = g_strdup(piece->name);
@@ -285,57 +257,6 @@ void segfs_history_free(SegfsHistory *history)
 	g_free(history);
 }
 
-static void copy_past(const Piece *piece, SegfsPast *ret_past)
-{
-	*ret_past = piece->past;
-	ret_past->creator = actor_copy(&piece->past.creator);
-}
-
-/*
- * Number, key and size can be another segment's by now. Its namespace's own id rules that out, but
- * for a wrap of all ids; where this kernel has none, an unchanged ctime does.
- */
-static bool is_of(const Piece *piece, uint64_t ns_id, const SegfsSysv *segment)
-{
-	if (piece->size != segment->size || piece->past.creator.pid != segment->cpid ||
-	    (!segment->dest && piece->sysv_key != (uint32_t)segment->key) ||
-	    (piece->again && ns_id && piece->again != ns_id))
-		return false;
-	return segment->ctime == piece->ctime ||
-	       (piece->again && ns_id && segment->ctime > piece->ctime);
-}
-
-bool segfs_history_of_sysv(SegfsHistory *history, const SegfsIpc *ipc, const SegfsSysv *segment,
-			   SegfsPast *ret_past)
-{
-	if (!history || segment->cpid <= 0)
-		return false;
-	const PieceKey key = {true, segfs_ipc_inum(ipc), segment->shmid};
-	g_mutex_lock(&history->lock);
-	const Piece *piece = table_find(history->table, &key);
-	const bool known = piece && is_of(piece, ipc->id, segment);
-	if (known)
-		copy_past(piece, ret_past);
-	g_mutex_unlock(&history->lock);
-	return known;
-}
-
-bool segfs_history_of_object(SegfsHistory *history, const SegfsObject *object, SegfsPast *ret_past)
-{
-	NamesFile file;
-
-	if (!history || !names_file_of(object, &file))
-		return false;
-	const PieceKey key = {false, file.dev, file.ino};
-	g_mutex_lock(&history->lock);
-	const Piece *piece = table_find(history->table, &key);
-	const bool known = piece && piece->again == file.generation;
-	if (known)
-		copy_past(piece, ret_past);
-	g_mutex_unlock(&history->lock);
-	return known;
-}
-
 int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix)
 {
 	if (!history->names)
@@ -349,98 +270,4 @@ int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix)
 			g_strdup(r == -EXDEV ? "it is no tmpfs of its own" : g_strerror(-r));
 	g_mutex_unlock(&history->lock);
 	return r;
-}
-
-void segfs_history_count(SegfsHistory *history, SegfsHistoryCounts *ret_counts)
-{
-	g_mutex_lock(&history->lock);
-	*ret_counts = (SegfsHistoryCounts){
-		.seen = history->seen,
-		.lost = history->lost + (history->probe ? probe_lost(history->probe) : 0),
-	};
-	g_mutex_unlock(&history->lock);
-}
-
-char *segfs_history_text(SegfsHistory *history)
-{
-	g_autoptr(GDateTime) since =
-		g_date_time_new_from_unix_local(history->since / G_USEC_PER_SEC);
-	g_autofree char *date = since ? g_date_time_format(since, "%Y-%m-%d %H:%M:%S %z") : NULL;
-	SegfsHistoryCounts counts;
-	GString *text = g_string_new(NULL);
-
-	segfs_history_count(history, &counts);
-	g_mutex_lock(&history->lock);
-	const bool names = history->n_watched > 0;
-	g_string_append(text, history->probe ? "the ends of tasks" : "");
-	g_string_append(text, history->probe && names ? " and " : "");
-	g_string_append(text, names ? "/dev/shm" : "");
-	if (history->probe || names)
-		g_string_append_printf(text, ", since %s, %" PRIu64 " events lost",
-				       date ? date : "?", counts.lost);
-	if (!history->probe)
-		g_string_append_printf(text, "%s%s", text->len ? "; " : "", history->why_no_probe);
-	if (!names)
-		g_string_append_printf(text, "%snothing of /dev/shm: %s", text->len ? "; " : "",
-				       history->why_no_names ? history->why_no_names
-							     : "not watched");
-	g_mutex_unlock(&history->lock);
-	return g_string_free(text, FALSE);
-}
-
-Generation *history_generation(SegfsHistory *history, guint back)
-{
-	if (!history)
-		return NULL;
-	g_mutex_lock(&history->lock);
-	Generation *generation = log_generation(history->log, back);
-	g_mutex_unlock(&history->lock);
-	return generation;
-}
-
-gsize history_generation_size(SegfsHistory *history, const Generation *generation)
-{
-	g_mutex_lock(&history->lock);
-	const gsize size = generation->text->len;
-	g_mutex_unlock(&history->lock);
-	return size;
-}
-
-GBytes *history_generation_read(SegfsHistory *history, const Generation *generation, gsize offset,
-				gsize size)
-{
-	g_mutex_lock(&history->lock);
-	const GString *text = generation->text;
-	const gsize from = MIN(offset, text->len);
-	GBytes *bytes = g_bytes_new(text->str + from, MIN(size, text->len - from));
-	g_mutex_unlock(&history->lock);
-	return bytes;
-}
-
-static void gone_copy_free(gpointer data)
-{
-	Gone *gone = data;
-
-	g_free(gone->piece.name);
-	segfs_past_clear(&gone->piece.past);
-	actor_clear(&gone->remover);
-	g_free(gone);
-}
-
-GPtrArray *history_gone(SegfsHistory *history)
-{
-	GPtrArray *copies = g_ptr_array_new_with_free_func(gone_copy_free);
-
-	g_mutex_lock(&history->lock);
-	g_autoptr(GPtrArray) all = table_gone(history->table);
-	for (guint i = 0; i < all->len; i++) {
-		const Gone *gone = all->pdata[i];
-		Gone *copy = g_memdup2(gone, sizeof(*gone));
-		copy->piece.name = g_strdup(gone->piece.name);
-		copy->piece.past.creator = actor_copy(&gone->piece.past.creator);
-		copy->remover = actor_copy(&gone->remover);
-		g_ptr_array_add(copies, copy);
-	}
-	g_mutex_unlock(&history->lock);
-	return copies;
 }

@@ -126,6 +126,11 @@ const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
 
 	if (entry && entry->piece.again == known->again) {
 		gone->piece = entry->piece;
+		/* The last of its names is the one that was removed. */
+		if (known->name) {
+			g_free(gone->piece.name);
+			gone->piece.name = g_strdup(known->name);
+		}
 		entry->piece.name = NULL;
 		entry->piece.past = (SegfsPast){};
 		drop(table, entry);
@@ -149,6 +154,18 @@ GPtrArray *table_gone(Table *table)
 
 	for (GList *at = table->gone.tail; at; at = at->prev)
 		g_ptr_array_add(all, at->data);
+	return all;
+}
+
+GPtrArray *table_segments(Table *table, uint64_t ns)
+{
+	GPtrArray *all = g_ptr_array_new();
+
+	for (GList *at = table->order.head; at; at = at->next) {
+		Piece *piece = &((Entry *)at->data)->piece;
+		if (piece->key.is_sysv && piece->key.domain == ns)
+			g_ptr_array_add(all, piece);
+	}
 	return all;
 }
 

@@ -56,6 +56,9 @@ const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
 /* Of const Gone, the last one first; the table's own. */
 GPtrArray *table_gone(Table *table);
 
+/* The segments of an IPC namespace by its number, const Piece; the table's own, unref the array. */
+GPtrArray *table_segments(Table *table, uint64_t ns);
+
 guint table_n_pieces(const Table *table);
 /* How many were forgotten because there were too many. */
 uint64_t table_n_forgotten(const Table *table);

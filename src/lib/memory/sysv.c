@@ -332,7 +332,6 @@ int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint6
 		return shmid;
 	*ret_shmid = shmid;
 
-	segfs_caller_complete(caller);
 	Creator creator = {.through_us = true, .pid = caller->pid};
 	ProcfsStat stat;
 	if (caller->pid > 0 && procfs_stat(ipc->proc_root, caller->pid, &stat)) {

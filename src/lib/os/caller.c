@@ -171,16 +171,15 @@ void segfs_caller_read(SegfsCaller *ret_caller, const char *proc_root, pid_t tid
 		       gid_t gid, mode_t umask)
 {
 	g_autofree char *path = g_strdup_printf("%s/%d/status", proc_root, tid);
-	g_autoptr(GString) text = g_string_new(NULL);
+	g_autofree char *status = NULL;
 	const char *field;
 
 	self_read();
 	*ret_caller = (SegfsCaller){
 		.uid = uid, .gid = gid, .umask = umask, .tid = MAX(tid, 0), .groups_unknown = true};
 	/* Under a /proc of other numbers it would be a stranger's rights that are read. */
-	if (tid <= 0 || !procfs_is_ours() || procfs_read(AT_FDCWD, path, text) < 0)
+	if (tid <= 0 || !procfs_is_ours() || !g_file_get_contents(path, &status, NULL, NULL))
 		return;
-	const char *status = text->str;
 	if ((field = procfs_value(status, "Tgid")))
 		ret_caller->pid = atoi(field);
 	const RequestOf of = request_of(status, uid, gid);
@@ -226,41 +225,6 @@ void segfs_caller_complete(const SegfsCaller *caller)
 	}
 }
 
-/* Reads a root's thread: has it all of these? false also where that takes the long way. */
-static bool root_has(const SegfsCaller *caller, uint64_t wanted)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3,
-						  .pid = caller->tid};
-	struct __user_cap_data_struct data[2] = {};
-
-	self_read();
-	if (caller->tid <= 0 || !procfs_is_ours() || syscall(SYS_capget, &header, data) < 0)
-		return false;
-	const uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
-	return !(wanted & ~caps) && !errand_is_unwanted() &&
-	       in_our_user_ns(caller->proc_root, caller->tid) &&
-	       !procfs_acts_for_another(caller->proc_root, caller->tid);
-}
-
-/*
- * Has a root that has not been read all that we have ourselves? Then it can be spared the reading,
- * since with these capabilities nothing depends on which groups somebody is in.
- */
-static bool has_all_of_ours(const SegfsCaller *caller)
-{
-	static const uint64_t needed = 1ULL << CAP_CHOWN | 1ULL << CAP_DAC_OVERRIDE |
-				       1ULL << CAP_DAC_READ_SEARCH | 1ULL << CAP_FOWNER |
-				       1ULL << CAP_FSETID | 1ULL << CAP_IPC_OWNER;
-
-	if (caller->has_all_of_ours || !caller->proc_root || caller->uid != 0)
-		return caller->has_all_of_ours;
-	self_read();
-	((SegfsCaller *)caller)->has_all_of_ours =
-		self.uid == 0 && caller->gid == self.gid && !(needed & ~self.effective) &&
-		self.effective == self.permitted && root_has(caller, self.effective);
-	return caller->has_all_of_ours;
-}
-
 int segfs_caller_granted(mode_t mode, bool is_owner, bool is_of_group)
 {
 	return 07 & (is_owner ? mode >> 6 : is_of_group ? mode >> 3 : mode >> 3 & mode);
@@ -268,8 +232,6 @@ int segfs_caller_granted(mode_t mode, bool is_owner, bool is_of_group)
 
 bool segfs_caller_may_be_barred(const SegfsCaller *caller, mode_t mode, int mask)
 {
-	if (has_all_of_ours(caller))
-		return false;
 	segfs_caller_complete(caller);
 	return caller->groups_unknown && mask & mode & ~(mode >> 3);
 }
@@ -278,8 +240,6 @@ int segfs_caller_admit(const SegfsCaller *caller, int fd, int mask)
 {
 	struct stat st;
 
-	if (has_all_of_ours(caller))
-		return 0;
 	segfs_caller_complete(caller);
 	if (!caller->groups_unknown)
 		return 0;
@@ -297,16 +257,28 @@ int segfs_caller_admit(const SegfsCaller *caller, int fd, int mask)
 		       : 0;
 }
 
+/* Reads a root's thread; false also where that takes the long way. */
+static bool root_has(const SegfsCaller *caller, int capability)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3,
+						  .pid = caller->tid};
+	struct __user_cap_data_struct data[2] = {};
+
+	self_read();
+	if (caller->tid <= 0 || !procfs_is_ours() || syscall(SYS_capget, &header, data) < 0)
+		return false;
+	const uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
+	return caps & 1ULL << capability && !errand_is_unwanted() &&
+	       in_our_user_ns(caller->proc_root, caller->tid) &&
+	       !procfs_acts_for_another(caller->proc_root, caller->tid);
+}
+
 bool segfs_caller_has(const SegfsCaller *caller, int capability)
 {
-	const uint64_t wanted = 1ULL << capability;
-
-	if (caller->has_all_of_ours && self.effective & wanted)
-		return true;
-	if (caller->proc_root && caller->uid == 0 && root_has(caller, wanted))
+	if (caller->proc_root && caller->uid == 0 && root_has(caller, capability))
 		return true;
 	segfs_caller_complete(caller);
-	return caller->caps & wanted;
+	return caller->caps & 1ULL << capability;
 }
 
 void segfs_caller_copy(const SegfsCaller *caller, SegfsCaller *ret_copy)
@@ -360,15 +332,13 @@ int segfs_caller_enter(const SegfsCaller *caller)
 		return -EINVAL;
 	if (!self.may_change && caller->uid != self.uid)
 		return -EACCES;
-	const bool is_like_us = has_all_of_ours(caller);
-	if (!is_like_us)
-		segfs_caller_complete(caller);
+	segfs_caller_complete(caller);
 	if (!own_umask) {
 		if (unshare(CLONE_FS) < 0)
 			return -errno;
 		own_umask = true;
 	}
-	is_another = self.may_change && !is_like_us && !has_our_rights(caller);
+	is_another = self.may_change && !has_our_rights(caller);
 	if (is_another) {
 		r = become(caller->uid, caller->gid, caller->n_groups, caller->groups,
 			   caller->caps & self.permitted);

@@ -10,30 +10,13 @@
 #include <unistd.h>
 
 #include "lib/memory/ipc.h"
-#include "lib/memory/shm.h"
 #include "lib/process/lease.h"
-
-/*
- * What was never attached nobody can have open or mapped either: a descriptor of its memory, or a
- * handle, comes from an attach. As the kernel says it, not masked: our own attaches count.
- */
-static bool was_never_attached(SegfsIpc *ipc, const SegfsSysv *segment)
-{
-	SegfsSysv now;
-	int r;
-	IPC_SCOPE(ipc, r);
-
-	return r == 0 && shm_stat(segment->shmid, &now) == 0 && segfs_sysv_same(&now, segment) &&
-	       now.nattch == 0 && now.atime == 0;
-}
 
 int segment_is_free(SegfsIpc *ipc, const SegfsSysv *segment, bool may_attach)
 {
 	g_autoptr(SegfsMemory) memory = NULL;
 	g_auto(SegfsCaller) self = {};
 
-	if (was_never_attached(ipc, segment))
-		return 0;
 	/* An attach would be no descriptor, of which alone the kernel can be asked. */
 	if (!ipc->has_map_files)
 		return -ENODATA;

@@ -144,7 +144,7 @@ static int survey(SegfsView *view, SegfsSince since, Surveyed **ret_surveyed)
 	if (r == 0 && items->len > 0)
 		scan = segfs_scan_ref(((SegfsItem *)items->pdata[0])->scan);
 	else if (r == 0)
-		r = segfs_scanner_scan(view->options.scanner, since, &scan);
+		r = segfs_scanner_scan(view->options.scanner, segfs_since_recent(), &scan);
 	if (r < 0)
 		return r;
 	Surveyed *surveyed = g_atomic_rc_box_new0(Surveyed);

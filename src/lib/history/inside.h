@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lib/history/history.h"
+#include "lib/history/names.h"
+#include "lib/history/probe.h"
+#include "lib/history/witness.h"
+
+/* What history.c writes and past.c reads. */
+struct SegfsHistory {
+	Probe *probe; /* NULL: why_no_probe */
+	char *why_no_probe;
+	Names *names; /* NULL: why_no_names */
+	char *why_no_names;
+	Witness *witness; /* the thread's own */
+	int stop_fd;
+	GThread *thread; /* NULL: there is nothing to wait for */
+	int64_t since;   /* microseconds since 1970 */
+
+	GMutex lock; /* protects what follows */
+	Log *log;
+	Table *table;
+	guint n_watched; /* directories of POSIX objects */
+	uint64_t seen, lost;
+};
+
+/* Takes the line. Call with the lock held. */
+void history_add_line(SegfsHistory *history, GString *line);

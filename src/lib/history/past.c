@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What is remembered, for those who ask. */
+
+#include <inttypes.h>
+
+#include "lib/history/inside.h"
+#include "lib/memory/ipc.h"
+
+void history_add_line(SegfsHistory *history, GString *line)
+{
+	log_add(history->log, line);
+	history->seen++;
+}
+
+static void copy_past(const Piece *piece, SegfsPast *ret_past)
+{
+	*ret_past = piece->past;
+	ret_past->creator = actor_copy(&piece->past.creator);
+}
+
+static bool may_be_of(const Piece *piece, const SegfsSysv *segment)
+{
+	return piece->size == segment->size && piece->past.creator.pid == segment->cpid &&
+	       (segment->dest || piece->sysv_key == (uint32_t)segment->key);
+}
+
+/*
+ * Number, key and size can be another segment's by now. Its namespace's own id rules that out, but
+ * for a wrap of all ids; where this kernel has none, an unchanged ctime does.
+ */
+static bool is_of(const Piece *piece, uint64_t ns_id, const SegfsSysv *segment)
+{
+	if (!may_be_of(piece, segment) || (piece->again && ns_id && piece->again != ns_id))
+		return false;
+	return segment->ctime == piece->ctime ||
+	       (piece->again && ns_id && segment->ctime > piece->ctime);
+}
+
+bool segfs_history_of_sysv(SegfsHistory *history, const SegfsIpc *ipc, const SegfsSysv *segment,
+			   SegfsPast *ret_past)
+{
+	if (!history || segment->cpid <= 0)
+		return false;
+	const PieceKey key = {true, segfs_ipc_inum(ipc), segment->shmid};
+	g_mutex_lock(&history->lock);
+	const Piece *piece = table_find(history->table, &key);
+	const bool known = piece && is_of(piece, ipc->id, segment);
+	if (known)
+		copy_past(piece, ret_past);
+	g_mutex_unlock(&history->lock);
+	return known;
+}
+
+bool segfs_history_of_object(SegfsHistory *history, const SegfsObject *object, SegfsPast *ret_past)
+{
+	NamesFile file;
+
+	if (!history || !names_file_of(object, &file))
+		return false;
+	const PieceKey key = {false, file.dev, file.ino};
+	g_mutex_lock(&history->lock);
+	const Piece *piece = table_find(history->table, &key);
+	const bool known = piece && piece->again == file.generation;
+	if (known)
+		copy_past(piece, ret_past);
+	g_mutex_unlock(&history->lock);
+	return known;
+}
+
+void segfs_history_count(SegfsHistory *history, SegfsHistoryCounts *ret_counts)
+{
+	g_mutex_lock(&history->lock);
+	*ret_counts = (SegfsHistoryCounts){
+		.seen = history->seen,
+		.lost = history->lost + (history->probe ? probe_lost(history->probe) : 0),
+	};
+	g_mutex_unlock(&history->lock);
+}
+
+char *segfs_history_text(SegfsHistory *history)
+{
+	g_autoptr(GDateTime) since =
+		g_date_time_new_from_unix_local(history->since / G_USEC_PER_SEC);
+	g_autofree char *date = since ? g_date_time_format(since, "%Y-%m-%d %H:%M:%S %z") : NULL;
+	SegfsHistoryCounts counts;
+	GString *text = g_string_new(NULL);
+
+	segfs_history_count(history, &counts);
+	g_mutex_lock(&history->lock);
+	const bool names = history->n_watched > 0;
+	g_string_append(text, history->probe ? "the ends of tasks" : "");
+	g_string_append(text, history->probe && names ? " and " : "");
+	g_string_append(text, names ? "/dev/shm" : "");
+	if (history->probe || names)
+		g_string_append_printf(text, ", since %s, %" PRIu64 " events lost",
+				       date ? date : "?", counts.lost);
+	if (!history->probe)
+		g_string_append_printf(text, "%s%s", text->len ? "; " : "", history->why_no_probe);
+	if (!names)
+		g_string_append_printf(text, "%snothing of /dev/shm: %s", text->len ? "; " : "",
+				       history->why_no_names ? history->why_no_names
+							     : "not watched");
+	g_mutex_unlock(&history->lock);
+	return g_string_free(text, FALSE);
+}
+
+Generation *history_generation(SegfsHistory *history, guint back)
+{
+	if (!history)
+		return NULL;
+	g_mutex_lock(&history->lock);
+	Generation *generation = log_generation(history->log, back);
+	g_mutex_unlock(&history->lock);
+	return generation;
+}
+
+gsize history_generation_size(SegfsHistory *history, const Generation *generation)
+{
+	g_mutex_lock(&history->lock);
+	const gsize size = generation->text->len;
+	g_mutex_unlock(&history->lock);
+	return size;
+}
+
+GBytes *history_generation_read(SegfsHistory *history, const Generation *generation, gsize offset,
+				gsize size)
+{
+	g_mutex_lock(&history->lock);
+	const GString *text = generation->text;
+	const gsize from = MIN(offset, text->len);
+	GBytes *bytes = g_bytes_new(text->str + from, MIN(size, text->len - from));
+	g_mutex_unlock(&history->lock);
+	return bytes;
+}
+
+void history_gone_free(Gone *gone)
+{
+	g_free(gone->piece.name);
+	segfs_past_clear(&gone->piece.past);
+	actor_clear(&gone->remover);
+	g_free(gone);
+}
+
+Gone *history_gone_copy(const Gone *gone)
+{
+	Gone *copy = g_memdup2(gone, sizeof(*gone));
+
+	copy->piece.name = g_strdup(gone->piece.name);
+	copy->piece.past.creator = actor_copy(&gone->piece.past.creator);
+	copy->remover = actor_copy(&gone->remover);
+	return copy;
+}
+
+GPtrArray *history_gone(SegfsHistory *history)
+{
+	GPtrArray *copies = g_ptr_array_new_with_free_func((GDestroyNotify)history_gone_free);
+
+	g_mutex_lock(&history->lock);
+	g_autoptr(GPtrArray) all = table_gone(history->table);
+	for (guint i = 0; i < all->len; i++)
+		g_ptr_array_add(copies, history_gone_copy(all->pdata[i]));
+	g_mutex_unlock(&history->lock);
+	return copies;
+}
+
+Gone *history_gone_one(SegfsHistory *history, uint64_t serial)
+{
+	Gone *copy = NULL;
+
+	g_mutex_lock(&history->lock);
+	g_autoptr(GPtrArray) all = table_gone(history->table);
+	/* Their serials have no gaps. */
+	const Gone *last = all->len > 0 ? all->pdata[0] : NULL;
+	if (last && serial <= last->serial && last->serial - serial < all->len)
+		copy = history_gone_copy(all->pdata[last->serial - serial]);
+	g_mutex_unlock(&history->lock);
+	return copy;
+}
+
+static void segment_is_gone(SegfsHistory *history, const Piece *piece)
+{
+	const SegfsActor nobody = {};
+	const int64_t now = g_get_real_time();
+	g_autofree char *file = g_strdup_printf("sysv/%" PRIu64, piece->key.number);
+	GString *line = log_line(now, "gone", file);
+
+	log_field_number(line, "ns", piece->key.domain);
+	log_field_number(line, "size", piece->size);
+	history_add_line(history, line);
+	table_remove(history->table, piece, now, &nobody);
+}
+
+void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *segments,
+		     int64_t asked)
+{
+	g_autoptr(GHashTable) by_id = g_hash_table_new(NULL, NULL);
+
+	for (guint i = 0; i < segments->len; i++) {
+		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		g_hash_table_insert(by_id, GINT_TO_POINTER(segment->shmid), (gpointer)segment);
+	}
+	g_mutex_lock(&history->lock);
+	g_autoptr(GPtrArray) known = table_segments(history->table, segfs_ipc_inum(ipc));
+	for (guint i = 0; i < known->len; i++) {
+		const Piece *piece = known->pdata[i];
+		const SegfsSysv *segment =
+			g_hash_table_lookup(by_id, GINT_TO_POINTER((int)piece->key.number));
+		/* What was told of since the list was asked for may not be in it. */
+		if (piece->past.ended && piece->past.ended < asked &&
+		    !(segment && may_be_of(piece, segment)))
+			segment_is_gone(history, piece);
+	}
+	g_mutex_unlock(&history->lock);
+}
