@@ -50,9 +50,31 @@ typedef struct {
 	char *cgroup;       /* likewise */
 } SegfsActor;
 
+/* What a process is to one that has made something and ended. */
+typedef enum {
+	SEGFS_KIN_ANCESTOR, /* it runs the same program */
+	SEGFS_KIN_CHILD,    /* it was left behind */
+	SEGFS_KIN_DOUBTFUL, /* an ancestor that runs what the other may have run when it did */
+} SegfsKinRole;
+
+typedef struct {
+	pid_t pid;
+	SegfsKinRole role;
+	uint64_t start; /* clock ticks since boot */
+} SegfsKinsman;
+
+/* Who may go on with what a process has made, as its end has shown. */
+typedef struct {
+	bool is_known; /* these are all; false: at least these */
+	pid_t parent;
+	guint n;
+	SegfsKinsman all[];
+} SegfsKin;
+
 /* What is known of one piece of memory. */
 typedef struct {
 	SegfsActor creator;
+	SegfsKin *kin; /* of the creator; NULL: not known */
 	int64_t made;  /* microseconds since 1970; 0: not known */
 	int64_t ended; /* when the creator did, likewise; 0: not known */
 	int code;      /* how, as wait(2) has it; with ended */
@@ -71,6 +93,13 @@ bool segfs_history_of_sysv(SegfsHistory *history, const SegfsIpc *ipc, const Seg
 
 /* The same of a POSIX object: segfs_object_read(). Cannot fail. */
 bool segfs_history_of_object(SegfsHistory *history, const SegfsObject *object, SegfsPast *ret_past);
+
+/*
+ * The kin of the process that had that number when it used a segment last (used: seconds since
+ * 1970), where it has ended lately; the caller's to free. NULL: not known. history can be NULL.
+ * Cannot fail.
+ */
+SegfsKin *segfs_history_kin_of(SegfsHistory *history, pid_t pid, int64_t used);
 
 /* How a process ended: "signal 9 (KILL)", "exit status 1"; the caller's to free. Cannot fail. */
 char *segfs_end_text(int code);

@@ -105,13 +105,13 @@ static void an_end_is_of_that_very_process(void)
 
 	add(table, 1, 0, 7);
 	add(table, 2, 0, 8);
-	table_end(table, 7, 71, 5, 9);
+	table_end(table, 7, 71, 5, 9, NULL, 0);
 	g_assert_cmpint(table_find(table, &(PieceKey){.number = 1})->past.ended, ==, 0);
-	table_end(table, 7, 70, 5, 9);
+	table_end(table, 7, 70, 5, 9, NULL, 0);
 	g_assert_cmpint(table_find(table, &(PieceKey){.number = 1})->past.ended, ==, 5);
 	g_assert_cmpint(table_find(table, &(PieceKey){.number = 2})->past.ended, ==, 0);
 	/* The first word counts. */
-	table_end(table, 7, 70, 6, 0);
+	table_end(table, 7, 70, 6, 0, NULL, 0);
 	g_assert_cmpint(table_find(table, &(PieceKey){.number = 1})->past.code, ==, 9);
 }
 

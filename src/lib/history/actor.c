@@ -26,6 +26,56 @@ SegfsActor actor_copy(const SegfsActor *actor)
 void segfs_past_clear(SegfsPast *past)
 {
 	actor_clear(&past->creator);
+	g_clear_pointer(&past->kin, g_free);
+}
+
+static SegfsKin *kin_alloc(guint most)
+{
+	return g_malloc0(sizeof(SegfsKin) + most * sizeof(SegfsKinsman));
+}
+
+static void add_kin(SegfsKin *kin, SegfsKinRole role, const struct ends_person *told, guint n)
+{
+	for (guint i = 0; i < MIN(n, ENDS_KIN); i++)
+		kin->all[kin->n++] = (SegfsKinsman){told[i].pid, role, told[i].start / ENDS_TICK};
+}
+
+SegfsKin *kin_new(const struct ends_kin *told, bool is_known)
+{
+	SegfsKin *kin = kin_alloc(2 * ENDS_KIN);
+
+	kin->is_known = is_known && told->is_known;
+	kin->parent = told->parent;
+	add_kin(kin, SEGFS_KIN_ANCESTOR, told->ancestors, told->n_ancestors);
+	add_kin(kin, SEGFS_KIN_CHILD, told->children, told->n_children);
+	return g_realloc(kin, sizeof(*kin) + kin->n * sizeof(*kin->all));
+}
+
+SegfsKin *kin_new_doubtful(const struct ends_kin *told)
+{
+	SegfsKin *kin = kin_alloc(ENDS_KIN);
+
+	kin->is_known = told->is_known;
+	add_kin(kin, SEGFS_KIN_DOUBTFUL, told->ancestors, told->n_ancestors);
+	return kin;
+}
+
+SegfsKin *kin_copy(const SegfsKin *kin)
+{
+	return kin ? g_memdup2(kin, sizeof(*kin) + kin->n * sizeof(*kin->all)) : NULL;
+}
+
+SegfsKin *kin_join(const SegfsKin *kin, const SegfsKin *other)
+{
+	if (!kin || !other)
+		return kin_copy(kin ? kin : other);
+	SegfsKin *both = kin_alloc(kin->n + other->n);
+	both->is_known = kin->is_known && other->is_known;
+	both->parent = kin->parent ? kin->parent : other->parent;
+	both->n = kin->n + other->n;
+	memcpy(both->all, kin->all, kin->n * sizeof(*kin->all));
+	memcpy(both->all + kin->n, other->all, other->n * sizeof(*kin->all));
+	return both;
 }
 
 char *actor_command_line(const char *arguments, gsize size)

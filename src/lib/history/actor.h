@@ -3,6 +3,8 @@
 
 #include <segfs/history.h>
 
+#include "lib/history/ends.h"
+
 /* Frees what is in it. */
 void actor_clear(SegfsActor *actor);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsActor, actor_clear)
@@ -13,3 +15,11 @@ SegfsActor actor_copy(const SegfsActor *actor);
 /* A command line as the kernel has it, a NUL after each argument, as one for a terminal; NULL: it
  * is empty. */
 char *actor_command_line(const char *arguments, gsize size);
+
+/* What ends.bpf.c says, for g_free(). */
+SegfsKin *kin_new(const struct ends_kin *told, bool is_known);
+/* Of its ancestors alone, which are doubtful. */
+SegfsKin *kin_new_doubtful(const struct ends_kin *told);
+SegfsKin *kin_copy(const SegfsKin *kin);
+/* Both together: known only where both are. Either can be NULL: it has none. */
+SegfsKin *kin_join(const SegfsKin *kin, const SegfsKin *other);

@@ -52,8 +52,15 @@ struct pid {
 	unsigned int level;
 	struct upid numbers[1];
 };
+struct inode {
+	unsigned long i_ino;
+};
+struct file {
+	struct inode *f_inode;
+};
 struct mm_struct {
 	unsigned long arg_start, arg_end;
+	struct file *exe_file;
 };
 typedef struct {
 	int counter;
@@ -68,9 +75,12 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct sysv_shm sysvshm;
 	struct signal_struct *signal;
-	struct task_struct *group_leader;
+	struct task_struct *group_leader, *real_parent;
+	struct list_head children, sibling;
 	struct pid *thread_pid;
 	__u64 start_boottime;
+	__u64 parent_exec_id, self_exec_id;
+	char comm[ENDS_COMMAND];
 };
 struct kern_ipc_perm {
 	int id;
@@ -85,7 +95,11 @@ struct shmid_kernel {
 };
 #pragma clang attribute pop
 
+#define CHILDREN_MOST 256
+#define GENERATIONS_MOST 32
+
 const volatile __u32 reader_pid_ns; /* the number of the reader's pid namespace */
+const volatile bool has_exec;       /* task_changes runs, too */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -116,10 +130,22 @@ struct {
 	__type(value, __u64);
 } awaited SEC(".maps");
 
-/* Events for which the ring had no room. */
+/*
+ * Those whose family is not the whole of it: whose parent has ended before them (the kernel gives
+ * them another), who have a descendant of whom that is so, who were told of in vain. pid -> when
+ * that process started. No entry goes before its process does.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4 * ENDS_KEPT);
+	__type(key, __u32);
+	__type(value, __u64);
+} scattered SEC(".maps");
+
+/* Events for which the ring had no room; families that scattered had none for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u64);
 } lost SEC(".maps");
@@ -132,18 +158,21 @@ struct {
 	__type(value, struct ends_process);
 } scratch SEC(".maps");
 
-static __always_inline void count_lost(void)
+static __always_inline void count_lost(__u32 which)
 {
-	__u32 zero = 0;
-	__u64 *n = bpf_map_lookup_elem(&lost, &zero);
+	__u64 *n = bpf_map_lookup_elem(&lost, &which);
 
 	if (n)
 		__sync_fetch_and_add(n, 1);
 }
 
-/* The number that the reader knows the process by. */
-static __always_inline __u32 pid_for_reader(struct task_struct *leader)
+/*
+ * The number that the reader knows the process by. It is no static function, as some that follow,
+ * so that the kernel verifies it once and not for each way to it; so a task is a number here.
+ */
+__noinline __u32 pid_for_reader(__u64 of)
 {
+	struct task_struct *leader = (void *)of;
 	struct pid *pid = BPF_CORE_READ(leader, thread_pid);
 	const unsigned int level = BPF_CORE_READ(pid, level);
 
@@ -156,6 +185,132 @@ static __always_inline __u32 pid_for_reader(struct task_struct *leader)
 	return 0;
 }
 
+static __always_inline struct list_head *segments_of(struct task_struct *task)
+{
+	return (void *)task + bpf_core_field_offset(struct task_struct, sysvshm) +
+	       bpf_core_field_offset(struct sysv_shm, shm_clist);
+}
+
+static __always_inline struct list_head *children_of(struct task_struct *task)
+{
+	return (void *)task + bpf_core_field_offset(struct task_struct, children);
+}
+
+static __always_inline bool has_any(struct list_head *head)
+{
+	struct list_head *next = BPF_CORE_READ(head, next);
+
+	return next && next != head;
+}
+
+__noinline int scatter(__u64 of)
+{
+	struct task_struct *leader = (void *)of;
+	const __u32 pid = pid_for_reader(of);
+	const __u64 start = BPF_CORE_READ(leader, start_boottime);
+
+	if (pid && bpf_map_update_elem(&scattered, &pid, &start, BPF_ANY) != 0)
+		count_lost(ENDS_LOST_FAMILIES);
+	return 0;
+}
+
+/* Without task_changes nobody knows what it was when it made something. */
+static __always_inline bool is_whole(const struct ends_process *process)
+{
+	const __u32 pid = process->pid, families = ENDS_LOST_FAMILIES;
+	const __u64 *start = bpf_map_lookup_elem(&scattered, &pid);
+	const __u64 *n = bpf_map_lookup_elem(&lost, &families);
+
+	return has_exec && n && *n == 0 && !(start && *start == process->start);
+}
+
+/* Do both run the same program: by its file, or its name? */
+static __always_inline bool is_same_program(const struct ends_process *process, struct inode *mine,
+					    struct task_struct *other)
+{
+	__u64 name[2] = {}, its[2];
+
+	if (mine && BPF_CORE_READ(other, mm, exe_file, f_inode) == mine)
+		return true;
+	bpf_core_read_str(name, sizeof(name), &other->comm);
+	__builtin_memcpy(its, process->command, sizeof(its));
+	return name[0] == its[0] && name[1] == its[1];
+}
+
+/* Its children get another parent now, and all that it comes from have descendants whom nobody
+ * will know as such. */
+__noinline int give_up_children(__u64 of)
+{
+	const __u32 zero = 0;
+	struct task_struct *task = (void *)of;
+	struct list_head *head = children_of(task);
+	struct list_head *at = BPF_CORE_READ(head, next);
+	struct task_struct *parent = BPF_CORE_READ(task, group_leader);
+	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
+
+	if (!process || !at || at == head)
+		return 0;
+	struct ends_kin *kin = &process->kin;
+	/* What they make of it, and their children, is not followed. */
+	kin->is_known = false;
+	for (int i = 0; i < CHILDREN_MOST && at && at != head; i++) {
+		struct task_struct *child =
+			(void *)at - bpf_core_field_offset(struct task_struct, sibling);
+		scatter((__u64)child);
+		if (i < ENDS_KIN) {
+			kin->children[i].pid = pid_for_reader((__u64)child);
+			kin->children[i].start = BPF_CORE_READ(child, start_boottime);
+			kin->n_children = i + 1;
+		}
+		at = BPF_CORE_READ(at, next);
+	}
+	if (at && at != head)
+		count_lost(ENDS_LOST_FAMILIES);
+	for (int i = 0; i < GENERATIONS_MOST && parent; i++) {
+		scatter((__u64)parent);
+		struct task_struct *next = BPF_CORE_READ(parent, real_parent, group_leader);
+		parent = next == parent ? NULL : next;
+	}
+	return 0;
+}
+
+__noinline int read_ancestors(__u64 of)
+{
+	const __u32 zero = 0;
+	struct task_struct *task = (void *)of;
+	struct inode *mine = BPF_CORE_READ(task, mm, exe_file, f_inode);
+	struct task_struct *at = BPF_CORE_READ(task, group_leader, real_parent, group_leader);
+	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
+	__u32 n = 0;
+
+	if (!process)
+		return 0;
+	struct ends_kin *kin = &process->kin;
+	kin->parent = pid_for_reader((__u64)at);
+	kin->n_children = 0;
+	/* Where the kernel has taken its memory already, what it ran is its name alone. */
+	kin->is_known = mine && is_whole(process);
+	for (int i = 0; i < GENERATIONS_MOST && at; i++) {
+		if (is_same_program(process, mine, at)) {
+			const __u32 pid = pid_for_reader((__u64)at);
+			if (n >= ENDS_KIN || !pid) {
+				kin->is_known = false;
+			} else {
+				kin->ancestors[n].pid = pid;
+				kin->ancestors[n].start = BPF_CORE_READ(at, start_boottime);
+				n++;
+			}
+		}
+		struct task_struct *next = BPF_CORE_READ(at, real_parent, group_leader);
+		at = next == at ? NULL : next;
+	}
+	if (at)
+		kin->is_known = false;
+	kin->n_ancestors = n;
+	return 0;
+}
+
+/* Fills the scratch. */
 static __always_inline void fill(struct ends_process *process, struct task_struct *task, bool ended)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
@@ -163,12 +318,12 @@ static __always_inline void fill(struct ends_process *process, struct task_struc
 	unsigned long size = BPF_CORE_READ(task, mm, arg_end) - from;
 
 	process->at = bpf_ktime_get_boot_ns();
-	process->coarse = 0;
 	process->start = BPF_CORE_READ(leader, start_boottime);
 	process->cgroup = bpf_get_current_cgroup_id();
-	process->pid = pid_for_reader(leader);
+	process->pid = pid_for_reader((__u64)leader);
 	process->uid = bpf_get_current_uid_gid();
 	process->has_ended = ended;
+	process->n_execs = 0;
 	process->code = BPF_CORE_READ(task, signal, group_exit_code);
 	if (!process->code)
 		process->code = BPF_CORE_READ(task, exit_code);
@@ -176,6 +331,7 @@ static __always_inline void fill(struct ends_process *process, struct task_struc
 	const char *c = process->command;
 	process->is_daemon = process->uid == 0 && c[0] == 's' && c[1] == 'e' && c[2] == 'g' &&
 			     c[3] == 'f' && c[4] == 's' && !c[5];
+	read_ancestors(bpf_get_current_task());
 	process->arguments_size = 0;
 	if (!from || !size)
 		return;
@@ -212,7 +368,8 @@ static __always_inline void read_segment(struct ends_segment *segment, struct sh
  * Tells of up to most segments of task's list, from at on; most is a constant. Returns the first
  * one that is not told, or NULL where the ring has no room. is_last: what is left then is lost.
  */
-static __always_inline struct list_head *tell_some(struct task_struct *task, bool ended,
+static __always_inline struct list_head *tell_some(struct task_struct *task,
+						   const struct ends_process *process,
 						   struct list_head *head, struct list_head *at,
 						   int most, bool is_last)
 {
@@ -221,10 +378,10 @@ static __always_inline struct list_head *tell_some(struct task_struct *task, boo
 	__u32 n = 0;
 
 	if (!event) {
-		count_lost();
+		count_lost(ENDS_LOST_EVENTS);
 		return NULL;
 	}
-	fill(&event->process, task, ended);
+	__builtin_memcpy(&event->process, process, sizeof(*process));
 	for (int j = 0; j < most; j++) {
 		if (!at || at == head)
 			break;
@@ -240,19 +397,55 @@ static __always_inline struct list_head *tell_some(struct task_struct *task, boo
 	return at;
 }
 
-/* Tells what task has made and left. Returns whether there was anything. Mostly that is one. */
-static __always_inline bool tell_segments(struct task_struct *task, bool ended)
+/* Tells what task has made and left, of which there is one, mostly. False: not of all. */
+static __always_inline bool tell_segments(struct task_struct *task,
+					  const struct ends_process *process)
 {
-	struct list_head *head = (void *)task + bpf_core_field_offset(struct task_struct, sysvshm) +
-				 bpf_core_field_offset(struct sysv_shm, shm_clist);
+	struct list_head *head = segments_of(task);
 	struct list_head *at = BPF_CORE_READ(head, next);
 
-	if (!at || at == head)
-		return false;
-	at = tell_some(task, ended, head, at, 1, false);
+	at = tell_some(task, process, head, at, 1, false);
 	for (int i = 0; i < EVENTS_MOST && at && at != head; i++)
-		at = tell_some(task, ended, head, at, ENDS_SEGMENTS, i == EVENTS_MOST - 1);
-	return true;
+		at = tell_some(task, process, head, at, ENDS_SEGMENTS, i == EVENTS_MOST - 1);
+	return at == head;
+}
+
+/* The process has ended. told: by an event that has segments. */
+static __always_inline void tell_end(const struct ends_process *process, bool told)
+{
+	const __u32 pid = process->pid;
+
+	bpf_map_update_elem(&ended, &pid, process, BPF_ANY);
+	bpf_map_delete_elem(&scattered, &pid);
+	__u64 *start = bpf_map_lookup_elem(&awaited, &pid);
+	if (!start)
+		return;
+	const bool is_it = *start == process->start / ENDS_TICK;
+	bpf_map_delete_elem(&awaited, &pid);
+	if (told || !is_it)
+		return;
+	struct ends_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
+	if (!event) {
+		count_lost(ENDS_LOST_EVENTS);
+		return;
+	}
+	__builtin_memcpy(&event->process, process, sizeof(*process));
+	event->n = 0;
+	event->more = 0;
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* How many programs it has run since it was forked, of which the table has forgotten many. */
+static __always_inline __u32 count_execs(const struct ends_process *process,
+					 struct task_struct *task)
+{
+	const __u32 pid = process->pid;
+	const struct ends_process *before = bpf_map_lookup_elem(&changed, &pid);
+
+	if (before && before->start == process->start)
+		return before->n_execs;
+	return BPF_CORE_READ(task, self_exec_id) == BPF_CORE_READ(task, parent_exec_id) ? 0
+											: ENDS_MANY;
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -260,38 +453,25 @@ int BPF_PROG(task_ends, struct task_struct *task)
 {
 	const __u32 zero = 0;
 	const bool is_last = BPF_CORE_READ(task, signal, live.counter) == 0;
-	const bool told = tell_segments(task, is_last);
+	const bool has_segments = has_any(segments_of(task));
 	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
 
-	if (!process || (!is_last && !told))
+	if (!process || (!is_last && !has_segments && !has_any(children_of(task))))
 		return 0;
 	fill(process, task, is_last);
+	process->n_execs = count_execs(process, task);
+	give_up_children(bpf_get_current_task());
+	const bool told = has_segments && tell_segments(task, process);
 	const __u32 pid = process->pid;
 	if (!pid)
 		return 0;
-	/* A thread has ended: when its process does, that is still to be told. */
-	if (!is_last) {
+	if (is_last) {
+		tell_end(process, told);
+	} else if (has_segments) {
+		/* A thread has ended: when its process does, that is still to be told. */
 		__u64 start = process->start / ENDS_TICK;
 		bpf_map_update_elem(&awaited, &pid, &start, BPF_ANY);
-		return 0;
 	}
-	bpf_map_update_elem(&ended, &pid, process, BPF_ANY);
-	__u64 *start = bpf_map_lookup_elem(&awaited, &pid);
-	if (!start)
-		return 0;
-	const bool is_it = *start == process->start / ENDS_TICK;
-	bpf_map_delete_elem(&awaited, &pid);
-	if (told || !is_it)
-		return 0;
-	struct ends_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
-	if (!event) {
-		count_lost();
-		return 0;
-	}
-	__builtin_memcpy(&event->process, process, sizeof(*process));
-	event->n = 0;
-	event->more = 0;
-	bpf_ringbuf_submit(event, 0);
 	return 0;
 }
 
@@ -301,13 +481,15 @@ int BPF_PROG(task_changes, struct task_struct *task)
 	const __u32 zero = 0;
 	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
 
-	tell_segments(task, false);
 	if (!process)
 		return 0;
 	fill(process, task, false);
-	/* The clock that the times of files are of. */
-	process->coarse = bpf_ktime_get_coarse_ns();
 	const __u32 pid = process->pid;
+	process->n_execs = count_execs(process, task);
+	if (process->n_execs != ENDS_MANY)
+		process->n_execs++;
+	if (has_any(segments_of(task)) && !tell_segments(task, process))
+		scatter((__u64)BPF_CORE_READ(task, group_leader));
 	if (pid)
 		bpf_map_update_elem(&changed, &pid, process, BPF_ANY);
 	return 0;

@@ -9,13 +9,30 @@
 #define ENDS_ARGUMENTS 256
 #define ENDS_SEGMENTS 16
 #define ENDS_TICK 10000000 /* nanoseconds; /proc counts in ticks, 100 a second, in every kernel */
-#define ENDS_KEPT 2048     /* processes that have ended, or have run another program, lately */
+#define ENDS_KIN 6
+#define ENDS_MANY 0xffffffff
+#define ENDS_LOST_EVENTS 0
+#define ENDS_LOST_FAMILIES 1
+#define ENDS_KEPT 2048 /* processes that have ended, or have run another program, lately */
+
+struct ends_person {
+	__u64 start; /* CLOCK_BOOTTIME, nanoseconds */
+	__u32 pid;
+	__u32 padding;
+};
+
+/* Who may go on with what a process has made. */
+struct ends_kin {
+	__u32 is_known; /* these are all, as far as the kernel's lists go */
+	__u32 parent;   /* its pid */
+	__u32 n_ancestors, n_children;
+	struct ends_person ancestors[ENDS_KIN]; /* that run the same program, the nearest first */
+	struct ends_person children[ENDS_KIN];
+};
 
 /* A process as it was when it ended, or before it ran another program. */
 struct ends_process {
 	__u64 at;     /* CLOCK_BOOTTIME, nanoseconds */
-	__u64 coarse; /* CLOCK_MONOTONIC_COARSE, nanoseconds; of one that runs another program only
-		       */
 	__u64 start;  /* likewise */
 	__u64 cgroup; /* the id of its cgroup, version 2 */
 	__u32 pid;    /* in the pid namespace of the reader; 0: it is not seen there */
@@ -24,6 +41,10 @@ struct ends_process {
 	__u32 has_ended;
 	__u32 is_daemon;      /* it is a segfs of root's, whose segments are its callers' */
 	__u32 arguments_size; /* bytes; 0: not known */
+	__u32 n_execs;        /* programs that it has run since it was forked; of one that runs
+				 another program, with that; ENDS_MANY: not known */
+	__u32 padding;
+	struct ends_kin kin;
 	char command[ENDS_COMMAND];
 	char arguments[ENDS_ARGUMENTS]; /* a NUL after each */
 };

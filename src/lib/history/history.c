@@ -24,9 +24,16 @@
 #define PIECES_MOST 10000
 #define GONE_MOST 1024
 
+/* What was before this history is not known to the program in the kernel either. */
+static SegfsKin *kin_of(const SegfsHistory *history, const struct ends_process *process)
+{
+	return kin_new(&process->kin, process->start > history->since_boot);
+}
+
 /* A segment that its creator has left, or still has when it runs another program. */
 static void take_segment(SegfsHistory *history, const struct ends_event *event,
-			 const struct ends_segment *segment, const SegfsActor *actor, int64_t at)
+			 const struct ends_segment *segment, const SegfsActor *actor,
+			 const SegfsKin *kin, int64_t at)
 {
 	const PieceKey key = {true, segment->ns, segment->shmid};
 	const Piece *before = table_find(history->table, &key);
@@ -41,10 +48,13 @@ static void take_segment(SegfsHistory *history, const struct ends_event *event,
 	/* What the creator was called when it made it is known from before it ran another program.
 	 */
 	if (before && before->again == piece.again && before->size == piece.size &&
-	    before->past.creator.pid == actor->pid && before->past.creator.start == actor->start)
+	    before->past.creator.pid == actor->pid && before->past.creator.start == actor->start) {
 		piece.past.creator = actor_copy(&before->past.creator);
-	else
+		piece.past.kin = kin_join(before->past.kin, kin);
+	} else {
 		piece.past.creator = actor_copy(actor);
+		piece.past.kin = kin_copy(kin);
+	}
 	if (event->process.has_ended) {
 		piece.past.ended = at;
 		piece.past.code = event->process.code;
@@ -73,14 +83,16 @@ static void take_end(const struct ends_event *event, gpointer data)
 	if (event->process.is_daemon)
 		return;
 	const int64_t at = witness_time(event->process.at);
+	g_autofree SegfsKin *kin = kin_of(history, &event->process);
 	witness_actor_of(history->witness, &event->process, &actor);
 	g_mutex_lock(&history->lock);
 	for (guint i = 0; i < event->n; i++)
-		take_segment(history, event, &event->segments[i], &actor, at);
+		take_segment(history, event, &event->segments[i], &actor, kin, at);
 	if (event->more)
 		history->lost++;
 	if (event->process.has_ended && actor.pid > 0)
-		table_end(history->table, actor.pid, actor.start, at, event->process.code);
+		table_end(history->table, actor.pid, actor.start, at, event->process.code, kin,
+			  event->process.n_execs);
 	g_mutex_unlock(&history->lock);
 	actor_clear(&actor);
 }
@@ -144,6 +156,7 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 		if (!known || known->again != piece->again) {
 			made.name = g_strdup(piece->name);
 			made.past.creator = actor_copy(actor);
+			made.past.kin = kin_copy(piece->past.kin);
 			table_add(history->table, &made);
 		}
 	}
@@ -157,7 +170,7 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 static void take_name(const NamesEvent *event, gpointer data)
 {
 	SegfsHistory *history = data;
-	const Piece piece = {
+	Piece piece = {
 		.key = {false, event->file.dev, event->file.ino},
 		.again = event->file.generation,
 		.name = (char *)event->path,
@@ -179,12 +192,17 @@ static void take_name(const NamesEvent *event, gpointer data)
 		actor_clear(&actor);
 		actor = (SegfsActor){};
 	}
+	if (event->verbs & NAMES_CREATE)
+		piece.n_execs = witness_execs(history->witness, &actor, when, &piece.past.kin);
 	take_change(history, event->verbs, &piece, event->from, &actor, there && st.st_nlink > 0);
+	g_free(piece.past.kin);
 	struct ends_process end;
 	if (event->verbs & NAMES_CREATE && actor.start &&
 	    !witness_await(history->witness, &actor, &end)) {
+		g_autofree SegfsKin *kin = kin_of(history, &end);
 		g_mutex_lock(&history->lock);
-		table_end(history->table, actor.pid, actor.start, witness_time(end.at), end.code);
+		table_end(history->table, actor.pid, actor.start, witness_time(end.at), end.code,
+			  kin, end.n_execs);
 		g_mutex_unlock(&history->lock);
 	}
 	actor_clear(&actor);
@@ -229,6 +247,7 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 		history->why_no_names = g_strdup(g_strerror(-r));
 	history->witness = witness_new(options->proc_root ? options->proc_root : "/proc",
 				       history->probe, options->no_arguments);
+	history->since_boot = witness_now();
 	history->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if ((history->probe || history->names) && history->stop_fd >= 0)
 		history->thread = g_thread_new("history", wait_for_events, history);

@@ -14,8 +14,10 @@ struct SegfsHistory {
 	char *why_no_names;
 	Witness *witness; /* the thread's own */
 	int stop_fd;
-	GThread *thread; /* NULL: there is nothing to wait for */
-	int64_t since;   /* microseconds since 1970 */
+	GThread *thread;     /* NULL: there is nothing to wait for */
+	int64_t since;       /* microseconds since 1970 */
+	uint64_t since_boot; /* CLOCK_BOOTTIME, nanoseconds: the programs in the kernel run since
+				before it */
 
 	GMutex lock; /* protects what follows */
 	Log *log;

@@ -17,6 +17,7 @@ static void copy_past(const Piece *piece, SegfsPast *ret_past)
 {
 	*ret_past = piece->past;
 	ret_past->creator = actor_copy(&piece->past.creator);
+	ret_past->kin = kin_copy(piece->past.kin);
 }
 
 static bool may_be_of(const Piece *piece, const SegfsSysv *segment)
@@ -66,6 +67,32 @@ bool segfs_history_of_object(SegfsHistory *history, const SegfsObject *object, S
 		copy_past(piece, ret_past);
 	g_mutex_unlock(&history->lock);
 	return known;
+}
+
+/* Had it run its last program before that second began? Else it may have been another. */
+static bool has_run_since(const SegfsHistory *history, const struct ends_process *process,
+			  int64_t used)
+{
+	struct ends_process before;
+
+	return process->n_execs == 0 ||
+	       (probe_changed(history->probe, process->pid, &before) &&
+		before.start == process->start && before.n_execs == process->n_execs &&
+		witness_latest_time(before.at) / 1000 < used * G_USEC_PER_SEC);
+}
+
+SegfsKin *segfs_history_kin_of(SegfsHistory *history, pid_t pid, int64_t used)
+{
+	struct ends_process process;
+
+	if (!history || !history->probe || pid <= 0 || !probe_ended(history->probe, pid, &process))
+		return NULL;
+	/* Of all who have had the number: used is in whole seconds. */
+	if (witness_time(process.start) / G_USEC_PER_SEC > used ||
+	    witness_time(process.at) / G_USEC_PER_SEC < used)
+		return NULL;
+	return kin_new(&process.kin, process.start > history->since_boot &&
+					     has_run_since(history, &process, used));
 }
 
 void segfs_history_count(SegfsHistory *history, SegfsHistoryCounts *ret_counts)
@@ -148,6 +175,7 @@ Gone *history_gone_copy(const Gone *gone)
 
 	copy->piece.name = g_strdup(gone->piece.name);
 	copy->piece.past.creator = actor_copy(&gone->piece.past.creator);
+	copy->piece.past.kin = NULL;
 	copy->remover = actor_copy(&gone->remover);
 	return copy;
 }

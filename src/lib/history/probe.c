@@ -40,6 +40,7 @@ static int load(bool with_exec, struct ends_bpf **ret_skeleton)
 		return -errno;
 	int r = stat("/proc/self/ns/pid", &st) < 0 ? -errno : 0;
 	skeleton->rodata->reader_pid_ns = r == 0 ? st.st_ino : 0;
+	skeleton->rodata->has_exec = with_exec;
 	bpf_program__set_autoload(skeleton->progs.task_changes, with_exec);
 	if (r == 0)
 		r = ends_bpf__load(skeleton);
@@ -123,10 +124,10 @@ void probe_await(Probe *probe, pid_t pid, uint64_t start)
 
 uint64_t probe_lost(Probe *probe)
 {
-	const __u32 zero = 0;
+	const __u32 which = ENDS_LOST_EVENTS;
 	__u64 n = 0;
 
-	bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.lost), &zero, &n);
+	bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.lost), &which, &n);
 	return n;
 }
 

@@ -107,14 +107,27 @@ Piece *table_add(Table *table, const Piece *piece)
 	return &entry->piece;
 }
 
-void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code)
+static void add_kin(Piece *piece, const SegfsKin *kin, uint32_t n_execs)
+{
+	SegfsKin *both = kin_join(piece->past.kin, kin);
+
+	if (both && !piece->key.is_sysv && (n_execs == ENDS_MANY || piece->n_execs != n_execs))
+		both->is_known = false;
+	g_free(piece->past.kin);
+	piece->past.kin = both;
+}
+
+void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code,
+	       const SegfsKin *kin, uint32_t n_execs)
 {
 	for (GList *at = table->order.head; at; at = at->next) {
-		SegfsPast *past = &((Entry *)at->data)->piece.past;
+		Piece *piece = &((Entry *)at->data)->piece;
+		SegfsPast *past = &piece->past;
 		if (past->creator.pid != pid || past->creator.start != start || past->ended)
 			continue;
 		past->ended = ended;
 		past->code = code;
+		add_kin(piece, kin, n_execs);
 	}
 }
 
@@ -138,6 +151,7 @@ const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
 		gone->piece = *known;
 		gone->piece.name = g_strdup(known->name);
 		gone->piece.past.creator = actor_copy(&known->past.creator);
+		gone->piece.past.kin = NULL;
 	}
 	gone->serial = ++table->n_gone;
 	gone->removed = removed;

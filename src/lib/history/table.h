@@ -24,6 +24,7 @@ typedef struct {
 	uint64_t size;  /* of a segment */
 	int64_t ctime;  /* of a segment, seconds */
 	uint32_t sysv_key;
+	uint32_t n_execs; /* of an object's creator, when it made it; ENDS_MANY: not known */
 	SegfsPast past;
 } Piece;
 
@@ -45,8 +46,12 @@ Piece *table_find(Table *table, const PieceKey *key);
 /* Adds one, whatever had that key before; takes what piece points to, and returns its own. */
 Piece *table_add(Table *table, const Piece *piece);
 
-/* All pieces that the process made have its end. start: in ticks. */
-void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code);
+/*
+ * All pieces that the process made have its end, and its kin. start: in ticks; n_execs: programs
+ * that it has run by then, without which it is not known what it was when it made an object.
+ */
+void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code,
+	       const SegfsKin *kin, uint32_t n_execs);
 
 /* The piece is gone, whose key that is; of one that was not known only known is. remover: copied;
  * returns the table's own. */

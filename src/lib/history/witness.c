@@ -15,6 +15,9 @@
 #include "lib/os/escape.h"
 #include "lib/os/procfs.h"
 
+/* nanoseconds; more than a tick */
+#define TICKS_LATE 20000000
+
 struct Witness {
 	char *proc_root;
 	Probe *probe;
@@ -41,7 +44,7 @@ void witness_free(Witness *witness)
 	g_free(witness);
 }
 
-static uint64_t boottime_now(void)
+uint64_t witness_now(void)
 {
 	struct timespec now;
 
@@ -51,12 +54,12 @@ static uint64_t boottime_now(void)
 
 int64_t witness_time(uint64_t boottime)
 {
-	return g_get_real_time() - (int64_t)(boottime_now() - boottime) / 1000;
+	return g_get_real_time() - (int64_t)(witness_now() - boottime) / 1000;
 }
 
 void witness_round_ends(Witness *witness)
 {
-	witness->round = boottime_now();
+	witness->round = witness_now();
 }
 
 /* The path of a cgroup by its id, while it is there: cgroup_id of version 2 is a file handle. */
@@ -137,40 +140,35 @@ static bool read_live(Witness *witness, pid_t pid, SegfsActor *ret_actor)
 	return true;
 }
 
-static int64_t clock_read(clockid_t clock)
+/* A thread that has to wait between its two looks at a clock makes it later, not earlier. */
+int64_t witness_latest_time(uint64_t boottime)
 {
-	struct timespec now;
+	const uint64_t now = witness_now();
+	struct timespec real;
 
-	clock_gettime(clock, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
+	clock_gettime(CLOCK_REALTIME, &real);
+	return real.tv_sec * 1000000000LL + real.tv_nsec - (int64_t)(now - boottime);
 }
 
-/* A moment of CLOCK_MONOTONIC_COARSE as one of CLOCK_REALTIME_COARSE: both change at one time. */
-static int64_t coarse_time(uint64_t monotonic)
+static bool find_exec(const Witness *witness, const SegfsActor *actor, struct ends_process *before)
 {
-	int64_t before, real, after;
-
-	do {
-		before = clock_read(CLOCK_MONOTONIC_COARSE);
-		real = clock_read(CLOCK_REALTIME_COARSE);
-		after = clock_read(CLOCK_MONOTONIC_COARSE);
-	} while (before != after);
-	return (int64_t)monotonic + real - before;
+	return witness->probe && actor->start &&
+	       probe_changed(witness->probe, actor->pid, before) &&
+	       before->start / ENDS_TICK == actor->start;
 }
 
 /*
  * What it was before it ran another program, where that was after the event for certain. A file's
- * time is that of the clock's last tick, or later (current_time() in fs/inode.c): a tick after it
- * is after the event, while within one tick nothing is known, and mostly it is the program's first
+ * time is that of the clock's last tick, or later (current_time() in fs/inode.c), and that is late
+ * where a processor is: within that time nothing is known, and mostly it is the program's first
  * deed.
  */
 static void take_back_exec(Witness *witness, int64_t when, SegfsActor *actor)
 {
 	struct ends_process before;
 
-	if (!witness->probe || when == 0 || !actor->start ||
-	    !probe_changed(witness->probe, actor->pid, &before) ||
-	    before.start / ENDS_TICK != actor->start || coarse_time(before.coarse) <= when)
+	if (when == 0 || !find_exec(witness, actor, &before) ||
+	    witness_latest_time(before.at) <= when + TICKS_LATE)
 		return;
 	actor_clear(actor);
 	witness_actor_of(witness, &before, actor);
@@ -198,6 +196,24 @@ bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsAct
 	}
 	*ret_actor = actor;
 	return !(actor.uid == 0 && !strcmp(actor.command, "segfs"));
+}
+
+uint32_t witness_execs(const Witness *witness, const SegfsActor *actor, int64_t when,
+		       SegfsKin **ret_doubtful)
+{
+	struct ends_process before;
+
+	if (when == 0 || !actor->start)
+		return ENDS_MANY;
+	if (!find_exec(witness, actor, &before))
+		return 0;
+	if (witness_latest_time(before.at) < when)
+		return before.n_execs;
+	/* It is not known which of the two it was: either. */
+	if (before.n_execs != 1)
+		return ENDS_MANY;
+	*ret_doubtful = kin_new_doubtful(&before.kin);
+	return 1;
 }
 
 bool witness_await(Witness *witness, const SegfsActor *actor, struct ends_process *ret_end)

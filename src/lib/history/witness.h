@@ -14,8 +14,14 @@ typedef struct Witness Witness;
 Witness *witness_new(const char *proc_root, Probe *probe, bool no_arguments);
 void witness_free(Witness *witness);
 
+/* CLOCK_BOOTTIME, nanoseconds. */
+uint64_t witness_now(void);
+
 /* CLOCK_BOOTTIME in nanoseconds as microseconds since 1970. */
 int64_t witness_time(uint64_t boottime);
+
+/* The same in nanoseconds since 1970, at the latest. */
+int64_t witness_latest_time(uint64_t boottime);
 
 /* What the probe says of a process, to be cleared. */
 void witness_actor_of(const Witness *witness, const struct ends_process *process,
@@ -27,6 +33,13 @@ void witness_actor_of(const Witness *witness, const struct ends_process *process
  * 0: not known. False: it is a segfs mount, which has done it for somebody.
  */
 bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsActor *ret_actor);
+
+/*
+ * How many programs the process had run when it made a file at that time (when: as above), or
+ * ENDS_MANY. ret_doubtful is set where it may have been one less: whom it had then, to be freed.
+ */
+uint32_t witness_execs(const Witness *witness, const SegfsActor *actor, int64_t when,
+		       SegfsKin **ret_doubtful);
 
 /* No event waits any more: those that come are of now, or later. */
 void witness_round_ends(Witness *witness);

@@ -355,10 +355,10 @@ static bool is_known(Judge *judge, const Person *person)
 	return family && !family->is_cut;
 }
 
-LineageKnown lineage_known(Judge *judge, const SegfsSysv *segment)
+LineageKnown lineage_known(Judge *judge, const SegfsSysv *segment, LineageKnown told)
 {
 	Relatives *relatives = judge->view->relatives;
-	LineageKnown known = 0;
+	LineageKnown known = told;
 
 	g_mutex_lock(&relatives->lock);
 	const Lineage *lineage = recall(judge, segment);
@@ -431,6 +431,52 @@ bool lineage_find(Judge *judge, const SegfsSysv *segment, SegfsProcess *ret_rela
 				   ret_relative, ret_kinship);
 	g_mutex_unlock(&relatives->lock);
 	return found;
+}
+
+static void add_holders(GHashTable *pids, const GArray *holders)
+{
+	for (guint i = 0; i < holders->len; i++)
+		g_hash_table_add(
+			pids, GINT_TO_POINTER(g_array_index(holders, SegfsHolder, i).process->pid));
+}
+
+static bool holds_object(Judge *judge, pid_t pid)
+{
+	if (!judge->holding) {
+		g_autoptr(GPtrArray) all = segfs_scan_held(judge->scan);
+		judge->holding = g_hash_table_new(NULL, NULL);
+		for (guint i = 0; i < all->len; i++) {
+			const SegfsHeld *held = all->pdata[i];
+			if (held->id.kind == SEGFS_POSIX)
+				add_holders(judge->holding, held->holders);
+		}
+	}
+	return g_hash_table_contains(judge->holding, GINT_TO_POINTER(pid));
+}
+
+bool lineage_find_kin(Judge *judge, const SegfsItem *item, const SegfsKin *kin,
+		      SegfsProcess *ret_relative, SegfsKinship *ret_kinship)
+{
+	g_autoptr(GArray) one = g_array_new(FALSE, FALSE, sizeof(SegfsProcess));
+
+	know_processes(judge);
+	for (guint i = 0; kin && i < kin->n; i++) {
+		const SegfsKinsman *kinsman = &kin->all[i];
+		const SegfsProcess *now =
+			find_person(judge, &(Person){kinsman->pid, kinsman->start});
+		const SegfsProcess bare = {.pid = kinsman->pid, .uid = -1, .start = kinsman->start};
+		g_array_set_size(one, 0);
+		g_array_append_val(one, *(now ? now : &bare));
+		if (!find_living(judge, one, item->id.kind != SEGFS_SYSV) ||
+		    (kinsman->role == SEGFS_KIN_DOUBTFUL && !holds_object(judge, kinsman->pid)))
+			continue;
+		*ret_relative = g_array_index(one, SegfsProcess, 0);
+		*ret_kinship = kinsman->role == SEGFS_KIN_CHILD ? SEGFS_CREATORS_CHILD
+			       : kinsman->pid == kin->parent    ? SEGFS_CREATORS_PARENT
+								: SEGFS_CREATORS_ANCESTOR;
+		return true;
+	}
+	return false;
 }
 
 bool lineage_find_of_holders(Judge *judge, const GArray *holders, SegfsProcess *ret_relative,

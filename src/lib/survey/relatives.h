@@ -39,14 +39,21 @@ typedef enum {
 	LINEAGE_KNOWN = LINEAGE_OF_CREATOR | LINEAGE_OF_LAST_USER,
 } LineageKnown;
 
-/* Of which of the two the whole lineage is known; who has not used a segment has none to know. */
-LineageKnown lineage_known(Judge *judge, const SegfsSysv *segment);
+/*
+ * Of which of the two the whole lineage is known; who has not used a segment has none to know.
+ * told: of whom history knows it.
+ */
+LineageKnown lineage_known(Judge *judge, const SegfsSysv *segment, LineageKnown told);
 
 /* A living relative of one of them; of an object, of those who held it (SegfsProcess). */
 bool lineage_find(Judge *judge, const SegfsSysv *segment, SegfsProcess *ret_relative,
 		  SegfsKinship *ret_kinship);
 bool lineage_find_of_holders(Judge *judge, const GArray *holders, SegfsProcess *ret_relative,
 			     SegfsKinship *ret_kinship);
+
+/* A living one of the kin of a process that has ended, as history knows it. NULL: there is none. */
+bool lineage_find_kin(Judge *judge, const SegfsItem *item, const SegfsKin *kin,
+		      SegfsProcess *ret_relative, SegfsKinship *ret_kinship);
 
 /*
  * A process that is older than the item and holds something like it: of the item's owner, or (then

@@ -43,6 +43,7 @@ static void judge_clear(Judge *judge)
 	g_clear_pointer(&judge->scan, segfs_scan_unref);
 	g_clear_pointer(&judge->processes, g_hash_table_unref);
 	g_clear_pointer(&judge->by_pid, g_hash_table_unref);
+	g_clear_pointer(&judge->holding, g_hash_table_unref);
 	g_clear_pointer(&judge->children, g_hash_table_unref);
 	g_clear_pointer(&judge->likeness, g_hash_table_unref);
 }

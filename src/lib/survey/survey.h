@@ -57,8 +57,9 @@ typedef struct {
 	SegfsView *view;
 	SegfsScan *scan;
 	GHashTable *processes; /* see process_lives() */
-	GHashTable *by_pid;    /* these two: see lineage.c; NULL: not needed yet */
+	GHashTable *by_pid;    /* these three: see lineage.c; NULL: not needed yet */
 	GHashTable *children;
+	GHashTable *holding;
 	GHashTable *likeness; /* see likeness.c; a reference, or NULL */
 	int64_t now;          /* seconds since 1970 */
 } Judge;

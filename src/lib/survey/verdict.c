@@ -217,6 +217,29 @@ static bool judge_by_likeness(Judge *judge, SegfsItem *item, int64_t born, bool 
 	return true;
 }
 
+static bool judge_by_kin(Judge *judge, SegfsItem *item, const SegfsKin *kin, bool of_creator)
+{
+	SegfsProcess relative;
+	SegfsKinship kinship;
+
+	if (!lineage_find_kin(judge, item, kin, &relative, &kinship))
+		return false;
+	if (!of_creator)
+		kinship = kinship == SEGFS_CREATORS_PARENT ? SEGFS_LAST_USERS_PARENT
+							   : SEGFS_LAST_USERS_ANCESTOR;
+	/* Who has made an object, or whose child has, is not everybody's to know. */
+	conclude_relative(item,
+			  item->id.kind == SEGFS_SYSV ? SEGFS_ROLE_RELATIVE : SEGFS_ROLE_HOLDER,
+			  &relative, kinship);
+	return true;
+}
+
+/* Does history know all who may go on with what the creator has made? */
+static bool knows_creators_kin(const SegfsItem *item)
+{
+	return item->has_past && item->past.ended && item->past.kin && item->past.kin->is_known;
+}
+
 /* Those who have used it have ended: does somebody live for whom they did? */
 static bool judge_by_relatives(Judge *judge, SegfsItem *item)
 {
@@ -228,7 +251,18 @@ static bool judge_by_relatives(Judge *judge, SegfsItem *item)
 		conclude_relative(item, SEGFS_ROLE_RELATIVE, &relative, kinship);
 		return true;
 	}
-	const LineageKnown known = lineage_known(judge, segment);
+	g_autofree SegfsKin *users =
+		segment->lpid == segment->cpid
+			? NULL
+			: segfs_history_kin_of(judge->view->options.history, segment->lpid,
+					       last_use(segment));
+	if (judge_by_kin(judge, item, item->past.kin, true) ||
+	    judge_by_kin(judge, item, users, false))
+		return true;
+	const LineageKnown known =
+		lineage_known(judge, segment,
+			      (knows_creators_kin(item) ? LINEAGE_OF_CREATOR : 0) |
+				      (users && users->is_known ? LINEAGE_OF_LAST_USER : 0));
 	/* The time of its last change is in whole seconds, and it is not older than that. */
 	return known != LINEAGE_KNOWN &&
 	       judge_by_likeness(judge, item, (segment->ctime + 1) * G_USEC_PER_SEC,
@@ -395,7 +429,9 @@ static bool judge_object_by_the_living(Judge *judge, SegfsItem *item, int at)
 		conclude_relative(item, SEGFS_ROLE_HOLDER, &relative, kinship);
 		return true;
 	}
-	return judge_by_likeness(judge, item, object_born(item, at), false);
+	return judge_by_kin(judge, item, item->past.kin, true) ||
+	       (!knows_creators_kin(item) &&
+		judge_by_likeness(judge, item, object_born(item, at), false));
 }
 
 /* Who has made it, and how that process has ended. */

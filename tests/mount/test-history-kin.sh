@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Of whom the kernel has told at their end the family is known, though nobody has looked while they lived. (-o orphan_age=1)
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib-holders.sh"
+need getfattr python3
+: "${SERVER:?}"
+
+orphans=$MNT/orphans
+chmod 1777 /dev/shm
+told=$(info "sysv/$(mkseg 4096 0600)" History)
+[[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "who lives of a family" "$told"; done_testing; }
+ipcrm --all=shm
+orphans_are() { [ "$(ls "$orphans" | sort | xargs)" = "$(printf '%s\n' "$@" | sort | xargs)" ]; }
+evidence() { info "$1" Evidence; }
+aged() {
+	local made
+	made=$(kernel_second)
+	past $((made + 1))
+}
+idle() {
+	row "$1" "$2" idle
+	like "$(evidence "$2")" "$3" "$1: why"
+}
+killed() {
+	kill -KILL "$(held "$1")"
+	drop "$1"
+}
+# Which has one parent of its name, and not all the shells that a test has: an object's creator may still have been that.
+serve() { hold "$1" python3 -c 'import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))' "$SERVER" "${@:2}"; }
+
+diag "--- of two servers of one user, started after segfs, one is killed"
+for kind in sysv posix; do
+	serve A $kind server
+	serve B $kind server
+	is "$(tell A again) $(tell B again)" "there there" "$kind: each has its second piece"
+	dead="$kind-$(held A 2) $kind-$(held A 3)" first=$(held B 2) second=$(held B 3)
+	killed A
+	aged
+	# shellcheck disable=SC2086
+	ok "$kind: what it has left are orphans" until_true 20 orphans_are $dead
+	row "$kind: the other's, which it holds" "$kind/$first" "in use" "$(held B)"
+	idle "$kind: the other's, which its child has made" "$kind/$second" "; its creator's parent $(held B) \(server\) lives"
+	ok "$kind: rm mnt/orphans/*" rm "$orphans"/*
+	is "$(tell B again)" there "$kind: breaks nobody"
+	killed B
+	ok "$kind: until it has ended" until_true 20 orphans_are "$kind-$first" "$kind-$second"
+	ok "$kind: rm" rm "$orphans"/*
+done
+
+diag "--- another job of the program is no relative"
+hold B "$SERVER" sysv job
+hold C "$SERVER" sysv job
+unseen=$(held C 2) kept=$(held B 2)
+killed C
+ok "what one has left is an orphan while the other runs" until_true 20 orphans_are "sysv-$unseen"
+killed B
+ok "and then both" until_true 20 orphans_are "sysv-$unseen" "sysv-$kept"
+ok "rm" rm "$orphans"/*
+
+diag "--- a child that was left behind"
+hold A "$SERVER" sysv heir
+heirs=$(held A 2)
+is "$(tell A end parent)" ended "its creator ends"
+aged
+idle "a child of it lives" "sysv/$heirs" "; its creator's child $(held A) \(server\) lives"
+drop A
+ok "and has ended" until_true 20 orphans_are "sysv-$heirs"
+ok "rm" rm "$orphans"/*
+
+diag "--- a process that runs another program afterwards, and one whose parent has ended before it"
+cat >"$TESTDIR/family.py" <<-'END'
+	import ctypes, os, sys
+	libc = ctypes.CDLL(None)
+	libc.shmat.restype = ctypes.c_void_p
+	make = lambda: libc.shmget(0, 4096, 0o1600)
+	libc.shmat(make(), None, 0)
+	(out, into) = os.pipe()
+	if (child := os.fork()) == 0:
+	    os.write(into, b"%d " % make())
+	    os.execv("/bin/true", ["true"])
+	os.waitpid(child, 0)
+	if (child := os.fork()) == 0:
+	    if os.fork() == 0:
+	        while os.getppid() == child:
+	            pass
+	        os.write(into, b"%d " % make())
+	        os._exit(0)
+	    os._exit(0)
+	os.waitpid(child, 0)
+	said = b""
+	while said.count(b" ") < 2:
+	    said += os.read(out, 100)
+	print("ready", os.getpid(), said.decode(), flush=True)
+	sys.stdin.read()
+END
+hold A python3 "$TESTDIR/family.py"
+aged
+idle "it was of its parent's program when it made it" "sysv/$(held A 2)" "; its creator's parent $(held A) \(python3[.0-9]*\) lives"
+idle "whose it was is not known" "sysv/$(held A 3)" "; $(held A) \(python3[.0-9]*\) of its owner, older than it, holds another; its creator is not known"
+killed A
+is $false_verdicts 0 "no false verdict"
+done_testing
