@@ -21,6 +21,7 @@ static void readme_write(IpcNs *ns, GString *text)
 		"segments.json, metrics: the same for scripts and for monitoring\n"
 		"events        who left, made, renamed, removed what, a line each; events.1: "
 		"before\n"
+		"gone/         what was removed lately, by whom\n"
 		"limits        how many there can be and are, and where the host's Shmem is\n");
 	if (!ns->tree->no_namespaces)
 		g_string_append(text,

@@ -132,7 +132,13 @@ static void what_is_gone_keeps_its_creator(void)
 	gone = table_remove(table, &other, 101, &remover);
 	g_assert_cmpint(gone->piece.past.creator.pid, ==, 0);
 	g_assert_nonnull(table_find(table, &other.key));
-	table_remove(table, &other, 102, &remover);
+	/* It had one more name. */
+	const Piece twin = {.key = other.key, .again = 7, .name = (char *)"z"};
+	gone = table_remove(table, &twin, 102, &remover);
+	g_assert_cmpstr(gone->piece.name, ==, "z");
+	g_assert_cmpuint(gone->serial, ==, 2);
+	const Piece third = {.key = {.number = 3}, .name = (char *)"x"};
+	table_remove(table, &third, 103, &remover);
 	g_autoptr(GPtrArray) all = table_gone(table);
 	g_assert_cmpuint(all->len, ==, 2);
 	g_assert_cmpuint(((const Gone *)all->pdata[0])->serial, ==, 3);

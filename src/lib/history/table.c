@@ -131,19 +131,24 @@ void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code,
 	}
 }
 
-const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
-			 const SegfsActor *remover)
+/* The same memory by its name before: both names were gone when the first was told of. */
+static Gone *find_gone(Table *table, const Piece *known)
+{
+	for (GList *at = table->gone.tail; at && known->name; at = at->prev) {
+		Gone *gone = at->data;
+		if (key_equal(&gone->piece.key, &known->key) && gone->piece.again == known->again)
+			return gone;
+	}
+	return NULL;
+}
+
+static Gone *add_gone(Table *table, const Piece *known)
 {
 	Entry *entry = g_hash_table_lookup(table->entries, &known->key);
 	Gone *gone = g_new0(Gone, 1);
 
 	if (entry && entry->piece.again == known->again) {
 		gone->piece = entry->piece;
-		/* The last of its names is the one that was removed. */
-		if (known->name) {
-			g_free(gone->piece.name);
-			gone->piece.name = g_strdup(known->name);
-		}
 		entry->piece.name = NULL;
 		entry->piece.past = (SegfsPast){};
 		drop(table, entry);
@@ -154,11 +159,27 @@ const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
 		gone->piece.past.kin = NULL;
 	}
 	gone->serial = ++table->n_gone;
-	gone->removed = removed;
-	gone->remover = actor_copy(remover);
 	g_queue_push_tail(&table->gone, gone);
 	if (table->gone.length > table->gone_most)
 		gone_free(g_queue_pop_head(&table->gone));
+	return gone;
+}
+
+const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
+			 const SegfsActor *remover)
+{
+	Gone *gone = find_gone(table, known);
+
+	if (!gone)
+		gone = add_gone(table, known);
+	/* The last of its names is the one that was removed. */
+	if (known->name) {
+		g_free(gone->piece.name);
+		gone->piece.name = g_strdup(known->name);
+	}
+	gone->removed = removed;
+	actor_clear(&gone->remover);
+	gone->remover = actor_copy(remover);
 	return gone;
 }
 
