@@ -158,12 +158,13 @@ static void write_semaphore(const SegfsCaller *caller, const SegfsItem *item, GS
 	line(text, "SemaphoreWaiters", "%u", words[1 - VALUE]);
 }
 
+/* when: microseconds since 1970; what stands before it. */
 static void line_moment(GString *text, const char *key, const char *what, int64_t when)
 {
 	g_autoptr(GDateTime) local = g_date_time_new_from_unix_local(when / G_USEC_PER_SEC);
 	g_autofree char *date = local ? g_date_time_format(local, "%Y-%m-%d %H:%M:%S %z") : NULL;
 
-	line(text, key, "%s, %s", what, date ? date : "?");
+	line(text, key, "%s%s", what, date ? date : "?");
 }
 
 void info_write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text)
@@ -177,7 +178,8 @@ void info_write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item
 		     : past->creator.command[0] ? ""
 						: " (ended before it could be read)");
 	if (item->has_past && segfs_past_is_visible(segfs_ipc_proc_root(ns->ipc), caller, past)) {
-		g_autofree char *end = segfs_end_text(past->code);
+		g_autofree char *how = segfs_end_text(past->code);
+		g_autofree char *end = g_strconcat(how, ", ", NULL);
 		if (!is_sysv)
 			line_escaped(text, "Creator", past->creator.command);
 		if (past->creator.command_line)
@@ -213,7 +215,7 @@ void info_write_removed(const Gone *gone, GString *text)
 	g_autofree char *command = escape_text(actor->command, -1);
 
 	/* Nobody has told of the removal of a segment: that it is gone was seen then. */
-	line_moment(text, "Removed", gone->piece.key.is_sysv ? "by now" : "at", gone->removed);
+	line_moment(text, "Removed", gone->piece.key.is_sysv ? "before " : "", gone->removed);
 	if (actor->pid <= 0) {
 		line(text, "RemovedBy", "not known");
 		return;

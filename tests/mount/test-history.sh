@@ -100,6 +100,7 @@ if [ $names = yes ]; then
 	isnt "$gone" "" "gone/ has it"
 	is "$(sed -n 's/^Creator:\t//p' "$MNT/gone/$gone")" sh "with who has made it"
 	like "$(sed -n 's/^RemovedBy:\t//p' "$MNT/gone/$gone")" "^[0-9]+ rm, user root, rm /dev/shm/the other /dev/shm/below/twin$" "and who has removed it"
+	like "$(sed -n 's/^Removed:\t//p' "$MNT/gone/$gone")" "^20[0-9-]+ [0-9:]+ [+-][0-9]+$" "and when"
 	fails_with EACCES "another user does not read it" as_user 20001 cat "$MNT/gone/$gone"
 	fails_with EACCES "nor lists them" as_user 20001 ls "$MNT/gone"
 
