@@ -222,7 +222,8 @@ static gpointer wait_for_events(gpointer data)
 			break;
 		if (fds[2].revents) {
 			const guint lost = names_read(history->names, take_name, history);
-			witness_round_ends(history->witness);
+			if (poll(&(struct pollfd){fds[2].fd, POLLIN, 0}, 1, 0) == 0)
+				witness_round_ends(history->witness);
 			g_mutex_lock(&history->lock);
 			history->lost += lost;
 			g_mutex_unlock(&history->lock);

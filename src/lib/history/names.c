@@ -234,13 +234,11 @@ static void take_record(Names *names, const struct fanotify_event_info_header *h
 	}
 }
 
-static void take_event(Names *names, const struct fanotify_event_metadata *event, NamesTake take,
-		       gpointer data)
+/* Its records are from at to end. */
+static void take_event(Names *names, const struct fanotify_event_metadata *event, const char *at,
+		       const char *end, NamesTake take, gpointer data)
 {
 	Records records = {.pidfd = -1};
-	const char *at = (const char *)event + event->metadata_len;
-	const char *end = (const char *)event + event->event_len;
-
 	while ((size_t)(end - at) >= sizeof(struct fanotify_event_info_header)) {
 		const struct fanotify_event_info_header *header = (const void *)at;
 		if (header->len < sizeof(*header) || header->len > end - at)
@@ -273,17 +271,21 @@ static void take_event(Names *names, const struct fanotify_event_metadata *event
 guint names_read(Names *names, NamesTake take, gpointer data)
 {
 	_Alignas(struct fanotify_event_metadata) char buffer[16384];
+	const ssize_t n = read(names->fd, buffer, sizeof(buffer));
+	const char *at = buffer, *end = buffer + MAX(n, 0);
+	struct fanotify_event_metadata event;
 	guint lost = 0;
-	ssize_t n;
 
-	while ((n = read(names->fd, buffer, sizeof(buffer))) > 0) {
-		const struct fanotify_event_metadata *event = (const void *)buffer;
-		for (; FAN_EVENT_OK(event, n); event = FAN_EVENT_NEXT(event, n)) {
-			if (event->mask & FAN_Q_OVERFLOW)
-				lost++;
-			else
-				take_event(names, event, take, data);
-		}
+	/* An event that follows another is where that one ends, whatever its own alignment is. */
+	for (; (size_t)(end - at) >= sizeof(event); at += event.event_len) {
+		memcpy(&event, at, sizeof(event));
+		if (event.event_len < sizeof(event) || event.event_len > end - at)
+			break;
+		if (event.mask & FAN_Q_OVERFLOW)
+			lost++;
+		else
+			take_event(names, &event, at + event.metadata_len, at + event.event_len,
+				   take, data);
 	}
 	return lost;
 }

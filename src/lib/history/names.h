@@ -43,6 +43,9 @@ int names_watch(Names *names, const SegfsPosix *posix);
 /* Readable where there are events. */
 int names_fd(const Names *names);
 
-/* Hands take each event that waits. Returns how many times events were lost. */
+/*
+ * Hands take the next events that wait, not all of them, which may be very many. Returns how many
+ * times events were lost.
+ */
 typedef void (*NamesTake)(const NamesEvent *event, gpointer data);
 guint names_read(Names *names, NamesTake take, gpointer data);

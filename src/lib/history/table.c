@@ -4,16 +4,25 @@
 
 #include <string.h>
 
-/* A piece in the table, and its place in the order in which they came. */
+/* A process, for good. */
+typedef struct {
+	pid_t pid;
+	uint64_t start;
+} CreatorKey;
+
+/* A piece in the table, its place in the order in which they came, and among its creator's. */
 typedef struct {
 	Piece piece;
-	GList link;
+	CreatorKey creator;
+	GList link, of_creator;
 } Entry;
 
 struct Table {
 	GHashTable *entries; /* PieceKey -> Entry */
-	GQueue order;        /* their links, the oldest first */
-	GQueue gone;         /* Gone, the oldest first */
+	GHashTable
+		*creators; /* CreatorKey -> GQueue of of_creator: who ends has few of very many */
+	GQueue order;      /* their links, the oldest first */
+	GQueue gone;       /* Gone, the oldest first */
 	guint pieces_most, gone_most;
 	uint64_t n_gone, n_forgotten;
 };
@@ -32,6 +41,20 @@ static gboolean key_equal(gconstpointer a, gconstpointer b)
 	const PieceKey *x = a, *y = b;
 
 	return x->is_sysv == y->is_sysv && x->domain == y->domain && x->number == y->number;
+}
+
+static guint creator_hash(gconstpointer data)
+{
+	const CreatorKey *key = data;
+
+	return g_int_hash(&key->pid) ^ g_int64_hash(&key->start);
+}
+
+static gboolean creator_equal(gconstpointer a, gconstpointer b)
+{
+	const CreatorKey *x = a, *y = b;
+
+	return x->pid == y->pid && x->start == y->start;
 }
 
 static void piece_clear(Piece *piece)
@@ -62,6 +85,7 @@ Table *table_new(guint pieces_most, guint gone_most)
 	Table *table = g_new0(Table, 1);
 
 	table->entries = g_hash_table_new_full(key_hash, key_equal, NULL, entry_free);
+	table->creators = g_hash_table_new_full(creator_hash, creator_equal, g_free, g_free);
 	g_queue_init(&table->order);
 	g_queue_init(&table->gone);
 	table->pieces_most = pieces_most;
@@ -72,6 +96,7 @@ Table *table_new(guint pieces_most, guint gone_most)
 void table_free(Table *table)
 {
 	g_hash_table_unref(table->entries);
+	g_hash_table_unref(table->creators);
 	g_queue_clear_full(&table->gone, gone_free);
 	g_free(table);
 }
@@ -83,8 +108,28 @@ Piece *table_find(Table *table, const PieceKey *key)
 	return entry ? &entry->piece : NULL;
 }
 
+static void add_to_creator(Table *table, Entry *entry)
+{
+	const SegfsActor *creator = &entry->piece.past.creator;
+
+	entry->of_creator.data = entry;
+	entry->creator = (CreatorKey){creator->pid, creator->start};
+	GQueue *pieces = g_hash_table_lookup(table->creators, &entry->creator);
+	if (!pieces) {
+		pieces = g_new0(GQueue, 1);
+		g_hash_table_insert(table->creators,
+				    g_memdup2(&entry->creator, sizeof(entry->creator)), pieces);
+	}
+	g_queue_push_tail_link(pieces, &entry->of_creator);
+}
+
 static void drop(Table *table, Entry *entry)
 {
+	GQueue *pieces = g_hash_table_lookup(table->creators, &entry->creator);
+
+	g_queue_unlink(pieces, &entry->of_creator);
+	if (pieces->length == 0)
+		g_hash_table_remove(table->creators, &entry->creator);
 	g_queue_unlink(&table->order, &entry->link);
 	g_hash_table_remove(table->entries, &entry->piece.key);
 }
@@ -104,6 +149,7 @@ Piece *table_add(Table *table, const Piece *piece)
 	entry->link.data = entry;
 	g_queue_push_tail_link(&table->order, &entry->link);
 	g_hash_table_insert(table->entries, &entry->piece.key, entry);
+	add_to_creator(table, entry);
 	return &entry->piece;
 }
 
@@ -120,10 +166,13 @@ static void add_kin(Piece *piece, const SegfsKin *kin, uint32_t n_execs)
 void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code,
 	       const SegfsKin *kin, uint32_t n_execs)
 {
-	for (GList *at = table->order.head; at; at = at->next) {
+	const CreatorKey creator = {pid, start};
+	const GQueue *pieces = g_hash_table_lookup(table->creators, &creator);
+
+	for (GList *at = pieces ? pieces->head : NULL; at; at = at->next) {
 		Piece *piece = &((Entry *)at->data)->piece;
 		SegfsPast *past = &piece->past;
-		if (past->creator.pid != pid || past->creator.start != start || past->ended)
+		if (past->ended)
 			continue;
 		past->ended = ended;
 		past->code = code;
