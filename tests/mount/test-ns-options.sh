@@ -22,7 +22,7 @@ diag "--- options"
 second=$TESTDIR/second
 mkdir "$second"
 segfs_start "$second" "${options}nons"
-is "$(names "$second")" "README events events.1 info key limits metrics msg orphans posix segments.json sem sysv unlinked" "-o nons: no ns/"
+is "$(names "$second")" "README events events.1 gone info key limits metrics msg orphans posix segments.json sem sysv unlinked" "-o nons: no ns/"
 fails_with ENOENT "it is not to be found" ls "$second/ns"
 is "$(jq '.namespaces | length' "$second/segments.json")" 1 "segments.json is of the mount's own"
 is "$(grep -c ^ns/ "$MNT/README") $(grep -c ^ns/ "$second/README")" "1 0" "README has a line for ns/ where there is one"
