@@ -358,6 +358,7 @@ static void what_is_written_of_another_segment_is_not_open(void)
 	scoped_segment shmid = segment_make(SIZE, 0600);
 	g_autoptr(Node) node = world_node_of(&world, "sysv/%d", shmid);
 	g_autoptr(File) file = open_for_kernel(&world, node);
+	g_assert_true(file->node == node);
 
 	if (!segment_replace(&shmid, 2 * SIZE, 0600)) {
 		g_test_skip("ids cannot be chosen");

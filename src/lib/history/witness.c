@@ -70,7 +70,7 @@ static char *cgroup_path(uint64_t id)
 	struct {
 		struct file_handle handle;
 		uint64_t id;
-	} handle = {{sizeof(id), FILEID_KERNFS}, id};
+	} handle = {{.handle_bytes = sizeof(id), .handle_type = FILEID_KERNFS}, id};
 	char root[PATH_MAX], path[PATH_MAX];
 
 	for (guint i = 0; i < G_N_ELEMENTS(roots); i++) {
