@@ -205,15 +205,15 @@ typedef struct {
 static void take_record(Names *names, const struct fanotify_event_info_header *header,
 			Records *records)
 {
-	const struct fanotify_event_info_fid *fid = (const void *)header;
-	const struct file_handle *handle = (const void *)fid->handle;
-	const char *name = (const char *)handle->f_handle + handle->handle_bytes;
-
 	if (header->info_type == FAN_EVENT_INFO_TYPE_PIDFD) {
 		/* linux/fanotify.h: FAN_NOPIDFD and FAN_EPIDFD are negative */
 		memcpy(&records->pidfd, header + 1, sizeof(records->pidfd));
 		return;
 	}
+	/* All others have one. */
+	const struct fanotify_event_info_fid *fid = (const void *)header;
+	const struct file_handle *handle = (const void *)fid->handle;
+	const char *name = (const char *)handle->f_handle + handle->handle_bytes;
 	const Watched *watched = find_watched(names, &fid->fsid);
 	if (!watched)
 		return;

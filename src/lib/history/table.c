@@ -217,14 +217,16 @@ static Gone *add_gone(Table *table, const Piece *known)
 const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
 			 const SegfsActor *remover)
 {
+	/* What is known may be the table's own, which goes. */
+	g_autofree char *name = g_strdup(known->name);
 	Gone *gone = find_gone(table, known);
 
 	if (!gone)
 		gone = add_gone(table, known);
 	/* The last of its names is the one that was removed. */
-	if (known->name) {
+	if (name) {
 		g_free(gone->piece.name);
-		gone->piece.name = g_strdup(known->name);
+		gone->piece.name = g_steal_pointer(&name);
 	}
 	gone->removed = removed;
 	actor_clear(&gone->remover);
