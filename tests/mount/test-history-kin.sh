@@ -3,6 +3,7 @@
 # Of whom the kernel has told at their end the family is known, though nobody has looked while they lived. (-o orphan_age=1)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
+. "$(dirname "$0")/lib-relatives.sh"
 need getfattr python3
 : "${SERVER:?}"
 
@@ -11,21 +12,6 @@ chmod 1777 /dev/shm
 told=$(info "sysv/$(mkseg 4096 0600)" History)
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "who lives of a family" "$told"; done_testing; }
 ipcrm --all=shm
-orphans_are() { [ "$(ls "$orphans" | sort | xargs)" = "$(printf '%s\n' "$@" | sort | xargs)" ]; }
-evidence() { info "$1" Evidence; }
-aged() {
-	local made
-	made=$(kernel_second)
-	past $((made + 1))
-}
-idle() {
-	row "$1" "$2" idle
-	like "$(evidence "$2")" "$3" "$1: why"
-}
-killed() {
-	kill -KILL "$(held "$1")"
-	drop "$1"
-}
 # Which has one parent of its name, and not all the shells that a test has: an object's creator may still have been that.
 serve() { hold "$1" python3 -c 'import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))' "$SERVER" "${@:2}"; }
 

@@ -3,29 +3,12 @@
 # What nobody has just now, but somebody may want again: it is idle, and never in orphans/. (-o orphan_age=1)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
+. "$(dirname "$0")/lib-relatives.sh"
 need getfattr python3
 : "${SERVER:?}"
 
 shm=/dev/shm orphans=$MNT/orphans
 chmod 1777 "$shm"
-orphans_are() { [ "$(ls "$orphans" | sort | xargs)" = "$(printf '%s\n' "$@" | sort | xargs)" ]; }
-evidence() { info "$1" Evidence; }
-# Long enough that what was used last before now is no longer young.
-aged() {
-	local made
-	made=$(kernel_second)
-	past $((made + 1))
-}
-# idle NAME FILE EVIDENCE
-idle() {
-	row "$1" "$2" idle
-	like "$(evidence "$2")" "$3" "$1: why"
-}
-killed() {
-	local name
-	for name in "$@"; do kill -KILL "$(held "$name")"; done
-	drop "$@"
-}
 
 diag "--- a server has memory that nobody has attached just now"
 for kind in sysv posix; do
