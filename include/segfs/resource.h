@@ -19,6 +19,9 @@ typedef enum {
 } SegfsResourceKind;
 #define SEGFS_N_RESOURCE_KINDS (SEGFS_MSG + 1)
 
+/* "sem", "msg": what the directory in a mount is called. Static. */
+const char *segfs_resource_kind_name(SegfsResourceKind kind);
+
 /* As semctl(2) and msgctl(2) IPC_STAT show it. */
 typedef struct {
 	SegfsResourceKind kind;
@@ -130,12 +133,25 @@ typedef struct {
 } SegfsResourceUse;
 
 /*
+ * Who waits for sets and queues, of all IPC namespaces: found by one walk through /proc, when it is
+ * needed first. A thread that waits shows in /proc/PID/task/TID/syscall (proc_pid_syscall(5)) in
+ * which call of what, if this process may trace it and it runs no 32-bit program. Not to be used
+ * from two threads at once.
+ */
+typedef struct SegfsWaiters SegfsWaiters;
+
+/* Free with segfs_waiters_free(). Cannot fail. */
+SegfsWaiters *segfs_waiters_new(const char *proc_root);
+
+/* Frees it. Cannot fail. */
+void segfs_waiters_free(SegfsWaiters *waiters);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsWaiters, segfs_waiters_free)
+
+/*
  * Of each of resources (SegfsResource, of the namespace of ipc) who uses it, in the same order, as
  * an array of SegfsResourceUse that the caller unrefs; as far as the caller may read it (NULL: this
- * process), who alone is told of a set's last operations. Walks through /proc once: a thread that
- * waits shows in /proc/PID/task/TID/syscall (proc_pid_syscall(5)) in which call of what, if this
- * process may trace it and it runs no 32-bit program. One that has gone is unknown. -EINTR: nobody
- * wants it any more; other errors are those of opendir(3) on the proc_root of ipc.
+ * process), who alone is told of a set's last operations. One that has gone is unknown. -EINTR:
+ * nobody wants it any more; other errors are those of opendir(3) on the proc_root of waiters.
  */
 int segfs_resource_uses(SegfsIpc *ipc, const SegfsCaller *caller, const GArray *resources,
-			GArray **ret_uses);
+			SegfsWaiters *waiters, GArray **ret_uses);

@@ -20,17 +20,16 @@ void caller_of(fuse_req_t req, SegfsCaller *ret_caller)
 			       ctx->umask);
 }
 
+static ProcfsCall call_of(fuse_req_t req)
+{
+	return procfs_call(mount_of(req)->proc_root, fuse_req_ctx(req)->pid, NULL);
+}
+
 /* A call that takes a descriptor, whatever its thread has looked up before: it does not come again.
  */
 static bool is_on_open(fuse_req_t req)
 {
-	return procfs_call(mount_of(req)->proc_root, fuse_req_ctx(req)->pid, NULL) == CALL_ON_OPEN;
-}
-
-/* A call that takes a name and opens nothing. */
-static bool has_name(fuse_req_t req)
-{
-	return procfs_call(mount_of(req)->proc_root, fuse_req_ctx(req)->pid, NULL) == CALL_LOOKS;
+	return call_of(req) == CALL_ON_OPEN;
 }
 
 int name_at(fuse_req_t req, Node *node)
@@ -167,7 +166,7 @@ void reply_result(fuse_req_t req, const Node *node, int r)
 	 * Of a segment that others have open that it is removed is said to them alone. Who goes by
 	 * a name that was listed a moment ago has looked nothing up: the call says that it has one.
 	 */
-	if (r == -EIDRM && (has_found(req, node) || has_name(req)))
+	if (r == -EIDRM && (has_found(req, node) || call_of(req) == CALL_LOOKS))
 		r = -ENOENT;
 	if (is_gone(r) && !is_by_name(req, node))
 		r = -ENOENT;

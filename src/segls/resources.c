@@ -28,7 +28,7 @@ static void write_file(const Row *row, GString *cell)
 {
 	if (row->inum)
 		g_string_append_printf(cell, "ns/%" PRIu64 "/", row->inum);
-	g_string_append_printf(cell, "%s/%d", row->resource->kind == SEGFS_SEM ? "sem" : "msg",
+	g_string_append_printf(cell, "%s/%d", segfs_resource_kind_name(row->resource->kind),
 			       row->resource->id);
 }
 
@@ -117,6 +117,7 @@ gboolean resources_write(const Source *source, SegfsResourceKind kind, OutputFor
 {
 	const char *name = kind == SEGFS_SEM ? "semaphores" : "queues";
 	g_autoptr(Output) output = output_new(name, format, headings);
+	g_autoptr(SegfsWaiters) waiters = segfs_waiters_new("/proc");
 	g_auto(Table) table;
 
 	table_init(&table, bytes, format == OUTPUT_JSON);
@@ -130,7 +131,7 @@ gboolean resources_write(const Source *source, SegfsResourceKind kind, OutputFor
 
 		int r = segfs_resource_list(ipc, kind, &resources);
 		if (r == 0)
-			r = segfs_resource_uses(ipc, NULL, resources, &uses);
+			r = segfs_resource_uses(ipc, NULL, resources, waiters, &uses);
 		/* Another namespace may have gone meanwhile. */
 		if (r < 0 && (i == 0 || r != -ENOENT))
 			return fail(error, "cannot list %s: %s", name, g_strerror(-r));

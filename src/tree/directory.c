@@ -44,6 +44,11 @@ static Node *posix_child(Directory *directory, guint index)
 	return node;
 }
 
+static Node *find_entry(Node *entry)
+{
+	return entry->ops->find ? entry->ops->find(entry) : node_ref(entry);
+}
+
 static int directory_lookup(Node *node, const SegfsCaller *caller, const char *name,
 			    Node **ret_node)
 {
@@ -52,7 +57,7 @@ static int directory_lookup(Node *node, const SegfsCaller *caller, const char *n
 
 	for (guint i = 0; i < directory->n_entries; i++) {
 		if (!strcmp(directory->entries[i].name, name)) {
-			*ret_node = node_find_entry(directory->children[i]);
+			*ret_node = find_entry(directory->children[i]);
 			return 0;
 		}
 	}
@@ -77,7 +82,7 @@ static int directory_list(Node *node, const SegfsCaller *caller, Listing **ret_l
 	*ret_listing = node_listing_new(node);
 	for (guint i = 0; i < directory->n_entries; i++)
 		node_listing_add(*ret_listing, directory->entries[i].name,
-				 node_find_entry(directory->children[i]));
+				 find_entry(directory->children[i]));
 	for (guint i = 0; directory->of_posix && segfs_view_posix(ns->view, i); i++) {
 		g_autofree char *name = segfs_posix_directory_name(i);
 		if (segfs_view_posix_is_seen(ns->view, i))

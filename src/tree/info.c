@@ -77,7 +77,7 @@ static int sysv_exists(IpcNs *ns, guint index, const SegfsCaller *caller, const 
 {
 	SegfsSysv segment;
 	int shmid;
-	int r = item_parse_shmid(name, &shmid);
+	int r = item_parse_id(name, &shmid);
 
 	if (r == 0)
 		r = segfs_sysv_stat(ns->ipc, shmid, &segment);
@@ -100,7 +100,7 @@ static int sysv_find(IpcNs *ns, guint index, const SegfsCaller *caller, const ch
 		     SegfsItem **ret_item)
 {
 	int shmid;
-	int r = item_parse_shmid(name, &shmid);
+	int r = item_parse_id(name, &shmid);
 
 	return r == 0 ? find_segment(ns, shmid, ret_item) : r;
 }
@@ -260,7 +260,7 @@ static NodeKey key_of(const InfoDirectory *directory, const char *name)
 	gsize size = sizeof(u.digest);
 	int shmid;
 
-	if (kind == &sysv_kind && item_parse_shmid(name, &shmid) == 0)
+	if (kind == &sysv_kind && item_parse_id(name, &shmid) == 0)
 		return (NodeKey){.a = (uint64_t)ns << 32 | (uint32_t)shmid, .c = 1};
 	sum = g_checksum_new(G_CHECKSUM_SHA256);
 	g_checksum_update(sum, (const guchar *)&ns, sizeof(ns));
@@ -274,10 +274,7 @@ static NodeKey key_of(const InfoDirectory *directory, const char *name)
 /* Inode numbers of texts are above those of POSIX objects and below those of segments. */
 static ino_t ino_of(const NodeKey *key)
 {
-	enum { OF_SEGMENT = 0xa, OF_NAME = 0xb, KIND_SHIFT = 60 };
-	const uint64_t kind = key->b == 0 ? OF_SEGMENT : OF_NAME;
-
-	return kind << KIND_SHIFT | (key->a & ((1ULL << KIND_SHIFT) - 1));
+	return ino_of_kind(key->b == 0 ? INO_INFO_SEGMENT : INO_INFO_NAME, key->a);
 }
 
 static int info_getattr(Node *node, bool brief, struct stat *ret_stat)
@@ -308,7 +305,7 @@ static int info_open(Node *base, const SegfsCaller *caller, int flags, File **re
 		return -EACCES;
 	GString *text = g_string_new(NULL);
 	int r = node->kind->write
-			? node->kind->write(base->ns, caller, node->name, text)
+			? node->kind->write(base->ns, node->index, caller, node->name, text)
 			: node->kind->find(base->ns, node->index, caller, node->name, &item);
 	if (item)
 		info_write(base->ns, caller, item, text);
@@ -441,21 +438,33 @@ static Node *kind_directory_new(IpcNs *ns, const void *data)
 	return &directory->node;
 }
 
+static const SegfsResourceKind sem = SEGFS_SEM, msg = SEGFS_MSG;
+
+static Node *indexed_new(IpcNs *ns, const InfoKind *kind, guint index)
+{
+	Node *node = kind_directory_new(ns, kind);
+
+	((InfoDirectory *)node)->index = index;
+	return node;
+}
+
+static Node *resource_info_new(IpcNs *ns, const void *data)
+{
+	return indexed_new(ns, &resource_info, *(const SegfsResourceKind *)data);
+}
+
 static const DirectoryEntry entries[] = {
 	{"sysv", kind_directory_new, &sysv_kind},
 	{"key", kind_directory_new, &key_kind},
 	{"unlinked", kind_directory_new, &unlinked_kind},
-	{"sem", kind_directory_new, &sem_info},
-	{"msg", kind_directory_new, &msg_info},
+	{"sem", resource_info_new, &sem},
+	{"msg", resource_info_new, &msg},
 	{"namespace", namespace_info_new, NULL}, /* the last: the mount's own has none */
 };
 
 static Node *posix_info_new(IpcNs *ns, guint index)
 {
-	Node *node = kind_directory_new(ns, &posix_kind);
-
-	((InfoDirectory *)node)->index = index;
-	return node;
+	return indexed_new(ns, &posix_kind, index);
 }
 
 Node *info_directory_new(IpcNs *ns, const void *data)

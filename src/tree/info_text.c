@@ -46,15 +46,23 @@ static void line_size(GString *text, const char *key, uint64_t bytes)
 		line(text, key, "%" PRIu64 " bytes (%s)", bytes, human);
 }
 
+/* To be freed. */
+static char *date_text(int64_t when)
+{
+	g_autoptr(GDateTime) local = g_date_time_new_from_unix_local(when);
+	char *date = local ? g_date_time_format(local, "%Y-%m-%d %H:%M:%S %z") : NULL;
+
+	return date ? date : g_strdup("?");
+}
+
 static void line_time(GString *text, const char *key, int64_t when)
 {
 	if (when == 0) {
 		line(text, key, "never");
 		return;
 	}
-	g_autoptr(GDateTime) local = g_date_time_new_from_unix_local(when);
-	g_autofree char *date = local ? g_date_time_format(local, "%Y-%m-%d %H:%M:%S %z") : NULL;
-	line(text, key, "%s (%" PRId64 " s ago)", date ? date : "?", (int64_t)time(NULL) - when);
+	g_autofree char *date = date_text(when);
+	line(text, key, "%s (%" PRId64 " s ago)", date, (int64_t)time(NULL) - when);
 }
 
 static void line_user(GString *text, const char *key, uid_t uid)
@@ -161,13 +169,12 @@ static void write_semaphore(const SegfsCaller *caller, const SegfsItem *item, GS
 /* when: microseconds since 1970; what stands before it. */
 static void line_moment(GString *text, const char *key, const char *what, int64_t when)
 {
-	g_autoptr(GDateTime) local = g_date_time_new_from_unix_local(when / G_USEC_PER_SEC);
-	g_autofree char *date = local ? g_date_time_format(local, "%Y-%m-%d %H:%M:%S %z") : NULL;
+	g_autofree char *date = date_text(when / G_USEC_PER_SEC);
 
-	line(text, key, "%s%s", what, date ? date : "?");
+	line(text, key, "%s%s", what, date);
 }
 
-void info_write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text)
+static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text)
 {
 	const SegfsPast *past = &item->past;
 	const bool is_sysv = item->id.kind == SEGFS_SYSV;
@@ -191,24 +198,16 @@ void info_write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item
 	}
 }
 
-static void write_history(const IpcNs *ns, GString *text)
+/* missing: what cannot be told of such a piece, or "". */
+static void write_history(const IpcNs *ns, const char *missing, GString *text)
 {
 	SegfsHistory *history = ns->tree->history;
 	g_autofree char *of = history ? segfs_history_text(history) : g_strdup("off");
 
-	line(text, "History", "%s", of);
+	line(text, "History", "%s%s", of, missing);
 }
 
-void info_write_object_name(const char *name, uint64_t inode, GString *text)
-{
-	g_autofree char *file = g_strconcat("posix/", name, NULL);
-
-	line_escaped(text, "File", file);
-	line(text, "Kind", "posix");
-	line(text, "Inode", "%" PRIu64, inode);
-}
-
-void info_write_removed(const Gone *gone, GString *text)
+static void write_removed(const Gone *gone, GString *text)
 {
 	const SegfsActor *actor = &gone->remover;
 	g_autofree char *user = segfs_user_name(actor->uid);
@@ -230,6 +229,40 @@ void info_write_removed(const Gone *gone, GString *text)
 	if (actor->command_line)
 		g_string_append_printf(text, ", %s", actor->command_line);
 	g_string_append_c(text, '\n');
+}
+
+static void write_gone_segment(const Piece *piece, GString *text)
+{
+	line(text, "Kind", "sysv");
+	line(text, "Shmid", "%" PRIu64, piece->key.number);
+	line(text, "Namespace", "%" PRIu64, piece->key.domain);
+	line(text, "Key", "0x%08x", piece->sysv_key);
+	line(text, "Size", "%" PRIu64 " bytes", piece->size);
+	line(text, "CreatorPid", "%d (ended)", piece->past.creator.pid);
+	line_escaped(text, "Creator", piece->past.creator.command);
+}
+
+void info_write_gone(IpcNs *ns, const SegfsCaller *caller, const Gone *gone, GString *text)
+{
+	const Piece *piece = &gone->piece;
+	const bool is_sysv = piece->key.is_sysv;
+	const SegfsItem item = {
+		.id.kind = is_sysv ? SEGFS_SYSV : SEGFS_POSIX,
+		.past = piece->past,
+		.has_past = true,
+	};
+
+	if (is_sysv) {
+		write_gone_segment(piece, text);
+	} else {
+		g_autofree char *file = g_strconcat("posix/", piece->name, NULL);
+		line_escaped(text, "File", file);
+		line(text, "Kind", "posix");
+		line(text, "Inode", "%" PRIu64, piece->key.number);
+	}
+	write_past(ns, caller, &item, text);
+	write_removed(gone, text);
+	write_history(ns, is_sysv ? "; who removes a segment is not told" : "", text);
 }
 
 static void write_holder(IpcNs *ns, const SegfsHolder *holder, GString *text)
@@ -331,8 +364,8 @@ void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GSt
 	else
 		write_file(item, text);
 	write_semaphore(caller, item, text);
-	info_write_past(ns, caller, item, text);
-	write_history(ns, text);
+	write_past(ns, caller, item, text);
+	write_history(ns, "", text);
 	for (guint i = 0; i < item->holders->len; i++)
 		hidden += !segfs_holder_is_visible(
 			proc_root, caller, g_array_index(item->holders, SegfsHolder, i).process);
@@ -393,13 +426,16 @@ int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResourc
 {
 	const bool is_set = resource->kind == SEGFS_SEM;
 	g_autoptr(GArray) one = g_array_new(FALSE, FALSE, sizeof(SegfsResource));
+	g_autoptr(SegfsWaiters) waiters = segfs_waiters_new(segfs_ipc_proc_root(ns->ipc));
+	g_autofree char *file =
+		g_strdup_printf("%s/%d", segfs_resource_kind_name(resource->kind), resource->id);
 	g_autoptr(GArray) uses = NULL;
 
 	g_array_append_vals(one, resource, 1);
-	int r = segfs_resource_uses(ns->ipc, caller, one, &uses);
+	int r = segfs_resource_uses(ns->ipc, caller, one, waiters, &uses);
 	if (r < 0)
 		return r;
-	line(text, "File", "%s/%d", is_set ? "sem" : "msg", resource->id);
+	line(text, "File", "%s", file);
 	line(text, "Kind", "%s", is_set ? "semaphore set" : "message queue");
 	line(text, "Namespace", "%" PRIu64, segfs_ipc_inum(ns->ipc));
 	line(text, is_set ? "Semid" : "Msqid", "%d", resource->id);
@@ -416,9 +452,9 @@ int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResourc
 	write_use(segfs_ipc_proc_root(ns->ipc), caller, &g_array_index(uses, SegfsResourceUse, 0),
 		  text);
 	if (ns->other || ns->tree->other_ipc)
-		line(text, "Remove", "rm %s/%d", is_set ? "sem" : "msg", resource->id);
+		line(text, "Remove", "rm %s", file);
 	else
-		line(text, "Remove", "rm %s/%d   or: ipcrm -%c %d", is_set ? "sem" : "msg",
-		     resource->id, is_set ? 's' : 'q', resource->id);
+		line(text, "Remove", "rm %s   or: ipcrm -%c %d", file, is_set ? 's' : 'q',
+		     resource->id);
 	return 0;
 }

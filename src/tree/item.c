@@ -91,7 +91,7 @@ static int find_orphan(IpcNs *ns, const char *name, SegfsSince since, SegfsItem 
 	int shmid;
 
 	if (g_str_has_prefix(name, "sysv-"))
-		return item_parse_shmid(name + strlen("sysv-"), &shmid) == 0
+		return item_parse_id(name + strlen("sysv-"), &shmid) == 0
 			       ? segfs_view_sysv(ns->view, shmid, since, ret_item)
 			       : -ENOENT;
 	const char *flat = parse_directory(name, &directory);

@@ -33,18 +33,15 @@ void item_list_xattr(GString *names);
 /* namespace_info.c */
 Node *namespace_info_new(IpcNs *ns, const void *data);
 
-/* info_text.c: what history knows of who has made it, */
-void info_write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text);
-/* what an object was, and who has removed it, */
-void info_write_object_name(const char *name, uint64_t inode, GString *text);
-void info_write_removed(const Gone *gone, GString *text);
-/* and all that is known of item, as text. */
+/* info_text.c: all that is known of item, as text. */
 void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text);
+/* The same of what is gone. */
+void info_write_gone(IpcNs *ns, const SegfsCaller *caller, const Gone *gone, GString *text);
 /* The same of a semaphore set or message queue. -EACCES, -ENOENT: as segfs_sem_read(). */
 int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResource *resource,
 			GString *text);
 
-/* What a directory of info/ describes. index: which directory of POSIX objects, else not used. */
+/* What a directory of info/ describes. index: which of those that the kind has more of. */
 typedef struct {
 	/* The names of its files, to be freed. */
 	int (*names)(IpcNs *ns, guint index, const SegfsCaller *caller, GPtrArray **ret_names);
@@ -53,5 +50,6 @@ typedef struct {
 	/* The item that it describes; NULL: it is none, and write() does. */
 	int (*find)(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
 		    SegfsItem **ret_item);
-	int (*write)(IpcNs *ns, const SegfsCaller *caller, const char *name, GString *text);
+	int (*write)(IpcNs *ns, guint index, const SegfsCaller *caller, const char *name,
+		     GString *text);
 } InfoKind;

@@ -68,11 +68,9 @@ gpointer node_new_static(IpcNs *ns, const NodeOps *ops, size_t size)
 
 ino_t node_static_ino(const Node *node)
 {
-	/* STATIC is a kind that info/ leaves free; no user can make so many that the bits run out.
-	 */
-	enum { STATIC = 0xc, KIND_SHIFT = 60, SPACE_SHIFT = 28 };
+	enum { SPACE_SHIFT = 28 }; /* no user can make so many that the bits run out */
 
-	return (ino_t)STATIC << KIND_SHIFT | (ino_t)node->ns->index << SPACE_SHIFT | node->key.a;
+	return ino_of_kind(INO_STATIC, (uint64_t)node->ns->index << SPACE_SHIFT | node->key.a);
 }
 
 void node_static_directory_stat(const Node *node, mode_t mode, struct stat *ret_stat)

@@ -166,34 +166,30 @@ static const struct {
 	[RESIDENT] = {"segfs_resident_bytes", "bytes", "How much of them is in memory."},
 };
 
-static double unexamined_of(const Numbers *numbers)
-{
-	return numbers->unexamined;
-}
+#define NUMBER(name, field)                                                                        \
+	static double name##_of(const Numbers *numbers)                                            \
+	{                                                                                          \
+		return numbers->field;                                                             \
+	}
 
-static double huge_of(const Numbers *numbers)
-{
-	return numbers->huge;
-}
-
-static double shmmax_of(const Numbers *numbers)
-{
-	return numbers->limits.shmmax;
-}
-
-static double shmmni_of(const Numbers *numbers)
-{
-	return numbers->limits.shmmni;
-}
+NUMBER(unexamined, unexamined)
+NUMBER(huge, huge)
+NUMBER(shmmax, limits.shmmax)
+NUMBER(shmmni, limits.shmmni)
+NUMBER(segments, limits.segments_used)
+NUMBER(posix_files_limit, posix.f_files)
+NUMBER(semmni, resources.semmni)
+NUMBER(sets, resources.sets)
+NUMBER(semmns, resources.semmns)
+NUMBER(sems, resources.sems)
+NUMBER(msgmni, resources.msgmni)
+NUMBER(queues, resources.queues)
+NUMBER(messages, resources.messages)
+NUMBER(message_bytes, resources.bytes)
 
 static double shmall_of(const Numbers *numbers)
 {
 	return (double)numbers->limits.shmall * numbers->limits.page_size;
-}
-
-static double segments_of(const Numbers *numbers)
-{
-	return numbers->limits.segments_used;
 }
 
 static double allocated_of(const Numbers *numbers)
@@ -211,54 +207,9 @@ static double posix_used_of(const Numbers *numbers)
 	return (double)(numbers->posix.f_blocks - numbers->posix.f_bfree) * numbers->posix.f_frsize;
 }
 
-static double posix_files_limit_of(const Numbers *numbers)
-{
-	return numbers->posix.f_files;
-}
-
 static double posix_files_of(const Numbers *numbers)
 {
 	return numbers->posix.f_files - numbers->posix.f_ffree;
-}
-
-static double semmni_of(const Numbers *numbers)
-{
-	return numbers->resources.semmni;
-}
-
-static double sets_of(const Numbers *numbers)
-{
-	return numbers->resources.sets;
-}
-
-static double semmns_of(const Numbers *numbers)
-{
-	return numbers->resources.semmns;
-}
-
-static double sems_of(const Numbers *numbers)
-{
-	return numbers->resources.sems;
-}
-
-static double msgmni_of(const Numbers *numbers)
-{
-	return numbers->resources.msgmni;
-}
-
-static double queues_of(const Numbers *numbers)
-{
-	return numbers->resources.queues;
-}
-
-static double messages_of(const Numbers *numbers)
-{
-	return numbers->resources.messages;
-}
-
-static double message_bytes_of(const Numbers *numbers)
-{
-	return numbers->resources.bytes;
 }
 
 static const struct {

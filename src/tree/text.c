@@ -426,8 +426,3 @@ static Node *text_twin(Node *base)
 	twin->answer = ((Text *)base)->answer;
 	return &twin->text.node;
 }
-
-Node *node_find_entry(Node *entry)
-{
-	return entry->ops->find ? entry->ops->find(entry) : node_ref(entry);
-}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <unistd.h>
+
 #include "tree/node.h"
 
 typedef struct {
@@ -176,9 +178,6 @@ typedef struct {
 /* Has anybody such a node open? Then a lookup is to find another one, with the same key: see
  * text.c. */
 bool text_node_is_open(Node *node);
-/* What a lookup finds of an entry of a directory of fixed names (NodeOps.find): with a reference.
- */
-Node *node_find_entry(Node *entry);
 
 /* st_size of such a node, for the kernel. */
 off_t text_node_size(Node *node);
@@ -217,14 +216,37 @@ Node *readme_new(IpcNs *ns, const void *data);
 /* history/events.c; data: NULL, or of events.1 any other. */
 Node *events_new(IpcNs *ns, const void *data);
 Node *gone_directory_new(IpcNs *ns, const void *data);
+/* Of events and gone/, which name processes of everybody. */
+static inline bool caller_may_read_history(const SegfsCaller *caller)
+{
+	return caller->uid == 0 || caller->uid == geteuid();
+}
 
 /*
  * Inode numbers. A SysV segment's is made of the number of its IPC namespace and the shmid, a POSIX
  * object's is the one that it has in /dev/shm. Files and directories of the mount's own have
- * numbers between, with a kind in the upper four bits (see also info.c), or numbers of the last
+ * numbers between, with a kind in the upper eight bits, or numbers of the last
  * namespaces there could be, which the kernel never gives out. node_new_static() makes them of the
  * index of ns and a count.
  */
+typedef enum {
+	INO_INFO_SEGMENT = 0xa0,
+	INO_INFO_NAME = 0xb0,
+	INO_STATIC = 0xc0,
+	INO_EVENTS = 0xd0,
+	INO_GONE = 0xd1,
+	INO_SEM = 0xd2,
+	INO_MSG = 0xd3,
+} InoKind;
+
+/* One of that kind, of the lower 56 bits of number. */
+static inline ino_t ino_of_kind(InoKind kind, uint64_t number)
+{
+	enum { SHIFT = 56 };
+
+	return (ino_t)kind << SHIFT | (number & ((1ULL << SHIFT) - 1));
+}
+
 gpointer node_new_static(IpcNs *ns, const NodeOps *ops, size_t size);
 ino_t node_static_ino(const Node *node);
 /* A directory of ours as stat shows it. */

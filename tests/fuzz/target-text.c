@@ -49,7 +49,7 @@ static void name(const char *text)
 	g_assert_true(!path ||
 		      (path[0] != '/' && strcmp(path, "..") != 0 && !strstr(path, "/../") &&
 		       !g_str_has_prefix(path, "../") && !g_str_has_suffix(path, "/..")));
-	if (item_parse_shmid(text, &shmid) == 0)
+	if (item_parse_id(text, &shmid) == 0)
 		g_assert_cmpint(shmid, >=, 0);
 	if (*text) {
 		g_autofree char *flat = segfs_item_orphan_name(&item);

@@ -97,46 +97,20 @@ static void take_end(const struct ends_event *event, gpointer data)
 	actor_clear(&actor);
 }
 
-static void name_created(SegfsHistory *history, const Piece *piece, int64_t at)
+/* actor has done that to an object, which was called from before, if that is not NULL. */
+static void tell_object(SegfsHistory *history, const char *verb, const Piece *piece,
+			const char *from, const SegfsActor *actor, int64_t at)
 {
 	g_autofree char *file = g_strdup_printf("posix/%s", piece->name);
-	GString *line = log_line(at, "create", file);
+	GString *line = log_line(at, verb, file);
 
-	log_field_actor(line, "", &piece->past.creator);
-	log_field_number(line, "inode", piece->key.number);
-	history_add_line(history, line);
-}
-
-static void name_removed(SegfsHistory *history, const Piece *piece, const SegfsActor *actor,
-			 bool is_last, int64_t at)
-{
-	g_autofree char *file = g_strdup_printf("posix/%s", piece->name);
-	GString *line = log_line(at, "remove", file);
-
-	log_field_actor(line, "", actor);
-	log_field_number(line, "inode", piece->key.number);
-	history_add_line(history, line);
-	/* What has another name is not gone. */
-	if (is_last)
-		table_remove(history->table, piece, at, actor);
-}
-
-static void name_changed(SegfsHistory *history, const Piece *piece, const char *from,
-			 const SegfsActor *actor, int64_t at)
-{
-	g_autofree char *file = g_strdup_printf("posix/%s", piece->name);
-	g_autofree char *before = g_strdup_printf("posix/%s", from);
-	Piece *known = table_find(history->table, &piece->key);
-	GString *line = log_line(at, "rename", file);
-
-	log_field(line, "from", before);
-	log_field_actor(line, "", actor);
-	log_field_number(line, "inode", piece->key.number);
-	history_add_line(history, line);
-	if (known && known->again == piece->again) {
-		g_free(known->name);
-		known->name = g_strdup(piece->name);
+	if (from) {
+		g_autofree char *before = g_strdup_printf("posix/%s", from);
+		log_field(line, "from", before);
 	}
+	log_field_actor(line, "", actor);
+	log_field_number(line, "inode", piece->key.number);
+	history_add_line(history, line);
 }
 
 /* actor has done that to piece. has_name: it has one, after all that. */
@@ -146,24 +120,34 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 	const int64_t at = g_get_real_time();
 
 	g_mutex_lock(&history->lock);
+	Piece *known = table_find(history->table, &piece->key);
+	if (known && known->again != piece->again)
+		known = NULL;
 	if (verbs & NAMES_CREATE) {
-		const Piece *known = table_find(history->table, &piece->key);
-		Piece made = *piece;
-		made.past.creator = *actor;
-		made.past.made = at;
-		name_created(history, &made, at);
+		tell_object(history, "create", piece, NULL, actor, at);
 		/* One more name of it (link(2)) has no other creator. */
-		if (!known || known->again != piece->again) {
+		if (!known) {
+			Piece made = *piece;
 			made.name = g_strdup(piece->name);
 			made.past.creator = actor_copy(actor);
 			made.past.kin = kin_copy(piece->past.kin);
-			table_add(history->table, &made);
+			made.past.made = at;
+			known = table_add(history->table, &made);
 		}
 	}
-	if (verbs & NAMES_RENAME)
-		name_changed(history, piece, from ? from : "?", actor, at);
-	if (verbs & NAMES_DELETE)
-		name_removed(history, piece, actor, !has_name, at);
+	if (verbs & NAMES_RENAME) {
+		tell_object(history, "rename", piece, from ? from : "?", actor, at);
+		if (known) {
+			g_free(known->name);
+			known->name = g_strdup(piece->name);
+		}
+	}
+	if (verbs & NAMES_DELETE) {
+		tell_object(history, "remove", piece, NULL, actor, at);
+		/* What has another name is not gone. */
+		if (!has_name)
+			table_remove(history->table, piece, at, actor);
+	}
 	g_mutex_unlock(&history->lock);
 }
 

@@ -18,10 +18,8 @@ GBytes *history_generation_read(SegfsHistory *history, const Generation *generat
 
 /* Copies of all that is gone, Gone, the last first; unref the array. */
 GPtrArray *history_gone(SegfsHistory *history);
-/* A copy of the one with that serial number, history_gone_free(); NULL: there is none any more. */
+/* A copy of the one with that serial number, gone_free(); NULL: there is none any more. */
 Gone *history_gone_one(SegfsHistory *history, uint64_t serial);
-Gone *history_gone_copy(const Gone *gone);
-void history_gone_free(Gone *gone);
 
 /*
  * These, SegfsSysv, are the segments of the namespace, as they were asked for at that time

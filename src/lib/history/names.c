@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/stat.h>
@@ -172,26 +171,14 @@ static int open_handle(const Watched *watched, const struct file_handle *handle,
 static char *path_of(const Watched *watched, const struct file_handle *directory, const char *name)
 {
 	autofd fd = open_handle(watched, directory, O_PATH | O_DIRECTORY);
-	char root[PATH_MAX], full[PATH_MAX];
-	FdPath link;
 
-	fd_path(watched->root, link);
-	const ssize_t n_root = readlink(link, root, sizeof(root) - 1);
-	ssize_t n = -1;
-	if (fd >= 0) {
-		fd_path(fd, link);
-		n = readlink(link, full, sizeof(full) - 1);
-	}
 	/* A directory that is gone meanwhile has no path any more. */
-	if (n < 0 || n_root < 0)
+	if (fd < 0)
 		return g_strdup(name);
-	full[n] = '\0';
-	const char *below = full + n_root;
-	if (n < n_root || memcmp(full, root, n_root) != 0 || (*below && *below != '/'))
+	g_autofree char *below = fd_path_below(watched->root, fd);
+	if (!below)
 		return NULL;
-	while (*below == '/')
-		below++;
-	return *below ? g_build_filename(below, name, NULL) : g_strdup(name);
+	return *below ? g_build_filename(below + 1, name, NULL) : g_strdup(name);
 }
 
 /* What an event's records say. */

@@ -161,47 +161,23 @@ GBytes *history_generation_read(SegfsHistory *history, const Generation *generat
 	return bytes;
 }
 
-void history_gone_free(Gone *gone)
-{
-	g_free(gone->piece.name);
-	segfs_past_clear(&gone->piece.past);
-	actor_clear(&gone->remover);
-	g_free(gone);
-}
-
-Gone *history_gone_copy(const Gone *gone)
-{
-	Gone *copy = g_memdup2(gone, sizeof(*gone));
-
-	copy->piece.name = g_strdup(gone->piece.name);
-	copy->piece.past.creator = actor_copy(&gone->piece.past.creator);
-	copy->piece.past.kin = NULL;
-	copy->remover = actor_copy(&gone->remover);
-	return copy;
-}
-
 GPtrArray *history_gone(SegfsHistory *history)
 {
-	GPtrArray *copies = g_ptr_array_new_with_free_func((GDestroyNotify)history_gone_free);
+	GPtrArray *copies = g_ptr_array_new_with_free_func(gone_free);
 
 	g_mutex_lock(&history->lock);
 	g_autoptr(GPtrArray) all = table_gone(history->table);
 	for (guint i = 0; i < all->len; i++)
-		g_ptr_array_add(copies, history_gone_copy(all->pdata[i]));
+		g_ptr_array_add(copies, gone_copy(all->pdata[i]));
 	g_mutex_unlock(&history->lock);
 	return copies;
 }
 
 Gone *history_gone_one(SegfsHistory *history, uint64_t serial)
 {
-	Gone *copy = NULL;
-
 	g_mutex_lock(&history->lock);
-	g_autoptr(GPtrArray) all = table_gone(history->table);
-	/* Their serials have no gaps. */
-	const Gone *last = all->len > 0 ? all->pdata[0] : NULL;
-	if (last && serial <= last->serial && last->serial - serial < all->len)
-		copy = history_gone_copy(all->pdata[last->serial - serial]);
+	const Gone *gone = table_gone_one(history->table, serial);
+	Gone *copy = gone ? gone_copy(gone) : NULL;
 	g_mutex_unlock(&history->lock);
 	return copy;
 }

@@ -71,13 +71,24 @@ static void entry_free(gpointer data)
 	g_free(entry);
 }
 
-static void gone_free(gpointer data)
+void gone_free(gpointer data)
 {
 	Gone *gone = data;
 
 	piece_clear(&gone->piece);
 	actor_clear(&gone->remover);
 	g_free(gone);
+}
+
+Gone *gone_copy(const Gone *gone)
+{
+	Gone *copy = g_memdup2(gone, sizeof(*gone));
+
+	copy->piece.name = g_strdup(gone->piece.name);
+	copy->piece.past.creator = actor_copy(&gone->piece.past.creator);
+	copy->piece.past.kin = NULL;
+	copy->remover = actor_copy(&gone->remover);
+	return copy;
 }
 
 Table *table_new(guint pieces_most, guint gone_most)
@@ -241,6 +252,16 @@ GPtrArray *table_gone(Table *table)
 	for (GList *at = table->gone.tail; at; at = at->prev)
 		g_ptr_array_add(all, at->data);
 	return all;
+}
+
+const Gone *table_gone_one(Table *table, uint64_t serial)
+{
+	const Gone *first = g_queue_peek_head(&table->gone);
+
+	/* Serials have no gaps. */
+	return first && serial >= first->serial
+		       ? g_queue_peek_nth(&table->gone, serial - first->serial)
+		       : NULL;
 }
 
 GPtrArray *table_segments(Table *table, uint64_t ns)

@@ -60,6 +60,12 @@ const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
 
 /* Of const Gone, the last one first; the table's own. */
 GPtrArray *table_gone(Table *table);
+/* The one with that serial number, the table's own; NULL: there is none, or none any more. */
+const Gone *table_gone_one(Table *table, uint64_t serial);
+
+/* Without the creator's kin. Free with gone_free(). */
+Gone *gone_copy(const Gone *gone);
+void gone_free(gpointer gone);
 
 /* The segments of an IPC namespace by its number, const Piece; the table's own, unref the array. */
 GPtrArray *table_segments(Table *table, uint64_t ns);

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <segfs/scan.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "lib/os/autofd.h"
 #include "lib/os/escape.h"
+#include "lib/os/fd.h"
 #include "lib/os/procfs.h"
 
 /* nanoseconds; more than a tick */
@@ -71,7 +71,6 @@ static char *cgroup_path(uint64_t id)
 		struct file_handle handle;
 		uint64_t id;
 	} handle = {{.handle_bytes = sizeof(id), .handle_type = FILEID_KERNFS}, id};
-	char root[PATH_MAX], path[PATH_MAX];
 
 	for (guint i = 0; i < G_N_ELEMENTS(roots); i++) {
 		autofd mount = open(roots[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -81,15 +80,9 @@ static char *cgroup_path(uint64_t id)
 				    : open_by_handle_at(mount, &handle.handle, O_PATH | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", fd);
-		g_autofree char *root_link = g_strdup_printf("/proc/self/fd/%d", mount);
-		const ssize_t n = readlink(link, path, sizeof(path) - 1);
-		const ssize_t n_root = readlink(root_link, root, sizeof(root) - 1);
-		if (n < n_root || n_root < 0 || memcmp(path, root, n_root) != 0)
-			return NULL;
-		path[n] = '\0';
+		g_autofree char *below = fd_path_below(mount, fd);
 		/* The root says nothing: where version 1 is used, all are in it. */
-		return path[n_root] ? escape_text(path + n_root, -1) : NULL;
+		return below && *below ? escape_text(below, -1) : NULL;
 	}
 	return NULL;
 }

@@ -4,27 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/nsfs.h>
 #include <sched.h>
 #include <segfs/limits.h>
-#include <sys/ioctl.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
 #include "lib/os/home.h"
-
-#ifndef NS_GET_ID
-#define NS_GET_ID _IOR(NSIO, 13, uint64_t)
-#endif
-
-static uint64_t id_of(int ns_fd)
-{
-	uint64_t id;
-
-	return ioctl(ns_fd, NS_GET_ID, &id) == 0 ? id : 0;
-}
+#include "lib/os/procfs.h"
 
 /* Makes the part that does not depend on the namespace. */
 static int ipc_alloc(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
@@ -69,7 +57,7 @@ int segfs_ipc_new(const SegfsIpcOptions *options, SegfsIpc **ret_ipc)
 	autofd fd = open(ns, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && fstat(fd, &st) == 0) {
 		ipc->inum = st.st_ino;
-		ipc->id = id_of(fd);
+		ipc->id = procfs_namespace_id(fd);
 	}
 	*ret_ipc = g_steal_pointer(&ipc);
 	return 0;
@@ -90,7 +78,7 @@ int ipc_new_of(const SegfsIpcOptions *options, SegfsNamespace *ns, SegfsIpc **re
 		return r;
 	ipc_leave(ipc);
 	if (namespace_open(ns, &fd) == 0)
-		ipc->id = id_of(fd);
+		ipc->id = procfs_namespace_id(fd);
 	*ret_ipc = g_steal_pointer(&ipc);
 	return 0;
 }

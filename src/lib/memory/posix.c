@@ -310,21 +310,10 @@ int posix_open_object(int directory_fd, const char *path, const struct stat *st)
 
 char *posix_path_below(const SegfsPosix *posix, int at)
 {
-	char whole[PATH_MAX], directory[PATH_MAX];
 	autofd directory_fd = -1;
-	FdPath link;
 
 	if (segfs_posix_open(posix, &directory_fd) < 0)
 		return NULL;
-	fd_path(at, link);
-	const ssize_t n = readlink(link, whole, sizeof(whole) - 1);
-	fd_path(directory_fd, link);
-	ssize_t n_directory = readlink(link, directory, sizeof(directory) - 1);
-	if (n_directory == 1)
-		n_directory = 0; /* "/" */
-	if (n <= n_directory || n_directory < 0 || memcmp(whole, directory, n_directory) != 0 ||
-	    whole[n_directory] != '/')
-		return NULL;
-	whole[n] = '\0';
-	return g_strdup(whole + n_directory + 1);
+	g_autofree char *below = fd_path_below(directory_fd, at);
+	return below && *below ? g_strdup(below + 1) : NULL;
 }

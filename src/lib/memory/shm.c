@@ -120,7 +120,7 @@ int shm_stat(int shmid, SegfsSysv *ret_segment)
 		return 0;
 	}
 	if (errno != EACCES)
-		return errno == EINVAL || errno == EIDRM ? -ENOENT : -errno;
+		return shm_error(-errno);
 	for (guint i = 0; i < SHM_N_INDEXES; i++) {
 		if (shmctl(shm_index(shmid, i), SHM_STAT_ANY, &ds) == shmid) {
 			shm_from_ds(shmid, &ds, ret_segment);

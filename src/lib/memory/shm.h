@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <errno.h>
 #include <segfs/sysv.h>
 #include <sys/shm.h>
 
@@ -13,6 +14,12 @@ void shm_from_ds(int shmid, const struct shmid_ds *ds, SegfsSysv *ret);
 
 /* One line of /proc/sysvipc/shm: proc_sysvipc(5). False: it is none. */
 bool shm_from_line(const char *line, SegfsSysv *ret);
+
+/* A -errno of a call that takes an id (shmctl(2), semctl(2) ...): one that is gone is -ENOENT. */
+static inline int shm_error(long r)
+{
+	return r == -EINVAL || r == -EIDRM ? -ENOENT : (int)r;
+}
 
 /*
  * An id's index in the kernel's table: its low bits, more of them on a kernel booted with

@@ -314,7 +314,7 @@ int segfs_sysv_may_attach(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsS
 	if (r == 0)
 		r = shm_stat(segment->shmid, &now);
 	g_mutex_unlock(&ipc->lock);
-	return r == -EIDRM || r == -EINVAL ? -ENOENT : r;
+	return shm_error(r);
 }
 
 int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint64_t size,
@@ -343,17 +343,12 @@ int segfs_sysv_create(SegfsIpc *ipc, const SegfsCaller *caller, key_t key, uint6
 	return 0;
 }
 
-static int changed(long r)
-{
-	return r == -EINVAL || r == -EIDRM ? -ENOENT : r;
-}
-
 int segfs_sysv_remove(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 {
 	int r;
 	IPC_SCOPE(ipc, r);
 
-	return r < 0 ? r : changed(SEGFS_AS(caller, shmctl(shmid, IPC_RMID, NULL)));
+	return r < 0 ? r : shm_error(SEGFS_AS(caller, shmctl(shmid, IPC_RMID, NULL)));
 }
 
 /* Is it the segment that as was read of, and has nobody used it since? */
@@ -389,7 +384,7 @@ int segfs_sysv_remove_unused(SegfsIpc *ipc, const SegfsCaller *caller, const Seg
 		segfs_caller_leave();
 	}
 	g_mutex_unlock(&ipc->lock);
-	return changed(r);
+	return shm_error(r);
 }
 
 int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t uid, gid_t gid,
@@ -408,7 +403,7 @@ int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t ui
 		.shm_perm.gid = gid == (gid_t)-1 ? now.gid : gid,
 		.shm_perm.mode = mode == (mode_t)-1 ? now.mode : mode & 0777,
 	};
-	return changed(SEGFS_AS(caller, shmctl(shmid, IPC_SET, &ds)));
+	return shm_error(SEGFS_AS(caller, shmctl(shmid, IPC_SET, &ds)));
 }
 
 /*
@@ -450,5 +445,5 @@ int segfs_sysv_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, bool lo
 		r = may_lock(ipc, caller, shmid);
 	if (r < 0)
 		return r;
-	return changed(SEGFS_AS(caller, shmctl(shmid, lock ? SHM_LOCK : SHM_UNLOCK, NULL)));
+	return shm_error(SEGFS_AS(caller, shmctl(shmid, lock ? SHM_LOCK : SHM_UNLOCK, NULL)));
 }

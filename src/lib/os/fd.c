@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <limits.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -12,6 +14,28 @@
 void fd_path(int fd, FdPath ret_path)
 {
 	g_snprintf(ret_path, sizeof(FdPath), "/proc/self/fd/%d", fd);
+}
+
+static ssize_t read_link(int fd, char *target, size_t size)
+{
+	FdPath link;
+
+	fd_path(fd, link);
+	return readlink(link, target, size);
+}
+
+char *fd_path_below(int root_fd, int fd)
+{
+	char root[PATH_MAX], path[PATH_MAX];
+	const ssize_t n = read_link(fd, path, sizeof(path) - 1);
+	ssize_t n_root = read_link(root_fd, root, sizeof(root));
+
+	if (n_root == 1)
+		n_root = 0; /* "/" */
+	if (n < n_root || n_root < 0 || memcmp(path, root, n_root) != 0)
+		return NULL;
+	path[n] = '\0';
+	return path[n_root] == '\0' || path[n_root] == '/' ? g_strdup(path + n_root) : NULL;
 }
 
 bool fd_is_tmpfs(int fd)

@@ -9,6 +9,13 @@ typedef char FdPath[sizeof("/proc/self/fd/") + 11];
 void fd_path(int fd, FdPath ret_path);
 
 /*
+ * Where what fd stands for is below the directory root_fd: "", or "/" and its path from there; to
+ * be freed. NULL: elsewhere, or it has no path any more. A name that the kernel gives to what is
+ * removed, with " (deleted)" behind it, is not told from one that ends so.
+ */
+char *fd_path_below(int root_fd, int fd);
+
+/*
  * Is it on a tmpfs? The kernel itself answers that; the file system is asked
  * nothing: another might not answer.
  */

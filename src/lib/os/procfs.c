@@ -81,12 +81,24 @@ uint64_t procfs_namespace(int directory_fd, const char *name)
 	return number ? g_ascii_strtoull(number + 1, NULL, 10) : 0;
 }
 
+/* In <linux/nsfs.h> since Linux 6.18. */
+#ifndef NS_GET_ID
+#define NS_GET_ID _IOR(NSIO, 13, uint64_t)
+#endif
+
 uint64_t procfs_namespace_owner(int ns_fd)
 {
 	autofd owner = ioctl(ns_fd, NS_GET_USERNS);
 	struct stat st;
 
 	return owner < 0 || fstat(owner, &st) < 0 ? 0 : st.st_ino;
+}
+
+uint64_t procfs_namespace_id(int ns_fd)
+{
+	uint64_t id;
+
+	return ioctl(ns_fd, NS_GET_ID, &id) == 0 ? id : 0;
 }
 
 int procfs_sysctl(const char *proc_root, const char *name, int *ret_number)

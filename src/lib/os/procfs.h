@@ -25,6 +25,9 @@ uint64_t procfs_namespace(int directory_fd, const char *name);
 /* That of the user namespace that owns the one which ns_fd is of (ioctl_ns(2)); 0, and errno. */
 uint64_t procfs_namespace_owner(int ns_fd);
 
+/* The number of a namespace that is given only once (NS_GET_ID, Linux 6.18); 0: not known. */
+uint64_t procfs_namespace_id(int ns_fd);
+
 /* A number of proc_root/sys, such as fs/protected_fifos. -ENOENT: this kernel has no such. */
 int procfs_sysctl(const char *proc_root, const char *name, int *ret_number);
 

@@ -2,11 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/nsfs.h>
 #include <linux/openat2.h>
 #include <segfs/namespace.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -20,11 +18,6 @@
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
 #include "lib/process/scan.h"
-
-/* In <linux/nsfs.h> since Linux 6.18: a number that is given only once. */
-#ifndef NS_GET_ID
-#define NS_GET_ID _IOR(0xb7, 13, uint64_t)
-#endif
 
 /* The way to a /dev/shm that has hung is not tried again for so long. */
 #define HUNG_FOR (10 * G_TIME_SPAN_SECOND)
@@ -63,13 +56,6 @@ static int enter(SegfsNamespace *ns)
 	return 0;
 }
 
-static uint64_t id_of(int fd)
-{
-	uint64_t id;
-
-	return ioctl(fd, NS_GET_ID, &id) == 0 ? id : 0;
-}
-
 static char *path_of(const SegfsNamespace *ns, pid_t thread)
 {
 	return g_strdup_printf("%s/%d/ns/ipc", scanner_proc_root(ns->scanner), thread);
@@ -86,7 +72,7 @@ static int open_of(const SegfsNamespace *ns, pid_t thread, int *ret_fd)
 		return errno == ENOENT || errno == ESRCH ? -ENOENT
 		       : errno == EPERM                  ? -EACCES
 							 : -errno;
-	if (st.st_ino != ns->inum || (ns->id && id_of(fd) != ns->id))
+	if (st.st_ino != ns->inum || (ns->id && procfs_namespace_id(fd) != ns->id))
 		return -ENOENT;
 	*ret_fd = steal_fd(&fd);
 	return 0;
@@ -200,7 +186,7 @@ static bool is_member(SegfsNamespace *ns, pid_t thread)
 	int r = open_of(ns, thread, &fd);
 
 	if (r == 0 && !ns->id)
-		ns->id = id_of(fd);
+		ns->id = procfs_namespace_id(fd);
 	return r == 0 || r == -EACCES;
 }
 

@@ -36,8 +36,9 @@ struct SegfsReport {
 	int64_t taken;
 	GString *namespaces, *segments; /* elements of arrays, with commas between */
 	GString *resources[SEGFS_N_RESOURCE_KINDS];
-	bool has_segments;    /* whoever takes them piece by piece has some */
-	SegfsReportSink sink; /* NULL: nobody does */
+	SegfsWaiters *waiters; /* for them */
+	bool has_segments;     /* whoever takes them piece by piece has some */
+	SegfsReportSink sink;  /* NULL: nobody does */
 	gpointer sink_data;
 	JsonGenerator *generator;
 	GHashTable *users, *groups; /* number -> name, as asking takes long */
@@ -75,6 +76,7 @@ SegfsReport *segfs_report_new(const SegfsCaller *caller, const char *proc_root, 
 	report->segments = g_string_new(NULL);
 	for (SegfsResourceKind kind = 0; kind < SEGFS_N_RESOURCE_KINDS; kind++)
 		report->resources[kind] = g_string_new(NULL);
+	report->waiters = segfs_waiters_new(proc_root);
 	report->generator = json_generator_new();
 	report->users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	report->groups = g_hash_table_new_full(NULL, NULL, NULL, g_free);
@@ -91,6 +93,7 @@ void segfs_report_free(SegfsReport *report)
 	g_string_free(report->segments, TRUE);
 	for (SegfsResourceKind kind = 0; kind < SEGFS_N_RESOURCE_KINDS; kind++)
 		g_string_free(report->resources[kind], TRUE);
+	segfs_waiters_free(report->waiters);
 	g_object_unref(report->generator);
 	g_hash_table_unref(report->added);
 	g_hash_table_unref(report->directories);
@@ -243,6 +246,14 @@ static void put_file(JsonBuilder *builder, const SegfsItem *item)
 	put_time(builder, "ctime", item->ctime.tv_sec);
 }
 
+static void put_owners(SegfsReport *report, JsonBuilder *builder, uid_t uid, gid_t gid)
+{
+	put_number(builder, "uid", uid);
+	put_owner(builder, "user", report->users, segfs_user_name, uid);
+	put_number(builder, "gid", gid);
+	put_owner(builder, "group", report->groups, segfs_group_name, gid);
+}
+
 static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 {
 	g_autoptr(JsonBuilder) builder = json_builder_new();
@@ -265,10 +276,7 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 		put_null(builder, "huge_pages");
 	else
 		put_bool(builder, "huge_pages", item->pages == SEGFS_PAGES_HUGE);
-	put_number(builder, "uid", item->uid);
-	put_owner(builder, "user", report->users, segfs_user_name, item->uid);
-	put_number(builder, "gid", item->gid);
-	put_owner(builder, "group", report->groups, segfs_group_name, item->gid);
+	put_owners(report, builder, item->uid, item->gid);
 	put_text(builder, "mode", mode);
 	if (item->id.kind == SEGFS_SYSV)
 		put_sysv(builder, item,
@@ -359,10 +367,7 @@ static void add_resource(SegfsReport *report, SegfsIpc *ipc, const SegfsResource
 
 	json_builder_begin_object(builder);
 	put_resource(builder, ipc, report->caller, resource, use);
-	put_number(builder, "uid", resource->uid);
-	put_owner(builder, "user", report->users, segfs_user_name, resource->uid);
-	put_number(builder, "gid", resource->gid);
-	put_owner(builder, "group", report->groups, segfs_group_name, resource->gid);
+	put_owners(report, builder, resource->uid, resource->gid);
 	append(report, report->resources[resource->kind], builder);
 }
 
@@ -375,7 +380,8 @@ int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc)
 		g_autoptr(GArray) uses = NULL;
 		r = segfs_resource_list(ipc, kind, &resources);
 		if (r == 0)
-			r = segfs_resource_uses(ipc, report->caller, resources, &uses);
+			r = segfs_resource_uses(ipc, report->caller, resources, report->waiters,
+						&uses);
 		for (guint i = 0; r == 0 && i < resources->len; i++)
 			add_resource(report, ipc, &g_array_index(resources, SegfsResource, i),
 				     &g_array_index(uses, SegfsResourceUse, i));

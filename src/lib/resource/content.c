@@ -65,10 +65,7 @@ static ssize_t copy(SegfsIpc *ipc, const SegfsCaller *caller, int msqid, guint i
 
 	if (r < 0)
 		return r;
-	return caller ? SEGFS_AS(caller, msgrcv(msqid, message, most, index, flags)) : ({
-		ssize_t n = msgrcv(msqid, message, most, index, flags);
-		n < 0 ? -errno : n;
-	});
+	return SEGFS_AS(caller, msgrcv(msqid, message, most, index, flags));
 }
 
 int segfs_msg_read(SegfsIpc *ipc, const SegfsCaller *caller, int msqid, size_t most,
@@ -83,7 +80,7 @@ int segfs_msg_read(SegfsIpc *ipc, const SegfsCaller *caller, int msqid, size_t m
 		if (n == -ENOMSG)
 			return 0;
 		if (n < 0)
-			return n == -EINVAL || n == -EIDRM ? -ENOENT : (int)n;
+			return shm_error(n);
 		int r = seen(i, message->type, message->bytes, n, data);
 		if (r < 0)
 			return r;

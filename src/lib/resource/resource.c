@@ -11,7 +11,6 @@
 #include <segfs/caller.h>
 
 #include "lib/memory/ipc.h"
-#include "lib/memory/shm.h"
 
 #ifndef SEM_STAT_ANY
 #define SEM_STAT_ANY 20
@@ -89,6 +88,11 @@ static const Kind kinds[] = {
 	[SEGFS_SEM] = {sem_ask, sem_get, sem_perm_of, sem_convert, SEM_INFO, SEM_STAT_ANY},
 	[SEGFS_MSG] = {msg_ask, msg_get, msg_perm_of, msg_convert, MSG_INFO, MSG_STAT_ANY},
 };
+
+const char *segfs_resource_kind_name(SegfsResourceKind kind)
+{
+	return kind == SEGFS_SEM ? "sem" : "msg";
+}
 
 static void convert(SegfsResourceKind kind, int id, Data *data, SegfsResource *ret_resource)
 {
@@ -187,8 +191,8 @@ static int ask_as(SegfsIpc *ipc, const SegfsCaller *caller, SegfsResourceKind ki
 
 	if (r < 0)
 		return r;
-	const long result = SEGFS_AS(caller, kinds[kind].ask(id, command, data));
-	return result == -EINVAL || result == -EIDRM ? -ENOENT : result < 0 ? (int)result : 0;
+	r = shm_error(SEGFS_AS(caller, kinds[kind].ask(id, command, data)));
+	return MIN(r, 0);
 }
 
 int segfs_resource_may_read(SegfsIpc *ipc, const SegfsCaller *caller, SegfsResourceKind kind,

@@ -5,6 +5,8 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 
+#include "lib/memory/shm.h"
+
 /* The fourth argument of semctl(2), which every program declares for itself. */
 union semun {
 	int val;
@@ -16,5 +18,5 @@ union semun {
 /* 0, or -errno of semctl(2), msgctl(2) and msgrcv(2): an id that is gone is -ENOENT. */
 static inline int resource_result(long r)
 {
-	return r >= 0 ? 0 : errno == EINVAL || errno == EIDRM ? -ENOENT : -errno;
+	return r >= 0 ? 0 : shm_error(-errno);
 }

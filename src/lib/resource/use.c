@@ -28,6 +28,29 @@ typedef struct {
 	SegfsProcess process;
 } Waiter;
 
+struct SegfsWaiters {
+	char *proc_root;
+	GArray *all;       /* Waiter; NULL: nobody has looked yet */
+	GHashTable *known; /* see process_lives() */
+};
+
+SegfsWaiters *segfs_waiters_new(const char *proc_root)
+{
+	SegfsWaiters *waiters = g_new0(SegfsWaiters, 1);
+
+	waiters->proc_root = g_strdup(proc_root);
+	waiters->known = process_table_new();
+	return waiters;
+}
+
+void segfs_waiters_free(SegfsWaiters *waiters)
+{
+	g_clear_pointer(&waiters->all, g_array_unref);
+	g_hash_table_unref(waiters->known);
+	g_free(waiters->proc_root);
+	g_free(waiters);
+}
+
 /* The set or queue in whose call a thread waits, out of what its file syscall says. */
 static bool parse(const char *text, Waiter *waiter)
 {
@@ -67,7 +90,7 @@ static void learn(const char *proc_root, SegfsProcess *process)
 }
 
 /* The threads of one process. */
-static void look_into(const SegfsIpc *ipc, int proc, const char *pid, GArray *waiters)
+static void look_into(const char *proc_root, int proc, const char *pid, GArray *all)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 	g_autofree char *name = g_strconcat(pid, "/task", NULL);
@@ -82,17 +105,15 @@ static void look_into(const SegfsIpc *ipc, int proc, const char *pid, GArray *wa
 		    !parse(text->str, &waiter))
 			continue;
 		waiter.process.ipc_ns = procfs_namespace(dirfd(tasks), ns);
-		if (waiter.process.ipc_ns != segfs_ipc_inum(ipc))
-			continue;
-		learn(ipc->proc_root, &waiter.process);
-		g_array_append_val(waiters, waiter);
+		learn(proc_root, &waiter.process);
+		g_array_append_val(all, waiter);
 	}
 }
 
-static int find_waiters(SegfsIpc *ipc, GArray **ret_waiters)
+static int look(SegfsWaiters *waiters)
 {
-	g_autoptr(GArray) waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
-	g_autoptr(DIR) proc = opendir(ipc->proc_root);
+	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	g_autoptr(DIR) proc = opendir(waiters->proc_root);
 	struct dirent *entry;
 
 	if (!proc)
@@ -101,9 +122,9 @@ static int find_waiters(SegfsIpc *ipc, GArray **ret_waiters)
 		if (errand_is_unwanted())
 			return -EINTR;
 		if (g_ascii_isdigit(entry->d_name[0]))
-			look_into(ipc, dirfd(proc), entry->d_name, waiters);
+			look_into(waiters->proc_root, dirfd(proc), entry->d_name, all);
 	}
-	*ret_waiters = g_steal_pointer(&waiters);
+	waiters->all = g_steal_pointer(&all);
 	return 0;
 }
 
@@ -149,13 +170,15 @@ static void add_semaphores(SegfsIpc *ipc, const SegfsCaller *caller, const Segfs
 	}
 }
 
-static void add_waiters(const SegfsResource *resource, const GArray *waiters, SegfsResourceUse *use)
+static void add_waiters(SegfsIpc *ipc, const SegfsResource *resource, const GArray *waiters,
+			SegfsResourceUse *use)
 {
 	uint64_t found = 0;
 
 	for (guint i = 0; i < waiters->len; i++) {
 		const Waiter *waiter = &g_array_index(waiters, Waiter, i);
-		if (waiter->kind != resource->kind || waiter->id != resource->id)
+		if (waiter->kind != resource->kind || waiter->id != resource->id ||
+		    waiter->process.ipc_ns != segfs_ipc_inum(ipc))
 			continue;
 		const SegfsResourceUser user = {waiter->process, .lives = true, .waits = true};
 		found++;
@@ -165,7 +188,7 @@ static void add_waiters(const SegfsResource *resource, const GArray *waiters, Se
 }
 
 static void use_find(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResource *resource,
-		     const GArray *waiters, GHashTable *known, SegfsResourceUse *use)
+		     const SegfsWaiters *waiters, SegfsResourceUse *use)
 {
 	*use = (SegfsResourceUse){
 		.verdict = SEGFS_UNKNOWN,
@@ -173,12 +196,12 @@ static void use_find(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResour
 		.users = g_array_new(FALSE, FALSE, sizeof(SegfsResourceUser)),
 	};
 	if (resource->kind == SEGFS_SEM) {
-		add_semaphores(ipc, caller, resource, known, use);
+		add_semaphores(ipc, caller, resource, waiters->known, use);
 	} else {
-		add_last(ipc, known, use->users, resource->lspid, resource->stime);
-		add_last(ipc, known, use->users, resource->lrpid, resource->rtime);
+		add_last(ipc, waiters->known, use->users, resource->lspid, resource->stime);
+		add_last(ipc, waiters->known, use->users, resource->lrpid, resource->rtime);
 	}
-	add_waiters(resource, waiters, use);
+	add_waiters(ipc, resource, waiters->all, use);
 	for (guint i = 0; i < use->users->len; i++)
 		if (g_array_index(use->users, SegfsResourceUser, i).lives)
 			use->verdict = SEGFS_IN_USE;
@@ -192,18 +215,15 @@ static void use_clear(gpointer use)
 }
 
 int segfs_resource_uses(SegfsIpc *ipc, const SegfsCaller *caller, const GArray *resources,
-			GArray **ret_uses)
+			SegfsWaiters *waiters, GArray **ret_uses)
 {
-	g_autoptr(GHashTable) known = process_table_new();
 	g_autoptr(GArray) uses = g_array_new(FALSE, FALSE, sizeof(SegfsResourceUse));
-	g_autoptr(GArray) waiters = NULL;
 
 	g_array_set_clear_func(uses, use_clear);
-	int r = resources->len > 0 ? find_waiters(ipc, &waiters) : 0;
+	int r = resources->len > 0 && !waiters->all ? look(waiters) : 0;
 	for (guint i = 0; r == 0 && i < resources->len; i++) {
 		SegfsResourceUse use;
-		use_find(ipc, caller, &g_array_index(resources, SegfsResource, i), waiters, known,
-			 &use);
+		use_find(ipc, caller, &g_array_index(resources, SegfsResource, i), waiters, &use);
 		g_array_append_val(uses, use);
 		r = errand_is_unwanted() ? -EINTR : 0;
 	}

@@ -118,14 +118,26 @@ char *segfs_item_path(const SegfsItem *item)
 	return g_strdup_printf("ns/%" PRIu64 "/%s", item->ns, path);
 }
 
-int item_parse_shmid(const char *name, int *ret_shmid)
+int item_parse_id(const char *name, int *ret_id)
 {
-	guint64 shmid;
+	guint64 id;
 
-	if (!g_ascii_string_to_unsigned(name, 10, 0, INT32_MAX, &shmid, NULL) ||
+	if (!g_ascii_string_to_unsigned(name, 10, 0, INT32_MAX, &id, NULL) ||
 	    (name[0] == '0' && name[1]))
 		return -ENOENT;
-	*ret_shmid = shmid;
+	*ret_id = id;
+	return 0;
+}
+
+int item_parse_key(const char *name, key_t *ret_key)
+{
+	const bool hex = name[0] == '0' && (name[1] == 'x' || name[1] == 'X');
+	guint64 key;
+
+	if (!g_ascii_string_to_unsigned(hex ? name + 2 : name, hex ? 16 : 10, 0, UINT32_MAX, &key,
+					NULL))
+		return -EINVAL;
+	*ret_key = (key_t)key;
 	return 0;
 }
 

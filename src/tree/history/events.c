@@ -20,29 +20,17 @@ typedef struct {
 	Generation *generation; /* NULL: of the entry itself, which is empty */
 } EventsNode;
 
-typedef struct {
-	File file;
-} EventsFile;
-
 static SegfsHistory *history_of(const Node *node)
 {
 	return node->ns->tree->history;
 }
 
-/* Lines name processes of everybody. */
-static bool may_read(const SegfsCaller *caller)
-{
-	return caller->uid == 0 || caller->uid == geteuid();
-}
-
 static int events_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
-	enum { OF_EVENTS = 0xd, KIND_SHIFT = 60 };
 	const EventsNode *node = (EventsNode *)base;
-	const uint64_t kind = OF_EVENTS;
 
 	*ret_stat = (struct stat){
-		.st_ino = node->generation ? kind << KIND_SHIFT | node->generation->number
+		.st_ino = node->generation ? ino_of_kind(INO_EVENTS, node->generation->number)
 					   : node_static_ino(base),
 		.st_mode = S_IFREG | 0400,
 		.st_nlink = 1,
@@ -57,7 +45,7 @@ static int events_getattr(Node *base, bool brief, struct stat *ret_stat)
 
 static int events_access(Node *node, const SegfsCaller *caller, int mask)
 {
-	return mask & (W_OK | X_OK) || !may_read(caller) ? -EACCES : 0;
+	return mask & (W_OK | X_OK) || !caller_may_read_history(caller) ? -EACCES : 0;
 }
 
 static int events_read(File *file, size_t size, off_t offset, FileSpan *ret_span)
@@ -79,10 +67,9 @@ static const FileOps events_file_ops = {
 
 static int events_open(Node *node, const SegfsCaller *caller, int flags, File **ret_file)
 {
-	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC || !may_read(caller))
+	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC || !caller_may_read_history(caller))
 		return -EACCES;
-	EventsFile *file = file_new(node, &events_file_ops, sizeof(EventsFile), flags);
-	*ret_file = &file->file;
+	*ret_file = file_new(node, &events_file_ops, sizeof(File), flags);
 	return 0;
 }
 

@@ -14,19 +14,12 @@
 #include <unistd.h>
 
 #include "lib/history/history.h"
-#include "lib/os/escape.h"
 #include "tree/item.h"
 
 typedef struct {
 	TextNode text;
 	Gone *gone; /* its own */
 } GoneNode;
-
-/* Texts name processes of everybody. */
-static bool may_read(const SegfsCaller *caller)
-{
-	return caller->uid == 0 || caller->uid == geteuid();
-}
 
 /* The name that orphans/ would have for it, and the serial number, which never comes again. */
 static char *name_of(const Gone *gone)
@@ -46,40 +39,12 @@ static char *name_of(const Gone *gone)
 	return g_strconcat(name, serial, NULL);
 }
 
-static void write_text(IpcNs *ns, const SegfsCaller *caller, const Gone *gone, GString *text)
-{
-	const Piece *piece = &gone->piece;
-	g_autofree char *history = segfs_history_text(ns->tree->history);
-	g_autofree char *creator = escape_text(piece->past.creator.command, -1);
-	const SegfsItem item = {
-		.id.kind = piece->key.is_sysv ? SEGFS_SYSV : SEGFS_POSIX,
-		.past = piece->past,
-		.has_past = true,
-	};
-
-	if (piece->key.is_sysv)
-		g_string_append_printf(text,
-				       "Kind:\tsysv\nShmid:\t%" PRIu64 "\nNamespace:\t%" PRIu64
-				       "\nKey:\t0x%08x\nSize:\t%" PRIu64
-				       " bytes\nCreatorPid:\t%d (ended)\nCreator:\t%s\n",
-				       piece->key.number, piece->key.domain, piece->sysv_key,
-				       piece->size, piece->past.creator.pid, creator);
-	else
-		info_write_object_name(piece->name, piece->key.number, text);
-	info_write_past(ns, caller, &item, text);
-	info_write_removed(gone, text);
-	g_string_append_printf(text, "History:\t%s%s\n", history,
-			       piece->key.is_sysv ? "; who removes a segment is not told" : "");
-}
-
 static int gone_getattr(Node *base, bool brief, struct stat *ret_stat)
 {
-	enum { OF_GONE = 0xd, KIND_SHIFT = 60, SPACE_SHIFT = 56 };
 	const GoneNode *node = (GoneNode *)base;
-	const uint64_t kind = OF_GONE, space = 1;
 
 	*ret_stat = (struct stat){
-		.st_ino = kind << KIND_SHIFT | space << SPACE_SHIFT | node->gone->serial,
+		.st_ino = ino_of_kind(INO_GONE, node->gone->serial),
 		.st_mode = S_IFREG | 0400,
 		.st_nlink = 1,
 		.st_size = text_node_size(base),
@@ -93,28 +58,28 @@ static int gone_getattr(Node *base, bool brief, struct stat *ret_stat)
 
 static int gone_access(Node *node, const SegfsCaller *caller, int mask)
 {
-	return mask & (W_OK | X_OK) || !may_read(caller) ? -EACCES : 0;
+	return mask & (W_OK | X_OK) || !caller_may_read_history(caller) ? -EACCES : 0;
 }
 
 static int gone_open(Node *base, const SegfsCaller *caller, int flags, File **ret_file)
 {
 	GoneNode *node = (GoneNode *)base;
 
-	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC || !may_read(caller))
+	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC || !caller_may_read_history(caller))
 		return -EACCES;
 	GString *text = g_string_new(NULL);
-	write_text(base->ns, caller, node->gone, text);
+	info_write_gone(base->ns, caller, node->gone, text);
 	return text_file_new(&node->text, caller, flags, text, ret_file);
 }
 
-static void gone_free(Node *base)
+static void gone_node_free(Node *base)
 {
-	history_gone_free(((GoneNode *)base)->gone);
+	gone_free(((GoneNode *)base)->gone);
 }
 
 static void gone_init(Node *base, const void *data)
 {
-	((GoneNode *)base)->gone = history_gone_copy(data);
+	((GoneNode *)base)->gone = gone_copy(data);
 }
 
 static const NodeOps gone_ops = {
@@ -122,7 +87,7 @@ static const NodeOps gone_ops = {
 	.getattr = gone_getattr,
 	.access = gone_access,
 	.open = gone_open,
-	.free = gone_free,
+	.free = gone_node_free,
 	.size = sizeof(GoneNode),
 	.init = gone_init,
 };
@@ -152,7 +117,7 @@ static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)
 
 static int directory_access(Node *directory, const SegfsCaller *caller, int mask)
 {
-	return mask & W_OK || !may_read(caller) ? -EACCES : 0;
+	return mask & W_OK || !caller_may_read_history(caller) ? -EACCES : 0;
 }
 
 static int directory_lookup(Node *directory, const SegfsCaller *caller, const char *name,
@@ -161,7 +126,7 @@ static int directory_lookup(Node *directory, const SegfsCaller *caller, const ch
 	const char *dot = strrchr(name, '.');
 	uint64_t serial;
 
-	if (!may_read(caller))
+	if (!caller_may_read_history(caller))
 		return -EACCES;
 	if (!directory->ns->tree->history || !dot ||
 	    !g_ascii_string_to_unsigned(dot + 1, 10, 1, UINT64_MAX, &serial, NULL))
@@ -173,13 +138,13 @@ static int directory_lookup(Node *directory, const SegfsCaller *caller, const ch
 	const bool is_it = !strcmp(its, name);
 	if (is_it)
 		*ret_node = gone_node(directory->ns, gone);
-	history_gone_free(gone);
+	gone_free(gone);
 	return is_it ? 0 : -ENOENT;
 }
 
 static int directory_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
 {
-	if (!may_read(caller))
+	if (!caller_may_read_history(caller))
 		return -EACCES;
 	Listing *listing = node_listing_new(directory);
 	*ret_listing = listing;

@@ -12,10 +12,10 @@
 
 static int await(int fd)
 {
-	ObjectAt at = {.fd = fd};
+	FdPath path;
 
-	fd_path(fd, at.path);
-	return errand_await_lock(at.path);
+	fd_path(fd, path);
+	return errand_await_lock(path);
 }
 
 static int object_read(File *file, size_t size, off_t offset, FileSpan *ret_span)

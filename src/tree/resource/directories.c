@@ -23,16 +23,16 @@ static SegfsResourceKind kind_of(const Node *directory)
 
 int resource_find(IpcNs *ns, SegfsResourceKind kind, const char *name, SegfsResource *ret_resource)
 {
-	guint64 key;
+	key_t key;
 	int id = -1;
-	int r = 0;
+	int r;
 
 	if (g_ascii_strncasecmp(name, "0x", 2) != 0)
-		r = item_parse_shmid(name, &id);
-	else if (!g_ascii_string_to_unsigned(name + 2, 16, 0, UINT32_MAX, &key, NULL))
+		r = item_parse_id(name, &id);
+	else if (item_parse_key(name, &key) < 0)
 		r = -ENOENT;
 	else
-		r = segfs_resource_by_key(ns->ipc, kind, (key_t)key, &id);
+		r = segfs_resource_by_key(ns->ipc, kind, key, &id);
 	return r < 0 ? r : segfs_resource_stat(ns->ipc, kind, id, ret_resource);
 }
 

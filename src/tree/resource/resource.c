@@ -14,12 +14,10 @@
 
 ino_t resource_ino(const IpcNs *ns, const SegfsResource *resource)
 {
-	/* A kind of number that tree.h's others leave free. */
-	enum { RESOURCE = 0xd, KIND_SHIFT = 60, OF_WHICH_SHIFT = 59, NS_SHIFT = 32 };
-	const uint64_t inum = segfs_ipc_inum(ns->ipc) & ((1U << (OF_WHICH_SHIFT - NS_SHIFT)) - 1);
+	enum { NS_SHIFT = 32 };
 
-	return (ino_t)RESOURCE << KIND_SHIFT | (ino_t)resource->kind << OF_WHICH_SHIFT |
-	       inum << NS_SHIFT | (uint32_t)resource->id;
+	return ino_of_kind(resource->kind == SEGFS_SEM ? INO_SEM : INO_MSG,
+			   segfs_ipc_inum(ns->ipc) << NS_SHIFT | (uint32_t)resource->id);
 }
 
 static NodeKey key_of(const IpcNs *ns, const SegfsResource *resource)
@@ -28,15 +26,11 @@ static NodeKey key_of(const IpcNs *ns, const SegfsResource *resource)
 	return (NodeKey){.a = ns->index, .b = resource->id, .c = 1 + resource->kind};
 }
 
-static int64_t first_known(int64_t a, int64_t b)
-{
-	return a ? a : b;
-}
-
 void resource_stat(Node *node, const SegfsResource *resource, struct stat *ret_stat)
 {
 	const int64_t used = resource->kind == SEGFS_SEM ? resource->otime
 							 : MAX(resource->stime, resource->rtime);
+	const int64_t touched = used ? used : resource->ctime;
 	const off_t open = text_node_size(node);
 
 	*ret_stat = (struct stat){
@@ -48,8 +42,8 @@ void resource_stat(Node *node, const SegfsResource *resource, struct stat *ret_s
 		/* While it is open its text is what programs read to the end of. */
 		.st_size = open ? open : (off_t)MIN(resource->bytes, INT64_MAX),
 		.st_blksize = sysconf(_SC_PAGESIZE),
-		.st_atime = first_known(used, resource->ctime),
-		.st_mtime = first_known(used, resource->ctime),
+		.st_atime = touched,
+		.st_mtime = touched,
 		.st_ctime = resource->ctime,
 	};
 }

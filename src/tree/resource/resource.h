@@ -27,5 +27,5 @@ int resource_write(IpcNs *ns, const SegfsCaller *caller, const SegfsResource *re
 int resource_xattr(const SegfsResource *resource, const char *name, GBytes **ret_value);
 GBytes *resource_xattr_names(SegfsResourceKind kind);
 
-/* resource_info.c: info/sem/ and info/msg/. */
-extern const InfoKind sem_info, msg_info;
+/* resource_info.c: info/sem/ and info/msg/, of which index is a SegfsResourceKind. */
+extern const InfoKind resource_info;

@@ -4,7 +4,7 @@
 
 #include "tree/resource/resource.h"
 
-static int resource_names(IpcNs *ns, SegfsResourceKind kind, GPtrArray **ret_names)
+static int resource_names(IpcNs *ns, guint kind, const SegfsCaller *caller, GPtrArray **ret_names)
 {
 	g_autoptr(GArray) resources = NULL;
 
@@ -19,8 +19,15 @@ static int resource_names(IpcNs *ns, SegfsResourceKind kind, GPtrArray **ret_nam
 	return 0;
 }
 
-static int resource_write_info(IpcNs *ns, const SegfsCaller *caller, SegfsResourceKind kind,
-			       const char *name, GString *text)
+static int resource_exists(IpcNs *ns, guint kind, const SegfsCaller *caller, const char *name)
+{
+	SegfsResource resource;
+
+	return resource_find(ns, kind, name, &resource);
+}
+
+static int resource_write_info(IpcNs *ns, guint kind, const SegfsCaller *caller, const char *name,
+			       GString *text)
 {
 	SegfsResource resource;
 	int r = resource_find(ns, kind, name, &resource);
@@ -28,26 +35,4 @@ static int resource_write_info(IpcNs *ns, const SegfsCaller *caller, SegfsResour
 	return r < 0 ? r : info_write_resource(ns, caller, &resource, text);
 }
 
-#define RESOURCE_KIND(name, kind)                                                                  \
-	static int name##_names(IpcNs *ns, guint index, const SegfsCaller *caller,                 \
-				GPtrArray **ret_names)                                             \
-	{                                                                                          \
-		return resource_names(ns, kind, ret_names);                                        \
-	}                                                                                          \
-	static int name##_exists(IpcNs *ns, guint index, const SegfsCaller *caller,                \
-				 const char *file)                                                 \
-	{                                                                                          \
-		SegfsResource resource;                                                            \
-		return resource_find(ns, kind, file, &resource);                                   \
-	}                                                                                          \
-	static int name##_write(IpcNs *ns, const SegfsCaller *caller, const char *file,            \
-				GString *text)                                                     \
-	{                                                                                          \
-		return resource_write_info(ns, caller, kind, file, text);                          \
-	}
-
-RESOURCE_KIND(sem, SEGFS_SEM)
-RESOURCE_KIND(msg, SEGFS_MSG)
-
-const InfoKind sem_info = {sem_names, sem_exists, NULL, sem_write};
-const InfoKind msg_info = {msg_names, msg_exists, NULL, msg_write};
+const InfoKind resource_info = {resource_names, resource_exists, NULL, resource_write_info};

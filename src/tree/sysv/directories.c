@@ -63,23 +63,10 @@ static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)
 	return 0;
 }
 
-/* 0x1234, 0X1234 and 4660 are one key. */
-static int parse_key(const char *name, key_t *ret_key)
-{
-	const bool hex = name[0] == '0' && (name[1] == 'x' || name[1] == 'X');
-	guint64 key;
-
-	if (!g_ascii_string_to_unsigned(hex ? name + 2 : name, hex ? 16 : 10, 0, UINT32_MAX, &key,
-					NULL))
-		return -EINVAL;
-	*ret_key = (key_t)key;
-	return 0;
-}
-
 static int find_by_id(IpcNs *ns, const char *name, SegfsSysv *ret_segment)
 {
 	int shmid;
-	int r = item_parse_shmid(name, &shmid);
+	int r = item_parse_id(name, &shmid);
 
 	if (r == 0)
 		r = segfs_sysv_stat(ns->ipc, shmid, ret_segment);
@@ -91,7 +78,7 @@ int segment_find_by_key(IpcNs *ns, const char *name, SegfsSysv *ret_segment)
 	key_t key;
 	int shmid;
 
-	if (parse_key(name, &key) < 0)
+	if (item_parse_key(name, &key) < 0)
 		return -ENOENT;
 	int r = segfs_sysv_by_key(ns->ipc, key, &shmid);
 	return r < 0 ? r : segfs_sysv_stat(ns->ipc, shmid, ret_segment);
@@ -213,7 +200,7 @@ static int key_create(Node *directory, const SegfsCaller *caller, const char *na
 	Pending *pending;
 	key_t key;
 
-	int r = parse_key(name, &key);
+	int r = item_parse_key(name, &key);
 	if (r == 0 && key == IPC_PRIVATE)
 		return -EINVAL;
 	if (r == 0)
