@@ -60,7 +60,8 @@ libglib2.0-dev|pc glib-2.0 >= 2.74|GLib with its headers
 zlib1g-dev|pc zlib|zlib with its headers
 libjson-glib-dev|pc json-glib-1.0|JSON-GLib with its headers
 libseccomp-dev|pc libseccomp|libseccomp with its headers
-libsmartcols-dev|pc smartcols >= 2.38|libsmartcols of util-linux with its headers"
+libsmartcols-dev|pc smartcols >= 2.38|libsmartcols of util-linux with its headers
+libncurses-dev|pc ncursesw|ncurses with its headers"
 # What history's programs in the kernel are built with; without it all else works.
 history_needs="clang|cmd clang|clang, which compiles programs for the kernel
 bpftool|cmd /usr/sbin/bpftool|bpftool, which packs them

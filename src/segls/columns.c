@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/os/escape.h"
 #include "segls/output.h"
 #include "segls/segls.h"
 
@@ -50,19 +51,10 @@ static bool is_sysv(const SegfsItem *item)
 
 void table_append_size(const Table *table, uint64_t size, GString *cell)
 {
-	static const char units[] = "BKMGTPE";
-	double value = size;
-	guint unit = 0;
-
-	if (table->bytes) {
+	if (table->bytes)
 		g_string_append_printf(cell, "%" PRIu64, size);
-		return;
-	}
-	/* 1023.96K would be shown as 1024K. */
-	for (; value >= 1023.95 && unit + 2 < sizeof(units); unit++)
-		value /= 1024;
-	const bool is_whole = (uint64_t)(value * 10 + 0.5) % 10 == 0;
-	g_string_append_printf(cell, "%.*f%c", is_whole ? 0 : 1, value, units[unit]);
+	else
+		escape_append_size(cell, size);
 }
 
 static void append_text(const char *text, GString *cell)
@@ -339,14 +331,8 @@ static void write_age(const Table *table, const SegfsItem *item, GString *cell)
 	const int64_t age = MAX(table->now + used, 0);
 	if (table->plain)
 		g_string_append_printf(cell, "%" PRId64, age);
-	else if (age < 100)
-		g_string_append_printf(cell, "%" PRId64 "s", age);
-	else if (age < 100 * 60)
-		g_string_append_printf(cell, "%" PRId64 "m", age / 60);
-	else if (age < 48 * 3600)
-		g_string_append_printf(cell, "%" PRId64 "h", age / 3600);
 	else
-		g_string_append_printf(cell, "%" PRId64 "d", age / (24 * 3600));
+		escape_append_age(cell, age);
 }
 
 static void write_verdict(const Table *table, const SegfsItem *item, GString *cell)

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/os/escape.h"
+
 static gpointer got(gpointer pointer)
 {
 	if (!pointer)
@@ -66,29 +68,6 @@ OutputLine *output_line(Output *output, OutputLine *parent)
 	return got(scols_table_new_line(output, parent));
 }
 
-/* A byte that is not printable is \xNN, and so is a backslash before an x; to be freed. */
-static char *safe(const char *cell, bool is_utf8)
-{
-	GString *text = g_string_new(NULL);
-
-	for (const char *at = cell; *at;) {
-		const gunichar c = g_utf8_get_char_validated(at, -1);
-		const bool is_char = c < (gunichar)-2 && (c < 0x80 || is_utf8);
-		const size_t length = is_char ? (size_t)(g_utf8_next_char(at) - at) : 1;
-		const bool is_safe =
-			is_char && g_unichar_isprint(c) && !(c == '\\' && at[1] == 'x');
-
-		for (size_t i = 0; i < length; i++) {
-			if (is_safe)
-				g_string_append_c(text, at[i]);
-			else
-				g_string_append_printf(text, "\\x%02x", (guint8)at[i]);
-		}
-		at += length;
-	}
-	return g_string_free(text, FALSE);
-}
-
 void output_cell(const Output *output, OutputLine *line, guint column, const char *text)
 {
 	const bool is_json = scols_table_is_json(output);
@@ -97,7 +76,7 @@ void output_cell(const Output *output, OutputLine *line, guint column, const cha
 	if (scols_table_is_raw(output) || scols_table_is_export(output))
 		cell = g_strdup(text);
 	else if (!is_json || strcmp(text, OUTPUT_NOTHING) != 0)
-		cell = safe(text, is_json || g_get_charset(NULL));
+		cell = escape_printable(text, is_json || g_get_charset(NULL));
 	if (scols_line_refer_data(line, column, cell) != 0)
 		got(NULL);
 }

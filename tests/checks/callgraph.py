@@ -16,7 +16,7 @@ from pathlib import Path
 
 # Lowest first; those of one line are on one floor and know each other only where it says so.
 FLOORS = [["lib/os"], ["lib/process"], ["lib/memory"], ["lib/resource"], ["lib/history"], ["lib/survey"], ["lib/report"],
-          ["tree", "tree/sysv", "tree/posix", "tree/resource", "tree/history", "segls"], ["mount"]]
+          ["tree", "tree/sysv", "tree/posix", "tree/resource", "tree/history", "segls", "segtop"], ["mount"]]
 KNOW_EACH_OTHER = {"tree", "tree/sysv", "tree/posix", "tree/resource", "tree/history"}
 MAY_CIRCLE = {"tree/sysv", "tree/posix"}
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}

@@ -37,7 +37,7 @@ if [[ ${1-} == inside ]]; then
 	say "segfs /srv/shm segfs nofail 0 0" >/tmp/fstab
 	[[ -z $(mount -a -T /tmp/fstab 2>&1) ]] || die "mount -a of what is mounted is not silent"
 	segls -n -r -o FILE | grep -x sysv/0 >/dev/null || die "segls does not list the segment"
-	[[ $(MANPAGER=cat man segfs | wc -l) -gt 90 && $(MANPAGER=cat man segls | wc -l) -gt 50 ]] || die "no manual"
+	[[ $(MANPAGER=cat man segfs | wc -l) -gt 90 && $(MANPAGER=cat man segls | wc -l) -gt 50 && $(MANPAGER=cat man segtop | wc -l) -gt 50 ]] || die "no manual"
 	umount /srv/shm
 	apt-get -q -y purge --auto-remove segfs >/dev/null
 	state >/tmp/after

@@ -15,6 +15,7 @@ awk '
 		for (i = 1; i <= n; i++) floor[rooms[i]] = i
 		floor["tree"] = floor["tree/sysv"] = floor["tree/posix"] = floor["tree/resource"] = floor["tree/history"] = 8
 		floor["segls"] = 7.5 # beside the tree, which it does not know
+		floor["segtop"] = 7.75 # likewise
 		floor["mount"] = 9
 	}
 	function wrong(why) {

@@ -21,7 +21,9 @@ one() { find "$dest" "$@" -print -quit; }
 
 program=$(one -path '*/bin/segfs' -type f -perm -755)
 [[ -n $program ]] || wrong "no bin/segfs"
-[[ -n $(one -path '*/bin/segls' -type f -perm -755) ]] || wrong "no bin/segls"
+for other in segls segtop; do
+	[[ -n $(one -path "*/bin/$other" -type f -perm -755) ]] || wrong "no bin/$other"
+done
 library=$(one -name libsegfs.so)
 [[ -n $library ]] || library=$(one -name libsegfs.a)
 [[ -n $library ]] || wrong "no libsegfs.so and no libsegfs.a"
@@ -30,8 +32,8 @@ pc=$(one -path '*/pkgconfig/segfs.pc')
 for header in "$top"/include/segfs/*.h; do
 	[[ -n $(one -path "*/include/segfs/${header##*/}") ]] || wrong "no include/segfs/${header##*/}"
 done
-for installed in sbin/mount.segfs sbin/mount.fuse.segfs man8/segfs.8 man8/mount.segfs.8 man8/mount.fuse.segfs.8 man1/segls.1 \
-	bash-completion/completions/segfs bash-completion/completions/segls; do
+for installed in sbin/mount.segfs sbin/mount.fuse.segfs man8/segfs.8 man8/mount.segfs.8 man8/mount.fuse.segfs.8 man1/segls.1 man1/segtop.1 \
+	bash-completion/completions/segfs bash-completion/completions/segls bash-completion/completions/segtop; do
 	[[ -e $(one -path "*/$installed") ]] || wrong "no $installed, or it leads nowhere"
 done
 unit=$(one -name segfs.service)

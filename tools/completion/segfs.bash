@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# bash-completion for segfs and segls; what they take is what their --help says.
+# bash-completion for segfs, segls and segtop; what they take is what their --help says.
 
 _segfs_words() {
 	"$1" --help 2>/dev/null | sed -nE "$2"
@@ -59,3 +59,23 @@ _segls() {
 		mapfile -t COMPREPLY < <(compgen -W "$(_segfs_words "${words[0]}" 's/^ .*(--[a-z-]+).*/\1/p')" -- "$cur")
 }
 complete -F _segls segls
+
+_segtop() {
+	local cur prev words cword split
+	_init_completion -s || return
+	case $prev in
+	-d | --delay | --orphan-age | --keep)
+		return
+		;;
+	--keep-file)
+		_filedir
+		return
+		;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_segfs_words "${words[0]}" 's/^ .*(--[a-z-]+).*/\1/p')" -- "$cur")
+		return
+	fi
+	_filedir -d
+}
+complete -F _segtop segtop

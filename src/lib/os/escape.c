@@ -2,6 +2,7 @@
 
 #include "lib/os/escape.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -30,4 +31,51 @@ char *escape_text(const char *text, gssize size)
 		}
 	}
 	return g_string_free(escaped, FALSE);
+}
+
+char *escape_printable(const char *text, bool is_utf8)
+{
+	GString *escaped = g_string_new(NULL);
+
+	for (const char *at = text; *at;) {
+		const gunichar c = g_utf8_get_char_validated(at, -1);
+		const bool is_char = c < (gunichar)-2 && (c < 0x80 || is_utf8);
+		const size_t length = is_char ? (size_t)(g_utf8_next_char(at) - at) : 1;
+		const bool is_safe =
+			is_char && g_unichar_isprint(c) && !(c == '\\' && at[1] == 'x');
+
+		for (size_t i = 0; i < length; i++) {
+			if (is_safe)
+				g_string_append_c(escaped, at[i]);
+			else
+				g_string_append_printf(escaped, "\\x%02x", (guint8)at[i]);
+		}
+		at += length;
+	}
+	return g_string_free(escaped, FALSE);
+}
+
+void escape_append_size(GString *text, uint64_t size)
+{
+	static const char units[] = "BKMGTPE";
+	double value = size;
+	guint unit = 0;
+
+	/* 1023.96K would be shown as 1024K. */
+	for (; value >= 1023.95 && unit + 2 < sizeof(units); unit++)
+		value /= 1024;
+	const bool is_whole = (uint64_t)(value * 10 + 0.5) % 10 == 0;
+	g_string_append_printf(text, "%.*f%c", is_whole ? 0 : 1, value, units[unit]);
+}
+
+void escape_append_age(GString *text, int64_t seconds)
+{
+	if (seconds < 100)
+		g_string_append_printf(text, "%" PRId64 "s", seconds);
+	else if (seconds < 100 * 60)
+		g_string_append_printf(text, "%" PRId64 "m", seconds / 60);
+	else if (seconds < 48 * 3600)
+		g_string_append_printf(text, "%" PRId64 "h", seconds / 3600);
+	else
+		g_string_append_printf(text, "%" PRId64 "d", seconds / (24 * 3600));
 }

@@ -2,6 +2,10 @@
 #pragma once
 
 #include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Text for a terminal. */
 
 /*
  * A name that another user has chosen, for a terminal: it stays on its line and moves no cursor.
@@ -10,3 +14,15 @@
  * the NUL; others are control characters. The caller's to free.
  */
 char *escape_text(const char *text, gssize size);
+
+/*
+ * The same for a table on a terminal, of which is_utf8 says whether it shows UTF-8: a byte of what
+ * is not printable is \xNN, marks that turn the direction of text among it, and so is a backslash
+ * before an x. The caller's to free.
+ */
+char *escape_printable(const char *text, bool is_utf8);
+
+/* Bytes as lsipc(1) shows them: 512B, 1.5K, 64M. */
+void escape_append_size(GString *text, uint64_t size);
+/* Seconds as 59s, 12m, 3h or 20d. */
+void escape_append_age(GString *text, int64_t seconds);
