@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <segfs/report.h>
 #include <segfs/resource.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 #include "lib/os/autofd.h"
@@ -75,9 +76,17 @@ Node *segments_json_new(IpcNs *ns, const void *data)
 
 typedef enum { COUNT, SIZE, RESIDENT, N_MEASURES } Measure;
 
+/*
+ * So many namespaces besides the mount's own have lines of their own, those with the most memory;
+ * all others have one's together. What a monitor keeps of a host is so bounded.
+ */
+#define MOST_NAMESPACES 100
+#define MOST_CONTAINERS 32 /* of one namespace, that are named */
+
 /* The numbers of one IPC namespace. */
 typedef struct {
-	uint64_t inum;
+	char name[24];      /* its number, or "others" */
+	guint n_namespaces; /* that there are; of the mount's own, else 0 */
 	uint64_t sums[N_KINDS][N_VERDICTS][2][N_MEASURES]; /* the third: has it lost its name? */
 	uint64_t huge; /* of the resident bytes those in huge pages */
 	guint unexamined;
@@ -97,8 +106,9 @@ static void numbers_clear(gpointer numbers)
 static int numbers_get(IpcNs *ns, Moment *moment, GHashTable *counted, Numbers *ret_numbers)
 {
 	g_autoptr(Surveyed) all = NULL;
-	Numbers numbers = {.inum = segfs_ipc_inum(ns->ipc)};
+	Numbers numbers = {};
 
+	g_snprintf(numbers.name, sizeof(numbers.name), "%" PRIu64, segfs_ipc_inum(ns->ipc));
 	int r = moment_survey(moment, ns->view, ipcns_ref(ns), &all);
 	if (r < 0)
 		return r;
@@ -128,6 +138,58 @@ static int numbers_get(IpcNs *ns, Moment *moment, GHashTable *counted, Numbers *
 	return 0;
 }
 
+static uint64_t numbers_sum(const Numbers *numbers, Measure measure)
+{
+	uint64_t sum = 0;
+
+	for (SegfsKind kind = 0; kind < N_KINDS; kind++)
+		for (SegfsVerdict verdict = 0; verdict < N_VERDICTS; verdict++)
+			sum += numbers->sums[kind][verdict][false][measure] +
+			       numbers->sums[kind][verdict][true][measure];
+	return sum;
+}
+
+/* The mount's own first, then those with the most memory. */
+static int numbers_compare(gconstpointer a, gconstpointer b)
+{
+	const Numbers *x = a, *y = b;
+
+	if (!x->n_namespaces != !y->n_namespaces)
+		return !x->n_namespaces - !y->n_namespaces;
+	for (int measure = RESIDENT; measure >= COUNT; measure--) {
+		const uint64_t of_x = numbers_sum(x, measure), of_y = numbers_sum(y, measure);
+		if (of_x != of_y)
+			return of_x < of_y ? 1 : -1;
+	}
+	return strcmp(x->name, y->name);
+}
+
+/* Puts those that are too many into one, without limits, which do not add up. */
+static void numbers_fold(GArray *all)
+{
+	const guint kept = MOST_NAMESPACES + 1;
+
+	if (all->len == 0)
+		return;
+	g_array_index(all, Numbers, 0).n_namespaces = all->len;
+	if (all->len <= kept)
+		return;
+	g_array_sort(all, numbers_compare);
+	Numbers *others = &g_array_index(all, Numbers, kept);
+	for (guint i = kept + 1; i < all->len; i++) {
+		const Numbers *one = &g_array_index(all, Numbers, i);
+		const uint64_t *from = &one->sums[0][0][0][0];
+		uint64_t *to = &others->sums[0][0][0][0];
+		for (guint j = 0; j < sizeof(one->sums) / sizeof(*from); j++)
+			to[j] += from[j];
+		others->huge += one->huge;
+	}
+	g_strlcpy(others->name, "others", sizeof(others->name));
+	others->has_limits = others->has_posix = others->has_resources = false;
+	numbers_clear(others);
+	g_array_set_size(all, kept + 1);
+}
+
 /* unit: what the name ends in where that is a unit of OpenMetrics, or NULL. */
 static void write_family(GString *text, const char *name, const char *unit, const char *help)
 {
@@ -150,10 +212,10 @@ static void write_sums(GString *text, const char *name, Measure measure, const N
 			for (int unlinked = !can_be_linked(kind); unlinked <= 1; unlinked++)
 				g_string_append_printf(
 					text,
-					"%s{namespace=\"%" PRIu64
+					"%s{namespace=\"%s"
 					"\",kind=\"%s\",verdict=\"%s\",unlinked=\"%s\"} %" PRIu64
 					"\n",
-					name, numbers->inum, segfs_kind_name(kind),
+					name, numbers->name, segfs_kind_name(kind),
 					segfs_verdict_name(verdict), unlinked ? "true" : "false",
 					numbers->sums[kind][verdict][unlinked][measure]);
 }
@@ -172,6 +234,7 @@ static const struct {
 		return numbers->field;                                                             \
 	}
 
+NUMBER(namespaces, n_namespaces)
 NUMBER(unexamined, unexamined)
 NUMBER(huge, huge)
 NUMBER(shmmax, limits.shmmax)
@@ -215,8 +278,10 @@ static double posix_files_of(const Numbers *numbers)
 static const struct {
 	const char *name, *unit, *help;
 	double (*value)(const Numbers *numbers);
-	enum { ALWAYS, OF_LIMITS, OF_POSIX, OF_RESOURCES } needs;
+	enum { ALWAYS, OF_OWN, OF_LIMITS, OF_POSIX, OF_RESOURCES } needs;
 } values[] = {
+	{"segfs_namespaces", NULL, "IPC namespaces there are, with the mount's own.", namespaces_of,
+	 OF_OWN},
 	{"segfs_unexamined_processes", NULL,
 	 "Processes that could not be examined; what they hold is not known.", unexamined_of,
 	 ALWAYS},
@@ -277,11 +342,11 @@ static void write_containers(GString *text, const Numbers *all, guint n)
 		return;
 	write_family(text, name, NULL, "1 for each container of a namespace.");
 	for (guint i = 0; i < n; i++) {
-		for (guint j = 0; all[i].containers && j < all[i].containers->len; j++) {
+		const guint found = all[i].containers ? all[i].containers->len : 0;
+		for (guint j = 0; j < MIN(found, MOST_CONTAINERS); j++) {
 			const SegfsContainer *container =
 				&g_array_index(all[i].containers, SegfsContainer, j);
-			g_string_append_printf(text, "%s{namespace=\"%" PRIu64 "\"", name,
-					       all[i].inum);
+			g_string_append_printf(text, "%s{namespace=\"%s\"", name, all[i].name);
 			write_label(text, "runtime", container->runtime);
 			write_label(text, "container",
 				    container->name ? container->name : container->id);
@@ -322,13 +387,14 @@ static void write_metrics(GString *text, SegfsHistory *history, const Numbers *a
 		write_family(text, values[v].name, values[v].unit, values[v].help);
 		for (guint i = 0; i < n; i++) {
 			char number[G_ASCII_DTOSTR_BUF_SIZE];
-			if ((values[v].needs == OF_LIMITS && !all[i].has_limits) ||
+			if ((values[v].needs == OF_OWN && all[i].n_namespaces == 0) ||
+			    (values[v].needs == OF_LIMITS && !all[i].has_limits) ||
 			    (values[v].needs == OF_POSIX && !all[i].has_posix) ||
 			    (values[v].needs == OF_RESOURCES && !all[i].has_resources))
 				continue;
 			g_ascii_dtostr(number, sizeof(number), values[v].value(&all[i]));
-			g_string_append_printf(text, "%s{namespace=\"%" PRIu64 "\"} %s\n",
-					       values[v].name, all[i].inum, number);
+			g_string_append_printf(text, "%s{namespace=\"%s\"} %s\n", values[v].name,
+					       all[i].name, number);
 		}
 	}
 	write_containers(text, all, n);
@@ -355,6 +421,7 @@ static int metrics_answer(IpcNs *own, const SegfsCaller *caller, TextOut *out)
 		else if (i == 0 || got == -EINTR)
 			r = got;
 	}
+	numbers_fold(all);
 	if (r == 0)
 		write_metrics(text, own->tree->history, (const Numbers *)all->data, all->len);
 	text_put(out, text);
