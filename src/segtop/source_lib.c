@@ -81,7 +81,7 @@ static Piece *piece_of_item(const LibSource *self, const SegfsItem *item, guint 
 		.verdict = item->verdict,
 		.n_holders = item->holders->len,
 		.container = item_container(self, item, scope),
-		.creator = g_strdup(item->creator),
+		.creator = item->creator[0] ? g_strdup(item->creator) : NULL,
 	};
 	return piece;
 }
