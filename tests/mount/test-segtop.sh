@@ -11,20 +11,21 @@ export TMUX_TMPDIR=$TESTDIR SHELL=/bin/sh
 chmod 1777 /dev/shm
 T=(tmux -L top0 -f /dev/null)
 
-# top WIDTHxHEIGHT CMD...: in a terminal of that size; what it writes is in $TESTDIR/written.
+# top WIDTHxHEIGHT CMD...: in a terminal of that size; what it writes is in $TESTDIR/written. Its errors are in a file of their own:
+# of what ends at once tmux may drop the last output and the status.
 top() {
 	local size=$1
 	shift
 	"${T[@]}" kill-server 2>/dev/null
 	T[2]=top$((++server)) # another: the last one may take its time to end
 	: >"$TESTDIR/written"
-	: >"$TESTDIR/status"
+	: >"$TESTDIR/status" >"$TESTDIR/errors"
 	LC_ALL=${locale:-C.UTF-8} "${T[@]}" -u new-session -d -x "${size%x*}" -y "${size#*x}" "sleep 100" \; set-option -g remain-on-exit on \
 		\; pipe-pane "cat >>'$TESTDIR/written'" \
-		\; respawn-pane -k "env LC_ALL=${locale:-C.UTF-8} TERM=${term:-screen} $*; echo \$? >'$TESTDIR/status'"
+		\; respawn-pane -k "env LC_ALL=${locale:-C.UTF-8} TERM=${term:-screen} $* 2>'$TESTDIR/errors'; echo \$? >'$TESTDIR/status'"
 }
 screen() { "${T[@]}" capture-pane -p; }
-says() { grep -qE -e "$1" "$TESTDIR/written"; }
+says() { grep -qE -e "$1" "$TESTDIR/errors"; }
 shows() { screen | grep -qE -e "$1"; }
 lacks() { ! shows "$1"; }
 key() { "${T[@]}" send-keys "$@"; }
@@ -32,7 +33,6 @@ key() { "${T[@]}" send-keys "$@"; }
 sees() { ok "$1" until_true 30 shows "$2" || diag "$(screen)"; }
 misses() { ok "$1" until_true 30 lacks "$2" || diag "$(screen)"; }
 log() { diag "---- $1"; diag "$(screen)"; }
-# tmux may lose the status of what ends at once.
 is_dead() { [ -s "$TESTDIR/status" ]; }
 died_with() { is "$(cat "$TESTDIR/status")" "$1" "$2"; }
 
@@ -285,7 +285,8 @@ for wrong in "-d 0" "-d x" "--orphan-age 0" "/nowhere" "$TESTDIR" "--nonsense"; 
 	died_with 1 "with an error"
 done
 term=nonsense top 80x24 "$SEGTOP"
-ok "an unknown terminal" until_true 20 says "nothing is known of the terminal 'nonsense'"
+ok "an unknown terminal: it ends" until_true 20 is_dead
+ok "and says so" says "nothing is known of the terminal 'nonsense'"
 "${T[@]}" kill-server
 
 quit B
