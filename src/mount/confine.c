@@ -37,6 +37,19 @@ static const int kept[] = {
 	CAP_SETFCAP,    CAP_MAC_ADMIN,
 };
 
+bool confine_allows(int capability)
+{
+	g_auto(SegfsCaller) self = {};
+	g_autofree char *map = NULL;
+	unsigned long inside, outside, length;
+
+	segfs_caller_self(&self);
+	return self.caps & 1ULL << capability && /* the first one's map is everybody */
+	       g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) &&
+	       sscanf(map, "%lu %lu %lu", &inside, &outside, &length) == 3 && !inside && !outside &&
+	       length == UINT32_MAX;
+}
+
 void confine_rights(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

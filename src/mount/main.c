@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,9 +28,6 @@
 #include "mount/mountpoint.h"
 #include "mount/options.h"
 #include "mount/receive.h"
-
-/* Of capabilities(7); <linux/capability.h> is not needed for one number. */
-#define CAPABILITY_SYS_ADMIN 21
 
 /* The child tells the parent its verdict, then text up to the end. */
 #define TOLD_STARTED '+'
@@ -90,6 +88,7 @@ static void to_background(void)
 typedef struct {
 	Report report;
 	const char *why;       /* passthrough was not asked for; NULL: it was */
+	const char *no_ns;     /* why root, who expects ns/, has none; or NULL */
 	SegfsHistory *history; /* NULL: there is none */
 } Start;
 
@@ -98,8 +97,9 @@ static void on_started(const char *way, void *data)
 	Start *start = data;
 	g_autofree char *history =
 		start->history ? segfs_history_text(start->history) : g_strdup("off");
-	g_autofree char *line = g_strdup_printf("reads and mmap are %s; history: %s",
-						way ? way : start->why, history);
+	g_autofree char *line = g_strdup_printf(
+		"reads and mmap are %s; history: %s%s%s", way ? way : start->why, history,
+		start->no_ns ? "; no ns/: " : "", start->no_ns ? start->no_ns : "");
 
 	report(&start->report, TOLD_STARTED, line);
 	if (start->report.parent_fd >= 0) {
@@ -109,26 +109,13 @@ static void on_started(const char *way, void *data)
 	}
 }
 
-/* Passthrough takes CAP_SYS_ADMIN in the first user namespace, whose map is everybody. */
-static const char *why_not_privileged(void)
-{
-	g_auto(SegfsCaller) self = {};
-	g_autofree char *map = NULL;
-	unsigned long inside, outside, length;
-
-	segfs_caller_self(&self);
-	if (!(self.caps & 1ULL << CAPABILITY_SYS_ADMIN) ||
-	    !g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) ||
-	    sscanf(map, "%lu %lu %lu", &inside, &outside, &length) != 3 || inside || outside ||
-	    length != UINT32_MAX)
-		return "through the daemon: native ones need CAP_SYS_ADMIN (root)";
-	return NULL;
-}
-
 static const char *why_no_passthrough(const Options *options)
 {
-	return options->no_passthrough ? "through the daemon: -o no_passthrough"
-				       : why_not_privileged();
+	if (options->no_passthrough)
+		return "through the daemon: -o no_passthrough";
+	return confine_allows(CAP_SYS_ADMIN)
+		       ? NULL
+		       : "through the daemon: native ones need CAP_SYS_ADMIN (root)";
 }
 
 /* libfuse and fusermount3 say on stderr why they could not mount: stderr is caught meanwhile. */
@@ -245,8 +232,13 @@ static guint descriptors_of_one_user(void)
 
 static gboolean make_tree(Options *options, Start *start, Tree **ret_tree, GError **error)
 {
-	/* Only root of the host may enter other namespaces. */
-	options->tree.no_namespaces |= why_not_privileged() != NULL;
+	/* Without the one it would find no other namespace, without the other enter none. */
+	if (!options->tree.no_ns &&
+	    !(confine_allows(CAP_SYS_PTRACE) && confine_allows(CAP_SYS_ADMIN))) {
+		options->tree.no_ns = "that takes root of the host, with CAP_SYS_PTRACE and "
+				      "CAP_SYS_ADMIN";
+		start->no_ns = geteuid() == 0 ? options->tree.no_ns : NULL;
+	}
 	options->tree.for_others = options->allow_other;
 	if (!options->no_history)
 		options->tree.history = segfs_history_new(

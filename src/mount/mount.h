@@ -130,6 +130,8 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
 /* confine.c: as root, before there are threads and before the caller is anybody's */
 void confine_rights(void);
+/* Has the daemon this capability, and over the whole host: in the first user namespace? */
+bool confine_allows(int capability);
 /* The same once it is mounted; then system calls that the daemon does not make are refused. */
 void confine_calls(bool wanted, bool in_background);
 

@@ -162,7 +162,7 @@ static void take_no_seccomp(Options *options, const char *name, const char *valu
 
 static void take_nons(Options *options, const char *name, const char *value)
 {
-	options->tree.no_namespaces = true;
+	options->tree.no_ns = "-o nons";
 }
 
 static void take_history(Options *options, const char *name, const char *value)

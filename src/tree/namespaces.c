@@ -229,7 +229,7 @@ int namespaces_all(IpcNs *ns, const SegfsCaller *caller, GPtrArray **ret_namespa
 	GPtrArray *namespaces = g_ptr_array_new_with_free_func((GDestroyNotify)ipcns_unref);
 	g_ptr_array_add(namespaces, ipcns_ref(ns));
 	*ret_namespaces = namespaces;
-	if (tree->no_namespaces || !caller_may_enter(caller) ||
+	if (tree->no_ns || !caller_may_enter(caller) ||
 	    segfs_namespaces_list(tree->scanner, &inums) < 0)
 		return 0;
 	for (guint i = 0; i < inums->len; i++) {

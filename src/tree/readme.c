@@ -23,7 +23,9 @@ static void readme_write(IpcNs *ns, GString *text)
 		"before\n"
 		"gone/         what was removed lately, by whom\n"
 		"limits        how many there can be and are, and where the host's Shmem is\n");
-	if (!ns->tree->no_namespaces)
+	if (ns->tree->no_ns)
+		g_string_append_printf(text, "No ns/, other IPC namespaces: %s\n", ns->tree->no_ns);
+	else
 		g_string_append(text,
 				"ns/NUMBER/    these directories of every other IPC namespace; "
 				"for root\n");

@@ -59,7 +59,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->descriptors = g_hash_table_new(NULL, NULL);
 	tree->started = time(NULL);
 	tree->orphan_age = options->orphan_age;
-	tree->no_namespaces = options->no_namespaces;
+	tree->no_ns = options->no_ns;
 	tree->reach = &reach;
 	tree->for_others = options->for_others;
 	tree->other_ipc = options->other_ipc;
@@ -87,9 +87,8 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	if (tree->history)
 		segfs_history_watch(tree->history, segfs_scope_posix(scope));
 	tree->shm_dir = name_for_all(shm_dir, segfs_scope_posix(scope));
-	tree->root =
-		directory_new(tree->ns, root_entries,
-			      G_N_ELEMENTS(root_entries) - (options->no_namespaces ? 1 : 0), NULL);
+	tree->root = directory_new(tree->ns, root_entries,
+				   G_N_ELEMENTS(root_entries) - (options->no_ns ? 1 : 0), NULL);
 	if (!tree->root)
 		return -EIO; /* the directory was there a moment ago */
 	*ret_tree = g_steal_pointer(&tree);

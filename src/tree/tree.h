@@ -10,7 +10,7 @@ typedef struct {
 	const char *shm_dir;   /* NULL: /dev/shm */
 	int64_t orphan_age;    /* seconds */
 	const SegfsKeep *keep; /* has to outlive the tree; NULL: what is known alone */
-	bool no_namespaces;    /* without ns/ */
+	const char *no_ns;     /* static: why there is no ns/; NULL: there is */
 	bool for_others;       /* other users may use the mount */
 	bool other_ipc;        /* our IPC namespace is not the one in which we were started */
 	SegfsHistory *history; /* the tree takes it; NULL: there is none */
@@ -32,7 +32,8 @@ struct Tree {
 	SegfsScanner *scanner;
 	struct Moments *moments; /* in which the texts are made that have all */
 	int64_t orphan_age;      /* seconds */
-	bool no_namespaces, for_others, other_ipc;
+	const char *no_ns;       /* see TreeOptions */
+	bool for_others, other_ipc;
 	const Reach *reach;         /* static */
 	SegfsHistory *history;      /* NULL: there is none */
 	gint n_ipcns;               /* how many IpcNs were made; gives each its index */

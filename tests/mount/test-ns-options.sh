@@ -26,6 +26,7 @@ is "$(names "$second")" "README events events.1 gone info key limits metrics msg
 fails_with ENOENT "it is not to be found" ls "$second/ns"
 is "$(jq '.namespaces | length' "$second/segments.json")" 1 "segments.json is of the mount's own"
 is "$(grep -c ^ns/ "$MNT/README") $(grep -c ^ns/ "$second/README")" "1 0" "README has a line for ns/ where there is one"
+is "$(grep 'No ns/' "$second/README")" "No ns/, other IPC namespaces: -o nons" "and says why there is none"
 # Memory without a name belongs where its holder is: in a mount and a segls that do not cover that, it is not.
 hold M nsenter --target "${pid[A]}" --ipc "$HOLDERS" memfd theirs 4096 4096
 ino=$(held M 2)
@@ -37,6 +38,12 @@ is "$("$SEGLS" --all-namespaces -J | jq -r '.namespaces | length')" $((${#all[@]
 is "$(ls "$MNT/ns/${inum[A]}/unlinked")" "memfd-theirs-$ino" "as has ns/"
 fails "as another than root it fails" as_user 20001 "$SEGLS" --all-namespaces
 drop M
+segfs_stop_ok "$second" "it ends cleanly"
+
+segfs_start "$second" "$options" setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace
+fails_with ENOENT "without CAP_SYS_PTRACE there is no ns/" ls "$second/ns"
+like "$(cat "$second/README")" "No ns/, .*CAP_SYS_PTRACE" "README says why"
+like "$(cat "$(segfs_log "$second")")" "no ns/: .*CAP_SYS_PTRACE" "and so does the start"
 segfs_stop_ok "$second" "it ends cleanly"
 
 in_shm B sh -c 'echo of B >object'

@@ -23,7 +23,7 @@ static void a_long_text_is_the_same_at_any_place(void)
 {
 	g_auto(World) world = {};
 	/* The other namespaces of the host can hold any number. */
-	world_start_with(&world, (TreeOptions){.no_namespaces = true});
+	world_start_with(&world, (TreeOptions){.no_ns = "-"});
 	make_many(&world);
 	g_autoptr(Node) node = world_node(&world, "segments.json");
 	g_autoptr(File) file = node_open(node, &world.self, O_RDONLY);

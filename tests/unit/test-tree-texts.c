@@ -21,7 +21,7 @@ static void the_top_has_its_names(void)
 		"README events events.1 gone info key limits metrics msg orphans "
 		"posix segments.json sem sysv unlinked ";
 	g_auto(World) world = {};
-	world_start_with(&world, (TreeOptions){.no_namespaces = true});
+	world_start_with(&world, (TreeOptions){.no_ns = "-"});
 	g_autoptr(Node) root = world_node(&world, "");
 
 	g_autofree char *names = world_list(&world, &world.self, "");
@@ -37,7 +37,7 @@ static void the_top_has_its_names(void)
 static void the_readme_names_what_is_there(void)
 {
 	g_auto(World) world = {};
-	world_start_with(&world, (TreeOptions){.no_namespaces = true});
+	world_start_with(&world, (TreeOptions){.no_ns = "-"});
 	g_autofree char *text = world_text(&world, "README");
 	g_autoptr(Node) node = world_node(&world, "README");
 	g_autofree char *listed = world_list(&world, &world.self, "");
@@ -119,7 +119,7 @@ static void segments_json_has_them_all(void)
 	g_auto(World) world = {};
 	g_auto(Hold) hold = {};
 	g_autoptr(GError) error = NULL;
-	world_start_with(&world, (TreeOptions){.no_namespaces = true});
+	world_start_with(&world, (TreeOptions){.no_ns = "-"});
 	scoped_segment shmid = segment_make(SIZE, 0640);
 	tree_write(world.shm, "a/x", "some bytes");
 	hold_start(&hold, take_memfd, "my");
@@ -149,7 +149,7 @@ static void segments_json_has_them_all(void)
 static void metrics_are_sums(void)
 {
 	g_auto(World) world = {};
-	world_start_with(&world, (TreeOptions){.no_namespaces = true});
+	world_start_with(&world, (TreeOptions){.no_ns = "-"});
 	g_autofree char *labels =
 		g_strdup_printf("{namespace=\"%" PRIu64
 				"\",kind=\"posix\",verdict=\"orphaned\",unlinked=\"false\"} ",
@@ -178,7 +178,7 @@ static void metrics_are_sums(void)
 static void an_open_text_stays_as_it_was(void)
 {
 	g_auto(World) world = {};
-	world_start_with(&world, (TreeOptions){.no_namespaces = true});
+	world_start_with(&world, (TreeOptions){.no_ns = "-"});
 	g_autoptr(Node) node = world_node(&world, "segments.json");
 	g_autoptr(File) file = node_open(node, &world.self, O_RDONLY);
 	g_autofree char *before = file_bytes(file, 1 << 20, 0);
@@ -301,7 +301,7 @@ static void what_shrank_unseen_is_not_cached(void)
 static void a_tree_needs_its_directory_of_objects(void)
 {
 	Tree *tree = NULL;
-	const TreeOptions options = {.shm_dir = "/nonexistent", .no_namespaces = true};
+	const TreeOptions options = {.shm_dir = "/nonexistent", .no_ns = "-"};
 
 	g_assert_cmpint(tree_new(&options, &tree), ==, -ENOENT);
 	g_assert_null(tree);

@@ -20,7 +20,7 @@ void world_start_with(World *ret_world, TreeOptions options)
 void world_start(World *ret_world)
 {
 	/* What main() sets: only root may enter other namespaces. */
-	world_start_with(ret_world, (TreeOptions){.no_namespaces = geteuid() != 0});
+	world_start_with(ret_world, (TreeOptions){.no_ns = geteuid() != 0 ? "-" : NULL});
 }
 
 void world_clear(World *world)
