@@ -50,10 +50,10 @@ as_root() {
 	fi
 }
 
-# The needs: Debian's package | how to see it where there is no dpkg | what it is
+# The needs: Debian's package | how to see it where there is no dpkg, with the least version | what it is
 build_needs="gcc|cmd cc|a C compiler
 libc6-dev|cmd cc|the C library's headers
-meson|cmd meson|Meson, the build system
+meson|cmd meson >= 1.0|Meson, the build system
 ninja-build|cmd ninja|Ninja, which Meson drives
 pkg-config|cmd pkg-config|pkg-config, to find libraries
 libglib2.0-dev|pc glib-2.0 >= 2.74|GLib with its headers
@@ -94,7 +94,7 @@ answers() {
 	if [[ $1 == pc ]]; then
 		command -v pkg-config >/dev/null && pkg-config --exists "$2"
 	else
-		command -v "$2" >/dev/null
+		command -v "${2%% *}" >/dev/null
 	fi
 }
 
@@ -106,6 +106,24 @@ apt_candidate() {
 apt_get() {
 	as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C \
 		apt-get -y -q -o DPkg::Lock::Timeout=120 "$@"
+}
+
+# can_build: what is too old here, or not to be had, is said before anything is installed.
+can_build() {
+	is_debian || return 0
+	local package probe what candidate old=()
+	if [[ -z $(apt_candidate libglib2.0-dev) ]] && { ((EUID == 0)) || command -v sudo >/dev/null; }; then
+		quiet "apt-get update" apt_get update || exit 1
+	fi
+	while IFS='|' read -r package probe what; do
+		[[ $probe == *">= "* ]] || continue
+		candidate=$(apt_candidate "$package")
+		[[ -z $candidate ]] || dpkg --compare-versions "$candidate" ge "${probe##*>= }" ||
+			old+=("$package ${candidate%%-*} (needed: ${probe##*>= } or later)")
+	done <<<"$build_needs"
+	((${#old[@]} == 0)) ||
+		die "this release is too old for segfs, and nothing was installed: it has $(printf '%s, ' "${old[@]}" | sed 's/, $//'). Debian 12, Ubuntu 24.04 and what is later will do"
+	get_libfuse
 }
 
 # ensure NEEDS: installs what is missing of a list as above.
@@ -170,6 +188,20 @@ wish() {
 		"${install[@]}" "$one" >"$scratch/log" 2>&1 </dev/null ||
 			say "  without $one: $(grep -m 1 '^E:' "$scratch/log" || echo 'apt-get failed')"
 	done
+}
+
+# fresh_debian SUITE DIR: one with nothing in it. Below build/: what was downloaded once is taken again.
+fresh_debian() {
+	local suite=$1 dir=$2 base=$top/build/debian-$1.tar
+	if [[ ! -f $base ]]; then
+		quiet debootstrap debootstrap --variant=minbase --include=git,ca-certificates "$suite" "$dir" \
+			http://deb.debian.org/debian
+		mkdir -p "$top/build"
+		tar -C "$dir" -c . >"$base.part" && mv "$base.part" "$base"
+		rm -rf "$dir"
+	fi
+	mkdir "$dir"
+	tar -C "$dir" -xpf "$base"
 }
 
 wrap_field() { sed -n "s/^$1 *= *//p" "$top/subprojects/fuse3.wrap"; }
@@ -239,9 +271,22 @@ libfuse_from_apt() {
 	cp "$dir/files/fuse3_$version.orig.tar.gz" "$to.part" && mv "$to.part" "$to"
 }
 
+# The same file from Debian's pool, or from upstream. By apt's own downloader: a fresh system has no other.
+libfuse_from_net() {
+	local to=$1 version=$2 url=$3 hash=$4 helper=/usr/lib/apt/apt-helper from
+	[[ -x $helper ]] || return 1
+	for from in "http://deb.debian.org/debian/pool/main/f/fuse3/fuse3_$version.orig.tar.gz" "$url"; do
+		if [[ $from == https:* ]]; then
+			ensure "ca-certificates|cmd update-ca-certificates|certificates, to fetch libfuse from upstream"
+		fi
+		timeout 120 "$helper" -o Acquire::Retries=1 download-file "$from" "$to.part" "SHA256:$hash" && mv "$to.part" "$to" && return
+	done
+	return 1
+}
+
 # After this Meson finds libfuse without asking the network.
 get_libfuse() {
-	pkg-config --exists "fuse3 >= $fuse_min" && return
+	! answers pc "fuse3 >= $fuse_min" || return 0
 	local file hash url directory cached
 	file=$(wrap_field source_filename) hash=$(wrap_field source_hash)
 	url=$(wrap_field source_url) directory=$(wrap_field directory)
@@ -256,13 +301,11 @@ get_libfuse() {
 		say "fetching libfuse ${directory#fuse-}: this system has none >= $fuse_min"
 		need_scratch
 		mkdir -p "$top/subprojects/packagecache"
-		if ! libfuse_from_apt "$cached" "${directory#fuse-}" >"$scratch/log" 2>&1 </dev/null; then
+		if ! libfuse_from_apt "$cached" "${directory#fuse-}" >"$scratch/log" 2>&1 </dev/null &&
+			! libfuse_from_net "$cached" "${directory#fuse-}" "$url" "$hash" >"$scratch/log" 2>&1 </dev/null; then
 			rm -f "$cached.part"
-			if is_debian; then
-				ensure "ca-certificates|cmd update-ca-certificates|certificates, to fetch libfuse from upstream"
-			fi
 			# Meson itself would wait ten minutes for an answer.
-			(cd "$top" && timeout 120 meson subprojects download fuse3) >"$scratch/log" 2>&1 </dev/null || true
+			is_debian || (cd "$top" && timeout 120 meson subprojects download fuse3) >"$scratch/log" 2>&1 </dev/null || true
 			rm -f "$top"/subprojects/packagecache/tmp???????? # Meson's tries
 		fi
 		[[ -f $cached ]] ||

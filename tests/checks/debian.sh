@@ -73,17 +73,7 @@ for suite; do
 	need_scratch
 	root=$scratch/$suite
 	say "== $suite"
-	# Below build/: what was downloaded once is taken again.
-	base=$top/build/debian-$suite.tar
-	if [[ ! -f $base ]]; then
-		quiet debootstrap debootstrap --variant=minbase --include=git,ca-certificates "$suite" "$root" \
-			http://deb.debian.org/debian
-		mkdir -p "$top/build"
-		tar -C "$root" -c . >"$base.part" && mv "$base.part" "$base"
-		rm -rf "$root"
-	fi
-	mkdir "$root"
-	tar -C "$root" -xpf "$base"
+	fresh_debian "$suite" "$root"
 	unshare --ipc --mount --pid --fork --kill-child --propagation private \
 		bash "${BASH_SOURCE[0]}" in-namespaces "$root"
 	say "ok: $suite"
