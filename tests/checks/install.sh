@@ -33,7 +33,8 @@ for header in "$top"/include/segfs/*.h; do
 	[[ -n $(one -path "*/include/segfs/${header##*/}") ]] || wrong "no include/segfs/${header##*/}"
 done
 for installed in sbin/mount.segfs sbin/mount.fuse.segfs man8/segfs.8 man8/mount.segfs.8 man8/mount.fuse.segfs.8 man1/segls.1 man1/segtop.1 \
-	bash-completion/completions/segfs bash-completion/completions/segls bash-completion/completions/segtop; do
+	bash-completion/completions/segfs bash-completion/completions/segls bash-completion/completions/segtop \
+	zsh/site-functions/_segfs fish/vendor_completions.d/segfs.fish fish/vendor_completions.d/segls.fish fish/vendor_completions.d/segtop.fish; do
 	[[ -e $(one -path "*/$installed") ]] || wrong "no $installed, or it leads nowhere"
 done
 unit=$(one -name segfs.service)

@@ -9,7 +9,7 @@ _segfs() {
 	local cur prev words cword options last
 	_init_completion -s || return
 	if [[ $prev == -o || $prev == --options ]]; then
-		options=$(_segfs_words "${words[0]}" 's/^  ([a-z_]+)(=[A-Z]+)?  +[a-zA-Z].*/\1\2/p' | sed 's/=.*/=/')
+		options=$(_segfs_words "${words[0]}" 's/^  ([a-z_]+)(=[^ ]+)?  +[a-zA-Z].*/\1\2/p' | sed 's/=.*/=/')
 		last=${cur##*,}
 		mapfile -t COMPREPLY < <(compgen -P "${cur%"$last"}" -W "$options" -- "$last")
 		compopt -o nospace
