@@ -79,6 +79,14 @@ bool segfs_caller_may_be_barred(const SegfsCaller *caller, mode_t mode, int mask
  */
 int segfs_caller_granted(mode_t mode, bool is_owner, bool is_of_group);
 
+/*
+ * The caller with its user and group alone, complete: as if its groups and capabilities could not
+ * be read, which they need not be. What is granted to it so is granted to the caller, but for
+ * segfs_caller_admit(); what is not, may be. False: the caller is complete, and ret_bare is it. It
+ * is not to be cleared, and lives no longer than the caller. Cannot fail.
+ */
+bool segfs_caller_bare(const SegfsCaller *caller, SegfsCaller *ret_bare);
+
 /* A copy with groups of its own, complete. Free with segfs_caller_clear(). */
 void segfs_caller_copy(const SegfsCaller *caller, SegfsCaller *ret_copy);
 
@@ -108,4 +116,19 @@ void segfs_caller_leave(void);
 			segfs_caller_leave();                                                      \
 		}                                                                                  \
 		segfs_as_;                                                                         \
+	})
+
+/*
+ * The same of a call which fails, and does nothing, where the rights do not do, and which no group
+ * takes rights away from: with the caller's user and group alone, which mostly do, and where these
+ * do not, with all that it has.
+ */
+#define SEGFS_AS_BARE(caller, call)                                                                \
+	({                                                                                         \
+		SegfsCaller segfs_bare_;                                                           \
+		const bool segfs_is_bare_ = segfs_caller_bare(caller, &segfs_bare_);               \
+		long segfs_r_ = SEGFS_AS(&segfs_bare_, call);                                      \
+		if (segfs_is_bare_ && (segfs_r_ == -EPERM || segfs_r_ == -EACCES))                 \
+			segfs_r_ = SEGFS_AS(caller, call);                                         \
+		segfs_r_;                                                                          \
 	})

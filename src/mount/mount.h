@@ -70,6 +70,8 @@ int caller_at(fuse_req_t req, Node *node, SegfsCaller *ret_caller);
 int caller_come(fuse_req_t req, const Node *node, SegfsCaller *ret_caller);
 /* -ESTALE: it comes by a name that a listing has told the kernel, and that is true no more. */
 int name_at(fuse_req_t req, Node *node);
+/* The same where attributes are asked for, which who has it open may do. */
+int name_at_stat(fuse_req_t req, Node *node);
 
 /*
  * Answers it by run, which is what verb stands for: at once, or by a worker where it may wait. run

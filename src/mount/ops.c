@@ -53,7 +53,9 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 
 static void getattr_now(fuse_req_t req, const Asked *asked)
 {
-	reply_attr(req, node_of(req, asked->ino), 0);
+	Node *node = node_of(req, asked->ino);
+
+	reply_attr(req, node, node->ops->names_last ? name_at_stat(req, node) : 0);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -90,7 +90,9 @@ static double name_valid(const Reply *reply, const ListingEntry *entry, Node *no
 	    !(reply->keeps_names && node->ops->list_as &&
 	      node->ops->list_as(node, directory, entry->name, st)))
 		return 0;
-	return valid;
+	/* Into another namespace each step is asked for anyway. */
+	return directory->ops->names_last && !ipcns_is_foreign(directory->ns) ? LISTED_NAMED
+									      : valid;
 }
 
 /* The same with its attributes; the node that the kernel learns of, or NULL. */

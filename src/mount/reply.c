@@ -46,6 +46,13 @@ int name_at(fuse_req_t req, Node *node)
 	return r == -ESTALE && is_on_open(req) ? 0 : r;
 }
 
+int name_at_stat(fuse_req_t req, Node *node)
+{
+	int r = name_at(req, node);
+
+	return r < 0 && call_of(req) != CALL_LOOKS ? 0 : r;
+}
+
 int caller_come(fuse_req_t req, const Node *node, SegfsCaller *ret_caller)
 {
 	caller_of(req, ret_caller);

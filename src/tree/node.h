@@ -150,6 +150,12 @@ struct NodeOps {
 	bool (*list_as)(Node *node, Node *directory, const char *name, const struct stat *st);
 	/* Who asks has not looked it up. -ESTALE: what a listing has said of it is true no more. */
 	int (*still_named)(Node *node); /* yes */
+	/*
+	 * Of a directory: the kernel may keep names of a listing for LISTED_NAMED. Of what is in
+	 * it: as names may outlast what was said of it, who asks for its attributes is asked so,
+	 * too.
+	 */
+	bool names_last;
 	/* A walk to it asks for its size anew, even where its directory's names are fixed. */
 	bool size_changes;
 	bool names_are_fixed; /* for as long as the mount lives */
@@ -242,9 +248,11 @@ struct FileOps {
 
 /* Seconds for which the kernel may keep what a listing said; everything else it asks anew. */
 #define LISTED_VALID 1.0
+/* The same for names alone, where these depend on nobody: see NodeOps.names_last. */
+#define LISTED_NAMED 10.0
 /* So long somebody may come by a name that a listing has said, however late the answer got there.
  */
-#define LISTED_USED (10 * G_TIME_SPAN_SECOND)
+#define LISTED_USED (20 * G_TIME_SPAN_SECOND)
 
 /* One name of a listing, and what is known of it without a look. */
 typedef struct {

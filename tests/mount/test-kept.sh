@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Names of posix/ that the kernel keeps after a listing: no user is shown what a directory hides,
-# and what is opened or changed by a name is what has it by now.
+# Names of posix/ and sysv/ that the kernel keeps after a listing: no user is shown what a directory
+# hides, and what is opened or changed by a name is what has it by now.
 . "$(dirname "$0")/lib.sh"
 need setfacl getfattr python3
 posix=$MNT/posix shm=/dev/shm
@@ -129,4 +129,64 @@ for change in same renamed removed replaced; do
 	is "$(python3 "$TESTDIR/open.py" "$posix" "$shm" $change)" "$native" "its name is $change"
 	rm -f "$shm/open" "$shm/elsewhere"
 done
+
+diag "--- names of sysv/, which outlast what was said of them"
+sysv=$MNT/sysv
+# After the attributes of a listing have gone what a name says is asked for, but the name is not.
+listed_before() { ls -l "$sysv" >/dev/null && sleep 1.2; }
+is_named() {
+	local status=1
+	listed_before
+	kill -STOP "$SEGFS_PID"
+	until_true 10 is_stopped && timeout -s KILL 2 stat --cached=always "$1" && status=0
+	kill -CONT "$SEGFS_PID"
+	return $status
+}
+id=$(mkseg 5000 0600)
+ok "a name is kept" until_true 60 is_named "$sysv/$id"
+cat >"$TESTDIR/kept.py" <<'EOF'
+import errno, os, subprocess, sys
+path, command = sys.argv[1], sys.argv[2:]
+fd = os.open(path, os.O_PATH)
+subprocess.run(command, check=True)
+def say(what, act):
+    try: print(what, act())
+    except OSError as e: print(what, errno.errorcode[e.errno])
+say("fstat", lambda: os.fstat(fd).st_size)
+say("stat", lambda: os.stat(path).st_size)
+say("access", lambda: os.access(path, os.R_OK))
+say("open", lambda: os.close(os.open(path, os.O_RDONLY)))
+say("write", lambda: os.close(os.open(path, os.O_RDWR)))
+say("chmod", lambda: os.chmod(path, 0o600))
+say("unlink", lambda: os.unlink(path))
+EOF
+gone="fstat 5000 stat ENOENT access False open ENOENT write ENOENT chmod ENOENT unlink ENOENT"
+listed_before
+is "$(python3 "$TESTDIR/kept.py" "$sysv/$id" ipcrm -m "$id" | xargs)" "$gone" "it is removed"
+id=$(mkseg 5000 0600)
+listed_before
+is "$(python3 "$TESTDIR/kept.py" "$sysv/$id" rm "$sysv/$id" | xargs)" "$gone" "it is removed here"
+id=$(mkseg 5000 0600)
+hold_attached() { python3 -c 'import ctypes, sys, time; l = ctypes.CDLL(None); l.shmat.restype = ctypes.c_void_p; l.shmat(int(sys.argv[1]), None, 0); print(1, flush=True); sys.stdin.read()' "$1"; }
+coproc HOLDER { hold_attached "$id"; }
+read -r _ <&"${HOLDER[0]}"
+listed_before
+is "$(python3 "$TESTDIR/kept.py" "$sysv/$id" ipcrm -m "$id" | xargs)" "$gone" "it is removed while somebody has it attached"
+is "$(stat -c %s "$MNT/unlinked/sysv-$id")" 5000 "but is in unlinked/"
+exec {HOLDER[1]}>&-
+wait "$HOLDER_PID"
+if [ -w /proc/sys/kernel/shm_next_id ]; then
+	id=$(mkseg 5000 0600)
+	listed_before
+	ipcrm -m "$id"
+	echo "$id" >/proc/sys/kernel/shm_next_id
+	again=$(mkseg 7000 0600)
+	is "$again" "$id" "(its id is given again)"
+	is "$(stat -c '%s %a' "$sysv/$id")" "7000 600" "who asks hears of the one that has it"
+	fails_with EACCES "who may not open that one does not" as_user 20002 cat "$sysv/$id"
+	is "$(wc -c <"$sysv/$id")" 7000 "who may opens it"
+	ipcrm -m "$id"
+else
+	skip "an id that is given again" "no shm_next_id"
+fi
 done_testing

@@ -348,7 +348,8 @@ int segfs_sysv_remove(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 	int r;
 	IPC_SCOPE(ipc, r);
 
-	return r < 0 ? r : shm_error(SEGFS_AS(caller, shmctl(shmid, IPC_RMID, NULL)));
+	/* ipcctl_obtain_check() in ipc/util.c asks for the user, then for CAP_SYS_ADMIN. */
+	return r < 0 ? r : shm_error(SEGFS_AS_BARE(caller, shmctl(shmid, IPC_RMID, NULL)));
 }
 
 /* Is it the segment that as was read of, and has nobody used it since? */
@@ -362,29 +363,34 @@ static int is_unused_since(const SegfsSysv *now, const SegfsSysv *as)
 		       : 0;
 }
 
-int segfs_sysv_remove_unused(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *as)
+/* Call as the caller. Nothing but two calls of the kernel stand between the look and the removal.
+ */
+static int remove_unused(SegfsIpc *ipc, const SegfsSysv *as)
 {
 	SegfsSysv now;
+	int r = shm_stat(as->shmid, &now);
+
+	if (r == 0) {
+		ipc_mask(ipc, &now);
+		r = is_unused_since(&now, as);
+	}
+	if (r == 0 && shmctl(as->shmid, IPC_RMID, NULL) < 0)
+		r = -errno;
+	errno = -r;
+	return r < 0 ? -1 : 0;
+}
+
+int segfs_sysv_remove_unused(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *as)
+{
 	int r;
 	IPC_SCOPE(ipc, r);
 
 	if (r < 0)
 		return r;
-	/* Nothing but two calls of the kernel stand between the look and the removal. */
 	g_mutex_lock(&ipc->lock);
-	r = segfs_caller_enter(caller);
-	if (r == 0) {
-		r = shm_stat(as->shmid, &now);
-		if (r == 0) {
-			ipc_mask(ipc, &now);
-			r = is_unused_since(&now, as);
-		}
-		if (r == 0 && shmctl(as->shmid, IPC_RMID, NULL) < 0)
-			r = -errno;
-		segfs_caller_leave();
-	}
+	r = shm_error(SEGFS_AS_BARE(caller, remove_unused(ipc, as)));
 	g_mutex_unlock(&ipc->lock);
-	return shm_error(r);
+	return r;
 }
 
 int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t uid, gid_t gid,

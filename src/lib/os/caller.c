@@ -45,7 +45,8 @@ static struct {
 } self;
 
 static __thread bool own_umask;
-static __thread bool is_another; /* between segfs_caller_enter() and segfs_caller_leave() */
+/* What is not ours between segfs_caller_enter() and segfs_caller_leave(). */
+static __thread enum { NOTHING, CAPABILITIES, ALL } is_another;
 static __thread mode_t umask_before;
 
 static int caps_get(uint64_t *effective, uint64_t *permitted)
@@ -281,6 +282,16 @@ bool segfs_caller_has(const SegfsCaller *caller, int capability)
 	return caller->caps & 1ULL << capability;
 }
 
+bool segfs_caller_bare(const SegfsCaller *caller, SegfsCaller *ret_bare)
+{
+	*ret_bare = *caller;
+	if (!caller->proc_root)
+		return false;
+	ret_bare->proc_root = NULL;
+	ret_bare->groups_unknown = true;
+	return true;
+}
+
 void segfs_caller_copy(const SegfsCaller *caller, SegfsCaller *ret_copy)
 {
 	segfs_caller_complete(caller);
@@ -302,22 +313,24 @@ static int become(uid_t uid, gid_t gid, int n_groups, const gid_t *groups, uint6
 /* Nothing goes on as the wrong user: where this is refused, the thread is lost. */
 static void restore(void)
 {
-	int r = caps_set(self.permitted, self.permitted);
+	const bool all = is_another == ALL;
+	int r = caps_set(all ? self.permitted : self.effective, self.permitted);
 
-	if (r == 0)
+	if (r == 0 && all)
 		r = become(self.uid, self.gid, self.n_groups, self.groups, self.effective);
 	if (r < 0)
 		home_lost("its own user", -r);
 }
 
-/* With what we are ourselves: a root's requests to a root's daemon, mostly. */
-static bool has_our_rights(const SegfsCaller *caller)
+/* Nothing: a root's requests to a root's daemon, mostly. */
+static int difference(const SegfsCaller *caller)
 {
-	return caller->uid == self.uid && caller->gid == self.gid &&
-	       (caller->caps & self.permitted) == self.effective &&
-	       caller->n_groups == (guint)self.n_groups &&
-	       (self.n_groups == 0 ||
-		!memcmp(caller->groups, self.groups, self.n_groups * sizeof(gid_t)));
+	if (caller->uid != self.uid || caller->gid != self.gid ||
+	    caller->n_groups != (guint)self.n_groups ||
+	    (self.n_groups > 0 &&
+	     memcmp(caller->groups, self.groups, self.n_groups * sizeof(gid_t)) != 0))
+		return ALL;
+	return (caller->caps & self.permitted) == self.effective ? NOTHING : CAPABILITIES;
 }
 
 int segfs_caller_enter(const SegfsCaller *caller)
@@ -338,10 +351,12 @@ int segfs_caller_enter(const SegfsCaller *caller)
 			return -errno;
 		own_umask = true;
 	}
-	is_another = self.may_change && !has_our_rights(caller);
-	if (is_another) {
-		r = become(caller->uid, caller->gid, caller->n_groups, caller->groups,
-			   caller->caps & self.permitted);
+	is_another = self.may_change ? difference(caller) : NOTHING;
+	if (is_another != NOTHING) {
+		const uint64_t caps = caller->caps & self.permitted;
+		r = is_another == CAPABILITIES ? caps_set(caps, self.permitted)
+					       : become(caller->uid, caller->gid, caller->n_groups,
+							caller->groups, caps);
 		if (r < 0) {
 			restore();
 			return home_check() < 0 ? home_check() : r;
@@ -356,7 +371,7 @@ void segfs_caller_leave(void)
 	const int error = errno;
 
 	umask(umask_before);
-	if (is_another)
+	if (is_another != NOTHING)
 		restore();
 	errno = error;
 }

@@ -115,6 +115,7 @@ typedef enum {
 	CALL_UNKNOWN,
 	CALL_LOOKS,    /* it looks at a name or changes it, and opens nothing */
 	CALL_READLINK, /* the same; what the last link of a path says, without following it */
+	CALL_STATS,    /* AT_EMPTY_PATH: it looks at a name, or at what is open already */
 	CALL_OPENS,
 	CALL_ON_OPEN, /* it is about what is open already, by its descriptor */
 } ProcfsCall;

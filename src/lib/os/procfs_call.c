@@ -46,23 +46,20 @@ bool procfs_acts_for_another(const char *proc_root, pid_t tid)
  */
 static const int looking[] = {
 #ifdef SYS_stat
-	SYS_stat,       SYS_lstat,      SYS_access,
-	SYS_chmod,      SYS_chown,      SYS_lchown,
-	SYS_unlink,     SYS_rename,     SYS_link,
-	SYS_utime,      SYS_utimes,     SYS_futimesat,
+	SYS_stat,      SYS_lstat,      SYS_access,    SYS_chmod,
+	SYS_chown,     SYS_lchown,     SYS_unlink,    SYS_rename,
+	SYS_link,      SYS_utime,      SYS_utimes,    SYS_futimesat,
 #endif
-	SYS_newfstatat, SYS_statx,      SYS_faccessat,
-	SYS_faccessat2, SYS_fchmodat,   SYS_fchownat,
-	SYS_unlinkat,   SYS_renameat,   SYS_renameat2,
-	SYS_linkat,     SYS_getxattr,   SYS_lgetxattr,
-	SYS_listxattr,  SYS_llistxattr, SYS_setxattr,
-	SYS_lsetxattr,  SYS_statfs,     SYS_name_to_handle_at,
+	SYS_faccessat, SYS_faccessat2, SYS_fchmodat,  SYS_fchownat,
+	SYS_unlinkat,  SYS_renameat,   SYS_renameat2, SYS_linkat,
+	SYS_getxattr,  SYS_lgetxattr,  SYS_listxattr, SYS_llistxattr,
+	SYS_setxattr,  SYS_lsetxattr,  SYS_statfs,    SYS_name_to_handle_at,
 };
 
 /* Calls on what is open already. */
 static const int on_open[] = {
-	SYS_fchmod,    SYS_fchown,     SYS_ftruncate, SYS_fallocate,    SYS_fstatfs,
-	SYS_fgetxattr, SYS_flistxattr, SYS_fsetxattr, SYS_fremovexattr,
+	SYS_fchmod, SYS_fchown,    SYS_ftruncate,  SYS_fallocate, SYS_fstatfs,
+	SYS_fstat,  SYS_fgetxattr, SYS_flistxattr, SYS_fsetxattr, SYS_fremovexattr,
 };
 
 static bool is_one_of(int number, const int *numbers, size_t n)
@@ -97,6 +94,10 @@ static ProcfsCall call_of(int number, const unsigned long long *arguments, int *
 	case SYS_ioctl: /* the kernel opens a file anew for chattr(1) */
 		*ret_flags = O_RDONLY;
 		return CALL_OPENS;
+	case SYS_newfstatat:
+		return arguments[3] & AT_EMPTY_PATH ? CALL_STATS : CALL_LOOKS;
+	case SYS_statx:
+		return arguments[2] & AT_EMPTY_PATH ? CALL_STATS : CALL_LOOKS;
 	case SYS_utimensat:
 		return arguments[1] ? CALL_LOOKS : CALL_ON_OPEN; /* futimens(3) has no name */
 	default:
@@ -114,7 +115,7 @@ ProcfsCall procfs_call(const char *proc_root, pid_t tid, int *ret_flags)
 	g_autofree char *name = g_strdup_printf("%s/%d/syscall", proc_root, tid);
 	const gint64 until = g_get_monotonic_time() + LONGEST;
 	g_autoptr(GString) text = g_string_new(NULL);
-	unsigned long long arguments[3];
+	unsigned long long arguments[4];
 	int number, flags;
 
 	if (tid <= 0 || !procfs_is_ours() || procfs_acts_for_another(proc_root, tid))
@@ -128,8 +129,8 @@ ProcfsCall procfs_call(const char *proc_root, pid_t tid, int *ret_flags)
 			return CALL_UNKNOWN;
 		g_usleep(PAUSE);
 	}
-	if (sscanf(text->str, "%d %llx %llx %llx", &number, &arguments[0], &arguments[1],
-		   &arguments[2]) != 4)
+	if (sscanf(text->str, "%d %llx %llx %llx %llx", &number, &arguments[0], &arguments[1],
+		   &arguments[2], &arguments[3]) != 5)
 		return CALL_UNKNOWN;
 	return call_of(number, arguments, ret_flags ? ret_flags : &flags);
 }

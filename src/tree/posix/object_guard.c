@@ -91,6 +91,7 @@ int object_guard_fifo(ObjectNode *node, const SegfsCaller *caller, const struct 
 
 	switch (call_of(node, caller, &flags)) {
 	case CALL_LOOKS:
+	case CALL_STATS:
 	case CALL_READLINK:
 		return 0;
 	case CALL_UNKNOWN:

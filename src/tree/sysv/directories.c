@@ -24,6 +24,7 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 
 	segment_as_stat(listing->directory->ns, segment, ret_stat);
 	*ret_node = segment_node(listing->directory->ns, segment);
+	((SegmentNode *)*ret_node)->listed_at = g_get_monotonic_time();
 	return 0;
 }
 
@@ -215,6 +216,7 @@ static int key_create(Node *directory, const SegfsCaller *caller, const char *na
 }
 
 static const NodeOps sysv_ops = {
+	.names_last = true,
 	.getattr = directory_getattr,
 	.lookup = sysv_lookup,
 	.lookup_again = sysv_lookup_again,

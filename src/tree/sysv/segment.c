@@ -150,6 +150,26 @@ static int segment_getattr(Node *base, bool brief, struct stat *ret_stat)
 	return r;
 }
 
+/*
+ * It has the name by which it was listed, as long as it is there and not marked for removal. In
+ * unlinked/ it is listed as well, but looked up by each who asks.
+ */
+static int segment_still_named(Node *base)
+{
+	SegmentNode *node = (SegmentNode *)base;
+	SegfsSysv segment;
+
+	if (!node->listed_at || g_get_monotonic_time() - node->listed_at > LISTED_USED)
+		return 0;
+	g_mutex_lock(&node->lock);
+	int r = node->pending ? 0 : segfs_sysv_stat(base->ns->ipc, node->shmid, &segment);
+	if (r == 0 && !node->pending &&
+	    (segment.dest || (node->last && !segfs_sysv_same(node->last, &segment))))
+		r = -ESTALE;
+	g_mutex_unlock(&node->lock);
+	return r == -ENOENT ? -ESTALE : r;
+}
+
 static int segment_access(Node *base, const SegfsCaller *caller, int mask)
 {
 	SegfsSysv segment;
@@ -282,6 +302,8 @@ static void segment_node_free(Node *base)
 const NodeOps segment_ops = {
 	.outlasts = true,
 	.is_apart_to_write = true,
+	.still_named = segment_still_named,
+	.names_last = true,
 	.getattr = segment_getattr,
 	.access = segment_access,
 	.setattr = segment_setattr,

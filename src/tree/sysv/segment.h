@@ -21,8 +21,10 @@ typedef struct {
 
 typedef struct {
 	Node node;
-	int shmid;           /* -1: it was pending and never made */
-	bool was_opened;     /* protected by lock */
+	int shmid;       /* -1: it was pending and never made */
+	bool was_opened; /* protected by lock */
+	/* Monotonic, 0: never. Last listed in sysv/ or key/, by a name that the kernel may keep. */
+	_Atomic gint64 listed_at;
 	guint n_open;        /* files; protected by lock, as is what follows */
 	GMutex lock;         /* not held while another node's is */
 	SegfsMemory *memory; /* of its files; NULL: not open, or pending */
