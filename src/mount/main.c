@@ -321,6 +321,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		       segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
 		fuse_loop_cfg_destroy(config);
 		const bool at_rest = workers_end(mount.workers, PATIENCE_MS);
+		events_end_waits(tree);
 		mountpoint_leave(session, mountpoint);
 		/* A thread that waits uses the session and the tree: it ends with the process. */
 		if (!at_rest || lock_is_waiting())

@@ -437,6 +437,7 @@ const struct fuse_lowlevel_ops mount_ops = {
 	.write = op_write,
 	.fallocate = op_fallocate,
 	.lseek = op_lseek,
+	.poll = op_poll,
 	.ioctl = op_ioctl,
 	.opendir = op_opendir,
 	.readdir = op_readdir,

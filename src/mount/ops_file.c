@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <string.h>
 
 #include "mount/mount.h"
@@ -401,6 +402,43 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int command, void *addres
 		       .data_size = in_size,
 		       .length = (off_t)out_size,
 	       });
+}
+
+/* Who waits in poll(2), as the kernel knows it. */
+typedef struct {
+	Waiter waiter;
+	struct fuse_pollhandle *handle;
+} PollWaiter;
+
+static void poll_waiter_free(Waiter *waiter)
+{
+	fuse_pollhandle_destroy(((PollWaiter *)waiter)->handle);
+	g_free(waiter);
+}
+
+static void poll_waiter_wake(Waiter *waiter)
+{
+	fuse_lowlevel_notify_poll(((PollWaiter *)waiter)->handle);
+	poll_waiter_free(waiter);
+}
+
+void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+	     struct fuse_pollhandle *handle)
+{
+	File *file = file_of(fi);
+	PollWaiter *waiter = NULL;
+
+	if (!file->ops->poll) {
+		if (handle)
+			fuse_pollhandle_destroy(handle);
+		fuse_reply_poll(req, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+		return;
+	}
+	if (handle) {
+		waiter = g_new0(PollWaiter, 1);
+		*waiter = (PollWaiter){{poll_waiter_wake, poll_waiter_free}, handle};
+	}
+	fuse_reply_poll(req, file->ops->poll(file, &waiter->waiter));
 }
 
 static void lseek_now(fuse_req_t req, const Asked *asked)

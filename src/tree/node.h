@@ -27,6 +27,7 @@ typedef struct NodeOps NodeOps;
 typedef struct File File;
 typedef struct FileOps FileOps;
 typedef struct Listing Listing;
+typedef struct Waiter Waiter;
 
 /* What a node stands for; ops says of which kind. All zero: not in the table. */
 typedef struct {
@@ -243,7 +244,18 @@ struct FileOps {
 	int (*flock)(File *file, int operation);                                  /* EOPNOTSUPP */
 	int (*lock)(File *file, uint64_t owner, int command, struct flock *lock); /* EOPNOTSUPP */
 	void (*unlock_all)(File *file, uint64_t owner);                           /* nothing */
+	/*
+	 * Which of the events of poll(2) it has. waiter: NULL, or woken once it may have others;
+	 * it is taken. All that a read or a write needs, always
+	 */
+	int (*poll)(File *file, Waiter *waiter);
 	void (*free)(File *file);
+};
+
+/* Who waits in poll(2) on a file. */
+struct Waiter {
+	void (*wake)(Waiter *waiter); /* it is to ask once more; frees it */
+	void (*free)(Waiter *waiter); /* it waits no longer */
 };
 
 /* Seconds for which the kernel may keep what a listing said; everything else it asks anew. */

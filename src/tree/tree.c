@@ -51,6 +51,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 
 	trim_start();
 	g_mutex_init(&tree->lock);
+	g_mutex_init(&tree->waits_lock);
 	tree->nodes = node_table_new();
 	tree->known = node_known_new();
 	tree->files = g_hash_table_new(NULL, NULL);
@@ -84,6 +85,7 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	tree->moments = moments_new((GDestroyNotify)ipcns_unref);
 	tree->nameless = segfs_scope_nameless(scope);
 	tree->plain = segfs_posix_dev(segfs_scope_posix(scope));
+	events_begin_waits(tree);
 	if (tree->history)
 		segfs_history_watch(tree->history, segfs_scope_posix(scope));
 	tree->shm_dir = name_for_all(shm_dir, segfs_scope_posix(scope));
@@ -102,6 +104,7 @@ void tree_free(Tree *tree)
 	g_autofree gpointer *listings = g_hash_table_get_keys_as_array(tree->listings, &n_listings);
 	g_autoptr(GList) known = g_hash_table_get_keys(tree->known);
 
+	events_end_waits(tree);
 	/* The kernel does not close each file, nor forget each node, when a mount ends. A pending
 	 * segment is made by this close. */
 	for (guint i = 0; i < n_files; i++)
@@ -122,6 +125,7 @@ void tree_free(Tree *tree)
 	g_hash_table_unref(tree->descriptors);
 	g_clear_pointer(&tree->moments, moments_free);
 	g_mutex_clear(&tree->lock);
+	g_mutex_clear(&tree->waits_lock);
 	g_free(tree);
 	trim_stop();
 }

@@ -49,6 +49,8 @@ struct Tree {
 	GHashTable *held;  /* uid -> bytes, see tree_hold() */
 	GHashTable *descriptors; /* uid -> number, see tree_take_descriptor() */
 	guint most_descriptors;  /* of one user; 0: any number. Set before there are any */
+	GMutex waits_lock;       /* protects what follows, and is held while they are woken */
+	GPtrArray *waits;        /* who waits for events: see history/events.c; NULL: nobody may */
 };
 
 /* The listings of an IpcNs for which processes are examined. */
@@ -216,6 +218,9 @@ Node *metrics_new(IpcNs *ns, const void *data);
 Node *readme_new(IpcNs *ns, const void *data);
 /* history/events.c; data: NULL, or of events.1 any other. */
 Node *events_new(IpcNs *ns, const void *data);
+/* Who waits for events is woken from then on; after the second, which can come alone, nobody is. */
+void events_begin_waits(Tree *tree);
+void events_end_waits(Tree *tree);
 Node *gone_directory_new(IpcNs *ns, const void *data);
 /* Of events and gone/, which name processes of everybody. */
 static inline bool caller_may_read_history(const SegfsCaller *caller)

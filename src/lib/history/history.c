@@ -74,6 +74,18 @@ static void take_segment(SegfsHistory *history, const struct ends_event *event,
 	history_add_line(history, line);
 }
 
+/* Events on their way have found no room, at least so many. */
+static void lose(SegfsHistory *history, uint64_t n)
+{
+	GString *line = log_line(g_get_real_time(), "lost", "events");
+
+	log_field_number(line, "at-least", n);
+	g_mutex_lock(&history->lock);
+	history->lost += n;
+	history_add_line(history, line);
+	g_mutex_unlock(&history->lock);
+}
+
 static void take_end(const struct ends_event *event, gpointer data)
 {
 	SegfsHistory *history = data;
@@ -88,13 +100,13 @@ static void take_end(const struct ends_event *event, gpointer data)
 	g_mutex_lock(&history->lock);
 	for (guint i = 0; i < event->n; i++)
 		take_segment(history, event, &event->segments[i], &actor, kin, at);
-	if (event->more)
-		history->lost++;
 	if (event->process.has_ended && actor.pid > 0)
 		table_end(history->table, actor.pid, actor.start, at, event->process.code, kin,
 			  event->process.n_execs);
 	g_mutex_unlock(&history->lock);
 	actor_clear(&actor);
+	if (event->more)
+		lose(history, 1);
 }
 
 /* actor has done that to an object, which was called from before, if that is not NULL. */
@@ -192,6 +204,26 @@ static void take_name(const NamesEvent *event, gpointer data)
 	actor_clear(&actor);
 }
 
+static void read_probe(SegfsHistory *history)
+{
+	const uint64_t lost = probe_lost(history->probe);
+
+	probe_read(history->probe, take_end, history);
+	if (lost != history->probe_lost)
+		lose(history, lost - history->probe_lost);
+	history->probe_lost = lost;
+}
+
+static void read_names(SegfsHistory *history)
+{
+	const guint lost = names_read(history->names, take_name, history);
+
+	if (poll(&(struct pollfd){names_fd(history->names), POLLIN, 0}, 1, 0) == 0)
+		witness_round_ends(history->witness);
+	if (lost)
+		lose(history, lost);
+}
+
 static gpointer wait_for_events(gpointer data)
 {
 	SegfsHistory *history = data;
@@ -204,16 +236,11 @@ static gpointer wait_for_events(gpointer data)
 	while (poll(fds, G_N_ELEMENTS(fds), -1) >= 0 || errno == EINTR) {
 		if (fds[0].revents)
 			break;
-		if (fds[2].revents) {
-			const guint lost = names_read(history->names, take_name, history);
-			if (poll(&(struct pollfd){fds[2].fd, POLLIN, 0}, 1, 0) == 0)
-				witness_round_ends(history->witness);
-			g_mutex_lock(&history->lock);
-			history->lost += lost;
-			g_mutex_unlock(&history->lock);
-		}
+		if (fds[2].revents)
+			read_names(history);
 		if (fds[1].revents)
-			probe_read(history->probe, take_end, history);
+			read_probe(history);
+		history_tell(history);
 	}
 	return NULL;
 }
@@ -223,6 +250,7 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	SegfsHistory *history = g_new0(SegfsHistory, 1);
 
 	g_mutex_init(&history->lock);
+	g_mutex_init(&history->change_lock);
 	history->log = log_new(LOG_MOST);
 	history->table = table_new(PIECES_MOST, GONE_MOST);
 	history->since = g_get_real_time();
@@ -256,6 +284,7 @@ void segfs_history_free(SegfsHistory *history)
 	log_free(history->log);
 	table_free(history->table);
 	g_mutex_clear(&history->lock);
+	g_mutex_clear(&history->change_lock);
 	g_free(history->why_no_probe);
 	g_free(history->why_no_names);
 	g_free(history);

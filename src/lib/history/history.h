@@ -10,11 +10,23 @@
 
 /* See log_generation(). history can be NULL. */
 Generation *history_generation(SegfsHistory *history, guint back);
+/* When its text has changed last, in microseconds since 1970. */
+int64_t history_generation_changed(SegfsHistory *history, const Generation *generation);
 /* How long its text is by now, and size bytes of it from offset; what is behind its end is left
  * out. */
 gsize history_generation_size(SegfsHistory *history, const Generation *generation);
 GBytes *history_generation_read(SegfsHistory *history, const Generation *generation, gsize offset,
 				gsize size);
+
+/* Will nothing be added to it any more? */
+bool history_generation_is_full(SegfsHistory *history, const Generation *generation);
+
+/*
+ * Calls changed, which may not ask the history, after lines were added: on the thread that has
+ * added them, with no lock held. NULL: no longer, and no call is on its way any more.
+ */
+typedef void (*HistoryChanged)(gpointer data);
+void history_on_change(SegfsHistory *history, HistoryChanged changed, gpointer data);
 
 /* Copies of all that is gone, Gone, the last first; unref the array. */
 GPtrArray *history_gone(SegfsHistory *history);

@@ -10,7 +10,8 @@
 struct SegfsHistory {
 	Probe *probe; /* NULL: why_no_probe */
 	char *why_no_probe;
-	Names *names; /* NULL: why_no_names */
+	uint64_t probe_lost; /* the thread's own: of probe_lost(), what is counted in lost */
+	Names *names;        /* NULL: why_no_names */
 	char *why_no_names;
 	Witness *witness; /* the thread's own */
 	int stop_fd;
@@ -24,7 +25,15 @@ struct SegfsHistory {
 	Table *table;
 	guint n_watched; /* directories of POSIX objects */
 	uint64_t seen, lost;
+	uint64_t told; /* of seen: whom it concerns was told */
+
+	GMutex change_lock; /* protects what follows, and is held over the call */
+	HistoryChanged changed;
+	gpointer changed_data;
 };
 
 /* Takes the line. Call with the lock held. */
 void history_add_line(SegfsHistory *history, GString *line);
+
+/* Lines may have been added: see history_on_change(). Call without a lock. */
+void history_tell(SegfsHistory *history);

@@ -21,6 +21,7 @@ static Generation *generation_new(uint64_t number)
 	g_atomic_ref_count_init(&generation->refs);
 	generation->number = number;
 	generation->text = g_string_new(NULL);
+	generation->changed = g_get_real_time();
 	return generation;
 }
 
@@ -126,6 +127,7 @@ void log_add(Log *log, GString *line)
 	if (log->now->text->len > 0 && log->now->text->len + line->len > log->most)
 		begin_generation(log);
 	g_string_append_len(log->now->text, line->str, line->len);
+	log->now->changed = g_get_real_time();
 	log->n_now++;
 	g_string_free(line, TRUE);
 }

@@ -33,6 +33,7 @@ typedef struct {
 	gatomicrefcount refs;
 	uint64_t number; /* from 1 */
 	GString *text;
+	int64_t changed; /* when text was added last, or it began; microseconds since 1970 */
 } Generation;
 
 /* The present one (back 0) or the one before (back 1), with a reference; NULL: there is none. */

@@ -13,6 +13,28 @@ void history_add_line(SegfsHistory *history, GString *line)
 	history->seen++;
 }
 
+void history_tell(SegfsHistory *history)
+{
+	g_mutex_lock(&history->lock);
+	const bool is_new = history->told != history->seen;
+	history->told = history->seen;
+	g_mutex_unlock(&history->lock);
+	if (!is_new)
+		return;
+	g_mutex_lock(&history->change_lock);
+	if (history->changed)
+		history->changed(history->changed_data);
+	g_mutex_unlock(&history->change_lock);
+}
+
+void history_on_change(SegfsHistory *history, HistoryChanged changed, gpointer data)
+{
+	g_mutex_lock(&history->change_lock);
+	history->changed = changed;
+	history->changed_data = data;
+	g_mutex_unlock(&history->change_lock);
+}
+
 static void copy_past(const Piece *piece, SegfsPast *ret_past)
 {
 	*ret_past = piece->past;
@@ -100,7 +122,7 @@ void segfs_history_count(SegfsHistory *history, SegfsHistoryCounts *ret_counts)
 	g_mutex_lock(&history->lock);
 	*ret_counts = (SegfsHistoryCounts){
 		.seen = history->seen,
-		.lost = history->lost + (history->probe ? probe_lost(history->probe) : 0),
+		.lost = history->lost,
 	};
 	g_mutex_unlock(&history->lock);
 }
@@ -148,6 +170,22 @@ gsize history_generation_size(SegfsHistory *history, const Generation *generatio
 	const gsize size = generation->text->len;
 	g_mutex_unlock(&history->lock);
 	return size;
+}
+
+int64_t history_generation_changed(SegfsHistory *history, const Generation *generation)
+{
+	g_mutex_lock(&history->lock);
+	const int64_t changed = generation->changed;
+	g_mutex_unlock(&history->lock);
+	return changed;
+}
+
+bool history_generation_is_full(SegfsHistory *history, const Generation *generation)
+{
+	g_mutex_lock(&history->lock);
+	g_autoptr(Generation) now = log_generation(history->log, 0);
+	g_mutex_unlock(&history->lock);
+	return generation != now;
 }
 
 GBytes *history_generation_read(SegfsHistory *history, const Generation *generation, gsize offset,
@@ -216,4 +254,5 @@ void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *s
 			segment_is_gone(history, piece);
 	}
 	g_mutex_unlock(&history->lock);
+	history_tell(history);
 }

@@ -167,6 +167,22 @@ static void take_back_exec(Witness *witness, int64_t when, SegfsActor *actor)
 	witness_actor_of(witness, &before, actor);
 }
 
+/*
+ * It may have ended while it was read: then it has no command line any more, and is in no cgroup of
+ * version 1. The probe has seen all of it, before.
+ */
+static void take_end(const Witness *witness, SegfsActor *actor)
+{
+	struct ends_process ended;
+
+	if (actor->command_line || !witness->probe ||
+	    !probe_ended(witness->probe, actor->pid, &ended) ||
+	    ended.start / ENDS_TICK != actor->start)
+		return;
+	actor_clear(actor);
+	witness_actor_of(witness, &ended, actor);
+}
+
 bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsActor *ret_actor)
 {
 	SegfsActor actor = {.pid = pid};
@@ -182,6 +198,8 @@ bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsAct
 	if (!is_live && pid > 0 && witness->probe && probe_ended(witness->probe, pid, &ended) &&
 	    ended.at >= witness->round)
 		witness_actor_of(witness, &ended, &actor);
+	if (is_live)
+		take_end(witness, &actor);
 	take_back_exec(witness, when, &actor);
 	if (is_live) {
 		actor_clear(&witness->last);
