@@ -271,6 +271,17 @@ static bool is_noexec(const Tree *tree)
 	return noexec;
 }
 
+static int serve_loop(struct fuse_session *session, const Options *options)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+
+	if (options->max_threads)
+		fuse_loop_cfg_set_max_threads(config, options->max_threads);
+	const int r = fuse_session_loop_mt(session, config);
+	fuse_loop_cfg_destroy(config);
+	return r;
+}
+
 /* Serves until the mount is gone or a signal ends the daemon. */
 static gboolean serve(Options *options, const char *mountpoint, Start *start, GError **error)
 {
@@ -309,17 +320,13 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	if (fuse_set_signal_handlers(session) < 0) {
 		segfs_error(error, "cannot handle signals");
 	} else if (mount_session(session, mountpoint, error)) {
-		struct fuse_loop_config *config = fuse_loop_cfg_create();
-		if (options->max_threads)
-			fuse_loop_cfg_set_max_threads(config, options->max_threads);
 		mount.workers = workers_new(session, mount.proc_root);
 		mountpoint_watch(mountpoint);
 		confine_calls(!options->no_seccomp, !options->foreground);
-		const int r = fuse_session_loop_mt(session, config);
+		const int r = serve_loop(session, options);
 		/* A signal's number or 0 is a clean end; a lazy unmount can abort. */
 		done = r >= 0 || r == -ECONNABORTED ||
 		       segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
-		fuse_loop_cfg_destroy(config);
 		const bool at_rest = workers_end(mount.workers, PATIENCE_MS);
 		events_end_waits(tree);
 		mountpoint_leave(session, mountpoint);
