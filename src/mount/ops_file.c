@@ -438,7 +438,7 @@ void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 		waiter = g_new0(PollWaiter, 1);
 		*waiter = (PollWaiter){{poll_waiter_wake, poll_waiter_free}, handle};
 	}
-	fuse_reply_poll(req, file->ops->poll(file, &waiter->waiter));
+	fuse_reply_poll(req, file->ops->poll(file, (Waiter *)waiter));
 }
 
 static void lseek_now(fuse_req_t req, const Asked *asked)

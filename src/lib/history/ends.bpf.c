@@ -103,7 +103,7 @@ const volatile bool has_exec;       /* task_changes runs, too */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
+	__uint(max_entries, 1024 * 1024);
 } ring SEC(".maps");
 
 /* Those that have ended, by their pid. */
