@@ -28,6 +28,7 @@ void table_clear(Table *table)
 	g_hash_table_unref(table->users);
 	g_hash_table_unref(table->groups);
 	g_hash_table_unref(table->containers);
+	g_clear_pointer(&table->mounted, mounted_free);
 }
 
 const char *table_container(const Table *table, const SegfsProcess *process)
@@ -309,7 +310,26 @@ static bool number_lpid(const SegfsItem *item, int64_t *ret_number)
 
 static void write_creator(const Table *table, const SegfsItem *item, GString *cell)
 {
-	append_text(item->creator, cell);
+	const MountedPast *past = *item->creator ? NULL : mounted_past(table->mounted, item);
+
+	append_text(past ? past->creator : item->creator, cell);
+}
+
+static void write_command(const Table *table, const SegfsItem *item, GString *cell)
+{
+	const SegfsProcess *creator = &item->creator_process;
+	const MountedPast *past = mounted_past(table->mounted, item);
+	g_autofree char *command =
+		creator->start ? segfs_process_command_line("/proc", creator) : NULL;
+
+	append_text(command || !past ? command : past->command, cell);
+}
+
+static void write_ended(const Table *table, const SegfsItem *item, GString *cell)
+{
+	const MountedPast *past = mounted_past(table->mounted, item);
+
+	append_text(past ? past->end : NULL, cell);
 }
 
 static bool number_age(const SegfsItem *item, int64_t *ret_number)
@@ -376,7 +396,10 @@ const Column columns[] = {
 	{"CPID", "pid of the creator of a SysV segment", OUTPUT_NUMBER, write_cpid, number_cpid,
 	 NULL},
 	{"LPID", "pid of its last user", OUTPUT_NUMBER, write_lpid, number_lpid, NULL},
-	{"CREATOR", "command of its creator", OUTPUT_TEXT, write_creator, NULL, NULL},
+	{"CREATOR", "program of its creator", OUTPUT_TEXT, write_creator, NULL, NULL},
+	{"COMMAND", "command line of its creator", OUTPUT_LONG_TEXT, write_command, NULL, NULL},
+	{"ENDED", "how and when its creator ended, where a mount remembers it", OUTPUT_LONG_TEXT,
+	 write_ended, NULL, NULL},
 	{"AGE", "time since it was last used or changed", OUTPUT_NUMBER, write_age, number_age,
 	 NULL},
 	{"VERDICT", "in use, idle, orphaned or unknown", OUTPUT_TEXT, write_verdict, NULL, NULL},

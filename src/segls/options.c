@@ -46,6 +46,23 @@ static gboolean read_keep(Options *options, GError **error)
 		    g_strerror(-r));
 }
 
+static gboolean check_remembered(const Options *options, GError **error)
+{
+	if (options->events + options->gone > 1 ||
+	    ((options->events || options->gone) &&
+	     (options->columns || options->sort || options->tree || options->by ||
+	      options->orphans || options->all_namespaces || options->shm_dir ||
+	      options->watch != 0 || options->segments || options->semaphores || options->queues ||
+	      options->everything)))
+		return fail(error, "--events and --gone are what a mount remembers, and go with "
+				   "nothing that says what is listed, and how; to follow events: "
+				   "tail -F MOUNT/events");
+	if (options->events && (options->json || options->raw || options->export ||
+				options->shell || options->noheadings || options->bytes))
+		return fail(error, "--events: they are lines of logfmt, and in no other form");
+	return TRUE;
+}
+
 /* Do they make sense together? */
 static gboolean options_check(Options *options, GError **error)
 {
@@ -64,6 +81,8 @@ static gboolean options_check(Options *options, GError **error)
 			    "-s, -q and -a have columns of their own, and nothing of them is "
 			    "ever orphaned: they go with no -o, --sort, --tree, --by or "
 			    "--orphans");
+	if (!check_remembered(options, error))
+		return FALSE;
 	if (options->everything && options->json)
 		return fail(error, "-a --json: --json alone has all");
 	if (options->orphan_age == 0 && !options->orphan_age_unsafe)
@@ -136,6 +155,11 @@ static GOptionGroup *what_options(Options *options)
 		 "Message queues instead, and who uses them", NULL},
 		{"all", 'a', 0, G_OPTION_ARG_NONE, &options->everything,
 		 "All three, a table after the other", NULL},
+		{"events", 0, 0, G_OPTION_ARG_NONE, &options->events,
+		 "What the daemon of a mount remembers instead: what has happened, a line each",
+		 NULL},
+		{"gone", 0, 0, G_OPTION_ARG_NONE, &options->gone,
+		 "Likewise: what was removed lately, and by whom", NULL},
 		{"orphans", 0, 0, G_OPTION_ARG_NONE, &options->orphans,
 		 "Only what nobody uses any more", NULL},
 		{"orphan-age", 0, 0, G_OPTION_ARG_INT64, &options->orphan_age,

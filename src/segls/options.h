@@ -17,7 +17,7 @@ typedef struct {
 	OutputFormat format;
 	double watch; /* seconds between two; 0: once */
 	gboolean json, raw, export, shell, tree, orphans, orphan_age_unsafe, all_namespaces, bytes,
-		noheadings, version, segments, semaphores, queues, everything;
+		noheadings, version, segments, semaphores, queues, everything, events, gone;
 	int64_t orphan_age;
 } Options;
 

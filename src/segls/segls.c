@@ -6,6 +6,7 @@
 #include <locale.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "segls/options.h"
@@ -50,8 +51,27 @@ static gboolean write_report(const Options *options, const Table *table, const S
 	return TRUE;
 }
 
+/* What has ended, and who it was, only the daemon of a mount can know. */
+static void ask_mounts(const GPtrArray *shown, const GPtrArray *items, Table *table, bool is_first)
+{
+	bool is_asked_for = false, has_creator = false, may_help = false;
+
+	for (guint i = 0; i < shown->len; i++) {
+		const char *name = ((const Column *)shown->pdata[i])->name;
+		is_asked_for |= strcmp(name, "COMMAND") == 0 || strcmp(name, "ENDED") == 0;
+		has_creator |= strcmp(name, "CREATOR") == 0;
+	}
+	for (guint i = 0; has_creator && i < items->len; i++)
+		may_help |= !*((const SegfsItem *)items->pdata[i])->creator;
+	if (is_asked_for || may_help)
+		table->mounted = mounted_new();
+	if (is_asked_for && !table->mounted && is_first)
+		g_printerr("segls: no mount of segfs answers, whose daemon would remember: of "
+			   "creators that have ended nothing is known\n");
+}
+
 static gboolean list(const Options *options, const GPtrArray *shown, const Source *source,
-		     GString *text, GError **error)
+		     bool is_first, GString *text, GError **error)
 {
 	const bool headings = !options->noheadings;
 	g_auto(Table) table;
@@ -65,6 +85,8 @@ static gboolean list(const Options *options, const GPtrArray *shown, const Sourc
 	if (options_want_report(options))
 		return write_report(options, &table, source, text, error);
 	g_autoptr(GPtrArray) all = source_items(source);
+	if (!options->by)
+		ask_mounts(shown, all, &table, is_first);
 	if (options->sort && !table_sort(&table, all, options->sort, error))
 		return FALSE;
 	if (options->by)
@@ -106,6 +128,13 @@ static bool wait_until_next(double seconds)
 	}
 }
 
+static gboolean write_out(const GString *text, GError **error)
+{
+	if (fwrite(text->str, 1, text->len, stdout) != text->len || fflush(stdout) != 0)
+		return fail(error, "cannot write: %s", g_strerror(errno));
+	return TRUE;
+}
+
 static gboolean run(const Options *options, GError **error)
 {
 	g_autoptr(GPtrArray) shown = NULL;
@@ -119,18 +148,29 @@ static gboolean run(const Options *options, GError **error)
 		g_autoptr(GString) text = g_string_new(round > 0 ? "\n" : NULL);
 		g_autoptr(Progress) progress = progress_start("segls: looking at all processes");
 		const gboolean is_done = source_survey(options, &source, error) &&
-					 list(options, shown, &source, text, error);
+					 list(options, shown, &source, round == 0, text, error);
 
 		g_clear_pointer(&progress, progress_end);
 		if (!is_done)
 			return FALSE;
-		if (fwrite(text->str, 1, text->len, stdout) != text->len || fflush(stdout) != 0)
-			return fail(error, "cannot write: %s", g_strerror(errno));
+		if (!write_out(text, error))
+			return FALSE;
 		if (round == 0)
 			say_unexamined(source.scan);
 		if (options->watch == 0 || !wait_until_next(options->watch))
 			return TRUE;
 	}
+}
+
+/* What a daemon remembers. */
+static gboolean write_remembered(const Options *options, GError **error)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	if (options->events ? !mounted_events(text, error)
+			    : !mounted_gone(options->format, !options->noheadings, text, error))
+		return FALSE;
+	return write_out(text, error);
 }
 
 int main(int argc, char **argv)
@@ -143,7 +183,8 @@ int main(int argc, char **argv)
 		printf("segls %s\n", SEGFS_VERSION);
 		return 0;
 	}
-	if (error || !run(&options, &error)) {
+	if (error || !(options.events || options.gone ? write_remembered(&options, &error)
+						      : run(&options, &error))) {
 		g_printerr("segls: %s\n", error->message);
 		return 1;
 	}

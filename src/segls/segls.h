@@ -5,6 +5,7 @@
 #include <segfs/segfs.h>
 #include <stdbool.h>
 
+#include "segls/mounted.h"
 #include "segls/output.h"
 
 /* The values on which cells depend besides the segment. */
@@ -14,6 +15,7 @@ typedef struct {
 	bool plain;                 /* and ages: for a program */
 	GHashTable *users, *groups; /* names by number: asking for them takes long */
 	GHashTable *containers;     /* SegfsProcess -> text */
+	Mounted *mounted;           /* NULL: nobody remembers anything, or nobody was asked */
 } Table;
 
 void table_init(Table *table, bool bytes, bool plain);

@@ -233,6 +233,7 @@ static void write_removed(const Gone *gone, GString *text)
 
 static void write_gone_segment(const Piece *piece, GString *text)
 {
+	line(text, "File", "sysv/%" PRIu64, piece->key.number);
 	line(text, "Kind", "sysv");
 	line(text, "Shmid", "%" PRIu64, piece->key.number);
 	line(text, "Namespace", "%" PRIu64, piece->key.domain);
