@@ -74,6 +74,8 @@ else
 	skip "who left a segment" "$started"
 fi
 
+# Who ends at once may have done so before it could be read, where the kernel does not tell of it.
+of() { if [ $probes = yes ]; then echo "$1"; else echo "($1|$2)"; fi; }
 if [ $names = yes ]; then
 	sh -c ": >/dev/shm/made; echo > '$TESTDIR/ready'; sleep 60 & echo \$! > '$TESTDIR/sleep'; wait" &
 	maker=$!
@@ -86,7 +88,7 @@ if [ $names = yes ]; then
 	[ $probes = no ] || ok "its end is known, too" until_true 10 has_value posix/made CreatorEnd "signal 15 (TERM), *"
 	mv /dev/shm/made "/dev/shm/the other"
 	ok "a renaming is an event" until_true 10 has_event 'rename "posix/the other"'
-	like "$(event 'rename "posix/the other"')" "from=posix/made .*program=mv" "by whom"
+	like "$(event 'rename "posix/the other"')" "from=posix/made $(of ".*program=mv" "pid=[0-9]+ inode=")" "by whom"
 	is "$(value "posix/the other" Creator)" sh "it is still that creator's"
 	mkdir /dev/shm/below
 	ln "/dev/shm/the other" /dev/shm/below/twin
@@ -94,12 +96,12 @@ if [ $names = yes ]; then
 	is "$(value posix/below%2Ftwin Creator)" sh "and has no other creator"
 	rm "/dev/shm/the other" /dev/shm/below/twin
 	ok "a removal is an event" until_true 10 has_event remove.posix/below/twin
-	like "$(event remove.posix/below/twin)" "program=rm uid=0 command=\"rm " "by whom"
+	like "$(event remove.posix/below/twin)" "$(of "program=rm uid=0 command=\"rm " "pid=[0-9]+ inode=")" "by whom"
 
 	gone=$(ls "$MNT/gone" | grep '^posix-below%2Ftwin\.')
 	isnt "$gone" "" "gone/ has it"
 	is "$(sed -n 's/^Creator:\t//p' "$MNT/gone/$gone")" sh "with who has made it"
-	like "$(sed -n 's/^RemovedBy:\t//p' "$MNT/gone/$gone")" "^[0-9]+ rm, user root, rm /dev/shm/the other /dev/shm/below/twin$" "and who has removed it"
+	like "$(sed -n 's/^RemovedBy:\t//p' "$MNT/gone/$gone")" "^[0-9]+ $(of "rm, user root, rm /dev/shm/the other /dev/shm/below/twin" "[(]ended before it could be read[)]")$" "and who has removed it"
 	like "$(sed -n 's/^Removed:\t//p' "$MNT/gone/$gone")" "^20[0-9-]+ [0-9:]+ [+-][0-9]+$" "and when"
 	fails_with EACCES "another user does not read it" as_user 20001 cat "$MNT/gone/$gone"
 	fails_with EACCES "nor lists them" as_user 20001 ls "$MNT/gone"
