@@ -8,7 +8,7 @@ follow() { python3 "$(dirname "$0")/../programs/follow-events.py" "$@"; }
 value() { sed -n "s/^$2:\t//p" "$MNT/info/$1"; }
 has_value() { [[ $(value "$1" "$2") == $3 ]]; }
 
-segfs_start "$MNT" "" || done_testing
+ok "it mounts" segfs_start "$MNT" "" || done_testing
 told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "events" "$told"; done_testing; }
 

@@ -10,7 +10,7 @@ ok "system calls can be refused" $(refuse bpf=EPERM) true || done_testing
 value() { sed -n "s/^$2:\t//p" "$MNT/info/$1"; }
 has_event() { grep -qE "Z $1 " "$MNT/events"; }
 
-segfs_start "$MNT" "" || done_testing
+ok "it mounts" segfs_start "$MNT" "" || done_testing
 usual=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
 segfs_stop_ok "$MNT" "as usual: ${usual%%, since*}"
 probes=no names=no

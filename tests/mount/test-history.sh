@@ -12,7 +12,7 @@ ns=$(stat -Lc %i /proc/self/ns/ipc)
 event() { grep -E "Z $1( |\$)" "$MNT/events" | grep -E " ns=$ns | (create|remove|rename) " | tail -n 1; }
 has_event() { [ -n "$(event "$1")" ]; }
 
-segfs_start "$MNT" "" || done_testing
+ok "it mounts" segfs_start "$MNT" "" || done_testing
 log=$(cat "$(segfs_log "$MNT")")
 started=$(sed -n 's/^segfs: .*; history: //p' <<<"$log")
 isnt "$started" "" "the line at start says what is known: $started"

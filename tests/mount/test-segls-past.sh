@@ -19,7 +19,7 @@ for what in --events --gone; do
 	is "$status $output" "1 segls: no mount of segfs, whose daemon would remember: root mounts one by segfs DIR" "$what: likewise"
 done
 
-segfs_start "$MNT" "" || done_testing
+ok "it mounts" segfs_start "$MNT" "" || done_testing
 told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "what is remembered" "$told"; done_testing; }
 id=$(mkseg 65536 0600)

@@ -224,7 +224,7 @@ static __always_inline bool is_whole(const struct ends_process *process)
 	return has_exec && n && *n == 0 && !(start && *start == process->start);
 }
 
-/* Do both run the same program: by its file, or its name? */
+/* Does the other run the program of the process in the scratch: by its file, or its name? */
 static __always_inline bool is_same_program(const struct ends_process *process, struct inode *mine,
 					    struct task_struct *other)
 {
@@ -235,6 +235,30 @@ static __always_inline bool is_same_program(const struct ends_process *process, 
 	bpf_core_read_str(name, sizeof(name), &other->comm);
 	__builtin_memcpy(its, process->command, sizeof(its));
 	return name[0] == its[0] && name[1] == its[1];
+}
+
+/* What is computed of the number is computed behind its comparison, so the kernel sees its bounds.
+ */
+#define KEEP(number) asm volatile("" : "+r"(number))
+
+__noinline int take_child(__u64 of)
+{
+	const __u32 zero = 0;
+	struct task_struct *child = (void *)of;
+	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
+
+	scatter(of);
+	if (!process)
+		return 0;
+	__u32 n = process->kin.n_children;
+	if (n >= ENDS_KIN)
+		return 0;
+	KEEP(n);
+	struct ends_person *person = &process->kin.children[n];
+	person->pid = pid_for_reader(of);
+	person->start = BPF_CORE_READ(child, start_boottime);
+	process->kin.n_children = n + 1;
+	return 0;
 }
 
 /* Its children get another parent now, and all that it comes from have descendants whom nobody
@@ -250,18 +274,10 @@ __noinline int give_up_children(__u64 of)
 
 	if (!process || !at || at == head)
 		return 0;
-	struct ends_kin *kin = &process->kin;
 	/* What they make of it, and their children, is not followed. */
-	kin->is_known = false;
+	process->kin.is_known = false;
 	for (int i = 0; i < CHILDREN_MOST && at && at != head; i++) {
-		struct task_struct *child =
-			(void *)at - bpf_core_field_offset(struct task_struct, sibling);
-		scatter((__u64)child);
-		if (i < ENDS_KIN) {
-			kin->children[i].pid = pid_for_reader((__u64)child);
-			kin->children[i].start = BPF_CORE_READ(child, start_boottime);
-			kin->n_children = i + 1;
-		}
+		take_child((__u64)at - bpf_core_field_offset(struct task_struct, sibling));
 		at = BPF_CORE_READ(at, next);
 	}
 	if (at && at != head)
@@ -274,6 +290,29 @@ __noinline int give_up_children(__u64 of)
 	return 0;
 }
 
+/* One that the process in the scratch, which runs the file mine, comes from. */
+__noinline int take_ancestor(__u64 of, __u64 mine)
+{
+	const __u32 zero = 0;
+	struct task_struct *ancestor = (void *)of;
+	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
+
+	if (!process || !is_same_program(process, (void *)mine, ancestor))
+		return 0;
+	const __u32 pid = pid_for_reader(of);
+	__u32 n = process->kin.n_ancestors;
+	if (n >= ENDS_KIN || !pid) {
+		process->kin.is_known = false;
+		return 0;
+	}
+	KEEP(n);
+	struct ends_person *person = &process->kin.ancestors[n];
+	person->pid = pid;
+	person->start = BPF_CORE_READ(ancestor, start_boottime);
+	process->kin.n_ancestors = n + 1;
+	return 0;
+}
+
 __noinline int read_ancestors(__u64 of)
 {
 	const __u32 zero = 0;
@@ -281,32 +320,22 @@ __noinline int read_ancestors(__u64 of)
 	struct inode *mine = BPF_CORE_READ(task, mm, exe_file, f_inode);
 	struct task_struct *at = BPF_CORE_READ(task, group_leader, real_parent, group_leader);
 	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
-	__u32 n = 0;
 
 	if (!process)
 		return 0;
 	struct ends_kin *kin = &process->kin;
 	kin->parent = pid_for_reader((__u64)at);
+	kin->n_ancestors = 0;
 	kin->n_children = 0;
 	/* Where the kernel has taken its memory already, what it ran is its name alone. */
 	kin->is_known = mine && is_whole(process);
 	for (int i = 0; i < GENERATIONS_MOST && at; i++) {
-		if (is_same_program(process, mine, at)) {
-			const __u32 pid = pid_for_reader((__u64)at);
-			if (n >= ENDS_KIN || !pid) {
-				kin->is_known = false;
-			} else {
-				kin->ancestors[n].pid = pid;
-				kin->ancestors[n].start = BPF_CORE_READ(at, start_boottime);
-				n++;
-			}
-		}
+		take_ancestor((__u64)at, (__u64)mine);
 		struct task_struct *next = BPF_CORE_READ(at, real_parent, group_leader);
 		at = next == at ? NULL : next;
 	}
 	if (at)
 		kin->is_known = false;
-	kin->n_ancestors = n;
 	return 0;
 }
 
@@ -365,23 +394,26 @@ static __always_inline void read_segment(struct ends_segment *segment, struct sh
 #define EVENTS_MOST 32
 
 /*
- * Tells of up to most segments of task's list, from at on; most is a constant. Returns the first
- * one that is not told, or NULL where the ring has no room. is_last: what is left then is lost.
+ * Tells of up to most segments of the list of a task, whose process is in the scratch, from at on;
+ * most is a constant. Returns the first one that is not told, or 0 where the ring has no room.
+ * is_last: what is left then is lost.
  */
-static __always_inline struct list_head *tell_some(struct task_struct *task,
-						   const struct ends_process *process,
-						   struct list_head *head, struct list_head *at,
-						   int most, bool is_last)
+static __always_inline __u64 tell_some(struct task_struct *task, struct list_head *at, int most,
+				       bool is_last)
 {
+	const __u32 zero = 0;
+	const struct list_head *head = segments_of(task);
+	const struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
 	struct ends_event *event =
 		bpf_ringbuf_reserve(&ring, sizeof(*event) + most * sizeof(struct ends_segment), 0);
 	__u32 n = 0;
 
 	if (!event) {
 		count_lost(ENDS_LOST_EVENTS);
-		return NULL;
+		return 0;
 	}
-	__builtin_memcpy(&event->process, process, sizeof(*process));
+	if (process)
+		__builtin_memcpy(&event->process, process, sizeof(*process));
 	for (int j = 0; j < most; j++) {
 		if (!at || at == head)
 			break;
@@ -394,20 +426,30 @@ static __always_inline struct list_head *tell_some(struct task_struct *task,
 	event->n = n;
 	event->more = is_last && at && at != head;
 	bpf_ringbuf_submit(event, 0);
-	return at;
+	return (__u64)at;
 }
 
-/* Tells what task has made and left, of which there is one, mostly. False: not of all. */
-static __always_inline bool tell_segments(struct task_struct *task,
-					  const struct ends_process *process)
+__noinline __u64 tell_one(__u64 of, __u64 at)
 {
-	struct list_head *head = segments_of(task);
-	struct list_head *at = BPF_CORE_READ(head, next);
+	return tell_some((void *)of, (void *)at, 1, false);
+}
 
-	at = tell_some(task, process, head, at, 1, false);
-	for (int i = 0; i < EVENTS_MOST && at && at != head; i++)
-		at = tell_some(task, process, head, at, ENDS_SEGMENTS, i == EVENTS_MOST - 1);
-	return at == head;
+__noinline __u64 tell_many(__u64 of, __u64 at, __u32 is_last)
+{
+	return tell_some((void *)of, (void *)at, ENDS_SEGMENTS, is_last);
+}
+
+/* Tells what the task that runs has made and left, of which there is one, mostly. False: not of
+ * all. */
+static __always_inline bool tell_segments(void)
+{
+	const __u64 task = bpf_get_current_task();
+	struct list_head *head = segments_of((void *)task);
+	__u64 at = tell_one(task, (__u64)BPF_CORE_READ(head, next));
+
+	for (int i = 0; i < EVENTS_MOST && at && at != (__u64)head; i++)
+		at = tell_many(task, at, i == EVENTS_MOST - 1);
+	return at == (__u64)head;
 }
 
 /* The process has ended. told: by an event that has segments. */
@@ -461,7 +503,7 @@ int BPF_PROG(task_ends, struct task_struct *task)
 	fill(process, task, is_last);
 	process->n_execs = count_execs(process, task);
 	give_up_children(bpf_get_current_task());
-	const bool told = has_segments && tell_segments(task, process);
+	const bool told = has_segments && tell_segments();
 	const __u32 pid = process->pid;
 	if (!pid)
 		return 0;
@@ -488,7 +530,7 @@ int BPF_PROG(task_changes, struct task_struct *task)
 	process->n_execs = count_execs(process, task);
 	if (process->n_execs != ENDS_MANY)
 		process->n_execs++;
-	if (has_any(segments_of(task)) && !tell_segments(task, process))
+	if (has_any(segments_of(task)) && !tell_segments())
 		scatter((__u64)BPF_CORE_READ(task, group_leader));
 	if (pid)
 		bpf_map_update_elem(&changed, &pid, process, BPF_ANY);
