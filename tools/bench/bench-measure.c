@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -210,6 +212,40 @@ static long step_link(Target *t)
 	return 1;
 }
 
+/* A file that is made and removed, beside the path. */
+static long step_make(Target *t)
+{
+	char name[4096];
+
+	snprintf(name, sizeof(name), "%s.made", t->path);
+	const int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		die("open");
+	close(fd);
+	if (unlink(name) < 0)
+		die("unlink");
+	return 1;
+}
+
+/* A process that does nothing. */
+static long step_fork(Target *t)
+{
+	const pid_t child = fork();
+
+	if (child == 0)
+		_exit(0);
+	if (child < 0 || waitpid(child, NULL, 0) < 0)
+		die("fork");
+	return 1;
+}
+
+static long step_getppid(Target *t)
+{
+	for (int i = 0; i < 1000; i++)
+		syscall(SYS_getppid);
+	return 1000;
+}
+
 static const Op ops[] = {
 	{"read", .step = step_read},
 	{"read-random", .step = step_read_random},
@@ -221,6 +257,9 @@ static const Op ops[] = {
 	{"fault", .own = true, .step = step_fault},
 	{"open", .own = true, .step = step_open},
 	{"exclusive", .names = true, .own = true, .step = step_exclusive},
+	{"make", .names = true, .own = true, .step = step_make},
+	{"fork", .names = true, .own = true, .step = step_fork},
+	{"getppid", .names = true, .own = true, .step = step_getppid},
 	{"link", .names = true, .own = true, .step = step_link},
 };
 

@@ -111,5 +111,40 @@ def namespaces_group(world: World) -> Group:
     ], setup)
 
 
+def history_group(world: World) -> Group:
+    """Others' system calls, while a daemon remembers and while none runs."""
+    section = "history: what others' calls take while segfs is mounted, and while it is not"
+    elsewhere, shared = f"{world.base}/elsewhere", "/dev/shm/bench"
+
+    def timed(op: str, path: str) -> float:
+        count, seconds = world.rate(op, 1, path)
+        return seconds / count * 1e6
+
+    def remembered(op: str, path: str) -> float:
+        with ExitStack() as own:
+            outer, world.stack = world.stack, own
+            try:
+                world.mount("")
+                return timed(op, path)
+            finally:
+                world.stack = outer
+
+    def setup() -> None:
+        world.file("bench", 4 * KIB)
+        Path(elsewhere).write_bytes(bytes(4 * KIB))
+        world.stack.callback(os.unlink, elsewhere)
+
+    def row(name: str, op: str, path: str, most: float) -> Row:
+        return Row(section, f"history: {name}, mounted / not", "the same, not mounted", "us", lambda: remembered(op, path),
+                   lambda: timed(op, path), target=Target("ratio", "<=", most), rounds=9, heads=("with", "without"))
+
+    return Group([
+        row("fork+exit+wait", "fork", elsewhere, 1.05),
+        row("getppid", "getppid", elsewhere, 1.02),
+        row("open+close elsewhere", "open", elsewhere, 1.03),
+        row("create+unlink in /dev/shm", "make", shared, 1.30),
+    ], setup)
+
+
 def groups(world: World) -> list[Group]:
-    return [holders_group(world), no_scan_group(world), namespaces_group(world)]
+    return [holders_group(world), no_scan_group(world), namespaces_group(world), history_group(world)]
