@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <linux/types.h>
+
+#include "lib/history/ends.h"
+
+/* The kernel's structs have here what ends.bpf.c reads of them: the loader finds the offsets
+ * (CO-RE). */
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct list_head {
+	struct list_head *next, *prev;
+};
+struct sysv_shm {
+	struct list_head shm_clist;
+};
+struct ns_common {
+	unsigned int inum;
+	__u64 ns_id;
+};
+struct ipc_namespace {
+	struct ns_common ns;
+};
+struct pid_namespace {
+	struct ns_common ns;
+};
+struct nsproxy {
+	struct ipc_namespace *ipc_ns;
+};
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+struct inode {
+	unsigned long i_ino;
+};
+struct file {
+	struct inode *f_inode;
+};
+struct mm_struct {
+	unsigned long arg_start, arg_end;
+	struct file *exe_file;
+};
+typedef struct {
+	int counter;
+} atomic_t;
+struct signal_struct {
+	atomic_t live;
+	int group_exit_code;
+};
+struct task_struct {
+	int exit_code;
+	struct nsproxy *nsproxy;
+	struct mm_struct *mm;
+	struct sysv_shm sysvshm;
+	struct signal_struct *signal;
+	struct task_struct *group_leader, *real_parent;
+	struct list_head children, sibling;
+	struct pid *thread_pid;
+	__u64 start_boottime;
+	__u64 parent_exec_id, self_exec_id;
+	char comm[ENDS_COMMAND];
+};
+struct kern_ipc_perm {
+	int id;
+	int key;
+};
+struct shmid_kernel {
+	struct kern_ipc_perm shm_perm;
+	unsigned long shm_segsz;
+	long long shm_ctim;
+	struct list_head shm_clist;
+	struct ipc_namespace *ns;
+};
+#pragma clang attribute pop
