@@ -22,8 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "segls/options.h"
-
+#define SEGLS_ERROR g_quark_from_static_string("segls")
 #define PATIENCE_MS 10000
 
 struct Mounted {
@@ -276,10 +275,14 @@ static gboolean read_any(Copy copy, const char *name, GString *text, GError **er
 		g_string_truncate(text, 0);
 	}
 	if (mounts->len == 0)
-		return fail(error, "no mount of segfs, whose daemon would remember: root mounts "
-				   "one by segfs DIR");
-	return fail(error, "%s/%s: %s%s", (char *)mounts->pdata[mounts->len - 1], name,
-		    g_strerror(-r), r == -EACCES ? "; root may read it" : "");
+		g_set_error(error, SEGLS_ERROR, 0,
+			    "no mount of segfs, whose daemon would remember: root mounts one by "
+			    "segfs DIR");
+	else
+		g_set_error(error, SEGLS_ERROR, 0, "%s/%s: %s%s",
+			    (char *)mounts->pdata[mounts->len - 1], name, g_strerror(-r),
+			    r == -EACCES ? "; root may read it" : "");
+	return FALSE;
 }
 
 gboolean mounted_events(GString *text, GError **error)
