@@ -54,6 +54,7 @@
 #define LATE_MOST 6
 #define LATE_FOR (5 * G_TIME_SPAN_SECOND)
 #define WATCH_EVERY (20 * G_TIME_SPAN_MILLISECOND)
+#define WATCH_ON (500 * G_TIME_SPAN_MILLISECOND) /* behind the last: a wake for each costs */
 
 #define SHARE_SHIFT 62 /* of User.whose, a WorkerShare */
 #define KEY(unique) ((gpointer)(uintptr_t)(unique))
@@ -86,13 +87,13 @@ struct Workers {
 
 	GMutex lock; /* protects what follows, and all Jobs and Users */
 	GCond has_work, has_ended, has_watched;
-	GHashTable *jobs;  /* unique -> Job */
-	GHashTable *users; /* whose -> User */
-	GQueue ready;      /* User: with work that a worker may begin */
+	GHashTable *jobs, *users; /* unique -> Job; whose -> User */
+	GQueue ready;             /* User: with work that a worker may begin */
 	guint n_threads, n_idle;
-	guint n_watched;  /* jobs that are to be looked after */
-	bool has_watcher; /* there is a thread that does */
-	bool is_asleep;   /* it is to be woken */
+	guint n_watched;  /* jobs that are to be looked after; */
+	gint64 watched;   /* when the last came, monotonic */
+	bool has_watcher; /* there is a thread that does, */
+	bool is_asleep;   /* which is to be woken */
 	bool is_ending;
 };
 
@@ -150,8 +151,7 @@ static Job *job_new(const WorkerRequest *request)
 	job->asked_at = g_get_monotonic_time();
 	job->asked = *asked;
 	job->request.asked = &job->asked;
-	/* An empty value is not none. */
-	if (asked->data)
+	if (asked->data) /* an empty value is not none */
 		job->asked.data =
 			memcpy(g_malloc(asked->data_size + 1), asked->data, asked->data_size);
 	job->asked.name = g_strdup(asked->name);
@@ -320,7 +320,8 @@ static gpointer watch(gpointer data)
 	while (!workers->is_ending) {
 		while ((job = find(workers, is_over)))
 			give_up(workers, job);
-		workers->is_asleep = workers->n_watched == 0;
+		workers->is_asleep = workers->n_watched == 0 &&
+				     g_get_monotonic_time() - workers->watched > WATCH_ON;
 		if (workers->is_asleep)
 			g_cond_wait(&workers->has_watched, &workers->lock);
 		else
@@ -338,6 +339,7 @@ static gpointer watch(gpointer data)
 static void watch_one_more(Workers *workers)
 {
 	workers->n_watched++;
+	workers->watched = g_get_monotonic_time();
 	if (!workers->has_watcher)
 		workers->has_watcher = thread_start(watch, workers, STACK) == 0;
 	else if (workers->is_asleep)

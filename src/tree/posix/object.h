@@ -89,6 +89,12 @@ bool object_is_everybodys(const ObjectAt *directory);
 /* The kernel may keep names of the directory, of which it is not to show any more. */
 bool object_hides_kept(ObjectNode *directory);
 
+/* object_change.c: see NodeOps. */
+int object_link(Node *directory, const SegfsCaller *caller, const char *name, Node *target);
+int object_remove(Node *directory, const SegfsCaller *caller, const char *name, bool is_directory);
+int object_rename(Node *directory, const SegfsCaller *caller, const char *name, Node *to_directory,
+		  const char *to_name, unsigned int flags);
+
 /* The attributes on the mount of an object that fstat(2) shows as st. */
 void object_stat(const IpcNs *ns, const struct stat *st, struct stat *ret_stat);
 

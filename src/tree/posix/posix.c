@@ -391,48 +391,6 @@ static int posix_make(Node *base, const SegfsCaller *caller, const char *name, m
 	return r == -ENOENT ? -ESTALE : r;
 }
 
-static int posix_link(Node *base, const SegfsCaller *caller, const char *name, Node *target)
-{
-	g_auto(ObjectAt) at = OBJECT_NOWHERE, of = OBJECT_NOWHERE;
-
-	if (target->ops != &object_ops)
-		return -EXDEV;
-	int r = reach_to_change(base, caller, &at);
-	if (r == 0)
-		r = object_reach(target, &of);
-	if (r == 0)
-		r = errand_await_lock(at.path);
-	if (r == 0)
-		r = errand_await_lock(of.path);
-	return r < 0 ? r
-		     : SEGFS_AS(caller, linkat(AT_FDCWD, of.path, at.fd, name, AT_SYMLINK_FOLLOW));
-}
-
-static int posix_remove(Node *base, const SegfsCaller *caller, const char *name, bool is_directory)
-{
-	g_auto(ObjectAt) at = OBJECT_NOWHERE;
-	int r = reach_to_change(base, caller, &at);
-
-	if (r == 0)
-		r = object_await_name(&at, name);
-	return r < 0 ? r : SEGFS_AS(caller, unlinkat(at.fd, name, is_directory ? AT_REMOVEDIR : 0));
-}
-
-static int posix_rename(Node *base, const SegfsCaller *caller, const char *name, Node *to_base,
-			const char *to_name, unsigned int flags)
-{
-	g_auto(ObjectAt) at = OBJECT_NOWHERE, to = OBJECT_NOWHERE;
-	int r = reach_to_change(base, caller, &at);
-
-	if (r == 0)
-		r = reach_to_change(to_base, caller, &to);
-	if (r == 0)
-		r = object_await_name(&at, name);
-	if (r == 0)
-		r = object_await_name(&to, to_name);
-	return r < 0 ? r : SEGFS_AS(caller, renameat2(at.fd, name, to.fd, to_name, flags));
-}
-
 const NodeOps object_ops = {
 	.waits = NODE_CHANGE | NODE_NAMES | NODE_LIST | NODE_WRITE,
 	.getattr = posix_getattr,
@@ -456,9 +414,9 @@ const NodeOps object_ops = {
 	.create = posix_create,
 	.make = posix_make,
 	.make_nameless = posix_make_nameless,
-	.link = posix_link,
-	.remove = posix_remove,
-	.rename = posix_rename,
+	.link = object_link,
+	.remove = object_remove,
+	.rename = object_rename,
 	.free = object_free,
 	.size = sizeof(ObjectNode),
 	.init = object_init,

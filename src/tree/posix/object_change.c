@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Names of /dev/shm that are linked, removed and renamed.
+ *
+ * Most who do so may by their user, their group or what everybody may, which the request says. So
+ * it is done with these at first: to read the caller's other groups and capabilities takes longer
+ * than all else. What that refuses is asked once more with all rights. A group can also take rights
+ * away; where one could, segfs_caller_admit() refuses the first try.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "lib/os/errand.h"
+#include "tree/posix/object.h"
+
+/* A change of names that has no effect where it is refused. */
+typedef struct {
+	ObjectAt *from, *to; /* directories; from: of a link, what is linked */
+	const char *name, *to_name;
+	unsigned int flags;
+} NameChange;
+
+typedef int (*ChangeNames)(const NameChange *change);
+
+static int link_there(const NameChange *change)
+{
+	return linkat(AT_FDCWD, change->from->path, change->to->fd, change->to_name,
+		      AT_SYMLINK_FOLLOW);
+}
+
+static int remove_there(const NameChange *change)
+{
+	return unlinkat(change->to->fd, change->to_name, (int)change->flags);
+}
+
+static int rename_there(const NameChange *change)
+{
+	return renameat2(change->from->fd, change->name, change->to->fd, change->to_name,
+			 change->flags);
+}
+
+static long try_change(const SegfsCaller *caller, ChangeNames do_it, const NameChange *change,
+		       int mask_from)
+{
+	int r = segfs_caller_admit(caller, change->to->fd, W_OK | X_OK);
+
+	if (r == 0 && mask_from)
+		r = segfs_caller_admit(caller, change->from->fd, mask_from);
+	return r < 0 ? r : SEGFS_AS(caller, do_it(change));
+}
+
+/* mask_from: what rights to from can matter. At first without a look at the caller's groups. */
+static int change_names(const SegfsCaller *caller, ChangeNames do_it, const NameChange *change,
+			int mask_from)
+{
+	SegfsCaller bare;
+	const bool is_bare = segfs_caller_bare(caller, &bare);
+	const long r = try_change(&bare, do_it, change, mask_from);
+
+	return (int)(is_bare && (r == -EACCES || r == -EPERM)
+			     ? try_change(caller, do_it, change, mask_from)
+			     : r);
+}
+
+int object_link(Node *base, const SegfsCaller *caller, const char *name, Node *target)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE, of = OBJECT_NOWHERE;
+
+	if (target->ops != &object_ops)
+		return -EXDEV;
+	int r = object_reach_directory(base, &at);
+	if (r == 0)
+		r = object_reach(target, &of);
+	if (r == 0)
+		r = errand_await_lock(at.path);
+	if (r == 0)
+		r = errand_await_lock(of.path);
+	/* fs.protected_hardlinks: who may not read and write it may not link it. */
+	return r < 0 ? r
+		     : change_names(caller, link_there,
+				    &(NameChange){.from = &of, .to = &at, .to_name = name},
+				    R_OK | W_OK);
+}
+
+int object_remove(Node *base, const SegfsCaller *caller, const char *name, bool is_directory)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+	const unsigned int flags = is_directory ? AT_REMOVEDIR : 0;
+	int r = object_reach_directory(base, &at);
+
+	if (r == 0)
+		r = object_await_name(&at, name);
+	return r < 0 ? r
+		     : change_names(caller, remove_there,
+				    &(NameChange){.to = &at, .to_name = name, .flags = flags}, 0);
+}
+
+int object_rename(Node *base, const SegfsCaller *caller, const char *name, Node *to_base,
+		  const char *to_name, unsigned int flags)
+{
+	g_auto(ObjectAt) at = OBJECT_NOWHERE, to = OBJECT_NOWHERE;
+	int r = object_reach_directory(base, &at);
+
+	if (r == 0)
+		r = object_reach_directory(to_base, &to);
+	if (r == 0)
+		r = object_await_name(&at, name);
+	if (r == 0)
+		r = object_await_name(&to, to_name);
+	return r < 0 ? r
+		     : change_names(caller, rename_there,
+				    &(NameChange){&at, &to, name, to_name, flags}, W_OK | X_OK);
+}
