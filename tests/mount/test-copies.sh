@@ -122,7 +122,7 @@ if command -v rsync >/dev/null; then
 else
 	skip "rsync" "no rsync"
 fi
-# As README says: tar asks for the length before the open.
+# As segfs(8) says: tar asks for the length before the open.
 is "$(tar -C "$MNT" -cf - README | tar -xOf - README)" "$(cat "$MNT/README")" "tar of a text whose length stat says"
 is "$(tar -C "$MNT" -cf - limits | tar -xOf - limits | wc -c)" 0 "tar of one whose length is not known takes none of it"
 
