@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * later: to be preloaded by a program that is to believe that it is LATER_SECONDS later than it is. The times of
- * a segment are the kernel's, and no call sets them: so what removes memory that nobody has used for an hour
- * is tried an hour later.
+ * later: to be preloaded by a program that is to believe that it is LATER_SECONDS later than it is.
+ * The times of a segment are the kernel's, and no call sets them: so what removes memory that
+ * nobody has used for an hour is tried an hour later.
  */
 #include <stdlib.h>
-#include <sys/time.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
