@@ -54,10 +54,8 @@ cgroup=
 container_id=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
 leave() {
 	quit W
-	for _ in $(seq 100); do
-		[ -z "$cgroup" ] || ! rmdir "$cgroup" 2>/dev/null || break
-		sleep 0.1
-	done
+	[ -z "$cgroup" ] || until_true 10 rmdir "$cgroup"
+	cgroup=
 }
 trap leave EXIT
 if [ "$who" = root ]; then
@@ -385,7 +383,6 @@ done
 
 leave
 trap - EXIT
-cgroup=
 drop P D M U O
 segfs_stop_ok "$MNT" "it ends cleanly"
 done_testing
