@@ -99,5 +99,9 @@ int segfs_sysv_remove_unused(SegfsIpc *ipc, const SegfsCaller *caller, const Seg
 int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t uid, gid_t gid,
 		   mode_t mode);
 
-/* shmctl(2) SHM_LOCK and SHM_UNLOCK, as the caller. */
+/*
+ * shmctl(2) SHM_LOCK and SHM_UNLOCK, as the caller. -ENOMEM where the bytes of all locked segments
+ * of this IPC namespace that the caller owns or has made would be more than the caller's
+ * RLIMIT_MEMLOCK (getrlimit(2)), -EPERM where that is 0, unless the caller has CAP_IPC_LOCK.
+ */
 int segfs_sysv_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, bool lock);

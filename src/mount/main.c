@@ -393,12 +393,17 @@ static void guard_process(void)
 		segfs_memory_sigbus_is_handled();
 }
 
-/* As far as the daemon may: with CAP_SYS_RESOURCE up to fs.nr_open (proc_sys_fs(5)). */
-static void raise_descriptors(void)
+/*
+ * As far as the daemon may: with CAP_SYS_RESOURCE up to fs.nr_open (proc_sys_fs(5)), and no limit
+ * for locked memory. What callers lock the kernel charges to the daemon's own user, in one sum:
+ * their own limits are applied in lib/memory/sysv.c.
+ */
+static void raise_limits(void)
 {
 	g_autofree char *text = NULL;
 	struct rlimit descriptors;
 
+	setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
 	if (getrlimit(RLIMIT_NOFILE, &descriptors) < 0)
 		return;
 	const rlim_t most = g_file_get_contents("/proc/sys/fs/nr_open", &text, NULL, NULL)
@@ -418,7 +423,7 @@ static void tune_process(void)
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	umask(0);
 	signal(SIGXFSZ, SIG_IGN); /* a limit of the daemon's is the writer's EFBIG */
-	raise_descriptors();
+	raise_limits();
 }
 
 /* True in the child, which goes on; else *ret_status is what the parent ends with. */

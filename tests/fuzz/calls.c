@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -33,6 +34,7 @@
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -155,6 +157,21 @@ static void limit(int resource, rlim_t most)
 	setrlimit(resource, &(struct rlimit){most, most});
 }
 
+/* What root locks through a daemon that may not raise its own limit, nobody else there can lock. */
+static void lock_little(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	limit(RLIMIT_MEMLOCK, 1UL << 20);
+	if (syscall(SYS_capget, &header, data) < 0)
+		err(2, "capget");
+	data[0].effective &= ~(1U << CAP_IPC_LOCK);
+	data[0].permitted &= ~(1U << CAP_IPC_LOCK);
+	if (syscall(SYS_capset, &header, data) < 0)
+		err(2, "capset");
+}
+
 static void prepare(const Worker *worker)
 {
 	const struct sigaction action = {.sa_handler = on_alarm};
@@ -168,6 +185,7 @@ static void prepare(const Worker *worker)
 	limit(RLIMIT_CORE, 0);
 	umask(below((Worker *)worker, 2) ? 022 : 0);
 	be_user(worker->user);
+	lock_little();
 	sigaction(SIGALRM, &action, NULL);
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);

@@ -59,9 +59,21 @@ if libc.getxattr(b'$MNT/sysv/$id', b'user.segfs.key', ctypes.create_string_buffe
 # locked: SHM_LOCK as the caller; 02000 in the kernel's table
 locked() { [ $((8#$(column "$1" perms) & 8#2000)) -ne 0 ] && echo 1 || echo 0; }
 is "$(locked "$id")" 0 "not locked"
+# What root has locked beside the mount, over any limit, is root's alone, where the daemon's own limit is off.
+big=$(mkseg 64M 0600)
+if grep -q "^Max locked memory *unlimited" "/proc/${segfs_pid[$MNT]}/limits"; then
+	do_ops "shmlock $big" >/dev/null
+fi
 ok "locked=1 by the owner" as_user 20002 setfattr -n user.segfs.locked -v 1 "$MNT/sysv/$id"
 is "$(locked "$id") $(xattr "$id" locked)" "1 1" "SHM_LOCK"
 is "$(stat -c %a "$MNT/sysv/$id")" 644 "the mode in stat has no such bit"
+second=$(mkseg -u 20002 8192 0600)
+lock_second() { as_user 20002 prlimit --memlock="$1" setfattr -n user.segfs.locked -v 1 "$MNT/sysv/$second"; }
+fails_with ENOMEM "a second one, past the limit of the process in sum" lock_second 16384
+fails_with EPERM "with a limit of 0" lock_second 0
+is "$(locked "$second")" 0 "(it is not locked)"
+ok "within the limit" lock_second 20480
+is "$(locked "$second")" 1 "locked, too"
 fails_with EPERM "locked=0 by another" as_user 20003 setfattr -n user.segfs.locked -v 0 "$MNT/sysv/$id"
 is "$(locked "$id")" 1 "still locked"
 ok "locked=0 by the creator" as_user 20001 setfattr -n user.segfs.locked -v 0 "$MNT/sysv/$id"

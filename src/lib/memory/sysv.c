@@ -412,14 +412,35 @@ int segfs_sysv_set(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, uid_t ui
 	return shm_error(SEGFS_AS(caller, shmctl(shmid, IPC_SET, &ds)));
 }
 
+/* What is locked in this IPC namespace of the segments that are this user's, but for one. */
+static int locked_by(SegfsIpc *ipc, uid_t uid, int but, uint64_t *ret_bytes)
+{
+	g_autoptr(GArray) segments = NULL;
+	uint64_t bytes = 0;
+
+	int r = segfs_sysv_list_brief(ipc, &segments);
+	if (r < 0)
+		return r;
+	for (guint i = 0; i < segments->len; i++) {
+		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
+		if (segment->locked && segment->shmid != but &&
+		    (segment->uid == uid || segment->cuid == uid))
+			bytes += segment->size;
+	}
+	*ret_bytes = bytes;
+	return 0;
+}
+
 /*
- * The kernel holds SHM_LOCK against the limit of the process that calls, which is us: the
- * caller's own is asked first. What a user has locked in all it cannot be asked.
+ * The kernel charges SHM_LOCK to the thread's real user, which stays ours (lib/os/caller.c), in one
+ * sum for all callers and for what root has locked beside the mount. The daemon has no limit of its
+ * own for that reason (mount/main.c), and the caller's is applied here. Call with lock_mutex held.
  */
 static int may_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 {
 	g_autofree char *limits = NULL;
 	SegfsSysv segment;
+	uint64_t locked = 0;
 
 	if (segfs_caller_has(caller, CAP_IPC_LOCK))
 		return 0;
@@ -437,19 +458,28 @@ static int may_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid)
 	if (limit == 0)
 		return -EPERM;
 	int r = segfs_sysv_stat(ipc, shmid, &segment);
+	if (r == 0)
+		r = locked_by(ipc, caller->uid, shmid, &locked);
 	if (r < 0)
 		return r;
-	return segment.size > limit ? -ENOMEM : 0;
+	return segment.size > limit || locked > limit - segment.size ? -ENOMEM : 0;
 }
 
 int segfs_sysv_lock(SegfsIpc *ipc, const SegfsCaller *caller, int shmid, bool lock)
 {
+	/* From the sum to the call: of two that fit one by one, the second may not. */
+	static GMutex lock_mutex;
 	int r;
 	IPC_SCOPE(ipc, r);
 
-	if (r == 0 && lock)
-		r = may_lock(ipc, caller, shmid);
 	if (r < 0)
 		return r;
-	return shm_error(SEGFS_AS(caller, shmctl(shmid, lock ? SHM_LOCK : SHM_UNLOCK, NULL)));
+	if (!lock)
+		return shm_error(SEGFS_AS(caller, shmctl(shmid, SHM_UNLOCK, NULL)));
+	g_mutex_lock(&lock_mutex);
+	r = may_lock(ipc, caller, shmid);
+	if (r == 0)
+		r = shm_error(SEGFS_AS(caller, shmctl(shmid, SHM_LOCK, NULL)));
+	g_mutex_unlock(&lock_mutex);
+	return r;
 }
