@@ -13,10 +13,10 @@
  */
 typedef struct {
 	bool must_not_wait;
-	bool has_refused;     /* something was not done, since it might have had to wait */
-	bool is_postponed;    /* so the errand is to be done again by a thread that may */
-	gint awaits;          /* atomic: it waits for what it may wait for in vain, */
-	gint64 awaits_since;  /* and since when; set before */
+	bool has_refused;            /* something was not done, since it might have had to wait */
+	bool is_postponed;           /* so the errand is to be done again by a thread that may */
+	gint awaits;                 /* atomic: it waits for what it may wait for in vain, */
+	_Atomic gint64 awaits_since; /* and since when; set before */
 	const gint *unwanted; /* atomic; becomes true when nobody wants it any more. NULL: never */
 } Errand;
 
