@@ -119,7 +119,8 @@ static const char *why_no_passthrough(const Options *options)
 }
 
 /* libfuse and fusermount3 say on stderr why they could not mount: stderr is caught meanwhile. */
-static gboolean mount_session(struct fuse_session *session, const char *mountpoint, GError **error)
+static gboolean mount_session(struct fuse_session *session, const char *mountpoint,
+			      bool in_background, GError **error)
 {
 	const int caught = memfd_create("segfs-stderr", MFD_CLOEXEC);
 	const int before = dup(STDERR_FILENO);
@@ -139,9 +140,14 @@ static gboolean mount_session(struct fuse_session *session, const char *mountpoi
 		said[MAX(n, 0)] = '\0';
 		close(caught);
 	}
-	if (r == 0)
+	if (r == 0) {
+		/* Not before: who mounts for an automount, and may look at the mountpoint
+		 * meanwhile, is known by the process group (autofs.rst of the kernel's papers). */
+		if (in_background)
+			setsid();
 		return receive_start(session) == 0 ||
 		       segfs_error(error, "%s: cannot receive requests", mountpoint);
+	}
 	g_auto(GStrv) lines = g_strsplit(g_strchomp(said), "\n", -1);
 	g_autofree char *line = g_strjoinv("; ", lines);
 	return segfs_error(error, "%s: cannot mount: %s; %s", mountpoint, *line ? line : "refused",
@@ -319,7 +325,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	gboolean done = FALSE;
 	if (fuse_set_signal_handlers(session) < 0) {
 		segfs_error(error, "cannot handle signals");
-	} else if (mount_session(session, mountpoint, error)) {
+	} else if (mount_session(session, mountpoint, !options->foreground, error)) {
 		mount.workers = workers_new(session, mount.proc_root);
 		mountpoint_watch(mountpoint);
 		confine_calls(!options->no_seccomp, !options->foreground);
@@ -446,7 +452,6 @@ static gboolean go_to_background(Start *start, const char *mountpoint, int *ret_
 	}
 	close(ends[0]);
 	start->report.parent_fd = ends[1];
-	setsid();
 	return TRUE;
 }
 

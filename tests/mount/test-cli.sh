@@ -254,6 +254,18 @@ else
 fi
 umount "$TESTDIR/over"
 
+# An automount lets through who is of its daemon's group of processes, and keeps all others until the mount is there.
+seen=$(timeout 200 python3 "$(dirname "$0")/autofs.py" "$SEGFS" "$MNT" 2>"$TESTDIR/said")
+if [ $? = 77 ]; then
+	skip "an automount" "no autofs here: $seen"
+	skip "ends" likewise
+else
+	like "$seen" "^README .*sysv" "an automount: who looks sees the mount" || diag "$(cat "$TESTDIR/said")"
+	umount "$MNT"
+	ok "ends" until_true 20 none_running
+	umount "$MNT" # autofs's own
+fi
+
 # The end
 for how in TERM INT; do
 	ok "start" segfs_start "$MNT" ""
