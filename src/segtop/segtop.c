@@ -173,7 +173,7 @@ int main(int argc, char **argv)
 	if (!screen_start()) {
 		g_printerr("segtop: nothing is known of the terminal '%s' (TERM)\n",
 			   g_getenv("TERM") ? g_getenv("TERM") : "");
-		return 1;
+		_exit(1); /* what ncurses has begun cannot be freed either */
 	}
 	keys_init(&keys, worker_start(source, options.delay),
 		  options.arguments ? options.arguments[0] : "of this host");
