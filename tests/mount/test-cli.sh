@@ -299,4 +299,11 @@ exec {lock}<&-
 ok "in the background: it does not keep a lock of who has started it" flock -n "$TESTDIR/lock" true
 ok "in the background: umount" umount "$MNT"
 ok "in the background: ends" until_true 20 none_running
+
+completed() { # WORDS... of a command line, the last of them begun
+	bash -c '. tools/completion/tools.bash && COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) && _segfs_tools "$1" && echo "${COMPREPLY[*]}"' _ "$@"
+}
+cd "$(dirname "$0")/../.." || exit 1
+is "$(completed tools/check --a)" "--asan" "bash completes options of the tools"
+is "$(completed tools/check mount-tre)" "mount-tree" "and tests"
 done_testing
