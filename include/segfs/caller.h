@@ -119,16 +119,22 @@ void segfs_caller_leave(void);
 	})
 
 /*
- * The same of a call which fails, and does nothing, where the rights do not do, and which no group
- * takes rights away from: with the caller's user and group alone, which mostly do, and where these
- * do not, with all that it has.
+ * The attempt of who is named as: with the caller's user and group alone, which mostly do, and
+ * where it is refused for these, as the caller with all that it has. Its value is a result or
+ * -errno; what is refused has to have done nothing.
  */
-#define SEGFS_AS_BARE(caller, call)                                                                \
+#define SEGFS_BARE_FIRST(caller, as, attempt)                                                      \
 	({                                                                                         \
 		SegfsCaller segfs_bare_;                                                           \
 		const bool segfs_is_bare_ = segfs_caller_bare(caller, &segfs_bare_);               \
-		long segfs_r_ = SEGFS_AS(&segfs_bare_, call);                                      \
-		if (segfs_is_bare_ && (segfs_r_ == -EPERM || segfs_r_ == -EACCES))                 \
-			segfs_r_ = SEGFS_AS(caller, call);                                         \
+		const SegfsCaller *as = &segfs_bare_;                                              \
+		long segfs_r_ = (attempt);                                                         \
+		if (segfs_is_bare_ && (segfs_r_ == -EPERM || segfs_r_ == -EACCES)) {               \
+			as = (caller);                                                             \
+			segfs_r_ = (attempt);                                                      \
+		}                                                                                  \
 		segfs_r_;                                                                          \
 	})
+
+/* SEGFS_AS() so, of a call from which no group takes rights away. */
+#define SEGFS_AS_BARE(caller, call) SEGFS_BARE_FIRST(caller, segfs_who_, SEGFS_AS(segfs_who_, call))

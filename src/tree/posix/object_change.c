@@ -57,13 +57,7 @@ static long try_change(const SegfsCaller *caller, ChangeNames do_it, const NameC
 static int change_names(const SegfsCaller *caller, ChangeNames do_it, const NameChange *change,
 			int mask_from)
 {
-	SegfsCaller bare;
-	const bool is_bare = segfs_caller_bare(caller, &bare);
-	const long r = try_change(&bare, do_it, change, mask_from);
-
-	return (int)(is_bare && (r == -EACCES || r == -EPERM)
-			     ? try_change(caller, do_it, change, mask_from)
-			     : r);
+	return (int)SEGFS_BARE_FIRST(caller, as, try_change(as, do_it, change, mask_from));
 }
 
 int object_link(Node *base, const SegfsCaller *caller, const char *name, Node *target)
