@@ -167,18 +167,14 @@ static char *name_of_file(const char *device, uint64_t inode)
 	return g_strdup_printf("%s %" PRIu64, device, inode);
 }
 
-static int64_t number(JsonObject *object, const char *member)
+static int64_t number_of(JsonObject *object, const char *member)
 {
-	JsonNode *node = json_object_get_member(object, member);
-
-	return node && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_int(node) : 0;
+	return json_object_get_int_member_with_default(object, member, 0);
 }
 
 static const char *text_of(JsonObject *object, const char *member)
 {
-	JsonNode *node = json_object_get_member(object, member);
-
-	return node && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : NULL;
+	return json_object_get_string_member_with_default(object, member, NULL);
 }
 
 static void take_segment(JsonArray *array, guint index, JsonNode *node, gpointer data)
@@ -188,26 +184,23 @@ static void take_segment(JsonArray *array, guint index, JsonNode *node, gpointer
 	if (!JSON_NODE_HOLDS_OBJECT(node))
 		return;
 	JsonObject *segment = json_node_get_object(node);
-	const int64_t ended = number(segment, "creator_ended");
 	const char *end = text_of(segment, "creator_end"), *device = text_of(segment, "device");
+	g_autofree char *name =
+		device ? name_of_file(device, number_of(segment, "inode"))
+		       : name_of_segment(number_of(segment, "namespace"),
+					 number_of(segment, "shmid"), number_of(segment, "cpid"));
+	/* The mount that was asked first is right. */
+	if (g_hash_table_contains(mounted->pasts, name))
+		return;
+	const int64_t ended = number_of(segment, "creator_ended");
 	g_autoptr(GDateTime) when = ended ? g_date_time_new_from_unix_local(ended) : NULL;
 	g_autofree char *date = when ? g_date_time_format(when, "%Y-%m-%d %H:%M:%S") : NULL;
-	const MountedPast past = {
-		.creator = g_strdup(text_of(segment, "creator")),
-		.command = g_strdup(text_of(segment, "creator_command")),
-		.end = end ? g_strdup_printf("%s%s%s", end, date ? ", " : "", date ? date : "")
-			   : NULL,
-	};
-	char *name = device ? name_of_file(device, number(segment, "inode"))
-			    : name_of_segment(number(segment, "namespace"),
-					      number(segment, "shmid"), number(segment, "cpid"));
-	/* The mount that was asked first is right. */
-	if (g_hash_table_contains(mounted->pasts, name)) {
-		g_free(name);
-		past_free(g_memdup2(&past, sizeof(past)));
-	} else {
-		g_hash_table_insert(mounted->pasts, name, g_memdup2(&past, sizeof(past)));
-	}
+	MountedPast *past = g_new0(MountedPast, 1);
+	past->creator = g_strdup(text_of(segment, "creator"));
+	past->command = g_strdup(text_of(segment, "creator_command"));
+	if (end)
+		past->end = g_strdup_printf("%s%s%s", end, date ? ", " : "", date ? date : "");
+	g_hash_table_insert(mounted->pasts, g_steal_pointer(&name), past);
 }
 
 static bool take_mount(Mounted *mounted, const char *mountpoint)

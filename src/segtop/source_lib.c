@@ -18,21 +18,6 @@ typedef struct {
 	GHashTable *by_process; /* SegfsProcess of the last survey -> text, "": none */
 } LibSource;
 
-static const SegfsItem *find(const LibSource *self, const char *file, guint *ret_scope)
-{
-	for (guint i = 0; i < self->of->len; i++) {
-		const GPtrArray *items = self->of->pdata[i];
-		for (guint j = 0; j < items->len; j++) {
-			g_autofree char *path = segfs_item_path(items->pdata[j]);
-			if (strcmp(path, file) != 0)
-				continue;
-			*ret_scope = i;
-			return items->pdata[j];
-		}
-	}
-	return NULL;
-}
-
 static const char *container_of(const LibSource *self, const SegfsProcess *process)
 {
 	const char *known = g_hash_table_lookup(self->by_process, process);
@@ -131,6 +116,25 @@ static int look(LibSource *self)
 	g_ptr_array_set_size(self->scopes, 1);
 	const int r = add_items(self, self->scopes->pdata[0], since);
 	return r < 0 || geteuid() != 0 ? r : add_others(self, since);
+}
+
+/* Of a look of this moment; it is the source's. */
+static int find(LibSource *self, const char *file, guint *ret_scope, const SegfsItem **ret_item)
+{
+	const int r = look(self);
+
+	for (guint i = 0; r == 0 && i < self->of->len; i++) {
+		const GPtrArray *items = self->of->pdata[i];
+		for (guint j = 0; j < items->len; j++) {
+			g_autofree char *path = segfs_item_path(items->pdata[j]);
+			if (strcmp(path, file) != 0)
+				continue;
+			*ret_scope = i;
+			*ret_item = items->pdata[j];
+			return 0;
+		}
+	}
+	return r < 0 ? r : -ENOENT;
 }
 
 static int lib_survey(Source *source, GPtrArray **ret_pieces, guint *ret_unexamined)
@@ -307,14 +311,12 @@ static int lib_info(Source *source, const char *file, char **ret_text)
 	g_autoptr(GPtrArray) one = g_ptr_array_new();
 	g_autoptr(GString) json = g_string_new(NULL);
 	g_autoptr(JsonNode) root = NULL;
+	const SegfsItem *item;
 	guint scope;
 
-	int r = look(self);
+	const int r = find(self, file, &scope, &item);
 	if (r < 0)
 		return r;
-	const SegfsItem *item = find(self, file, &scope);
-	if (!item)
-		return -ENOENT;
 	g_ptr_array_add(one, (gpointer)item);
 	g_autoptr(SegfsReport) report = segfs_report_new(NULL, "/proc", item->scan);
 	segfs_report_add(report, segfs_scope_ipc(self->scopes->pdata[scope]), NULL, NULL, one, 0);
@@ -333,14 +335,12 @@ static int lib_remove(Source *source, const char *file)
 {
 	LibSource *self = (LibSource *)source;
 	g_auto(SegfsCaller) caller = {};
+	const SegfsItem *item;
 	guint scope;
 
-	int r = look(self);
+	const int r = find(self, file, &scope, &item);
 	if (r < 0)
 		return r;
-	const SegfsItem *item = find(self, file, &scope);
-	if (!item)
-		return -ENOENT;
 	segfs_caller_self(&caller);
 	return segfs_view_remove_orphan(segfs_scope_view(self->scopes->pdata[scope]), &caller,
 					item);
