@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "lib/os/escape.h"
-
 void actor_clear(SegfsActor *actor)
 {
 	g_clear_pointer(&actor->command_line, g_free);
@@ -76,18 +74,6 @@ SegfsKin *kin_join(const SegfsKin *kin, const SegfsKin *other)
 	memcpy(both->all, kin->all, kin->n * sizeof(*kin->all));
 	memcpy(both->all + kin->n, other->all, other->n * sizeof(*kin->all));
 	return both;
-}
-
-char *actor_command_line(const char *arguments, gsize size)
-{
-	while (size > 0 && arguments[size - 1] == '\0')
-		size--;
-	if (size == 0)
-		return NULL;
-	g_autofree char *line = g_malloc(size);
-	for (gsize i = 0; i < size; i++)
-		line[i] = arguments[i] == '\0' ? ' ' : arguments[i];
-	return escape_text(line, size);
 }
 
 char *segfs_end_text(int code)

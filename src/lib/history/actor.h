@@ -12,10 +12,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsActor, actor_clear)
 /* A copy, which the calling function clears. */
 SegfsActor actor_copy(const SegfsActor *actor);
 
-/* A command line as the kernel has it, a NUL after each argument, as one for a terminal; NULL: it
- * is empty. */
-char *actor_command_line(const char *arguments, gsize size);
-
 /* What ends.bpf.c says, for g_free(). */
 SegfsKin *kin_new(const struct ends_kin *told, bool is_known);
 /* Of its ancestors alone, which are doubtful. */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <segfs/scan.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "lib/os/escape.h"
 #include "lib/os/fd.h"
 #include "lib/os/procfs.h"
+#include "lib/process/process.h"
 
 /* nanoseconds; more than a tick */
 #define TICKS_LATE 20000000
@@ -22,8 +22,9 @@ struct Witness {
 	char *proc_root;
 	Probe *probe;
 	bool no_arguments;
-	uint64_t round;  /* CLOCK_BOOTTIME: before the last events were waited for */
-	SegfsActor last; /* whom it has read last; start 0: nobody */
+	uint64_t round;     /* CLOCK_BOOTTIME: before the last events were waited for */
+	SegfsActor last;    /* whom it has read last; start 0: nobody */
+	uint64_t last_exec; /* when that one had run another program; 0: not that it is known */
 };
 
 Witness *witness_new(const char *proc_root, Probe *probe, bool no_arguments)
@@ -99,7 +100,7 @@ void witness_actor_of(const Witness *witness, const struct ends_process *process
 	memcpy(ret_actor->command, process->command, sizeof(ret_actor->command));
 	ret_actor->command[sizeof(ret_actor->command) - 1] = '\0';
 	if (!witness->no_arguments)
-		ret_actor->command_line = actor_command_line(
+		ret_actor->command_line = process_line_of(
 			process->arguments, MIN(process->arguments_size, ENDS_ARGUMENTS));
 }
 
@@ -110,8 +111,25 @@ static bool has_ended(int pidfd)
 	return pidfd < 0 || poll(&fd, 1, 0) != 0;
 }
 
-static bool read_live(Witness *witness, pid_t pid, SegfsActor *ret_actor)
+static bool find_exec(const Witness *witness, const SegfsActor *actor, struct ends_process *before)
 {
+	return witness->probe && actor->start &&
+	       probe_changed(witness->probe, actor->pid, before) &&
+	       before->start / ENDS_TICK == actor->start;
+}
+
+/* Another program of the same name has another command line. */
+static uint64_t last_exec(const Witness *witness, const SegfsActor *actor)
+{
+	struct ends_process before;
+
+	return find_exec(witness, actor, &before) ? before.at : 0;
+}
+
+/* ret_has_none: it has no command line just now. */
+static bool read_live(Witness *witness, pid_t pid, SegfsActor *ret_actor, bool *ret_has_none)
+{
+	gsize size;
 	ProcfsStat stat;
 	uid_t uid;
 
@@ -120,15 +138,18 @@ static bool read_live(Witness *witness, pid_t pid, SegfsActor *ret_actor)
 		return false;
 	const SegfsActor *last = &witness->last;
 	if (last->start == stat.start && last->pid == pid && last->uid == uid &&
-	    !strcmp(last->command, stat.command)) {
+	    !strcmp(last->command, stat.command) &&
+	    last_exec(witness, last) == witness->last_exec) {
 		*ret_actor = actor_copy(last);
 		return true;
 	}
 	const SegfsProcess process = {.pid = pid, .start = stat.start};
 	*ret_actor = (SegfsActor){.pid = pid, .start = stat.start, .uid = uid};
 	memcpy(ret_actor->command, stat.command, sizeof(ret_actor->command));
-	if (!witness->no_arguments)
-		ret_actor->command_line = segfs_process_command_line(witness->proc_root, &process);
+	g_autofree char *arguments = process_ask(witness->proc_root, &process, "cmdline", &size);
+	*ret_has_none = arguments && size == 0;
+	if (arguments)
+		ret_actor->command_line = process_line_of(arguments, size);
 	ret_actor->cgroup = segfs_process_cgroup(witness->proc_root, &process);
 	return true;
 }
@@ -143,41 +164,48 @@ int64_t witness_latest_time(uint64_t boottime)
 	return real.tv_sec * 1000000000LL + real.tv_nsec - (int64_t)(now - boottime);
 }
 
-static bool find_exec(const Witness *witness, const SegfsActor *actor, struct ends_process *before)
-{
-	return witness->probe && actor->start &&
-	       probe_changed(witness->probe, actor->pid, before) &&
-	       before->start / ENDS_TICK == actor->start;
-}
+/* Of what /proc has said of a process. */
+typedef struct {
+	uint64_t asked, answered; /* CLOCK_BOOTTIME */
+	bool is_changing;         /* it was about to run another program, and did nothing else */
+} Reading;
 
 /*
- * What it was before it ran another program, where that was after the event for certain. A file's
- * time is that of the clock's last tick, or later (current_time() in fs/inode.c), and that is late
- * where a processor is: within that time nothing is known, and mostly it is the program's first
- * deed.
+ * What it was before it ran another program, where that was after the event for certain: after the
+ * event was read, or still on its way when /proc was. Else their times tell. A file's time is that
+ * of the clock's last tick, or later (current_time() in fs/inode.c), and that is late where a
+ * processor is: within that time nothing is known, and mostly it is the program's first deed.
  */
-static void take_back_exec(Witness *witness, int64_t when, SegfsActor *actor)
+static bool take_back_exec(Witness *witness, const Reading *reading, int64_t when,
+			   SegfsActor *actor)
 {
 	struct ends_process before;
 
-	if (when == 0 || !find_exec(witness, actor, &before) ||
-	    witness_latest_time(before.at) <= when + TICKS_LATE)
-		return;
+	if (!find_exec(witness, actor, &before))
+		return false;
+	if (!reading->is_changing && before.at < reading->asked &&
+	    (when == 0 || witness_latest_time(before.at) <= when + TICKS_LATE))
+		return false;
 	actor_clear(actor);
 	witness_actor_of(witness, &before, actor);
+	return true;
 }
 
 /*
- * It may have ended while it was read: then it has no command line any more, and is in no cgroup of
- * version 1. The probe has seen all of it, before.
+ * A process has no command line once it has ended, and is in no cgroup of version 1; the probe has
+ * seen all of it, before. It has none either while the kernel gives it another program (exec_mmap()
+ * to create_elf_tables()).
  */
-static void take_end(const Witness *witness, SegfsActor *actor)
+static void explain_none(const Witness *witness, Reading *reading, SegfsActor *actor)
 {
 	struct ends_process ended;
 
-	if (actor->command_line || !witness->probe ||
-	    !probe_ended(witness->probe, actor->pid, &ended) ||
-	    ended.start / ENDS_TICK != actor->start)
+	if (!witness->probe)
+		return;
+	reading->is_changing = !probe_ended(witness->probe, actor->pid, &ended) ||
+			       ended.start / ENDS_TICK != actor->start ||
+			       ended.at > reading->answered;
+	if (reading->is_changing)
 		return;
 	actor_clear(actor);
 	witness_actor_of(witness, &ended, actor);
@@ -187,8 +215,11 @@ bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsAct
 {
 	SegfsActor actor = {.pid = pid};
 	struct ends_process ended;
-	bool is_live = pid > 0 && !has_ended(pidfd) && read_live(witness, pid, &actor);
+	Reading reading = {.asked = witness_now()};
+	bool has_none = false;
+	bool is_live = pid > 0 && !has_ended(pidfd) && read_live(witness, pid, &actor, &has_none);
 
+	reading.answered = witness_now();
 	/* Afterwards: until then the number was nobody else's. */
 	if (is_live && has_ended(pidfd)) {
 		actor_clear(&actor);
@@ -198,12 +229,16 @@ bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsAct
 	if (!is_live && pid > 0 && witness->probe && probe_ended(witness->probe, pid, &ended) &&
 	    ended.at >= witness->round)
 		witness_actor_of(witness, &ended, &actor);
-	if (is_live)
-		take_end(witness, &actor);
-	take_back_exec(witness, when, &actor);
-	if (is_live) {
+	if (is_live && has_none)
+		explain_none(witness, &reading, &actor);
+	const uint64_t exec = last_exec(witness, &actor);
+	const bool is_now = !take_back_exec(witness, &reading, when, &actor) && is_live;
+	if (witness->no_arguments)
+		g_clear_pointer(&actor.command_line, g_free);
+	if (is_now && exec < reading.asked) {
 		actor_clear(&witness->last);
 		witness->last = actor_copy(&actor);
+		witness->last_exec = exec;
 	}
 	*ret_actor = actor;
 	return !(actor.uid == 0 && !strcmp(actor.command, "segfs"));

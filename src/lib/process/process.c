@@ -174,19 +174,24 @@ int64_t segfs_process_started(const SegfsProcess *process)
 	return procfs_started(process->start);
 }
 
+char *process_line_of(const char *arguments, gsize size)
+{
+	while (size > 0 && arguments[size - 1] == '\0')
+		size--;
+	if (size == 0)
+		return NULL;
+	g_autofree char *line = g_malloc(size);
+	for (gsize i = 0; i < size; i++)
+		line[i] = arguments[i] == '\0' ? ' ' : arguments[i];
+	return escape_text(line, size);
+}
+
 char *segfs_process_command_line(const char *proc_root, const SegfsProcess *process)
 {
 	gsize size;
-	g_autofree char *line = process_ask(proc_root, process, "cmdline", &size);
+	g_autofree char *arguments = process_ask(proc_root, process, "cmdline", &size);
 
-	while (line && size > 0 && line[size - 1] == '\0')
-		size--;
-	if (!line || size == 0)
-		return NULL;
-	for (gsize i = 0; i < size; i++)
-		if (line[i] == '\0')
-			line[i] = ' ';
-	return escape_text(line, size);
+	return arguments ? process_line_of(arguments, size) : NULL;
 }
 
 char *segfs_process_cgroup(const char *proc_root, const SegfsProcess *process)

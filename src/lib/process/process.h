@@ -30,3 +30,7 @@ GHashTable *process_table_new(void);
  */
 char *process_ask(const char *proc_root, const SegfsProcess *process, const char *name,
 		  gsize *ret_size);
+
+/* Arguments with a NUL after each as segfs_process_command_line() has them, the caller's to free;
+ * NULL: there are none. */
+char *process_line_of(const char *arguments, gsize size);
