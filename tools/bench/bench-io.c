@@ -4,6 +4,8 @@
  *
  *   bench-io measure OP BLOCK SECONDS TARGET   one operation for so long; prints count and ns
  *   bench-io run N PROGRAM [ARGS]              N runs, output to /dev/null; prints N and ns
+ *   bench-io requests TRACEPOINT DEVICE PROGRAM [ARGS]
+ *                                              one run; prints the requests to that FUSE mount
  *   bench-io make N SIZE                       N segments; prints their ids. The maker is gone then
  *   bench-io remove                            those whose ids are on stdin
  *   bench-io fill CHUNK STRIDE TARGET...       stores CHUNK bytes every STRIDE
@@ -84,32 +86,40 @@ char *attach(int shmid, int flags)
 	return mem;
 }
 
-static int run(long long times, char **argv)
+int64_t timed_run(char **argv)
 {
 	posix_spawn_file_actions_t actions;
-	int64_t spent = 0;
+	const int64_t start = now();
+	pid_t pid;
+	int status;
 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	for (long long i = 0; i < times; i++) {
-		const int64_t start = now();
-		pid_t pid;
-		int status;
-
-		errno = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
-		if (errno)
-			die(argv[0]);
-		while (waitpid(pid, &status, 0) < 0)
-			if (errno != EINTR)
-				die("waitpid");
-		spent += now() - start;
-		if (status != 0) {
-			fprintf(stderr, "bench-io: %s: status %#x\n", argv[0], status);
-			puts("error failed");
-			return 1;
-		}
-	}
+	errno = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
+	if (errno)
+		die(argv[0]);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			die("waitpid");
 	posix_spawn_file_actions_destroy(&actions);
+	if (status != 0) {
+		fprintf(stderr, "bench-io: %s: status %#x\n", argv[0], status);
+		puts("error failed");
+		return -1;
+	}
+	return now() - start;
+}
+
+static int run(long long times, char **argv)
+{
+	int64_t spent = 0;
+
+	for (long long i = 0; i < times; i++) {
+		const int64_t ns = timed_run(argv);
+		if (ns < 0)
+			return 1;
+		spent += ns;
+	}
 	printf("%lld %lld\n", times, (long long)spent);
 	return 0;
 }
@@ -249,6 +259,8 @@ int main(int argc, char **argv)
 		return measure(argv[2], number(argv[3]), atof(argv[4]), argv[5]);
 	if (strcmp(command, "run") == 0 && argc > 3)
 		return run(number(argv[2]), argv + 3);
+	if (strcmp(command, "requests") == 0 && argc > 4)
+		return requests(number(argv[2]), number(argv[3]), argv + 4);
 	if (strcmp(command, "make") == 0 && argc == 4)
 		return make(number(argv[2]), number(argv[3]));
 	if (strcmp(command, "remove") == 0 && argc == 2)

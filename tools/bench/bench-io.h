@@ -27,6 +27,10 @@ _Noreturn void usage(void);
 long long number(const char *word);
 int64_t now(void); /* ns */
 char *attach(int shmid, int flags);
+int64_t timed_run(char **argv); /* ns; < 0: it has failed, which is said */
+
+/* bench-requests.c */
+int requests(long long tracepoint, long long device, char **argv);
 
 /* bench-transfer.c */
 int transfer(const char *way, size_t block, size_t total, const char *path);

@@ -12,6 +12,7 @@
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -227,6 +228,16 @@ static long step_make(Target *t)
 	return 1;
 }
 
+/* Of a mount that has nothing to look at for it: what a request itself takes. */
+static long step_statfs(Target *t)
+{
+	struct statfs st;
+
+	if (statfs(t->path, &st) < 0)
+		die(t->path);
+	return 1;
+}
+
 /* A process that does nothing. */
 static long step_fork(Target *t)
 {
@@ -258,6 +269,7 @@ static const Op ops[] = {
 	{"open", .own = true, .step = step_open},
 	{"exclusive", .names = true, .own = true, .step = step_exclusive},
 	{"make", .names = true, .own = true, .step = step_make},
+	{"statfs", .names = true, .own = true, .step = step_statfs},
 	{"fork", .names = true, .own = true, .step = step_fork},
 	{"getppid", .names = true, .own = true, .step = step_getppid},
 	{"link", .names = true, .own = true, .step = step_link},
@@ -292,7 +304,7 @@ int measure(const char *op_name, size_t block, double seconds, const char *name)
 	if (!op)
 		usage();
 	find(&t, name);
-	if (block == 0 || block > t.size || (op->names && !t.path))
+	if (block == 0 || (op->names ? !t.path : block > t.size))
 		usage();
 	t.flags = op->writes ? O_RDWR : O_RDONLY;
 	if (t.path && op->step != step_open && !op->names) {

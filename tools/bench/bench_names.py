@@ -3,56 +3,86 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import time
 from typing import Callable
 
 from bench_processes import populate
-from bench_world import KIB, Failed, Group, Measure, Row, Target, World
+from bench_world import EMPTY, KIB, PEER, Failed, Group, Measure, Row, Target, World
+
 
 OBJECTS = 5000
 PROGRAMS = 300
 
 
-def removal_group(world: World, count: int) -> Group:
+class Removal:
     """Each figure is of one segment, so that what grows with their number shows."""
-    section = f"remove: {count} segments, each against ipcrm"
-    age = "orphan_age=0,orphan_age_unsafe"
 
-    def us_each(command: Callable[[list[str]], list[str]], before: Callable[[], None] = lambda: None) -> float:
-        ids = world.call("make", count, 4 * KIB).split()
+    AGE = "orphan_age=0,orphan_age_unsafe"
+
+    def __init__(self, world: World, count: int) -> None:
+        self.world, self.count = world, count
+
+    def find(self, _: object) -> list[str]:
+        return ["find", f"{self.world.mount(self.AGE)}/orphans", "-type", "f", "-delete"]
+
+    def rm(self, ids: list[str]) -> list[str]:
+        return ["rm", "-f", *(f"{self.world.mount(self.AGE)}/sysv/{shmid}" for shmid in ids)]
+
+    def native(self, ids: list[str]) -> list[str]:
+        return ["ipcrm", *(part for shmid in ids for part in ("-m", shmid))]
+
+    def removed(self, listed: float | None, remove: Callable[[list[str]], float]) -> float:
+        """listed: so many seconds ago; None: never."""
+        ids = self.world.call("make", self.count, 4 * KIB).split()
         try:
-            before()
-            return world.run(1, *command(ids)) * 1e3 / count
+            if listed is not None:
+                self.world.run(1, "ls", "-l", f"{self.world.mount(self.AGE)}/sysv")
+                time.sleep(listed)
+            return remove(ids)
         finally:
-            left = set(world.shmids()) & set(ids)
-            world.call("remove", stdin="\n".join(left))
+            left = set(self.world.shmids()) & set(ids)
+            self.world.call("remove", stdin="\n".join(left))
             if left:
                 raise Failed(f"{len(left)} segments were not removed")
 
-    def native() -> float:
-        return us_each(lambda ids: ["ipcrm", *(part for shmid in ids for part in ("-m", shmid))])
+    def us(self, *command: str) -> float:
+        return self.world.run(1, *command) * 1e3 / self.count
 
-    def orphans() -> float:
-        return us_each(lambda _: ["find", f"{world.mount(age)}/orphans", "-type", "f", "-delete"])
+    def peer(self, listed: float | None) -> float:
+        """So many files of another file system, by rm; never listed: by find."""
+        # It keeps what it has shown for a day: what is made anew has to have another name.
+        files = tempfile.mkdtemp(prefix="floor.", dir="/dev/shm")
+        mnt = f"{self.world.mount(PEER)}/{os.path.basename(files)}"
+        try:
+            for i in range(self.count):
+                os.close(os.open(f"{files}/{i}", os.O_CREAT | os.O_WRONLY, 0o600))
+            if listed is None:
+                return self.us("find", mnt, "-type", "f", "-delete")
+            self.world.run(1, "ls", "-l", mnt)
+            time.sleep(listed)
+            return self.us("rm", *(f"{mnt}/{i}" for i in range(self.count)))
+        finally:
+            shutil.rmtree(files)
 
-    def listed(seconds: float) -> Callable[[], None]:
-        def ls() -> None:
-            world.run(1, "ls", "-l", f"{world.mount(age)}/sysv")
-            time.sleep(seconds)
-        return ls
+    def row(self, name: str, command: Callable[[list[str]], list[str]], bound: float, listed: float | None) -> Row:
+        def empty() -> float:
+            mnt = self.world.mount(self.AGE)
+            each = self.world.empty_request(mnt)
+            return self.removed(listed, lambda ids: self.world.requests(mnt, *command(ids)) * each / self.count)
 
-    def rm(ids: list[str]) -> list[str]:
-        return ["rm", "-f", *(f"{world.mount(age)}/sysv/{shmid}" for shmid in ids)]
+        return Row(f"remove: {self.count} segments, each against ipcrm", f"remove {self.count}: {name} / ipcrm", "ipcrm -m ID ...",
+                   "us", lambda: self.removed(listed, lambda ids: self.us(*command(ids))),
+                   lambda: self.removed(None, lambda ids: self.us(*self.native(ids))),
+                   target=Target("ratio", "<=", bound), floors={EMPTY: empty, PEER: lambda: self.peer(listed)})
 
-    def row(name: str, measure: Measure, bound: float) -> Row:
-        return Row(section, f"remove {count}: {name} / ipcrm", "ipcrm -m ID ...", "us", measure, native,
-                   target=Target("ratio", "<=", bound))
-
-    return Group([
-        row("find orphans -delete", orphans, 25),
-        row("rm in sysv, just listed", lambda: us_each(rm, listed(0)), 10),
-        row("rm in sysv, listed 1.1 s ago", lambda: us_each(rm, listed(1.1)), 10),
-    ])
+    def group(self) -> Group:
+        return Group([
+            self.row("find orphans -delete", self.find, 25, None),
+            self.row("rm in sysv, just listed", self.rm, 10, 0),
+            self.row("rm in sysv, listed 1.1 s ago", self.rm, 10, 1.1),
+        ])
 
 
 def objects_group(world: World) -> Group:
@@ -63,26 +93,33 @@ def objects_group(world: World) -> Group:
             world.file(f"bench.{i}", 4 * KIB)
         world.mount("")
 
-    def row(name: str, measure: Callable[[str], float], unit: str, bound: float) -> Row:
+    def row(name: str, measure: Callable[[str], float], unit: str, bound: float, floors: dict[str, Measure]) -> Row:
         return Row(section, f"objects: {name} / the same in /dev/shm", "the same", unit,
                    lambda: measure(f"{world.mount('')}/posix"), lambda: measure("/dev/shm"),
-                   target=Target("ratio", "<=", bound))
+                   target=Target("ratio", "<=", bound), floors={**floors, PEER: lambda: measure(world.mount(PEER))})
 
-    def run(*command: str) -> Callable[[str], float]:
-        return lambda path: world.run(1, *(path if part == "DIR" else part for part in command))
+    def run(name: str, bound: float, *command: str) -> Row:
+        def of(path: str) -> list[str]:
+            return [path if part == "DIR" else part for part in command]
 
-    def each(op: str) -> Callable[[str], float]:
+        def empty() -> float:
+            mnt = world.mount("")
+            return world.empty_request(mnt) * world.requests(mnt, *of(f"{mnt}/posix")) / 1e3
+
+        return row(name, lambda path: world.run(1, *of(path)), "ms", bound, {EMPTY: empty})
+
+    def each(name: str, bound: float, op: str) -> Row:
         def us(path: str) -> float:
             count, seconds = world.rate(op, 1, f"{path}/bench.0")
             return seconds / count * 1e6
-        return us
+        return row(name, us, "us", bound, {})
 
     return Group([
-        row("ls -l", run("ls", "-l", "DIR"), "ms", 1.5),
-        row("find -size +1M", run("find", "DIR", "-size", "+1M"), "ms", 2),
-        row("open+close", each("open"), "us", 35),
-        row("O_CREAT|O_EXCL of one that exists", each("exclusive"), "us", 10),
-        row("link()", each("link"), "us", 10),
+        run("ls -l", 1.5, "ls", "-l", "DIR"),
+        run("find -size +1M", 2, "find", "DIR", "-size", "+1M"),
+        each("open+close", 35, "open"),
+        each("O_CREAT|O_EXCL of one that exists", 10, "exclusive"),
+        each("link()", 10, "link"),
     ], setup)
 
 
@@ -105,4 +142,4 @@ def info_group(world: World) -> Group:
 
 
 def groups(world: World) -> list[Group]:
-    return [removal_group(world, count) for count in (1000, 4000, 16000)] + [objects_group(world), info_group(world)]
+    return [Removal(world, count).group() for count in (1000, 4000, 16000)] + [objects_group(world), info_group(world)]

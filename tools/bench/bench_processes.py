@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 import bench_population
-from bench_world import KIB, Failed, Group, Measure, Row, Target, World
+from bench_world import EMPTY, KIB, Failed, Group, Measure, Row, Target, World
 
 PROCESSES = 500
 SEGMENTS, OBJECTS = 1000, 300
@@ -101,8 +101,12 @@ def namespaces_group(world: World) -> Group:
         return world.run(1, "sh", "-c", 'for pid; do nsenter -t "$pid" -i ipcs -m; done', "sh", *pids)
 
     def row(name: str, command: Callable[[str], str], target: Target | None = None) -> Row:
+        def empty() -> float:
+            mnt = world.mount("")
+            return world.empty_request(mnt) * world.requests(mnt, "sh", "-c", command(mnt)) / 1e3
+
         return Row(section, f"ns: {name} / {native}", "nsenter -t PID -i ipcs -m in each", "ms",
-                   lambda: world.run(1, "sh", "-c", command(world.mount(""))), base, target=target)
+                   lambda: world.run(1, "sh", "-c", command(world.mount(""))), base, target=target, floors={EMPTY: empty})
 
     return Group([
         row("ls -lR ns", lambda mnt: f"exec ls -lR {mnt}/ns", Target("ratio", "<=", 1.50)),

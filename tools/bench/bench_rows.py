@@ -352,27 +352,31 @@ def groups(world: World, quick: bool, wanted: str) -> list[Group]:
 
 
 def measure_row(row: Row, rounds: int) -> dict[str, object]:
-    measures = {"value": row.measure, "base": row.base, "memcpy": row.memcpy}
+    measures = {"value": row.measure, "base": row.base, "memcpy": row.memcpy, **row.floors}
     got: dict[str, list[float]] = {name: [] for name, measure in measures.items() if measure}
     note = row.note
     try:
         if row.measure:
             for _ in range(row.rounds or rounds):
-                for name in ("base", "value", "memcpy"):
+                for name in ("base", "value", "memcpy", *row.floors):
                     if measure := measures[name]:
                         got[name].append(measure())
     except (Failed, OSError) as error:
         note, got = str(error), {}
     result: dict[str, object] = {"section": row.section, "name": row.name, "against": row.against, "unit": row.unit,
                                  "better": row.better, "heads": row.heads, "note": note, "rounds": got}
-    for name, numbers in got.items():
-        result[name] = statistics.median(numbers)
     # Neighbours in time are compared, so that what a neighbour on the machine does weighs less.
+    def compared(of: str, name: str = "ratio") -> dict[str, object]:
+        ratios = [value / base for value, base in zip(got["value"], got[of])]
+        return {name: statistics.median(ratios), f"{name}_range": [min(ratios), max(ratios)]}
+
+    floors = {name: {"value": statistics.median(got[name]), **compared(name)} for name in row.floors if name in got}
+    if floors:
+        result["floors"] = floors
+    result.update({name: statistics.median(numbers) for name, numbers in got.items() if name not in floors})
     for name, of in (("ratio", "base"), ("memcpy_ratio", "memcpy")):
         if of in got:
-            ratios = [value / base for value, base in zip(got["value"], got[of])]
-            result[name] = statistics.median(ratios)
-            result[f"{name}_range"] = [min(ratios), max(ratios)]
+            result.update(compared(of, name))
     if row.target:
         number = f"{row.target.bound:.2f}" if row.target.of == "ratio" else f"{row.target.bound:g} {row.unit}"
         result["target"] = f"{row.target.sign} {number}"
@@ -400,6 +404,8 @@ def main() -> None:
             except (Failed, OSError) as error:
                 failed = f"cannot be set up: {error}"
             for row in group.rows:
+                if not shutil.which(PEER):
+                    row.floors.pop(PEER, None)
                 if failed:
                     row.measure, row.note = None, failed
                 result = measure_row(row, config["rounds"])

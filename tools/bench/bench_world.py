@@ -14,6 +14,8 @@ from typing import Callable
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 PEER = "passthrough_hp"
+# A floor: as many requests as the command makes, if none took anything but its way to the daemon and back.
+EMPTY = "its requests, if empty"
 
 
 class Failed(Exception):
@@ -46,6 +48,8 @@ class Row:
     memcpy: Measure | None = None
     target: Target | None = None
     rounds: int | None = None  # where it is not the number asked for
+    # What bounds it, in the same unit: each is measured in the same rounds.
+    floors: dict[str, Measure] = field(default_factory=dict)
     note: str = ""
     heads: tuple[str, str] = ("segfs", "native")  # of the table's columns
 
@@ -97,6 +101,26 @@ class World:
         """Milliseconds of one run."""
         count, ns = self.call("run", times, *command).split()
         return float(ns) / float(count) / 1e6
+
+    def requests(self, mnt: str, *command: str) -> int:
+        """How many the kernel sends to mnt while the command runs."""
+        tracing = f"{self.base}/tracing"
+        event = f"{tracing}/events/fuse/fuse_request_send/id"
+        if not os.path.exists(event):
+            os.makedirs(tracing, exist_ok=True)
+            done = subprocess.run(["mount", "-t", "tracefs", "tracefs", tracing], stderr=subprocess.PIPE, text=True)
+            if done.returncode != 0 or not os.path.exists(event):
+                raise Failed(done.stderr.strip() or "this kernel has no tracepoint fuse_request_send")
+        with open(event) as number:
+            device = os.minor(os.stat(mnt).st_dev)  # of what no disk is under
+            if count := int(self.call("requests", number.read().strip(), device, *command)):
+                return count
+        raise Failed("no request was counted")
+
+    def empty_request(self, mnt: str) -> float:
+        """Microseconds of a request that looks at nothing."""
+        count, seconds = self.rate("statfs", 1, mnt)
+        return seconds / count * 1e6
 
     def background(self, *arguments: object) -> str:
         """A helper that lives until the end of the group; what it said first."""
