@@ -69,6 +69,23 @@ libbpf-dev|pc libbpf|libbpf with its headers"
 # shellcheck disable=SC2034 # the scripts' own
 start_needs="$build_needs
 fuse3|cmd fusermount3|fusermount3, to mount and unmount"
+# shellcheck disable=SC2034
+check_needs="$start_needs
+coreutils|cmd stat|coreutils
+findutils|cmd find|find
+tar|cmd tar|tar
+util-linux|cmd unshare|unshare, setpriv, ipcmk and ipcs
+procps|cmd ps|ps
+diffutils|cmd cmp|cmp and diff
+attr|cmd getfattr|getfattr and setfattr
+acl|cmd getfacl|getfacl
+rsync|cmd rsync|rsync
+jq|cmd jq|jq
+less|cmd less|less
+bsdutils|cmd script|script, which gives less a terminal
+tmux|cmd tmux|tmux, a terminal for segtop
+python3|cmd python3|Python, to count
+python3-yaml|cmd python3|Python's YAML"
 
 is_debian() {
 	[[ -r /etc/os-release ]] && command -v apt-get dpkg-query >/dev/null || return 1

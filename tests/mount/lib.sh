@@ -181,8 +181,9 @@ same() {
 }
 
 # Polls. The pause only spares the processor: what is waited for is the condition.
+# SEGFS_TEST_SLOW: how much slower than a machine this one is (tests/guest/run).
 until_true() {
-	local deadline=$((SECONDS + $1))
+	local deadline=$((SECONDS + $1 * ${SEGFS_TEST_SLOW:-1}))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $deadline ] || return 1
@@ -271,7 +272,7 @@ send() {
 
 answer() {
 	local line
-	if IFS= read -r -t "${2:-30}" line <&"${agent_out[$1]}"; then
+	if IFS= read -r -t "$((${2:-30} * ${SEGFS_TEST_SLOW:-1}))" line <&"${agent_out[$1]}"; then
 		echo "$line"
 	else
 		echo "no answer"
