@@ -192,6 +192,12 @@ until_true() {
 }
 
 # The second by which the kernel stamps segments: time(2)'s clock, which is up to a tick behind that of date(1).
+# kernel_has MAJOR MINOR: it is that Linux, or a later one.
+kernel_has() {
+	local major minor
+	IFS=.- read -r major minor _ <<<"$(uname -r)"
+	((major > $1 || (major == $1 && minor >= $2)))
+}
 kernel_second() { printf '%(%s)T' -1; }
 # A second after the one in TIME has begun.
 past() {

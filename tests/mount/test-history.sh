@@ -115,6 +115,23 @@ if [ $names = yes ]; then
 	# The command line can be out of memory at the end; the program never is.
 	[ $probes = no ] || le 190 "$(named | wc -l)" "at least 190 are known"
 	is "$wrong" "" "and none a wrong one"
+
+	# What runs another program at once, before anybody can look, too.
+	python3 -c 'import os, sys
+for i in range(200):
+    pid = os.fork()
+    if pid == 0:
+        os.close(os.open(f"/dev/shm/before-{i}", os.O_CREAT | os.O_RDWR, 0o600))
+        os.execlp("sh", "sh", "-c", f": >/dev/shm/after-{i}")
+    os.waitpid(pid, 0)'
+	all_followed() { [ "$(grep -cE ' create posix/(before|after)-' "$MNT/events")" -eq 400 ]; }
+	ok "200 that run another program: 400 events" until_true 30 all_followed
+	if [ $probes = yes ] && kernel_has 6 13; then
+		is "$(grep -E ' create posix/before-' "$MNT/events" | grep -cE ' program=python[0-9.]* .* command="[^" ]*python[0-9.]* -c import')" 200 "all are of the first"
+		is "$(grep -E ' create posix/after-' "$MNT/events" | grep -cE ' program=sh .* command="sh -c ')" 200 "and all of the second are of that"
+	else
+		skip "who has made them" "$started, and $(uname -r)"
+	fi
 else
 	skip "who made an object" "$started"
 fi

@@ -7,7 +7,9 @@
  * last ones that have ended, where the reader finds what /proc no longer has.
  *
  * A process that runs another program is another program from then on, so that is seen, too
- * (sched_prepare_exec, Linux 6.10).
+ * (sched_prepare_exec, Linux 6.10). A new file of a tmpfs gets its first times while its creator
+ * runs (ctime_ns_xchg, Linux 6.13), who may have ended, or run another program, by the time anybody
+ * asks.
  */
 
 #include <linux/bpf.h>
@@ -23,6 +25,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+#define PROC_PID_INIT_INO 0xeffffffcU /* include/linux/proc_ns.h */
 #define CHILDREN_MOST 256
 #define GENERATIONS_MOST 32
 
@@ -70,6 +73,14 @@ struct {
 	__type(value, __u64);
 } scattered SEC(".maps");
 
+/* Who has made the files of tmpfs that came last. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4 * ENDS_KEPT);
+	__type(key, struct ends_file);
+	__type(value, struct ends_made);
+} made SEC(".maps");
+
 /* Events for which the ring had no room; families that scattered had none for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -101,6 +112,9 @@ static __always_inline void count_lost(__u32 which)
 __noinline __u32 pid_for_reader(__u64 of)
 {
 	struct task_struct *leader = (void *)of;
+
+	if (reader_pid_ns == PROC_PID_INIT_INO)
+		return BPF_CORE_READ(leader, tgid);
 	struct pid *pid = BPF_CORE_READ(leader, thread_pid);
 	const unsigned int level = BPF_CORE_READ(pid, level);
 
@@ -281,6 +295,7 @@ static __always_inline void fill(struct ends_process *process, struct task_struc
 	process->uid = bpf_get_current_uid_gid();
 	process->has_ended = ended;
 	process->n_execs = 0;
+	process->exec = BPF_CORE_READ(task, self_exec_id);
 	process->code = BPF_CORE_READ(task, signal, group_exit_code);
 	if (!process->code)
 		process->code = BPF_CORE_READ(task, exit_code);
@@ -406,13 +421,11 @@ static __always_inline void tell_end(const struct ends_process *process, bool to
 }
 
 /* How many programs it has run since it was forked, of which the table has forgotten many. */
-static __always_inline __u32 count_execs(const struct ends_process *process,
-					 struct task_struct *task)
+static __always_inline __u32 count_execs(__u32 pid, __u64 start, struct task_struct *task)
 {
-	const __u32 pid = process->pid;
 	const struct ends_process *before = bpf_map_lookup_elem(&changed, &pid);
 
-	if (before && before->start == process->start)
+	if (before && before->start == start)
 		return before->n_execs;
 	return BPF_CORE_READ(task, self_exec_id) == BPF_CORE_READ(task, parent_exec_id) ? 0
 											: ENDS_MANY;
@@ -429,7 +442,7 @@ int BPF_PROG(task_ends, struct task_struct *task)
 	if (!process || (!is_last && !has_segments && !has_any(children_of(task))))
 		return 0;
 	fill(process, task, is_last);
-	process->n_execs = count_execs(process, task);
+	process->n_execs = count_execs(process->pid, process->start, task);
 	give_up_children(bpf_get_current_task());
 	const bool told = has_segments && tell_segments();
 	const __u32 pid = process->pid;
@@ -455,7 +468,7 @@ int BPF_PROG(task_changes, struct task_struct *task)
 		return 0;
 	fill(process, task, false);
 	const __u32 pid = process->pid;
-	process->n_execs = count_execs(process, task);
+	process->n_execs = count_execs(process->pid, process->start, task);
 	if (process->n_execs != ENDS_MANY)
 		process->n_execs++;
 	if (has_any(segments_of(task)) && !tell_segments())
@@ -463,4 +476,46 @@ int BPF_PROG(task_changes, struct task_struct *task)
 	if (pid)
 		bpf_map_update_elem(&changed, &pid, process, BPF_ANY);
 	return 0;
+}
+
+#define TMPFS_MAGIC 0x01021994
+#define SB_KERNMOUNT (1 << 22)
+
+/* Its times were set. A file that has no name yet is new; those of the kernel's own tmpfs, segments
+ * and memfds, never have one. */
+static __always_inline int take_times(struct inode *inode)
+{
+	const struct super_block *sb = inode->i_sb;
+
+	if (sb->s_magic != TMPFS_MAGIC || inode->i_dentry.first || sb->s_flags & SB_KERNMOUNT)
+		return 0;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	const struct ends_file file = {
+		.ino = inode->i_ino,
+		.dev = sb->s_dev,
+	};
+	struct ends_made maker = {
+		.start = BPF_CORE_READ(leader, start_boottime),
+		.exec = BPF_CORE_READ(task, self_exec_id),
+		.pid = pid_for_reader((__u64)leader),
+		.uid = bpf_get_current_uid_gid(),
+	};
+	maker.n_execs = count_execs(maker.pid, maker.start, task);
+	bpf_get_current_comm(maker.command, sizeof(maker.command));
+	bpf_map_update_elem(&made, &file, &maker, BPF_ANY);
+	return 0;
+}
+
+SEC("tp_btf/ctime_ns_xchg")
+int BPF_PROG(file_times, struct inode *inode)
+{
+	return take_times(inode);
+}
+
+/* The memory of an inode that was freed within the same tick has had these times. */
+SEC("tp_btf/ctime_xchg_skip")
+int BPF_PROG(file_same_times, struct inode *inode)
+{
+	return take_times(inode);
 }

@@ -44,9 +44,24 @@ struct ends_process {
 	__u32 n_execs;        /* programs that it has run since it was forked; of one that runs
 				 another program, with that; ENDS_MANY: not known */
 	__u32 padding;
+	__u64 exec; /* which of the programs that it has run in its life: each has another */
 	struct ends_kin kin;
 	char command[ENDS_COMMAND];
 	char arguments[ENDS_ARGUMENTS]; /* a NUL after each */
+};
+
+/* A file of a tmpfs. */
+struct ends_file {
+	__u64 ino;
+	__u32 dev; /* as the kernel has it */
+	__u32 padding;
+};
+
+/* Who has made it, at that moment. */
+struct ends_made {
+	__u64 start, exec; /* as above */
+	__u32 pid, uid, n_execs, padding;
+	char command[ENDS_COMMAND];
 };
 
 struct ends_segment {

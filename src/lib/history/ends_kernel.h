@@ -36,8 +36,19 @@ struct pid {
 	unsigned int level;
 	struct upid numbers[1];
 };
+struct hlist_node;
+struct hlist_head {
+	struct hlist_node *first;
+};
+struct super_block {
+	unsigned int s_dev;
+	unsigned long s_flags;
+	unsigned long s_magic;
+};
 struct inode {
 	unsigned long i_ino;
+	struct super_block *i_sb;
+	struct hlist_head i_dentry;
 };
 struct file {
 	struct inode *f_inode;
@@ -54,7 +65,7 @@ struct signal_struct {
 	int group_exit_code;
 };
 struct task_struct {
-	int exit_code;
+	int exit_code, tgid;
 	struct nsproxy *nsproxy;
 	struct mm_struct *mm;
 	struct sysv_shm sysvshm;

@@ -125,6 +125,14 @@ static void tell_object(SegfsHistory *history, const char *verb, const Piece *pi
 	history_add_line(history, line);
 }
 
+/* The very one that has that key, the table's own; NULL: it is not known. */
+static Piece *find_piece(SegfsHistory *history, const Piece *piece)
+{
+	Piece *known = table_find(history->table, &piece->key);
+
+	return known && known->again == piece->again ? known : NULL;
+}
+
 /* actor has done that to piece. has_name: it has one, after all that. */
 static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, const char *from,
 			const SegfsActor *actor, bool has_name)
@@ -132,9 +140,7 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 	const int64_t at = g_get_real_time();
 
 	g_mutex_lock(&history->lock);
-	Piece *known = table_find(history->table, &piece->key);
-	if (known && known->again != piece->again)
-		known = NULL;
+	Piece *known = find_piece(history, piece);
 	if (verbs & NAMES_CREATE) {
 		tell_object(history, "create", piece, NULL, actor, at);
 		/* One more name of it (link(2)) has no other creator. */
@@ -163,6 +169,35 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 	g_mutex_unlock(&history->lock);
 }
 
+/*
+ * Who has caused the event; n_execs and the kin of the piece are set where it has made that. False:
+ * another mount has done it for somebody whom only that one knows.
+ */
+static bool find_actor(SegfsHistory *history, const NamesEvent *event, Piece *piece,
+		       SegfsActor *ret_actor)
+{
+	struct ends_made made;
+	struct statx born = {};
+
+	/* One more name of it (link(2)) can be another's, or of another program's. */
+	if (event->verbs & NAMES_CREATE && history->probe && !find_piece(history, piece) &&
+	    probe_made(history->probe, event->file.dev, event->file.ino, &made) &&
+	    made.pid == (uint32_t)event->pid) {
+		piece->n_execs = made.n_execs;
+		return witness_read_maker(history->witness, &made, event->pidfd, ret_actor);
+	}
+	if (event->file_fd < 0 || !(event->verbs & NAMES_CREATE) ||
+	    statx(event->file_fd, "", AT_EMPTY_PATH, STATX_BTIME, &born) < 0 ||
+	    !(born.stx_mask & STATX_BTIME))
+		born = (struct statx){};
+	const int64_t when = born.stx_btime.tv_sec * 1000000000LL + born.stx_btime.tv_nsec;
+	if (!witness_read(history->witness, event->pid, event->pidfd, when, ret_actor))
+		return false;
+	if (event->verbs & NAMES_CREATE)
+		piece->n_execs = witness_execs(history->witness, ret_actor, when, &piece->past.kin);
+	return true;
+}
+
 static void take_name(const NamesEvent *event, gpointer data)
 {
 	SegfsHistory *history = data;
@@ -173,23 +208,15 @@ static void take_name(const NamesEvent *event, gpointer data)
 	};
 	SegfsActor actor;
 	struct stat st;
-	struct statx born = {};
 
 	if (event->pid == getpid())
 		return;
 	const bool there = event->file_fd >= 0 && fstat(event->file_fd, &st) == 0;
-	if (!there || !(event->verbs & NAMES_CREATE) ||
-	    statx(event->file_fd, "", AT_EMPTY_PATH, STATX_BTIME, &born) < 0 ||
-	    !(born.stx_mask & STATX_BTIME))
-		born = (struct statx){};
-	const int64_t when = born.stx_btime.tv_sec * 1000000000LL + born.stx_btime.tv_nsec;
-	/* Another mount has done it for somebody whom only that one knows. */
-	if (!witness_read(history->witness, event->pid, event->pidfd, when, &actor)) {
+	if (!find_actor(history, event, &piece, &actor)) {
 		actor_clear(&actor);
 		actor = (SegfsActor){};
+		piece.n_execs = ENDS_MANY;
 	}
-	if (event->verbs & NAMES_CREATE)
-		piece.n_execs = witness_execs(history->witness, &actor, when, &piece.past.kin);
 	take_change(history, event->verbs, &piece, event->from, &actor, there && st.st_nlink > 0);
 	g_free(piece.past.kin);
 	struct ends_process end;

@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <ends.skel.h>
 
@@ -29,9 +30,14 @@ static int on_event(void *context, void *bytes, size_t size)
 	return 0;
 }
 
-/* with_exec: also what a process was before it ran another program, which not every kernel tells.
- */
-static int load(bool with_exec, struct ends_bpf **ret_skeleton)
+/* What not every kernel tells. */
+typedef enum {
+	WITHOUT,
+	WITH_EXEC,  /* what a process was before it ran another program */
+	WITH_MAKER, /* and who makes a file, then and there */
+} With;
+
+static int load(With with, struct ends_bpf **ret_skeleton)
 {
 	struct ends_bpf *skeleton = ends_bpf__open();
 	struct stat st;
@@ -40,8 +46,10 @@ static int load(bool with_exec, struct ends_bpf **ret_skeleton)
 		return -errno;
 	int r = stat("/proc/self/ns/pid", &st) < 0 ? -errno : 0;
 	skeleton->rodata->reader_pid_ns = r == 0 ? st.st_ino : 0;
-	skeleton->rodata->has_exec = with_exec;
-	bpf_program__set_autoload(skeleton->progs.task_changes, with_exec);
+	skeleton->rodata->has_exec = with >= WITH_EXEC;
+	bpf_program__set_autoload(skeleton->progs.task_changes, with >= WITH_EXEC);
+	bpf_program__set_autoload(skeleton->progs.file_times, with >= WITH_MAKER);
+	bpf_program__set_autoload(skeleton->progs.file_same_times, with >= WITH_MAKER);
 	if (r == 0)
 		r = ends_bpf__load(skeleton);
 	if (r == 0)
@@ -59,9 +67,9 @@ Probe *probe_new(char **ret_why_not)
 
 	libbpf_set_print(NULL);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	int r = load(true, &probe->skeleton);
-	if (r < 0 && r != -EPERM)
-		r = load(false, &probe->skeleton);
+	int r = load(WITH_MAKER, &probe->skeleton);
+	for (int with = WITH_EXEC; r < 0 && r != -EPERM && with >= WITHOUT; with--)
+		r = load(with, &probe->skeleton);
 	if (r == 0) {
 		probe->ring = ring_buffer__new(bpf_map__fd(probe->skeleton->maps.ring), on_event,
 					       probe, NULL);
@@ -114,6 +122,15 @@ bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process)
 	return look_up(probe->skeleton->maps.changed, pid, ret_process);
 }
 
+bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_made)
+{
+	const struct ends_file file = {
+		.ino = ino, .dev = major(dev) << 20 | minor(dev), /* linux/kdev_t.h */
+	};
+
+	return bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.made), &file, ret_made) == 0;
+}
+
 void probe_await(Probe *probe, pid_t pid, uint64_t start)
 {
 	const __u32 key = pid;
@@ -159,6 +176,11 @@ bool probe_ended(Probe *probe, pid_t pid, struct ends_process *ret_process)
 }
 
 bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process)
+{
+	return false;
+}
+
+bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_made)
 {
 	return false;
 }

@@ -26,6 +26,8 @@ void probe_read(Probe *probe, ProbeTake take, gpointer data);
 bool probe_ended(Probe *probe, pid_t pid, struct ends_process *ret_process);
 /* The last process of that pid that has run another program, as it was before. */
 bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process);
+/* Who made the file of a tmpfs of that st_dev and st_ino. False: it is not among the last. */
+bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_made);
 /* The end of the process that started then (in ticks) will be an event. */
 void probe_await(Probe *probe, pid_t pid, uint64_t start);
 

@@ -211,6 +211,22 @@ static void explain_none(const Witness *witness, Reading *reading, SegfsActor *a
 	witness_actor_of(witness, &ended, actor);
 }
 
+/* It is a segfs mount, which does all for somebody. */
+static bool is_mount(const SegfsActor *actor)
+{
+	return actor->uid == 0 && !strcmp(actor->command, "segfs");
+}
+
+/* exec: when it had run another program; 0: not that it is known. */
+static void keep_last(Witness *witness, const SegfsActor *actor, uint64_t exec)
+{
+	SegfsActor copy = actor_copy(actor);
+
+	actor_clear(&witness->last);
+	witness->last = copy;
+	witness->last_exec = exec;
+}
+
 bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsActor *ret_actor)
 {
 	SegfsActor actor = {.pid = pid};
@@ -235,13 +251,58 @@ bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsAct
 	const bool is_now = !take_back_exec(witness, &reading, when, &actor) && is_live;
 	if (witness->no_arguments)
 		g_clear_pointer(&actor.command_line, g_free);
-	if (is_now && exec < reading.asked) {
-		actor_clear(&witness->last);
-		witness->last = actor_copy(&actor);
-		witness->last_exec = exec;
-	}
+	if (is_now && exec < reading.asked)
+		keep_last(witness, &actor, exec);
 	*ret_actor = actor;
-	return !(actor.uid == 0 && !strcmp(actor.command, "segfs"));
+	return !is_mount(&actor);
+}
+
+/* That process, while it ran the program that has made the file. */
+static bool is_maker(const struct ends_process *process, const struct ends_made *made)
+{
+	return process->start == made->start && process->exec == made->exec;
+}
+
+/* Is what /proc said of a live process of that program? Asked afterwards, and changed is what the
+ * probe says then. */
+static bool is_still(const SegfsActor *actor, const struct ends_made *made,
+		     const struct ends_process *changed)
+{
+	if (actor->start != made->start / ENDS_TICK)
+		return false;
+	return changed ? made->exec == changed->exec + 1 : !strcmp(actor->command, made->command);
+}
+
+bool witness_read_maker(Witness *witness, const struct ends_made *made, int pidfd,
+			SegfsActor *ret_actor)
+{
+	const pid_t pid = made->pid;
+	SegfsActor actor = {};
+	struct ends_process process;
+	bool has_none = false;
+	bool is_live = !has_ended(pidfd) && read_live(witness, pid, &actor, &has_none);
+
+	const bool has_changed =
+		probe_changed(witness->probe, pid, &process) && process.start == made->start;
+	is_live = is_live && is_still(&actor, made, has_changed ? &process : NULL);
+	bool is_known = has_changed && is_maker(&process, made);
+	if (!is_known && is_live && actor.command_line)
+		keep_last(witness, &actor, has_changed ? process.at : 0);
+	else if (!is_known) /* it may have ended while it was read */
+		is_known = probe_ended(witness->probe, pid, &process) && is_maker(&process, made);
+	if (is_known || !is_live)
+		actor_clear(&actor);
+	if (is_known) {
+		witness_actor_of(witness, &process, &actor);
+	} else if (!is_live) {
+		actor = (SegfsActor){
+			.pid = pid, .start = made->start / ENDS_TICK, .uid = made->uid};
+		memcpy(actor.command, made->command, sizeof(actor.command));
+	}
+	if (witness->no_arguments)
+		g_clear_pointer(&actor.command_line, g_free);
+	*ret_actor = actor;
+	return !is_mount(&actor);
 }
 
 uint32_t witness_execs(const Witness *witness, const SegfsActor *actor, int64_t when,

@@ -35,6 +35,12 @@ void witness_actor_of(const Witness *witness, const struct ends_process *process
 bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsActor *ret_actor);
 
 /*
+ * Likewise the process that has made a file: what it was when it did. False: as above.
+ */
+bool witness_read_maker(Witness *witness, const struct ends_made *made, int pidfd,
+			SegfsActor *ret_actor);
+
+/*
  * How many programs the process had run when it made a file at that time (when: as above), or
  * ENDS_MANY. ret_doubtful is set where it may have been one less: whom it had then, to be freed.
  */
