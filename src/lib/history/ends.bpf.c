@@ -37,65 +37,38 @@ struct {
 	__uint(max_entries, 1024 * 1024);
 } ring SEC(".maps");
 
+#define TABLE(kind, most, key_type, value_type)                                                    \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_##kind);                                                 \
+		__uint(max_entries, most);                                                         \
+		__type(key, key_type);                                                             \
+		__type(value, value_type);                                                         \
+	}
+
 /* Those that have ended, by their pid. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, ENDS_KEPT);
-	__type(key, __u32);
-	__type(value, struct ends_process);
-} ended SEC(".maps");
+TABLE(LRU_HASH, ENDS_KEPT, __u32, struct ends_process) ended SEC(".maps");
 
 /* Those that have run another program, as they were before. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, ENDS_KEPT);
-	__type(key, __u32);
-	__type(value, struct ends_process);
-} changed SEC(".maps");
+TABLE(LRU_HASH, ENDS_KEPT, __u32, struct ends_process) changed SEC(".maps");
 
 /* Whose end is told though they leave no segment: pid -> when that process started, in ticks. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4 * ENDS_KEPT);
-	__type(key, __u32);
-	__type(value, __u64);
-} awaited SEC(".maps");
+TABLE(LRU_HASH, 4 * ENDS_KEPT, __u32, __u64) awaited SEC(".maps");
 
 /*
  * Those whose family is not the whole of it: whose parent has ended before them (the kernel gives
  * them another), who have a descendant of whom that is so, who were told of in vain. pid -> when
  * that process started. No entry goes before its process does.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4 * ENDS_KEPT);
-	__type(key, __u32);
-	__type(value, __u64);
-} scattered SEC(".maps");
+TABLE(HASH, 4 * ENDS_KEPT, __u32, __u64) scattered SEC(".maps");
 
 /* Who has made the files of tmpfs that came last. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4 * ENDS_KEPT);
-	__type(key, struct ends_file);
-	__type(value, struct ends_made);
-} made SEC(".maps");
+TABLE(LRU_HASH, 4 * ENDS_KEPT, struct ends_file, struct ends_made) made SEC(".maps");
 
 /* Events for which the ring had no room; families that scattered had none for. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
+TABLE(ARRAY, 2, __u32, __u64) lost SEC(".maps");
 
 /* The stack has no room for one. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ends_process);
-} scratch SEC(".maps");
+TABLE(PERCPU_ARRAY, 1, __u32, struct ends_process) scratch SEC(".maps");
 
 static __always_inline void count_lost(__u32 which)
 {
