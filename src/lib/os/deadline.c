@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <segfs/thread.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "lib/os/errand.h"
@@ -16,6 +17,11 @@
 
 /* On a busy machine a deadline is met this often again while the call waits for a processor. */
 #define MOST_WAITS 20
+
+/* Where more than so many for each processor want to run, who waits for one may keep from the call
+ * what it waits for, a lock of the kernel or of ours: a deadline is met again for so long. */
+#define BUSY 2
+#define BUSY_MS 2000
 
 struct DeadlineCall {
 	gatomicrefcount refs;
@@ -212,6 +218,15 @@ static void fetching_release(gpointer data)
 	g_free(fetching);
 }
 
+static bool is_busy(void)
+{
+	g_autofree char *text = NULL;
+	guint n = 0;
+
+	return g_file_get_contents("/proc/loadavg", &text, NULL, NULL) &&
+	       sscanf(text, "%*s %*s %*s %u/", &n) == 1 && n > BUSY * g_get_num_processors();
+}
+
 int deadline_fetch(pid_t pid, guint ms, int (*run)(gpointer data), gpointer data,
 		   GDestroyNotify release)
 {
@@ -224,7 +239,10 @@ int deadline_fetch(pid_t pid, guint ms, int (*run)(gpointer data), gpointer data
 	Fetching *fetching = g_new0(Fetching, 1);
 	*fetching = (Fetching){pid, run, release, data, -ENOTRECOVERABLE};
 	DeadlineCall *call = deadline_call(fetching_run, fetching, fetching_release);
-	if (deadline_wait(call, ms)) {
+	bool ended = deadline_wait(call, ms);
+	for (guint waited = 2 * ms; !ended && waited <= BUSY_MS && is_busy(); waited += ms)
+		ended = deadline_wait(call, ms);
+	if (ended) {
 		fd = fetching->fd;
 		fetching->fd = -1;
 	}

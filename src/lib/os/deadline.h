@@ -38,9 +38,9 @@ bool deadline_is_stuck(pid_t pid);
 guint deadline_steps(DeadlineCall *call);
 
 /*
- * What run(data) opens, the caller's to close, or -errno of it. -ETIMEDOUT: it takes longer, or
- * hangs at pid already (0: run says itself where it is); what it opens then is closed.
- * release(data) as above.
+ * What run(data) opens, the caller's to close, or -errno of it. -ETIMEDOUT: it takes longer (on
+ * a busy machine than 2 s, since it may wait for who waits for a processor), or hangs at pid
+ * already (0: run says itself where it is); what it opens then is closed. release(data) as above.
  */
 int deadline_fetch(pid_t pid, guint ms, int (*run)(gpointer data), gpointer data,
 		   GDestroyNotify release);

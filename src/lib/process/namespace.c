@@ -19,7 +19,7 @@
 #include "lib/process/process.h"
 #include "lib/process/scan.h"
 
-/* The way to a /dev/shm that has hung is not tried again for so long. */
+/* The way to a /dev/shm that has hung twice, or does still, is not tried again for so long. */
 #define HUNG_FOR (10 * G_TIME_SPAN_SECOND)
 
 /* A look at the processes that is no older does not have to be repeated to open what it found. */
@@ -43,6 +43,8 @@ struct SegfsNamespace {
 	GArray *shm;         /* SegfsNamespaceShm */
 	gint64 hung;         /* when the way to one of them hung last; 0: it did not */
 	dev_t hung_dev;      /* which */
+	pid_t hung_thread;   /* of whose */
+	guint n_hung;        /* how often in a row */
 };
 
 /* It is held while a scan is made. */
@@ -346,8 +348,9 @@ static int open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 
 	if (r < 0)
 		return r;
-	const bool hangs =
-		ns->hung && ns->hung_dev == dev && g_get_monotonic_time() - ns->hung < HUNG_FOR;
+	const bool hangs = ns->hung && ns->hung_dev == dev &&
+			   g_get_monotonic_time() - ns->hung < HUNG_FOR &&
+			   (ns->n_hung > 1 || deadline_is_stuck(ns->hung_thread));
 	for (guint i = 0; i < ns->shm->len; i++) {
 		const SegfsNamespaceShm *shm = &g_array_index(ns->shm, SegfsNamespaceShm, i);
 		if (shm->dev == dev)
@@ -357,13 +360,19 @@ static int open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
 	if (!thread || hangs)
 		return thread ? -ENOENT : -ESRCH;
 	r = open_shm_of(scanner_proc_root(ns->scanner), thread, dev, ret_fd);
-	if (r != -ETIMEDOUT || !errand_may_wait())
+	if (!errand_may_wait())
 		return r;
 	g_mutex_lock(&ns->lock);
-	ns->hung = g_get_monotonic_time();
-	ns->hung_dev = dev;
+	if (r == -ETIMEDOUT) {
+		ns->n_hung = ns->hung && ns->hung_dev == dev ? ns->n_hung + 1 : 1;
+		ns->hung = g_get_monotonic_time();
+		ns->hung_dev = dev;
+		ns->hung_thread = thread;
+	} else if (ns->hung_dev == dev) {
+		ns->hung = 0;
+	}
 	g_mutex_unlock(&ns->lock);
-	return -ENOENT;
+	return r == -ETIMEDOUT ? -ENOENT : r;
 }
 
 int namespace_open_shm(SegfsNamespace *ns, dev_t dev, int *ret_fd)
