@@ -106,7 +106,7 @@ static const char *const calls[] = {
 	/* Waiting for several things; the system log, and who knows users' names (nss(5)). */
 	"connect epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd eventfd2",
 	"getpeername getsockname getsockopt poll ppoll pselect6 recvfrom recvmsg select",
-	"sendmmsg sendmsg sendto setsockopt shutdown socketpair timerfd_create",
+	"pidfd_open sendmmsg sendmsg sendto setsockopt shutdown socketpair timerfd_create",
 	"timerfd_gettime timerfd_settime",
 };
 

@@ -104,8 +104,10 @@ static void write_segment(IpcNs *ns, const SegfsCaller *caller, const SegfsItem 
 	line_user(text, "CreatorUser", segment->cuid);
 	line_group(text, "CreatorGroup", segment->cgid);
 	line(text, "Attaches", "%" PRIu64, segment->nattch);
+	/* The kernel takes us for the creator of what was made in key/. */
 	if (segment->cpid > 0)
-		line(text, "CreatorPid", "%d%s", segment->cpid,
+		line(text, "CreatorPid", "%d%s",
+		     item->creator_process.pid > 0 ? item->creator_process.pid : segment->cpid,
 		     item->creator_lives     ? ""
 		     : item->creator_unknown ? " (for somebody who is not known here)"
 					     : " (ended)");
@@ -213,8 +215,9 @@ static void write_removed(const Gone *gone, GString *text)
 	g_autofree char *user = segfs_user_name(actor->uid);
 	g_autofree char *command = escape_text(actor->command, -1);
 
-	/* Nobody has told of the removal of a segment: that it is gone was seen then. */
-	line_moment(text, "Removed", gone->piece.key.is_sysv ? "before " : "", gone->removed);
+	/* Of a segment's removal beside the mount nobody tells: that it is gone was seen then. */
+	line_moment(text, "Removed", gone->piece.key.is_sysv && actor->pid <= 0 ? "before " : "",
+		    gone->removed);
 	if (actor->pid <= 0) {
 		line(text, "RemovedBy", "not known");
 		return;
@@ -239,8 +242,11 @@ static void write_gone_segment(const Piece *piece, GString *text)
 	line(text, "Namespace", "%" PRIu64, piece->key.domain);
 	line(text, "Key", "0x%08x", piece->sysv_key);
 	line(text, "Size", "%" PRIu64 " bytes", piece->size);
-	line(text, "CreatorPid", "%d (ended)", piece->past.creator.pid);
-	line_escaped(text, "Creator", piece->past.creator.command);
+	if (piece->past.creator.pid > 0)
+		line(text, "CreatorPid", "%d%s", piece->past.creator.pid,
+		     piece->past.ended ? " (ended)" : "");
+	if (piece->past.creator.command[0])
+		line_escaped(text, "Creator", piece->past.creator.command);
 }
 
 void info_write_gone(IpcNs *ns, const SegfsCaller *caller, const Gone *gone, GString *text)
@@ -263,7 +269,8 @@ void info_write_gone(IpcNs *ns, const SegfsCaller *caller, const Gone *gone, GSt
 	}
 	write_past(ns, caller, &item, text);
 	write_removed(gone, text);
-	write_history(ns, is_sysv ? "; who removes a segment is not told" : "", text);
+	write_history(ns, is_sysv ? "; who removes a segment beside this mount is not told" : "",
+		      text);
 }
 
 static void write_holder(IpcNs *ns, const SegfsHolder *holder, GString *text)

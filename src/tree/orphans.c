@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/history/history.h"
 #include "lib/os/autofd.h"
 #include "tree/item.h"
 #include "tree/posix/object.h"
@@ -276,7 +277,16 @@ static int orphans_remove(Node *directory, const SegfsCaller *caller, const char
 		return -ENOTDIR;
 	if (item->unlinked)
 		return -ENOENT;
-	return segfs_view_remove_orphan(directory->ns->view, caller, item);
+	SegfsHistory *history = directory->ns->tree->history;
+	const bool is_object = item->id.kind != SEGFS_SYSV;
+	Deed *deed =
+		is_object ? history_begin(history, caller, DEED_REMOVE, item->id.domain, item->name)
+			  : NULL;
+	r = segfs_view_remove_orphan(directory->ns->view, caller, item);
+	history_end(history, deed, r);
+	if (r == 0 && !is_object)
+		history_did(history, caller, DEED_REMOVE, directory->ns->ipc, &item->sysv);
+	return r;
 }
 
 static const NodeOps orphans_ops = {

@@ -45,7 +45,7 @@ if [ $probes = yes ]; then
 	gone=$(ls "$MNT/gone" | grep "^sysv-$id\.")
 	isnt "$gone" "" "gone/ has the segment"
 	is "$(sed -n 's/^Creator:\t//p; s/^RemovedBy:\t//p' "$MNT/gone/$gone" | xargs)" "ipcmk not known" "who has made it; who has removed it is not told"
-	like "$(sed -n 's/^History:\t//p' "$MNT/gone/$gone")" "who removes a segment is not told" "and says so"
+	like "$(sed -n 's/^History:\t//p' "$MNT/gone/$gone")" "who removes a segment beside this mount is not told" "and says so"
 	like "$(ls "$MNT/gone" | grep -c '^sysv-')" "^1$" "no other segment is gone"
 
 	# 300 at once: everyone's own.

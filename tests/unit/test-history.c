@@ -123,25 +123,46 @@ static void what_is_gone_keeps_its_creator(void)
 	add(table, 1, 5, 7);
 	add(table, 2, 6, 7);
 	const Piece known = {.key = {.number = 1}, .again = 5, .name = (char *)"x"};
-	const Gone *gone = table_remove(table, &known, 100, &remover);
+	const Gone *gone = table_remove(table, &known, 100, &remover, false);
 	g_assert_cmpint(gone->piece.past.creator.pid, ==, 7);
 	g_assert_cmpstr(gone->remover.command, ==, "rm");
 	g_assert_null(table_find(table, &known.key));
 	/* Another file has the number of piece 2 by now: that one's creator is not known. */
 	const Piece other = {.key = {.number = 2}, .again = 7, .name = (char *)"y"};
-	gone = table_remove(table, &other, 101, &remover);
+	gone = table_remove(table, &other, 101, &remover, false);
 	g_assert_cmpint(gone->piece.past.creator.pid, ==, 0);
 	g_assert_nonnull(table_find(table, &other.key));
 	/* It had one more name. */
 	const Piece twin = {.key = other.key, .again = 7, .name = (char *)"z"};
-	gone = table_remove(table, &twin, 102, &remover);
+	gone = table_remove(table, &twin, 102, &remover, false);
 	g_assert_cmpstr(gone->piece.name, ==, "z");
 	g_assert_cmpuint(gone->serial, ==, 2);
 	const Piece third = {.key = {.number = 3}, .name = (char *)"x"};
-	table_remove(table, &third, 103, &remover);
+	table_remove(table, &third, 103, &remover, false);
 	g_autoptr(GPtrArray) all = table_gone(table);
 	g_assert_cmpuint(all->len, ==, 2);
 	g_assert_cmpuint(((const Gone *)all->pdata[0])->serial, ==, 3);
+}
+
+/* It lost its name first, and its memory later: one entry, with who has removed it. */
+static void a_segment_goes_once(void)
+{
+	g_autoptr(Table) table = table_new(10, 4);
+	const SegfsActor remover = {.pid = 9, .command = "rm"}, nobody = {};
+	const Piece segment = {.key = {true, 1, 5}, .again = 3, .size = 4096, .cpid = 7};
+
+	table_add(table, &segment);
+	table_remove(table, &segment, 100, &remover, true);
+	g_assert_nonnull(table_find(table, &segment.key));
+	const Gone *gone = table_remove(table, &segment, 200, &nobody, false);
+	g_assert_null(table_find(table, &segment.key));
+	g_assert_cmpint(gone->removed, ==, 100);
+	g_assert_cmpstr(gone->remover.command, ==, "rm");
+	/* The next one that has the number is another. */
+	const Piece next = {.key = segment.key, .again = 3, .size = 8192, .cpid = 8};
+	gone = table_remove(table, &next, 300, &nobody, false);
+	g_assert_cmpuint(gone->serial, ==, 2);
+	g_assert_cmpint(gone->remover.pid, ==, 0);
 }
 
 static void an_end_is_told_in_words(void)
@@ -176,6 +197,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/history/table", a_table_is_bounded);
 	g_test_add_func("/history/end", an_end_is_of_that_very_process);
 	g_test_add_func("/history/gone", what_is_gone_keeps_its_creator);
+	g_test_add_func("/history/segment", a_segment_goes_once);
 	g_test_add_func("/history/words", an_end_is_told_in_words);
 	g_test_add_func("/history/text", it_says_what_it_knows);
 	return g_test_run();

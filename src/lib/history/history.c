@@ -24,12 +24,6 @@
 #define PIECES_MOST 10000
 #define GONE_MOST 1024
 
-/* What was before this history is not known to the program in the kernel either. */
-static SegfsKin *kin_of(const SegfsHistory *history, const struct ends_process *process)
-{
-	return kin_new(&process->kin, process->start > history->since_boot);
-}
-
 /* A segment that its creator has left, or still has when it runs another program. */
 static void take_segment(SegfsHistory *history, const struct ends_event *event,
 			 const struct ends_segment *segment, const SegfsActor *actor,
@@ -43,6 +37,7 @@ static void take_segment(SegfsHistory *history, const struct ends_event *event,
 		.size = segment->size,
 		.sysv_key = segment->key,
 		.ctime = segment->ctime,
+		.cpid = actor->pid,
 	};
 
 	/* What the creator was called when it made it is known from before it ran another program.
@@ -74,18 +69,6 @@ static void take_segment(SegfsHistory *history, const struct ends_event *event,
 	history_add_line(history, line);
 }
 
-/* Events on their way have found no room, at least so many. */
-static void lose(SegfsHistory *history, uint64_t n)
-{
-	GString *line = log_line(g_get_real_time(), "lost", "events");
-
-	log_field_number(line, "at-least", n);
-	g_mutex_lock(&history->lock);
-	history->lost += n;
-	history_add_line(history, line);
-	g_mutex_unlock(&history->lock);
-}
-
 static void take_end(const struct ends_event *event, gpointer data)
 {
 	SegfsHistory *history = data;
@@ -95,7 +78,7 @@ static void take_end(const struct ends_event *event, gpointer data)
 	if (event->process.is_daemon)
 		return;
 	const int64_t at = witness_time(event->process.at);
-	g_autofree SegfsKin *kin = kin_of(history, &event->process);
+	g_autofree SegfsKin *kin = history_kin_of(history, &event->process);
 	witness_actor_of(history->witness, &event->process, &actor);
 	g_mutex_lock(&history->lock);
 	for (guint i = 0; i < event->n; i++)
@@ -106,7 +89,7 @@ static void take_end(const struct ends_event *event, gpointer data)
 	g_mutex_unlock(&history->lock);
 	actor_clear(&actor);
 	if (event->more)
-		lose(history, 1);
+		history_lose(history, 1);
 }
 
 /* actor has done that to an object, which was called from before, if that is not NULL. */
@@ -164,7 +147,7 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 		tell_object(history, "remove", piece, NULL, actor, at);
 		/* What has another name is not gone. */
 		if (!has_name)
-			table_remove(history->table, piece, at, actor);
+			table_remove(history->table, piece, at, actor, false);
 	}
 	g_mutex_unlock(&history->lock);
 }
@@ -198,6 +181,30 @@ static bool find_actor(SegfsHistory *history, const NamesEvent *event, Piece *pi
 	return true;
 }
 
+/* What we have done ourselves was for somebody. */
+static void take_own(SegfsHistory *history, const NamesEvent *event, Piece *piece, bool has_name)
+{
+	static const struct {
+		NamesVerb is;
+		DeedVerb verb;
+	} verbs[] = {
+		{NAMES_CREATE, DEED_CREATE},
+		{NAMES_RENAME, DEED_RENAME},
+		{NAMES_DELETE, DEED_REMOVE},
+	};
+
+	piece->n_execs = ENDS_MANY;
+	for (guint i = 0; i < G_N_ELEMENTS(verbs); i++) {
+		g_auto(SegfsActor) actor = {};
+		if (!(event->verbs & verbs[i].is))
+			continue;
+		deeds_actor(history, verbs[i].verb, event->file.dev, event->path, &actor);
+		take_change(history, verbs[i].is, piece, event->from, &actor, has_name);
+		if (verbs[i].is == NAMES_CREATE)
+			history_await(history, &actor);
+	}
+}
+
 static void take_name(const NamesEvent *event, gpointer data)
 {
 	SegfsHistory *history = data;
@@ -209,9 +216,11 @@ static void take_name(const NamesEvent *event, gpointer data)
 	SegfsActor actor;
 	struct stat st;
 
-	if (event->pid == getpid())
-		return;
 	const bool there = event->file_fd >= 0 && fstat(event->file_fd, &st) == 0;
+	if (event->pid == getpid()) {
+		take_own(history, event, &piece, there && st.st_nlink > 0);
+		return;
+	}
 	if (!find_actor(history, event, &piece, &actor)) {
 		actor_clear(&actor);
 		actor = (SegfsActor){};
@@ -219,15 +228,8 @@ static void take_name(const NamesEvent *event, gpointer data)
 	}
 	take_change(history, event->verbs, &piece, event->from, &actor, there && st.st_nlink > 0);
 	g_free(piece.past.kin);
-	struct ends_process end;
-	if (event->verbs & NAMES_CREATE && actor.start &&
-	    !witness_await(history->witness, &actor, &end)) {
-		g_autofree SegfsKin *kin = kin_of(history, &end);
-		g_mutex_lock(&history->lock);
-		table_end(history->table, actor.pid, actor.start, witness_time(end.at), end.code,
-			  kin, end.n_execs);
-		g_mutex_unlock(&history->lock);
-	}
+	if (event->verbs & NAMES_CREATE)
+		history_await(history, &actor);
 	actor_clear(&actor);
 }
 
@@ -237,7 +239,7 @@ static void read_probe(SegfsHistory *history)
 
 	probe_read(history->probe, take_end, history);
 	if (lost != history->probe_lost)
-		lose(history, lost - history->probe_lost);
+		history_lose(history, lost - history->probe_lost);
 	history->probe_lost = lost;
 }
 
@@ -245,28 +247,46 @@ static void read_names(SegfsHistory *history)
 {
 	const guint lost = names_read(history->names, take_name, history);
 
-	if (poll(&(struct pollfd){names_fd(history->names), POLLIN, 0}, 1, 0) == 0)
+	if (poll(&(struct pollfd){names_fd(history->names), POLLIN, 0}, 1, 0) == 0) {
 		witness_round_ends(history->witness);
+		deeds_rest(history);
+	}
 	if (lost)
-		lose(history, lost);
+		history_lose(history, lost);
+}
+
+/* What others had done before comes first. */
+static void read_deeds(SegfsHistory *history)
+{
+	uint64_t n;
+
+	while (read(history->wake_fd, &n, sizeof(n)) < 0 && errno == EINTR)
+		;
+	if (history->names)
+		read_names(history);
+	if (history->probe)
+		read_probe(history);
+	deeds_take(history);
 }
 
 static gpointer wait_for_events(gpointer data)
 {
 	SegfsHistory *history = data;
 	struct pollfd fds[] = {
-		{.fd = history->stop_fd, .events = POLLIN},
+		{.fd = history->wake_fd, .events = POLLIN},
 		{.fd = history->probe ? probe_fd(history->probe) : -1, .events = POLLIN},
 		{.fd = history->names ? names_fd(history->names) : -1, .events = POLLIN},
 	};
 
 	while (poll(fds, G_N_ELEMENTS(fds), -1) >= 0 || errno == EINTR) {
-		if (fds[0].revents)
+		if (history->ends)
 			break;
 		if (fds[2].revents)
 			read_names(history);
 		if (fds[1].revents)
 			read_probe(history);
+		if (fds[0].revents)
+			read_deeds(history);
 		history_tell(history);
 	}
 	return NULL;
@@ -278,6 +298,9 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 
 	g_mutex_init(&history->lock);
 	g_mutex_init(&history->change_lock);
+	g_mutex_init(&history->deeds_lock);
+	g_cond_init(&history->deeds_changed);
+	g_queue_init(&history->deeds);
 	history->log = log_new(LOG_MOST);
 	history->table = table_new(PIECES_MOST, GONE_MOST);
 	history->since = g_get_real_time();
@@ -288,8 +311,8 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	history->witness = witness_new(options->proc_root ? options->proc_root : "/proc",
 				       history->probe, options->no_arguments);
 	history->since_boot = witness_now();
-	history->stop_fd = eventfd(0, EFD_CLOEXEC);
-	if ((history->probe || history->names) && history->stop_fd >= 0)
+	history->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (history->wake_fd >= 0)
 		history->thread = g_thread_new("history", wait_for_events, history);
 	return history;
 }
@@ -298,13 +321,14 @@ void segfs_history_free(SegfsHistory *history)
 {
 	const uint64_t one = 1;
 
+	history->ends = true;
 	if (history->thread) {
-		while (write(history->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		while (write(history->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 			;
 		g_thread_join(history->thread);
 	}
-	if (history->stop_fd >= 0)
-		close(history->stop_fd);
+	if (history->wake_fd >= 0)
+		close(history->wake_fd);
 	witness_free(history->witness);
 	g_clear_pointer(&history->probe, probe_free);
 	g_clear_pointer(&history->names, names_free);
@@ -312,6 +336,9 @@ void segfs_history_free(SegfsHistory *history)
 	table_free(history->table);
 	g_mutex_clear(&history->lock);
 	g_mutex_clear(&history->change_lock);
+	deeds_clear(history);
+	g_mutex_clear(&history->deeds_lock);
+	g_cond_clear(&history->deeds_changed);
 	g_free(history->why_no_probe);
 	g_free(history->why_no_names);
 	g_free(history);

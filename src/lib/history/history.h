@@ -5,6 +5,7 @@
 
 #include "lib/history/log.h"
 #include "lib/history/table.h"
+#include "lib/history/witness.h"
 
 /* The inside of SegfsHistory, for those who show it. */
 
@@ -39,3 +40,25 @@ Gone *history_gone_one(SegfsHistory *history, uint64_t serial);
  */
 void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *segments,
 		     int64_t asked);
+
+/* What this process does for a caller is the caller's deed. history can be NULL in what follows. */
+typedef enum { DEED_CREATE, DEED_REMOVE, DEED_RENAME, DEED_CHMOD } DeedVerb;
+
+/*
+ * An object's name (its new one) or path is about to be made, removed or renamed, on the file
+ * system of that st_dev, for a caller who waits. What history_end() takes.
+ */
+typedef struct Deed Deed;
+Deed *history_begin(SegfsHistory *history, const SegfsCaller *caller, DeedVerb verb, dev_t dev,
+		    const char *name);
+/* It was done, or r says why not. */
+void history_end(SegfsHistory *history, Deed *deed, int r);
+
+/* It was done to a segment, which is as it was before, or is now (DEED_CHMOD); the caller waits. */
+void history_did(SegfsHistory *history, const SegfsCaller *caller, DeedVerb verb, SegfsIpc *ipc,
+		 const SegfsSysv *segment);
+
+/* A segment is made in the end for who has asked for it once, when it waited. */
+WitnessCaller history_who(const SegfsHistory *history, const SegfsCaller *caller);
+void history_made(SegfsHistory *history, const WitnessCaller *who, const SegfsIpc *ipc,
+		  const SegfsSysv *segment);

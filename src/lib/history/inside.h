@@ -14,7 +14,8 @@ struct SegfsHistory {
 	Names *names;        /* NULL: why_no_names */
 	char *why_no_names;
 	Witness *witness; /* the thread's own */
-	int stop_fd;
+	int wake_fd;      /* there are deeds, or it is to end */
+	_Atomic bool ends;
 	GThread *thread;     /* NULL: there is nothing to wait for */
 	int64_t since;       /* microseconds since 1970 */
 	uint64_t since_boot; /* CLOCK_BOOTTIME, nanoseconds: the programs in the kernel run since
@@ -27,6 +28,11 @@ struct SegfsHistory {
 	uint64_t seen, lost;
 	uint64_t told; /* of seen: whom it concerns was told */
 
+	GMutex deeds_lock; /* protects what follows: deeds.c */
+	GCond deeds_changed;
+	GQueue deeds; /* Deed, in the order in which they were begun */
+	uint64_t deeds_lost;
+
 	GMutex change_lock; /* protects what follows, and is held over the call */
 	HistoryChanged changed;
 	gpointer changed_data;
@@ -37,3 +43,24 @@ void history_add_line(SegfsHistory *history, GString *line);
 
 /* Lines may have been added: see history_on_change(). Call without a lock. */
 void history_tell(SegfsHistory *history);
+
+/* Events on their way have found no room, at least so many. */
+void history_lose(SegfsHistory *history, uint64_t n);
+
+/* What was before this history is not known to the program in the kernel either; for g_free(). */
+SegfsKin *history_kin_of(const SegfsHistory *history, const struct ends_process *process);
+
+/* Who has made something: its end, of now or later, is that of all that it has made. */
+void history_await(SegfsHistory *history, const SegfsActor *actor);
+
+/*
+ * deeds.c, for the thread. Whom an event of our own is of, to be cleared: where one caller alone
+ * has done that to a file of that name, whichever its directory is. False: none has.
+ */
+bool deeds_actor(SegfsHistory *history, DeedVerb verb, dev_t dev, const char *path,
+		 SegfsActor *ret_actor);
+/* Writes down those of which no event comes. */
+void deeds_take(SegfsHistory *history);
+/* No event waits: what was done before has none. */
+void deeds_rest(SegfsHistory *history);
+void deeds_clear(SegfsHistory *history);

@@ -155,6 +155,17 @@ static const Watched *find_watched(Names *names, const void *fsid)
 	return found;
 }
 
+bool names_watches(Names *names, uint64_t dev)
+{
+	bool found = false;
+
+	g_mutex_lock(&names->lock);
+	for (guint i = 0; i < names->watched->len && !found; i++)
+		found = ((const Watched *)names->watched->pdata[i])->dev == dev;
+	g_mutex_unlock(&names->lock);
+	return found;
+}
+
 static int open_handle(const Watched *watched, const struct file_handle *handle, int flags)
 {
 	Handle copy = {.handle.handle_bytes = handle->handle_bytes,

@@ -40,6 +40,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Names, names_free)
 /* Watches it; -EXDEV: it is not the root of a tmpfs; others are those of fanotify_mark(2). */
 int names_watch(Names *names, const SegfsPosix *posix);
 
+/* Is the file system watched that has this st_dev? */
+bool names_watches(Names *names, uint64_t dev);
+
 /* Readable where there are events. */
 int names_fd(const Names *names);
 

@@ -27,6 +27,35 @@ void history_tell(SegfsHistory *history)
 	g_mutex_unlock(&history->change_lock);
 }
 
+void history_lose(SegfsHistory *history, uint64_t n)
+{
+	GString *line = log_line(g_get_real_time(), "lost", "events");
+
+	log_field_number(line, "at-least", n);
+	g_mutex_lock(&history->lock);
+	history->lost += n;
+	history_add_line(history, line);
+	g_mutex_unlock(&history->lock);
+}
+
+SegfsKin *history_kin_of(const SegfsHistory *history, const struct ends_process *process)
+{
+	return kin_new(&process->kin, process->start > history->since_boot);
+}
+
+void history_await(SegfsHistory *history, const SegfsActor *actor)
+{
+	struct ends_process end;
+
+	if (!actor->start || witness_await(history->witness, actor, &end))
+		return;
+	g_autofree SegfsKin *kin = history_kin_of(history, &end);
+	g_mutex_lock(&history->lock);
+	table_end(history->table, actor->pid, actor->start, witness_time(end.at), end.code, kin,
+		  end.n_execs);
+	g_mutex_unlock(&history->lock);
+}
+
 void history_on_change(SegfsHistory *history, HistoryChanged changed, gpointer data)
 {
 	g_mutex_lock(&history->change_lock);
@@ -44,7 +73,7 @@ static void copy_past(const Piece *piece, SegfsPast *ret_past)
 
 static bool may_be_of(const Piece *piece, const SegfsSysv *segment)
 {
-	return piece->size == segment->size && piece->past.creator.pid == segment->cpid &&
+	return piece->size == segment->size && piece->cpid == segment->cpid &&
 	       (segment->dest || piece->sysv_key == (uint32_t)segment->key);
 }
 
@@ -230,7 +259,7 @@ static void segment_is_gone(SegfsHistory *history, const Piece *piece)
 	log_field_number(line, "ns", piece->key.domain);
 	log_field_number(line, "size", piece->size);
 	history_add_line(history, line);
-	table_remove(history->table, piece, now, &nobody);
+	table_remove(history->table, piece, now, &nobody, false);
 }
 
 void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *segments,

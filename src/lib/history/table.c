@@ -168,7 +168,8 @@ static void add_kin(Piece *piece, const SegfsKin *kin, uint32_t n_execs)
 {
 	SegfsKin *both = kin_join(piece->past.kin, kin);
 
-	if (both && !piece->key.is_sysv && (n_execs == ENDS_MANY || piece->n_execs != n_execs))
+	if (both && (!piece->key.is_sysv || piece->n_execs == ENDS_MANY) &&
+	    (n_execs == ENDS_MANY || piece->n_execs != n_execs))
 		both->is_known = false;
 	g_free(piece->past.kin);
 	piece->past.kin = both;
@@ -191,33 +192,34 @@ void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code,
 	}
 }
 
-/* The same memory by its name before: both names were gone when the first was told of. */
+/* Is it the same memory? A number of a segment is given again within its namespace, too. */
+static bool is_same(const Piece *piece, const Piece *known)
+{
+	return key_equal(&piece->key, &known->key) && piece->again == known->again &&
+	       (!piece->key.is_sysv || (piece->size == known->size && piece->cpid == known->cpid &&
+					piece->ctime <= known->ctime));
+}
+
+/* An object by its name before: both names were gone when the first was told of. Or a segment that
+ * had lost its name. */
 static Gone *find_gone(Table *table, const Piece *known)
 {
-	for (GList *at = table->gone.tail; at && known->name; at = at->prev) {
+	for (GList *at = table->gone.tail; at; at = at->prev) {
 		Gone *gone = at->data;
-		if (key_equal(&gone->piece.key, &known->key) && gone->piece.again == known->again)
+		if ((known->name || known->key.is_sysv) && is_same(&gone->piece, known))
 			return gone;
 	}
 	return NULL;
 }
 
-static Gone *add_gone(Table *table, const Piece *known)
+static Gone *add_gone(Table *table, const Piece *known, const Piece *of)
 {
-	Entry *entry = g_hash_table_lookup(table->entries, &known->key);
 	Gone *gone = g_new0(Gone, 1);
 
-	if (entry && entry->piece.again == known->again) {
-		gone->piece = entry->piece;
-		entry->piece.name = NULL;
-		entry->piece.past = (SegfsPast){};
-		drop(table, entry);
-	} else {
-		gone->piece = *known;
-		gone->piece.name = g_strdup(known->name);
-		gone->piece.past.creator = actor_copy(&known->past.creator);
-		gone->piece.past.kin = NULL;
-	}
+	gone->piece = of ? *of : *known;
+	gone->piece.name = g_strdup(gone->piece.name);
+	gone->piece.past.creator = actor_copy(&gone->piece.past.creator);
+	gone->piece.past.kin = NULL;
 	gone->serial = ++table->n_gone;
 	g_queue_push_tail(&table->gone, gone);
 	if (table->gone.length > table->gone_most)
@@ -226,14 +228,22 @@ static Gone *add_gone(Table *table, const Piece *known)
 }
 
 const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
-			 const SegfsActor *remover)
+			 const SegfsActor *remover, bool lives_on)
 {
 	/* What is known may be the table's own, which goes. */
 	g_autofree char *name = g_strdup(known->name);
+	Entry *entry = g_hash_table_lookup(table->entries, &known->key);
 	Gone *gone = find_gone(table, known);
+	const bool was_gone = gone && known->key.is_sysv;
 
+	if (entry && !is_same(&entry->piece, known))
+		entry = NULL;
 	if (!gone)
-		gone = add_gone(table, known);
+		gone = add_gone(table, known, entry ? &entry->piece : NULL);
+	if (entry && !lives_on)
+		drop(table, entry);
+	if (was_gone)
+		return gone;
 	/* The last of its names is the one that was removed. */
 	if (name) {
 		g_free(gone->piece.name);

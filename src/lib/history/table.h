@@ -24,6 +24,7 @@ typedef struct {
 	uint64_t size;  /* of a segment */
 	int64_t ctime;  /* of a segment, seconds */
 	uint32_t sysv_key;
+	pid_t cpid; /* of a segment, as IPC_STAT has it: one made in key/ has another creator */
 	uint32_t n_execs; /* of an object's creator, when it made it; ENDS_MANY: not known */
 	SegfsPast past;
 } Piece;
@@ -53,10 +54,13 @@ Piece *table_add(Table *table, const Piece *piece);
 void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code,
 	       const SegfsKin *kin, uint32_t n_execs);
 
-/* The piece is gone, whose key that is; of one that was not known only known is. remover: copied;
- * returns the table's own. */
+/*
+ * The piece is gone, whose key that is; of one that was not known only known is. Of a segment that
+ * is gone already the first word counts. lives_on: its name alone is gone. remover: copied; returns
+ * the table's own.
+ */
 const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
-			 const SegfsActor *remover);
+			 const SegfsActor *remover, bool lives_on);
 
 /* Of const Gone, the last one first; the table's own. */
 GPtrArray *table_gone(Table *table);

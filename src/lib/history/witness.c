@@ -305,6 +305,52 @@ bool witness_read_maker(Witness *witness, const struct ends_made *made, int pidf
 	return !is_mount(&actor);
 }
 
+/* Of a caller the time is known to the nanosecond. */
+static bool was_before(const WitnessCaller *caller, const struct ends_process *process)
+{
+	return caller->start ? process->start / ENDS_TICK == caller->start
+			     : process->start <= caller->at;
+}
+
+void witness_read_caller(Witness *witness, const WitnessCaller *caller, int pidfd,
+			 SegfsActor *ret_actor)
+{
+	const uint64_t asked = witness_now();
+	const pid_t pid = caller->pid;
+	SegfsActor actor = {.pid = pid};
+	struct ends_process process;
+	bool has_none;
+	bool is_live = pid > 0 && (caller->start || !has_ended(pidfd)) &&
+		       read_live(witness, pid, &actor, &has_none);
+
+	/* Afterwards: until then the number was nobody else's. */
+	if (is_live && (caller->start ? actor.start != caller->start : has_ended(pidfd))) {
+		actor_clear(&actor);
+		actor = (SegfsActor){.pid = pid};
+		is_live = false;
+	}
+	/* One that ends while it is read is in no cgroup any more, and has no command line. */
+	if (pid > 0 && witness->probe && probe_ended(witness->probe, pid, &process) &&
+	    process.at >= caller->at && was_before(caller, &process)) {
+		actor_clear(&actor);
+		witness_actor_of(witness, &process, &actor);
+		is_live = false;
+	}
+	const uint64_t exec = last_exec(witness, &actor);
+	if (find_exec(witness, &actor, &process) && process.at > caller->at) {
+		actor_clear(&actor);
+		witness_actor_of(witness, &process, &actor);
+		is_live = false;
+	}
+	if (witness->no_arguments)
+		g_clear_pointer(&actor.command_line, g_free);
+	if (is_live && exec < asked)
+		keep_last(witness, &actor, exec);
+	/* As whom it has asked. */
+	actor.uid = caller->uid;
+	*ret_actor = actor;
+}
+
 uint32_t witness_execs(const Witness *witness, const SegfsActor *actor, int64_t when,
 		       SegfsKin **ret_doubtful)
 {

@@ -34,6 +34,18 @@ void witness_actor_of(const Witness *witness, const struct ends_process *process
  */
 bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsActor *ret_actor);
 
+/* Whom this process has done something for. */
+typedef struct {
+	pid_t pid;      /* 0: not seen from here */
+	uid_t uid;      /* with which it has asked */
+	uint64_t start; /* in ticks; 0: a pidfd says that it is the same */
+	uint64_t at;    /* when it has asked: CLOCK_BOOTTIME, nanoseconds */
+} WitnessCaller;
+
+/* The caller as it was then, to be cleared. pidfd: of it, -1: there is none. */
+void witness_read_caller(Witness *witness, const WitnessCaller *caller, int pidfd,
+			 SegfsActor *ret_actor);
+
 /*
  * Likewise the process that has made a file: what it was when it did. False: as above.
  */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "lib/history/history.h"
 #include "lib/os/errand.h"
 #include "tree/posix/object.h"
 
@@ -22,6 +23,9 @@ typedef struct {
 	ObjectAt *from, *to; /* directories; from: of a link, what is linked */
 	const char *name, *to_name;
 	unsigned int flags;
+	SegfsHistory *history; /* NULL: it is of a directory, or there is none */
+	DeedVerb verb;
+	dev_t dev; /* of the directories */
 } NameChange;
 
 typedef int (*ChangeNames)(const NameChange *change);
@@ -53,11 +57,28 @@ static long try_change(const SegfsCaller *caller, ChangeNames do_it, const NameC
 	return r < 0 ? r : SEGFS_AS(caller, do_it(change));
 }
 
+static Deed *begin(const SegfsCaller *caller, const NameChange *change, const char *name)
+{
+	return history_begin(change->history, caller, change->verb, change->dev, name);
+}
+
 /* mask_from: what rights to from can matter. At first without a look at the caller's groups. */
 static int change_names(const SegfsCaller *caller, ChangeNames do_it, const NameChange *change,
 			int mask_from)
 {
-	return (int)SEGFS_BARE_FIRST(caller, as, try_change(as, do_it, change, mask_from));
+	Deed *deed = begin(caller, change, change->to_name), *other = NULL;
+
+	if (change->verb == DEED_RENAME && change->flags & RENAME_EXCHANGE)
+		other = begin(caller, change, change->name);
+	const int r = (int)SEGFS_BARE_FIRST(caller, as, try_change(as, do_it, change, mask_from));
+	history_end(change->history, deed, r);
+	history_end(change->history, other, r);
+	return r;
+}
+
+static dev_t dev_of(const Node *directory)
+{
+	return ((const ObjectNode *)directory)->object.dev;
 }
 
 int object_link(Node *base, const SegfsCaller *caller, const char *name, Node *target)
@@ -76,7 +97,12 @@ int object_link(Node *base, const SegfsCaller *caller, const char *name, Node *t
 	/* fs.protected_hardlinks: who may not read and write it may not link it. */
 	return r < 0 ? r
 		     : change_names(caller, link_there,
-				    &(NameChange){.from = &of, .to = &at, .to_name = name},
+				    &(NameChange){.from = &of,
+						  .to = &at,
+						  .to_name = name,
+						  .history = base->ns->tree->history,
+						  .verb = DEED_CREATE,
+						  .dev = dev_of(base)},
 				    R_OK | W_OK);
 }
 
@@ -90,7 +116,14 @@ int object_remove(Node *base, const SegfsCaller *caller, const char *name, bool 
 		r = object_await_name(&at, name);
 	return r < 0 ? r
 		     : change_names(caller, remove_there,
-				    &(NameChange){.to = &at, .to_name = name, .flags = flags}, 0);
+				    &(NameChange){.to = &at,
+						  .to_name = name,
+						  .flags = flags,
+						  .history = is_directory ? NULL
+									  : base->ns->tree->history,
+						  .verb = DEED_REMOVE,
+						  .dev = dev_of(base)},
+				    0);
 }
 
 int object_rename(Node *base, const SegfsCaller *caller, const char *name, Node *to_base,
@@ -107,5 +140,8 @@ int object_rename(Node *base, const SegfsCaller *caller, const char *name, Node 
 		r = object_await_name(&to, to_name);
 	return r < 0 ? r
 		     : change_names(caller, rename_there,
-				    &(NameChange){&at, &to, name, to_name, flags}, W_OK | X_OK);
+				    &(NameChange){&at, &to, name, to_name, flags,
+						  base->ns->tree->history, DEED_RENAME,
+						  dev_of(to_base)},
+				    W_OK | X_OK);
 }

@@ -14,6 +14,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "lib/history/history.h"
 #include "lib/os/autofd.h"
 #include "lib/os/errand.h"
 #include "lib/os/room.h"
@@ -336,11 +337,15 @@ static int posix_create(Node *base, const SegfsCaller *caller, const char *name,
 	if (r < 0)
 		return r;
 	const int how = object_open_flags(flags) | O_CREAT | O_NOFOLLOW;
+	SegfsHistory *history = base->ns->tree->history;
+	Deed *deed =
+		history_begin(history, caller, DEED_CREATE, ((ObjectNode *)base)->object.dev, name);
 	long fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
 	if (fd == -EWOULDBLOCK) { /* see object_reopen() */
 		segfs_posix_settle();
 		fd = SEGFS_AS(caller, openat(at.fd, name, how, mode));
 	}
+	history_end(history, deed, fd < 0 ? (int)fd : 0);
 	/* Others can have made it just now. */
 	if (fd >= 0 && (r = segfs_caller_admit(caller, fd, R_OK | W_OK)) < 0) {
 		close(fd);
@@ -378,12 +383,16 @@ static int posix_make(Node *base, const SegfsCaller *caller, const char *name, m
 		r = errand_await_lock(at.path);
 	if (r < 0)
 		return r;
+	SegfsHistory *history = S_ISDIR(mode) ? NULL : base->ns->tree->history;
+	Deed *deed =
+		history_begin(history, caller, DEED_CREATE, ((ObjectNode *)base)->object.dev, name);
 	if (S_ISDIR(mode))
 		r = SEGFS_AS(caller, mkdirat(at.fd, name, mode & 07777));
 	else if (S_ISLNK(mode))
 		r = SEGFS_AS(caller, symlinkat(target, at.fd, name));
 	else
 		r = SEGFS_AS(caller, mknodat(at.fd, name, mode, device));
+	history_end(history, deed, r);
 	if (r < 0)
 		return r;
 	/* Removed already: the kernel is to begin anew. */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "lib/history/history.h"
 #include "lib/survey/item_name.h"
 #include "tree/sysv/pending.h"
 #include "tree/sysv/segment.h"
@@ -124,7 +125,12 @@ static int remove_found(Node *directory, const SegfsCaller *caller, const char *
 
 	if (r == 0 && is_directory)
 		return -ENOTDIR;
-	return r < 0 ? r : segfs_sysv_remove(directory->ns->ipc, caller, segment.shmid);
+	if (r == 0)
+		r = segfs_sysv_remove(directory->ns->ipc, caller, segment.shmid);
+	if (r == 0)
+		history_did(directory->ns->tree->history, caller, DEED_REMOVE, directory->ns->ipc,
+			    &segment);
+	return r;
 }
 
 static int sysv_lookup(Node *directory, const SegfsCaller *caller, const char *name,

@@ -8,12 +8,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/history/history.h"
 #include "lib/os/room.h"
 
 struct Pending {
 	IpcNs *ns; /* its node's */
 	key_t key;
 	SegfsCaller creator; /* its pid tells whose close counts */
+	WitnessCaller who;   /* the same for history */
 	mode_t mode;
 	uid_t uid; /* given away before it is made; -1: not */
 	gid_t gid;
@@ -48,6 +50,7 @@ int pending_new(IpcNs *ns, const SegfsCaller *caller, key_t key, mode_t mode, Pe
 		.shmmax = limits.shmmax,
 	};
 	segfs_caller_copy(caller, &pending->creator);
+	pending->who = history_who(ns->tree->history, caller);
 	*ret_pending = pending;
 	return 0;
 }
@@ -224,6 +227,8 @@ static int fill(SegmentNode *node, int shmid, uint64_t size)
 	if (r == 0 &&
 	    (pending->mode != mode || pending->uid != (uid_t)-1 || pending->gid != (gid_t)-1))
 		r = set_rights(pending, &segment, pending->uid, pending->gid, pending->mode);
+	if (r == 0)
+		history_made(node->node.ns->tree->history, &pending->who, ipc, &segment);
 	if (r == 0)
 		segment_node_made(node, &segment, memory);
 	return r;

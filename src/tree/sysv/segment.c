@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "lib/history/history.h"
 #include "tree/sysv/pending.h"
 
 static void init(Node *base, const void *data)
@@ -233,6 +234,9 @@ static int segment_setattr(Node *base, const SegfsCaller *caller, File *file,
 			r = -EIDRM;
 		if (r < 0)
 			return r;
+		if (segment_alive(node, &segment) == 0)
+			history_did(base->ns->tree->history, caller, DEED_CHMOD, base->ns->ipc,
+				    &segment);
 	}
 	/* The kernel sets a segment's times, and has no call to set them otherwise. */
 	return change->has_times ? -EPERM : 0;
