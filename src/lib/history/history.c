@@ -24,6 +24,10 @@
 #define PIECES_MOST 10000
 #define GONE_MOST 1024
 
+/* Who makes and removes many names is not to wake the thread for each. Where the kernel remembers
+ * who it was, nothing is lost by reading them so many milliseconds later. */
+#define REST_MS 5
+
 /* A segment that its creator has left, or still has when it runs another program. */
 static void take_segment(SegfsHistory *history, const struct ends_event *event,
 			 const struct ends_segment *segment, const SegfsActor *actor,
@@ -277,8 +281,10 @@ static gpointer wait_for_events(gpointer data)
 		{.fd = history->probe ? probe_fd(history->probe) : -1, .events = POLLIN},
 		{.fd = history->names ? names_fd(history->names) : -1, .events = POLLIN},
 	};
+	const int names = fds[2].fd;
+	bool rests = false;
 
-	while (poll(fds, G_N_ELEMENTS(fds), -1) >= 0 || errno == EINTR) {
+	while (poll(fds, G_N_ELEMENTS(fds), rests ? REST_MS : -1) >= 0 || errno == EINTR) {
 		if (history->ends)
 			break;
 		if (fds[2].revents)
@@ -287,6 +293,9 @@ static gpointer wait_for_events(gpointer data)
 			read_probe(history);
 		if (fds[0].revents)
 			read_deeds(history);
+		rests = fds[2].revents && history->probe && probe_has_made(history->probe);
+		fds[2].fd = rests ? -1 : names;
+		fds[2].revents = 0;
 		history_tell(history);
 	}
 	return NULL;

@@ -25,8 +25,14 @@
 #define HANDLE_SIZE 12
 
 typedef struct {
+	struct file_handle handle;
+	unsigned char bytes[HANDLE_SIZE];
+} Handle;
+
+typedef struct {
 	fsid_t fsid;
 	int root; /* the directory, to be opened from */
+	Handle root_handle;
 	uint64_t dev;
 } Watched;
 
@@ -35,11 +41,6 @@ struct Names {
 	GMutex lock;        /* protects what follows; no Watched goes before all of it does */
 	GPtrArray *watched; /* Watched */
 };
-
-typedef struct {
-	struct file_handle handle;
-	unsigned char bytes[HANDLE_SIZE];
-} Handle;
 
 static void file_of_handle(const struct file_handle *handle, uint64_t dev, NamesFile *ret_file)
 {
@@ -124,8 +125,11 @@ int names_watch(Names *names, const SegfsPosix *posix)
 		return -errno;
 	/* open_by_handle_at(2) takes no O_PATH descriptor, and the mark a path or a directory. */
 	fd_path(fd, path);
-	Watched watched = {.dev = st.st_dev,
-			   .root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	int mount_id;
+	Watched watched = {.dev = st.st_dev, .root_handle.handle.handle_bytes = HANDLE_SIZE};
+	if (name_to_handle_at(fd, "", &watched.root_handle.handle, &mount_id, AT_EMPTY_PATH) < 0)
+		return -errno;
+	watched.root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (watched.root < 0)
 		return -errno;
 	memcpy(&watched.fsid, &fs.f_fsid, sizeof(watched.fsid));
@@ -181,6 +185,10 @@ static int open_handle(const Watched *watched, const struct file_handle *handle,
  * the tmpfs. */
 static char *path_of(const Watched *watched, const struct file_handle *directory, const char *name)
 {
+	const struct file_handle *root = &watched->root_handle.handle;
+	if (directory->handle_bytes == root->handle_bytes &&
+	    !memcmp(directory->f_handle, root->f_handle, root->handle_bytes))
+		return g_strdup(name);
 	autofd fd = open_handle(watched, directory, O_PATH | O_DIRECTORY);
 
 	/* A directory that is gone meanwhile has no path any more. */

@@ -15,6 +15,7 @@
 struct Probe {
 	struct ends_bpf *skeleton;
 	struct ring_buffer *ring;
+	bool has_made;
 	ProbeTake take; /* while the ring is read */
 	gpointer data;
 };
@@ -68,6 +69,7 @@ Probe *probe_new(char **ret_why_not)
 	libbpf_set_print(NULL);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	int r = load(WITH_MAKER, &probe->skeleton);
+	probe->has_made = r == 0;
 	for (int with = WITH_EXEC; r < 0 && r != -EPERM && with >= WITHOUT; with--)
 		r = load(with, &probe->skeleton);
 	if (r == 0) {
@@ -131,6 +133,11 @@ bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_
 	return bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.made), &file, ret_made) == 0;
 }
 
+bool probe_has_made(const Probe *probe)
+{
+	return probe->has_made;
+}
+
 void probe_await(Probe *probe, pid_t pid, uint64_t start)
 {
 	const __u32 key = pid;
@@ -181,6 +188,11 @@ bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process)
 }
 
 bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_made)
+{
+	return false;
+}
+
+bool probe_has_made(const Probe *probe)
 {
 	return false;
 }

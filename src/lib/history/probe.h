@@ -28,6 +28,8 @@ bool probe_ended(Probe *probe, pid_t pid, struct ends_process *ret_process);
 bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process);
 /* Who made the file of a tmpfs of that st_dev and st_ino. False: it is not among the last. */
 bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_made);
+/* Does it know that of all files? */
+bool probe_has_made(const Probe *probe);
 /* The end of the process that started then (in ticks) will be an event. */
 void probe_await(Probe *probe, pid_t pid, uint64_t start);
 

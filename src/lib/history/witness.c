@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +16,9 @@
 #include "lib/os/fd.h"
 #include "lib/os/procfs.h"
 #include "lib/process/process.h"
+
+/* nanoseconds: who does many things at once is asked so often */
+#define LAST_FOR 100000000
 
 /* nanoseconds; more than a tick */
 #define TICKS_LATE 20000000
@@ -25,6 +30,8 @@ struct Witness {
 	uint64_t round;     /* CLOCK_BOOTTIME: before the last events were waited for */
 	SegfsActor last;    /* whom it has read last; start 0: nobody */
 	uint64_t last_exec; /* when that one had run another program; 0: not that it is known */
+	uint64_t last_id;   /* of its pidfd; 0: not known */
+	uint64_t last_read; /* CLOCK_BOOTTIME */
 };
 
 Witness *witness_new(const char *proc_root, Probe *probe, bool no_arguments)
@@ -118,6 +125,19 @@ static bool find_exec(const Witness *witness, const SegfsActor *actor, struct en
 	       before->start / ENDS_TICK == actor->start;
 }
 
+/* The number of a process that is never given again (pidfs, Linux 6.9); 0: there is none. */
+static uint64_t id_of(int pidfd)
+{
+	enum { PID_FS_MAGIC = 0x50494446 }; /* linux/magic.h */
+	struct statfs fs;
+	struct stat st;
+
+	return pidfd >= 0 && fstatfs(pidfd, &fs) == 0 && fs.f_type == PID_FS_MAGIC &&
+			       fstat(pidfd, &st) == 0
+		       ? st.st_ino
+		       : 0;
+}
+
 /* Another program of the same name has another command line. */
 static uint64_t last_exec(const Witness *witness, const SegfsActor *actor)
 {
@@ -126,9 +146,21 @@ static uint64_t last_exec(const Witness *witness, const SegfsActor *actor)
 	return find_exec(witness, actor, &before) ? before.at : 0;
 }
 
-/* ret_has_none: it has no command line just now. */
-static bool read_live(Witness *witness, pid_t pid, SegfsActor *ret_actor, bool *ret_has_none)
+/* Is that the process that was read last, a moment ago? */
+static bool is_last(const Witness *witness, uint64_t id)
 {
+	return id && id == witness->last_id && witness_now() - witness->last_read < LAST_FOR &&
+	       last_exec(witness, &witness->last) == witness->last_exec;
+}
+
+/* ret_has_none: it has no command line just now. */
+static bool read_live(Witness *witness, pid_t pid, int pidfd, SegfsActor *ret_actor,
+		      bool *ret_has_none)
+{
+	if (is_last(witness, id_of(pidfd))) {
+		*ret_actor = actor_copy(&witness->last);
+		return true;
+	}
 	gsize size;
 	ProcfsStat stat;
 	uid_t uid;
@@ -218,10 +250,15 @@ static bool is_mount(const SegfsActor *actor)
 }
 
 /* exec: when it had run another program; 0: not that it is known. */
-static void keep_last(Witness *witness, const SegfsActor *actor, uint64_t exec)
+static void keep_last(Witness *witness, const SegfsActor *actor, int pidfd, uint64_t exec)
 {
+	const uint64_t id = id_of(pidfd);
+	if (is_last(witness, id))
+		return;
 	SegfsActor copy = actor_copy(actor);
 
+	witness->last_id = id;
+	witness->last_read = witness_now();
 	actor_clear(&witness->last);
 	witness->last = copy;
 	witness->last_exec = exec;
@@ -233,7 +270,8 @@ bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsAct
 	struct ends_process ended;
 	Reading reading = {.asked = witness_now()};
 	bool has_none = false;
-	bool is_live = pid > 0 && !has_ended(pidfd) && read_live(witness, pid, &actor, &has_none);
+	bool is_live =
+		pid > 0 && !has_ended(pidfd) && read_live(witness, pid, pidfd, &actor, &has_none);
 
 	reading.answered = witness_now();
 	/* Afterwards: until then the number was nobody else's. */
@@ -252,7 +290,7 @@ bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsAct
 	if (witness->no_arguments)
 		g_clear_pointer(&actor.command_line, g_free);
 	if (is_now && exec < reading.asked)
-		keep_last(witness, &actor, exec);
+		keep_last(witness, &actor, pidfd, exec);
 	*ret_actor = actor;
 	return !is_mount(&actor);
 }
@@ -280,25 +318,25 @@ bool witness_read_maker(Witness *witness, const struct ends_made *made, int pidf
 	SegfsActor actor = {};
 	struct ends_process process;
 	bool has_none = false;
-	bool is_live = !has_ended(pidfd) && read_live(witness, pid, &actor, &has_none);
+	bool is_live = !has_ended(pidfd) && read_live(witness, pid, pidfd, &actor, &has_none);
 
 	const bool has_changed =
 		probe_changed(witness->probe, pid, &process) && process.start == made->start;
 	is_live = is_live && is_still(&actor, made, has_changed ? &process : NULL);
 	bool is_known = has_changed && is_maker(&process, made);
 	if (!is_known && is_live && actor.command_line)
-		keep_last(witness, &actor, has_changed ? process.at : 0);
+		keep_last(witness, &actor, pidfd, has_changed ? process.at : 0);
 	else if (!is_known) /* it may have ended while it was read */
 		is_known = probe_ended(witness->probe, pid, &process) && is_maker(&process, made);
 	if (is_known || !is_live)
 		actor_clear(&actor);
-	if (is_known) {
+	if (is_known)
 		witness_actor_of(witness, &process, &actor);
-	} else if (!is_live) {
-		actor = (SegfsActor){
-			.pid = pid, .start = made->start / ENDS_TICK, .uid = made->uid};
-		memcpy(actor.command, made->command, sizeof(actor.command));
-	}
+	else if (!is_live)
+		actor = (SegfsActor){.pid = pid, .start = made->start / ENDS_TICK};
+	/* As it was called then, and as whom it acted. */
+	actor.uid = made->uid;
+	memcpy(actor.command, made->command, sizeof(actor.command));
 	if (witness->no_arguments)
 		g_clear_pointer(&actor.command_line, g_free);
 	*ret_actor = actor;
@@ -321,7 +359,7 @@ void witness_read_caller(Witness *witness, const WitnessCaller *caller, int pidf
 	struct ends_process process;
 	bool has_none;
 	bool is_live = pid > 0 && (caller->start || !has_ended(pidfd)) &&
-		       read_live(witness, pid, &actor, &has_none);
+		       read_live(witness, pid, pidfd, &actor, &has_none);
 
 	/* Afterwards: until then the number was nobody else's. */
 	if (is_live && (caller->start ? actor.start != caller->start : has_ended(pidfd))) {
@@ -345,7 +383,7 @@ void witness_read_caller(Witness *witness, const WitnessCaller *caller, int pidf
 	if (witness->no_arguments)
 		g_clear_pointer(&actor.command_line, g_free);
 	if (is_live && exec < asked)
-		keep_last(witness, &actor, exec);
+		keep_last(witness, &actor, pidfd, exec);
 	/* As whom it has asked. */
 	actor.uid = caller->uid;
 	*ret_actor = actor;
