@@ -21,6 +21,9 @@ typedef struct SegfsHistory SegfsHistory;
 typedef struct {
 	const char *proc_root; /* NULL: /proc */
 	bool no_arguments;     /* of no process the command line is kept */
+	const char
+		*directory; /* where it is kept for the next one; NULL: nowhere. Made if missing */
+	const char *name;   /* whose it is there: any text, such as the mountpoint */
 } SegfsHistoryOptions;
 
 /*
@@ -29,7 +32,10 @@ typedef struct {
  */
 SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options);
 
-/* Ends its thread and frees it. Cannot fail. */
+/* Ends its thread, and keeps what is known, where it has a directory for that. Cannot fail. */
+void segfs_history_end(SegfsHistory *history);
+
+/* The same, and frees it. Cannot fail. */
 void segfs_history_free(SegfsHistory *history);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsHistory, segfs_history_free)
 
@@ -74,10 +80,11 @@ typedef struct {
 /* What is known of one piece of memory. */
 typedef struct {
 	SegfsActor creator;
-	SegfsKin *kin; /* of the creator; NULL: not known */
-	int64_t made;  /* microseconds since 1970; 0: not known */
-	int64_t ended; /* when the creator did, likewise; 0: not known */
-	int code;      /* how, as wait(2) has it; with ended */
+	SegfsKin *kin;     /* of the creator; NULL: not known */
+	int64_t made;      /* microseconds since 1970; 0: not known */
+	int64_t ended;     /* when the creator did, likewise; 0: not known */
+	int code;          /* how, as wait(2) has it; with ended */
+	bool ended_unseen; /* it has ended while nobody watched */
 } SegfsPast;
 
 /* Frees what is in it. Cannot fail. */

@@ -247,8 +247,7 @@ static gboolean make_tree(Options *options, Start *start, Tree **ret_tree, GErro
 	}
 	options->tree.for_others = options->allow_other;
 	if (!options->no_history)
-		options->tree.history = segfs_history_new(
-			&(SegfsHistoryOptions){.no_arguments = options->no_arguments});
+		options->tree.history = segfs_history_new(&options->history);
 	start->history = options->tree.history;
 	int r = tree_new(&options->tree, ret_tree);
 
@@ -334,7 +333,7 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 		done = r >= 0 || r == -ECONNABORTED ||
 		       segfs_error(error, "%s: %s", mountpoint, g_strerror(-r));
 		const bool at_rest = workers_end(mount.workers, PATIENCE_MS);
-		events_end_waits(tree);
+		tree_end(tree);
 		mountpoint_leave(session, mountpoint);
 		/* A thread that waits uses the session and the tree: it ends with the process. */
 		if (!at_rest || lock_is_waiting())
@@ -484,6 +483,7 @@ int main(int argc, char **argv)
 		g_printerr("segfs: %s\n", error->message);
 		return 1;
 	}
+	options.history.name = mountpoint;
 	int status;
 	if (!options.foreground && !go_to_background(&start, mountpoint, &status))
 		return status;

@@ -6,6 +6,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#define HISTORY_DIR "/var/lib/segfs"
+
 #define DESCRIPTION                                                                                \
 	"Mount options (-o, separated by commas):\n"                                               \
 	"  ro               nothing can be written, made or removed through this mount\n"          \
@@ -21,6 +23,7 @@
 	"  ipcns=PID        the IPC namespace and /dev/shm of that process; or /proc/PID/ns/ipc\n" \
 	"  history=off      remember nothing of who has made and removed what (default on)\n"      \
 	"  history_args=no  remember programs' names, not their command lines\n"                   \
+	"  history_dir=DIR  where it is kept over a restart (root: " HISTORY_DIR "; empty: not)\n" \
 	"  noattach         never attach a segment: what cannot be opened without is EBUSY\n"      \
 	"  no_passthrough   all reads and writes through the daemon; no shared mmap\n"             \
 	"  no_seccomp       no filter of the daemon's system calls (there is one as root)\n"       \
@@ -176,9 +179,15 @@ static void take_history(Options *options, const char *name, const char *value)
 static void take_history_args(Options *options, const char *name, const char *value)
 {
 	if (!strcmp(value, "yes") || !strcmp(value, "no"))
-		options->no_arguments = !strcmp(value, "no");
+		options->history.no_arguments = !strcmp(value, "no");
 	else
 		options->wanted = "yes or no";
+}
+
+static void take_history_dir(Options *options, const char *name, const char *value)
+{
+	g_free(options->history_dir);
+	options->history_dir = *value ? g_canonicalize_filename(value, NULL) : g_strdup("");
 }
 
 static void take_ipcns(Options *options, const char *name, const char *value)
@@ -265,6 +274,7 @@ static const Word words[] = {
 	{"nons", take_nons},
 	{"history=", take_history},
 	{"history_args=", take_history_args},
+	{"history_dir=", take_history_dir},
 	{"ipcns=", take_ipcns},
 };
 
@@ -393,6 +403,17 @@ static gboolean line_parse(Line *line, int *argc, char ***argv, GError **error)
 	return g_option_context_parse(context, argc, argv, error);
 }
 
+/* Where none is given: that of the service (STATE_DIRECTORY of systemd.exec(5)), else root's. */
+static void find_history_dir(Options *options)
+{
+	const char *state = g_getenv("STATE_DIRECTORY");
+
+	if (!options->history_dir && geteuid() == 0)
+		options->history_dir = g_strdup(state ? state : HISTORY_DIR);
+	options->history.directory =
+		options->history_dir && *options->history_dir ? options->history_dir : NULL;
+}
+
 gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVerdict *ret_verdict,
 		       GError **error)
 {
@@ -424,6 +445,7 @@ gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVer
 				   "too many arguments; usage: segfs [-o OPT,...] MOUNTPOINT");
 	if (!options_check(&options, error))
 		return FALSE;
+	find_history_dir(&options);
 	options.foreground = line.foreground || line.debug;
 	options.debug = line.debug;
 	options.mountpoint = g_strdup(line.rest[n_rest - 1]);
@@ -444,5 +466,6 @@ void options_clear(Options *options)
 	g_free(options->mountpoint);
 	g_free(options->source);
 	g_free(options->ipcns);
+	g_free(options->history_dir);
 	*options = (Options){};
 }

@@ -11,18 +11,20 @@ gboolean segfs_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3
 typedef struct {
 	bool foreground, debug;
 	bool allow_other, no_passthrough, no_seccomp, orphan_age_unsafe;
-	bool no_history, no_arguments; /* nothing is remembered; no command lines are */
-	bool remount;                  /* an existing mount gets flags, and nothing else happens */
-	unsigned long flags;           /* of mount(2) */
-	guint max_threads;             /* 0: libfuse's own */
-	const char *wanted; /* the value that the last word should have had; NULL: it is fine */
-	SegfsKeep *keep;    /* of tree */
-	char *keep_file;    /* as given; NULL: the usual one */
+	bool no_history;     /* nothing is remembered */
+	bool remount;        /* an existing mount gets flags, and nothing else happens */
+	unsigned long flags; /* of mount(2) */
+	guint max_threads;   /* 0: libfuse's own */
+	const char *wanted;  /* the value that the last word should have had; NULL: it is fine */
+	SegfsKeep *keep;     /* of tree */
+	char *keep_file;     /* as given; NULL: the usual one */
 	TreeOptions tree;
-	GString *kernel;  /* options for the kernel and libfuse, with commas */
-	char *mountpoint; /* as given */
-	char *source;     /* as given, or "segfs": what mountinfo shows as the mount's source */
-	char *ipcns;      /* as given; NULL: the daemon's own */
+	SegfsHistoryOptions history;
+	char *history_dir; /* of history, an absolute path; NULL: nowhere */
+	GString *kernel;   /* options for the kernel and libfuse, with commas */
+	char *mountpoint;  /* as given */
+	char *source;      /* as given, or "segfs": what mountinfo shows as the mount's source */
+	char *ipcns;       /* as given; NULL: the daemon's own */
 } Options;
 
 /* The command line has been read: does the program go on to mount? */

@@ -184,6 +184,7 @@ static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *it
 	if (item->has_past && !is_sysv && past->creator.pid > 0)
 		line(text, "CreatorPid", "%d%s", past->creator.pid,
 		     past->ended                ? " (ended)"
+		     : past->ended_unseen       ? " (ended while segfs did not run)"
 		     : past->creator.command[0] ? ""
 						: " (ended before it could be read)");
 	if (item->has_past && segfs_past_is_visible(segfs_ipc_proc_root(ns->ipc), caller, past)) {
@@ -215,9 +216,7 @@ static void write_removed(const Gone *gone, GString *text)
 	g_autofree char *user = segfs_user_name(actor->uid);
 	g_autofree char *command = escape_text(actor->command, -1);
 
-	/* Of a segment's removal beside the mount nobody tells: that it is gone was seen then. */
-	line_moment(text, "Removed", gone->piece.key.is_sysv && actor->pid <= 0 ? "before " : "",
-		    gone->removed);
+	line_moment(text, "Removed", gone->is_at_the_latest ? "before " : "", gone->removed);
 	if (actor->pid <= 0) {
 		line(text, "RemovedBy", "not known");
 		return;
@@ -244,7 +243,7 @@ static void write_gone_segment(const Piece *piece, GString *text)
 	line(text, "Size", "%" PRIu64 " bytes", piece->size);
 	if (piece->past.creator.pid > 0)
 		line(text, "CreatorPid", "%d%s", piece->past.creator.pid,
-		     piece->past.ended ? " (ended)" : "");
+		     piece->past.ended || piece->past.ended_unseen ? " (ended)" : "");
 	if (piece->past.creator.command[0])
 		line_escaped(text, "Creator", piece->past.creator.command);
 }

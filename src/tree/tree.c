@@ -97,6 +97,13 @@ int tree_new(const TreeOptions *options, Tree **ret_tree)
 	return 0;
 }
 
+void tree_end(Tree *tree)
+{
+	events_end_waits(tree);
+	if (tree->history)
+		segfs_history_end(tree->history);
+}
+
 void tree_free(Tree *tree)
 {
 	guint n_files, n_listings;
@@ -104,7 +111,7 @@ void tree_free(Tree *tree)
 	g_autofree gpointer *listings = g_hash_table_get_keys_as_array(tree->listings, &n_listings);
 	g_autoptr(GList) known = g_hash_table_get_keys(tree->known);
 
-	events_end_waits(tree);
+	tree_end(tree);
 	/* The kernel does not close each file, nor forget each node, when a mount ends. A pending
 	 * segment is made by this close. */
 	for (guint i = 0; i < n_files; i++)

@@ -81,6 +81,8 @@ struct IpcNs {
 
 /* -ENOSYS: no SysV IPC; other errors are those of opening shm_dir. */
 int tree_new(const TreeOptions *options, Tree **ret_tree);
+/* Nothing more is asked of it: nobody waits any more, and history is kept for the next one. */
+void tree_end(Tree *tree);
 void tree_free(Tree *tree);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
 

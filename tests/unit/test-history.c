@@ -165,6 +165,92 @@ static void a_segment_goes_once(void)
 	g_assert_cmpint(gone->remover.pid, ==, 0);
 }
 
+/* A log, and a table with one of each. */
+static GVariant *saved(void)
+{
+	g_autoptr(Log) log = log_new(4096);
+	g_autoptr(Table) table = table_new(10, 4);
+	const Piece segment = {
+		.key = {true, 1, 5}, .again = 3, .size = 4096, .ctime = 8, .cpid = 7};
+	const struct ends_kin told = {.is_known = 1, .n_ancestors = 1, .ancestors = {{.pid = 3}}};
+	g_autofree SegfsKin *kin = kin_new(&told, true);
+
+	for (guint i = 0; i < 100; i++)
+		log_add(log, log_line(i, "create", "posix/x"));
+	table_add(table, &segment);
+	add(table, 1, 5, 7);
+	add(table, 2, 5, 8);
+	table_end(table, 7, 70, 5, 9, kin, 0);
+	table_remove(table, table_find(table, &(PieceKey){.number = 2}), 100, &actor, false);
+	return g_variant_ref_sink(
+		g_variant_new("(@" LOG_TYPE "@" TABLE_TYPE ")", log_save(log), table_save(table)));
+}
+
+static bool restore(Log *log, Table *table, GBytes *bytes)
+{
+	g_autoptr(GVariant) both = g_variant_ref_sink(g_variant_new_from_bytes(
+		G_VARIANT_TYPE("(" LOG_TYPE TABLE_TYPE ")"), bytes, FALSE));
+	g_autoptr(GVariant) of_log = NULL, of_table = NULL;
+
+	if (!g_variant_is_normal_form(both))
+		return false;
+	g_variant_get(both, "(@" LOG_TYPE "@" TABLE_TYPE ")", &of_log, &of_table);
+	if (!log_restore(log, of_log))
+		return false;
+	table_restore(table, of_table);
+	return true;
+}
+
+static void what_was_kept_is_there_again(void)
+{
+	g_autoptr(GVariant) before = saved();
+	g_autoptr(GBytes) bytes = g_variant_get_data_as_bytes(before);
+	g_autoptr(Log) log = log_new(4096);
+	g_autoptr(Table) table = table_new(10, 4);
+
+	g_assert_true(restore(log, table, bytes));
+	g_autoptr(Generation) first = log_generation(log, 1), now = log_generation(log, 0);
+	g_assert_cmpuint(first->number + 1, ==, now->number);
+	g_assert_cmpuint(count_lines(first->text->str) + count_lines(now->text->str), ==, 101);
+	const Piece *segment = table_find(table, &(PieceKey){true, 1, 5});
+	g_assert_true(segment->is_recalled && segment->size == 4096 && segment->ctime == 8);
+	g_assert_cmpint(segment->cpid, ==, 7);
+	const Piece *object = table_find(table, &(PieceKey){.number = 1});
+	g_assert_cmpstr(object->name, ==, "x");
+	g_assert_cmpstr(object->past.creator.command_line, ==, actor.command_line);
+	g_assert_cmpint(object->past.code, ==, 9);
+	/* Those who lived then count; that there is nobody else is not known any more. */
+	g_assert_cmpint(object->past.kin->all[0].pid, ==, 3);
+	g_assert_false(object->past.kin->is_known);
+	const Gone *gone = table_gone_one(table, 1);
+	g_assert_cmpstr(gone->remover.command, ==, "a b");
+	g_assert_cmpint(gone->removed, ==, 100);
+	const Gone *next = table_remove(table, object, 200, NULL, false);
+	g_assert_cmpuint(next->serial, ==, 2);
+}
+
+/* Every length, and each byte another: nothing, or something, but no fault. */
+static void what_is_damaged_does_no_harm(void)
+{
+	g_autoptr(GVariant) before = saved();
+	g_autoptr(GBytes) whole = g_variant_get_data_as_bytes(before);
+	gsize size;
+	const guint8 *bytes = g_bytes_get_data(whole, &size);
+
+	for (gsize i = 0; i < 2 * size; i++) {
+		g_autofree guint8 *copy = g_memdup2(bytes, size);
+		if (i >= size)
+			copy[i - size] ^= 1 << (i % 8);
+		g_autoptr(GBytes) damaged = g_bytes_new(copy, i < size ? i : size);
+		g_autoptr(Log) log = log_new(4096);
+		g_autoptr(Table) table = table_new(10, 4);
+		restore(log, table, damaged);
+		add(table, 77, 5, 7);
+		g_assert_nonnull(table_find(table, &(PieceKey){.number = 77}));
+		log_add(log, log_line(1, "create", "posix/y"));
+	}
+}
+
 static void an_end_is_told_in_words(void)
 {
 	g_autofree char *status = segfs_end_text(3 << 8), *killed = segfs_end_text(9);
@@ -198,6 +284,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/history/end", an_end_is_of_that_very_process);
 	g_test_add_func("/history/gone", what_is_gone_keeps_its_creator);
 	g_test_add_func("/history/segment", a_segment_goes_once);
+	g_test_add_func("/history/kept", what_was_kept_is_there_again);
+	g_test_add_func("/history/damaged", what_is_damaged_does_no_harm);
 	g_test_add_func("/history/words", an_end_is_told_in_words);
 	g_test_add_func("/history/text", it_says_what_it_knows);
 	return g_test_run();

@@ -388,7 +388,7 @@ def main() -> None:
     config = json.loads(sys.argv[1])
     base = config["base"]
     os.umask(0o022)
-    os.environ.update(LC_ALL="C", TZ="UTC")
+    os.environ.update(LC_ALL="C", TZ="UTC", STATE_DIRECTORY="")  # nothing is kept over a restart
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755,size=75%", "segfs-bench", base], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777,size=75%,nosuid,nodev", "segfs-bench-shm", "/dev/shm"], check=True)
     with open("/proc/sys/kernel/shmmni", "w") as shmmni:

@@ -23,6 +23,8 @@
 #define LOG_MOST ((gsize)1024 * 1024)
 #define PIECES_MOST 10000
 #define GONE_MOST 1024
+/* Where very much happens all is kept this often. */
+#define KEEP_EVERY_US (5 * G_USEC_PER_SEC)
 
 /* Who makes and removes many names is not to wake the thread for each. Where the kernel remembers
  * who it was, nothing is lost by reading them so many milliseconds later. */
@@ -164,7 +166,6 @@ static bool find_actor(SegfsHistory *history, const NamesEvent *event, Piece *pi
 		       SegfsActor *ret_actor)
 {
 	struct ends_made made;
-	struct statx born = {};
 
 	/* One more name of it (link(2)) can be another's, or of another program's. */
 	if (event->verbs & NAMES_CREATE && history->probe && !find_piece(history, piece) &&
@@ -173,11 +174,7 @@ static bool find_actor(SegfsHistory *history, const NamesEvent *event, Piece *pi
 		piece->n_execs = made.n_execs;
 		return witness_read_maker(history->witness, &made, event->pidfd, ret_actor);
 	}
-	if (event->file_fd < 0 || !(event->verbs & NAMES_CREATE) ||
-	    statx(event->file_fd, "", AT_EMPTY_PATH, STATX_BTIME, &born) < 0 ||
-	    !(born.stx_mask & STATX_BTIME))
-		born = (struct statx){};
-	const int64_t when = born.stx_btime.tv_sec * 1000000000LL + born.stx_btime.tv_nsec;
+	const int64_t when = event->verbs & NAMES_CREATE ? piece->born : 0;
 	if (!witness_read(history->witness, event->pid, event->pidfd, when, ret_actor))
 		return false;
 	if (event->verbs & NAMES_CREATE)
@@ -209,6 +206,20 @@ static void take_own(SegfsHistory *history, const NamesEvent *event, Piece *piec
 	}
 }
 
+/* When the file was made, as Piece has it, and how many names it has. False: it is gone. */
+static bool look(int fd, int64_t *ret_born, nlink_t *ret_links)
+{
+	struct statx stat;
+
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_NLINK | STATX_BTIME, &stat) < 0)
+		return false;
+	*ret_links = stat.stx_nlink;
+	*ret_born = stat.stx_mask & STATX_BTIME
+			    ? stat.stx_btime.tv_sec * 1000000000LL + stat.stx_btime.tv_nsec
+			    : 0;
+	return true;
+}
+
 static void take_name(const NamesEvent *event, gpointer data)
 {
 	SegfsHistory *history = data;
@@ -218,11 +229,11 @@ static void take_name(const NamesEvent *event, gpointer data)
 		.name = (char *)event->path,
 	};
 	SegfsActor actor;
-	struct stat st;
+	nlink_t links;
 
-	const bool there = event->file_fd >= 0 && fstat(event->file_fd, &st) == 0;
+	const bool has_name = look(event->file_fd, &piece.born, &links) && links > 0;
 	if (event->pid == getpid()) {
-		take_own(history, event, &piece, there && st.st_nlink > 0);
+		take_own(history, event, &piece, has_name);
 		return;
 	}
 	if (!find_actor(history, event, &piece, &actor)) {
@@ -230,7 +241,7 @@ static void take_name(const NamesEvent *event, gpointer data)
 		actor = (SegfsActor){};
 		piece.n_execs = ENDS_MANY;
 	}
-	take_change(history, event->verbs, &piece, event->from, &actor, there && st.st_nlink > 0);
+	take_change(history, event->verbs, &piece, event->from, &actor, has_name);
 	g_free(piece.past.kin);
 	if (event->verbs & NAMES_CREATE)
 		history_await(history, &actor);
@@ -273,6 +284,31 @@ static void read_deeds(SegfsHistory *history)
 	deeds_take(history);
 }
 
+static void keep(SegfsHistory *history)
+{
+	if (!history->state)
+		return;
+	g_autoptr(GBytes) saved = history_save(history);
+	const int r = state_write(history->state, saved);
+	if (r < 0)
+		g_warning("history could not be kept: %s", g_strerror(-r));
+}
+
+/* A generation of the log is full: what is kept by now lacks it. */
+static void keep_full(SegfsHistory *history)
+{
+	const gint64 now = g_get_monotonic_time();
+
+	g_mutex_lock(&history->lock);
+	const uint64_t number = log_number(history->log);
+	g_mutex_unlock(&history->lock);
+	if (number == history->n_kept || now - history->kept < KEEP_EVERY_US)
+		return;
+	history->n_kept = number;
+	history->kept = now;
+	keep(history);
+}
+
 static gpointer wait_for_events(gpointer data)
 {
 	SegfsHistory *history = data;
@@ -297,8 +333,28 @@ static gpointer wait_for_events(gpointer data)
 		fds[2].fd = rests ? -1 : names;
 		fds[2].revents = 0;
 		history_tell(history);
+		keep_full(history);
 	}
+	/* What has come meanwhile. */
+	read_deeds(history);
 	return NULL;
+}
+
+/* What was kept by the one before, if it was. */
+static void recall(SegfsHistory *history, const char *directory, const char *name)
+{
+	g_autofree char *why_not = NULL;
+
+	history->state = state_open(directory, name, &history->why_not_kept);
+	if (!history->state)
+		return;
+	g_autoptr(GBytes) saved = state_read(history->state, &why_not);
+	if (!saved && why_not)
+		g_warning("history begins anew: %s", why_not);
+	if (saved && !history_restore(history, saved))
+		g_warning("history begins anew: %s: what is kept there is of another pid "
+			  "namespace, or of another version",
+			  directory);
 }
 
 SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
@@ -320,22 +376,33 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	history->witness = witness_new(options->proc_root ? options->proc_root : "/proc",
 				       history->probe, options->no_arguments);
 	history->since_boot = witness_now();
+	if (options->directory)
+		recall(history, options->directory, options->name);
+	history->n_kept = log_number(history->log);
 	history->wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (history->wake_fd >= 0)
 		history->thread = g_thread_new("history", wait_for_events, history);
 	return history;
 }
 
-void segfs_history_free(SegfsHistory *history)
+void segfs_history_end(SegfsHistory *history)
 {
 	const uint64_t one = 1;
 
+	if (!history->thread)
+		return;
 	history->ends = true;
-	if (history->thread) {
-		while (write(history->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-			;
-		g_thread_join(history->thread);
-	}
+	while (write(history->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+	g_thread_join(g_steal_pointer(&history->thread));
+	keep(history);
+}
+
+void segfs_history_free(SegfsHistory *history)
+{
+	segfs_history_end(history);
+	g_clear_pointer(&history->state, state_free);
+	g_free(history->why_not_kept);
 	if (history->wake_fd >= 0)
 		close(history->wake_fd);
 	witness_free(history->witness);
@@ -353,15 +420,63 @@ void segfs_history_free(SegfsHistory *history)
 	g_free(history);
 }
 
+/*
+ * An object that is known from before is that very one where number, generation and time of birth
+ * agree; what is no more has gone since.
+ */
+static void check_object(SegfsHistory *history, const Piece *was)
+{
+	const NamesFile file = {was->key.domain, was->key.number, was->again};
+	g_autofree char *path = NULL;
+	int64_t born = 0;
+	nlink_t links = 0;
+	int opened = -1;
+	const int r = names_open(history->names, &file, &opened, &path);
+	autofd fd = opened;
+	const bool is_it = r == 0 && look(fd, &born, &links) && born && born == was->born;
+
+	g_mutex_lock(&history->lock);
+	Piece *piece = find_piece(history, was);
+	if (piece && is_it && path && links > 0) {
+		piece->is_recalled = false;
+		g_free(piece->name);
+		piece->name = g_steal_pointer(&path);
+	} else if (piece && (r == -ESTALE || (is_it && links == 0))) {
+		history_is_gone(history, piece);
+	} else if (piece) {
+		table_forget(history->table, &was->key);
+	}
+	g_mutex_unlock(&history->lock);
+}
+
+static void check_objects(SegfsHistory *history, dev_t dev)
+{
+	g_autoptr(GArray) recalled = g_array_new(FALSE, FALSE, sizeof(Piece));
+
+	g_mutex_lock(&history->lock);
+	g_autoptr(GPtrArray) pieces = table_pieces(history->table);
+	for (guint i = 0; i < pieces->len; i++) {
+		const Piece *piece = pieces->pdata[i];
+		if (piece->is_recalled && !piece->key.is_sysv && piece->key.domain == dev)
+			g_array_append_vals(recalled, piece, 1);
+	}
+	g_mutex_unlock(&history->lock);
+	for (guint i = 0; i < recalled->len; i++)
+		check_object(history, &g_array_index(recalled, Piece, i));
+}
+
 int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix)
 {
 	if (!history->names)
 		return -EPERM;
 	const int r = names_watch(history->names, posix);
-	g_mutex_lock(&history->lock);
 	if (r == 0)
-		history->n_watched++;
-	else if (!history->why_no_names)
+		check_objects(history, segfs_posix_dev(posix));
+	g_mutex_lock(&history->lock);
+	/* Until now nobody has told of its names. */
+	if (r == 0 && history->n_watched++ == 0 && history->n_gaps > 0)
+		history->gap_to = g_get_real_time();
+	if (r < 0 && !history->why_no_names)
 		history->why_no_names =
 			g_strdup(r == -EXDEV ? "it is no tmpfs of its own" : g_strerror(-r));
 	g_mutex_unlock(&history->lock);

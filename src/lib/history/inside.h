@@ -5,6 +5,7 @@
 #include "lib/history/names.h"
 #include "lib/history/probe.h"
 #include "lib/history/witness.h"
+#include "lib/state/state.h"
 
 /* What history.c writes and past.c reads. */
 struct SegfsHistory {
@@ -16,8 +17,14 @@ struct SegfsHistory {
 	Witness *witness; /* the thread's own */
 	int wake_fd;      /* there are deeds, or it is to end */
 	_Atomic bool ends;
-	GThread *thread;     /* NULL: there is nothing to wait for */
-	int64_t since;       /* microseconds since 1970 */
+	GThread *thread; /* NULL: there is nothing to wait for */
+	State *state;    /* NULL: nothing is kept for the next one: why_not_kept, or NULL */
+	char *why_not_kept;
+	uint64_t n_kept; /* the thread's own: the log's present generation when all was kept, */
+	gint64 kept;     /* and when; monotonic */
+	int64_t since;   /* microseconds since 1970; also of those before this one */
+	int64_t gap_from, gap_to; /* the last time when none ran; 0: there was none */
+	uint64_t n_gaps;
 	uint64_t since_boot; /* CLOCK_BOOTTIME, nanoseconds: the programs in the kernel run since
 				before it */
 
@@ -44,6 +51,9 @@ void history_add_line(SegfsHistory *history, GString *line);
 /* Lines may have been added: see history_on_change(). Call without a lock. */
 void history_tell(SegfsHistory *history);
 
+/* A piece, the table's own, was seen to be no more. Call with the lock held. */
+void history_is_gone(SegfsHistory *history, const Piece *piece);
+
 /* Events on their way have found no room, at least so many. */
 void history_lose(SegfsHistory *history, uint64_t n);
 
@@ -64,3 +74,7 @@ void deeds_take(SegfsHistory *history);
 /* No event waits: what was done before has none. */
 void deeds_rest(SegfsHistory *history);
 void deeds_clear(SegfsHistory *history);
+
+/* All that is known, for the next one; and what the one before has kept. False: it is not that. */
+GBytes *history_save(SegfsHistory *history);
+bool history_restore(SegfsHistory *history, GBytes *saved);

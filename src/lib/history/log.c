@@ -67,16 +67,28 @@ static void append_value(GString *line, const char *value)
 	g_string_append_c(line, '"');
 }
 
-GString *log_line(int64_t when, const char *verb, const char *file)
+static void append_time(GString *line, int64_t when)
 {
 	g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(when / G_USEC_PER_SEC);
 	g_autofree char *date = seconds ? g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S") : NULL;
+
+	g_string_append_printf(line, "%s.%06dZ", date ? date : "?", (int)(when % G_USEC_PER_SEC));
+}
+
+GString *log_line(int64_t when, const char *verb, const char *file)
+{
 	GString *line = g_string_new(NULL);
 
-	g_string_printf(line, "%s.%06dZ %s ", date ? date : "?", (int)(when % G_USEC_PER_SEC),
-			verb);
+	append_time(line, when);
+	g_string_append_printf(line, " %s ", verb);
 	append_value(line, file);
 	return line;
+}
+
+void log_field_time(GString *line, const char *name, int64_t when)
+{
+	g_string_append_printf(line, " %s=", name);
+	append_time(line, when);
 }
 
 void log_field(GString *line, const char *name, const char *value)
@@ -139,4 +151,78 @@ Generation *log_generation(Log *log, guint back)
 	if (generation)
 		g_atomic_ref_count_inc(&generation->refs);
 	return generation;
+}
+
+static void save_generation(GVariantBuilder *builder, const Generation *generation, uint64_t n)
+{
+	g_variant_builder_open(builder, G_VARIANT_TYPE("(ttxay)"));
+	g_variant_builder_add(builder, "t", generation->number);
+	g_variant_builder_add(builder, "t", n);
+	g_variant_builder_add(builder, "x", generation->changed);
+	g_variant_builder_add_value(builder, g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE,
+								       generation->text->str,
+								       generation->text->len, 1));
+	g_variant_builder_close(builder);
+}
+
+GVariant *log_save(const Log *log)
+{
+	GVariantBuilder builder;
+
+	g_variant_builder_init(&builder, G_VARIANT_TYPE("a(ttxay)"));
+	if (log->before)
+		save_generation(&builder, log->before, log->n_before);
+	save_generation(&builder, log->now, log->n_now);
+	return g_variant_new("(ta(ttxay))", log->n_dropped, &builder);
+}
+
+static Generation *restore_generation(const Log *log, GVariant *saved, uint64_t *ret_n)
+{
+	g_autoptr(GVariant) text = NULL;
+	Generation *generation = generation_new(0);
+	gsize size;
+
+	g_variant_get(saved, "(ttx@ay)", &generation->number, ret_n, &generation->changed, &text);
+	const char *bytes = g_variant_get_fixed_array(text, &size, 1);
+	/* Lines, each whole. */
+	if (size <= log->most && generation->number > 0 && (size == 0 || bytes[size - 1] == '\n') &&
+	    !(size && memchr(bytes, '\0', size))) {
+		g_string_append_len(generation->text, bytes, size);
+		return generation;
+	}
+	generation_unref(generation);
+	return NULL;
+}
+
+bool log_restore(Log *log, GVariant *saved)
+{
+	g_autoptr(GVariant) all = NULL;
+	g_autoptr(Generation) first = NULL, second = NULL;
+	Generation **each[2] = {&first, &second};
+	uint64_t n_dropped, n[2] = {};
+
+	g_variant_get(saved, "(t@a(ttxay))", &n_dropped, &all);
+	const gsize count = g_variant_n_children(all);
+	if (count < 1 || count > 2)
+		return false;
+	for (gsize i = 0; i < count; i++) {
+		g_autoptr(GVariant) one = g_variant_get_child_value(all, i);
+		*each[i] = restore_generation(log, one, &n[i]);
+		if (!*each[i])
+			return false;
+	}
+	if (count == 2 && first->number + 1 != second->number)
+		return false;
+	generation_unref(log->now);
+	log->now = g_steal_pointer(each[count - 1]);
+	log->n_now = n[count - 1];
+	log->before = count == 2 ? g_steal_pointer(&first) : NULL;
+	log->n_before = count == 2 ? n[0] : 0;
+	log->n_dropped = n_dropped;
+	return true;
+}
+
+uint64_t log_number(const Log *log)
+{
+	return log->now->number;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/history/actor.h"
@@ -21,10 +22,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Log, log_free)
 GString *log_line(int64_t when, const char *verb, const char *file);
 void log_field(GString *line, const char *name, const char *value);
 void log_field_number(GString *line, const char *name, uint64_t value);
+/* when: as above. */
+void log_field_time(GString *line, const char *name, int64_t when);
 void log_field_actor(GString *line, const char *prefix, const SegfsActor *actor);
 
 /* Takes the line. */
 void log_add(Log *log, GString *line);
+
+/* All of it, floating; and back, into one that is new. False: that is none. */
+#define LOG_TYPE "(ta(ttxay))"
+GVariant *log_save(const Log *log);
+bool log_restore(Log *log, GVariant *saved);
+
+/* Of the present generation. */
+uint64_t log_number(const Log *log);
 
 /*
  * One generation, for as long as somebody reads it. Text is only ever added to it.

@@ -23,6 +23,7 @@
 #include "lib/os/fd.h"
 
 #define HANDLE_SIZE 12
+#define TMPFS_HANDLE 1 /* its handle_type */
 
 typedef struct {
 	struct file_handle handle;
@@ -159,15 +160,23 @@ static const Watched *find_watched(Names *names, const void *fsid)
 	return found;
 }
 
-bool names_watches(Names *names, uint64_t dev)
+static const Watched *find_device(Names *names, uint64_t dev)
 {
-	bool found = false;
+	const Watched *found = NULL;
 
 	g_mutex_lock(&names->lock);
-	for (guint i = 0; i < names->watched->len && !found; i++)
-		found = ((const Watched *)names->watched->pdata[i])->dev == dev;
+	for (guint i = 0; i < names->watched->len && !found; i++) {
+		const Watched *watched = names->watched->pdata[i];
+		if (watched->dev == dev)
+			found = watched;
+	}
 	g_mutex_unlock(&names->lock);
 	return found;
+}
+
+bool names_watches(Names *names, uint64_t dev)
+{
+	return find_device(names, dev);
 }
 
 static int open_handle(const Watched *watched, const struct file_handle *handle, int flags)
@@ -179,6 +188,24 @@ static int open_handle(const Watched *watched, const struct file_handle *handle,
 		return -1;
 	memcpy(copy.handle.f_handle, handle->f_handle, HANDLE_SIZE);
 	return open_by_handle_at(watched->root, &copy.handle, flags | O_CLOEXEC);
+}
+
+int names_open(Names *names, const NamesFile *file, int *ret_fd, char **ret_path)
+{
+	const uint32_t words[] = {file->generation, (uint32_t)file->ino, file->ino >> 32};
+	const Watched *watched = find_device(names, file->dev);
+	Handle handle = {.handle = {.handle_bytes = HANDLE_SIZE, .handle_type = TMPFS_HANDLE}};
+
+	if (!watched)
+		return -EXDEV;
+	memcpy(handle.handle.f_handle, words, HANDLE_SIZE);
+	const int fd = open_handle(watched, &handle.handle, O_PATH);
+	if (fd < 0)
+		return -errno;
+	g_autofree char *below = fd_path_below(watched->root, fd);
+	*ret_path = below && *below ? g_strdup(below + 1) : NULL;
+	*ret_fd = fd;
+	return 0;
 }
 
 /* Where the directory is, below the watched one, with the name behind it. NULL: it is elsewhere on

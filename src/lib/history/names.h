@@ -40,6 +40,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Names, names_free)
 /* Watches it; -EXDEV: it is not the root of a tmpfs; others are those of fanotify_mark(2). */
 int names_watch(Names *names, const SegfsPosix *posix);
 
+/*
+ * An O_PATH descriptor of the file on a watched file system, and its path below the directory
+ * (NULL: it has none), both the caller's. -ESTALE: it is gone; -EXDEV: it is not watched.
+ */
+int names_open(Names *names, const NamesFile *file, int *ret_fd, char **ret_path);
+
 /* Is the file system watched that has this st_dev? */
 bool names_watches(Names *names, uint64_t dev);
 

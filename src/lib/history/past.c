@@ -2,10 +2,13 @@
 
 /* What is remembered, for those who ask. */
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <segfs/scan.h>
 
 #include "lib/history/inside.h"
 #include "lib/memory/ipc.h"
+#include "lib/os/procfs.h"
 
 void history_add_line(SegfsHistory *history, GString *line)
 {
@@ -85,6 +88,9 @@ static bool is_of(const Piece *piece, uint64_t ns_id, const SegfsSysv *segment)
 {
 	if (!may_be_of(piece, segment) || (piece->again && ns_id && piece->again != ns_id))
 		return false;
+	/* It may have gone while nobody watched, and another have come that is like it. */
+	if (piece->is_recalled)
+		return piece->again == ns_id && piece->ctime == segment->ctime;
 	return segment->ctime == piece->ctime ||
 	       (piece->again && ns_id && segment->ctime > piece->ctime);
 }
@@ -113,7 +119,7 @@ bool segfs_history_of_object(SegfsHistory *history, const SegfsObject *object, S
 	const PieceKey key = {false, file.dev, file.ino};
 	g_mutex_lock(&history->lock);
 	const Piece *piece = table_find(history->table, &key);
-	const bool known = piece && piece->again == file.generation;
+	const bool known = piece && piece->again == file.generation && !piece->is_recalled;
 	if (known)
 		copy_past(piece, ret_past);
 	g_mutex_unlock(&history->lock);
@@ -156,11 +162,29 @@ void segfs_history_count(SegfsHistory *history, SegfsHistoryCounts *ret_counts)
 	g_mutex_unlock(&history->lock);
 }
 
+static char *date_of(int64_t when)
+{
+	g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(when / G_USEC_PER_SEC);
+	char *date = time ? g_date_time_format(time, "%Y-%m-%d %H:%M:%S %z") : NULL;
+
+	return date ? date : g_strdup("?");
+}
+
+static void write_since(const SegfsHistory *history, uint64_t lost, GString *text)
+{
+	g_autofree char *since = date_of(history->since), *from = date_of(history->gap_from);
+	g_autofree char *to = date_of(history->gap_to);
+
+	g_string_append_printf(text, ", since %s", since);
+	if (history->n_gaps > 0)
+		g_string_append_printf(text, " but not from %s to %s", from, to);
+	if (history->n_gaps > 1)
+		g_string_append_printf(text, " (the last of %" PRIu64 " gaps)", history->n_gaps);
+	g_string_append_printf(text, ", %" PRIu64 " events lost", lost);
+}
+
 char *segfs_history_text(SegfsHistory *history)
 {
-	g_autoptr(GDateTime) since =
-		g_date_time_new_from_unix_local(history->since / G_USEC_PER_SEC);
-	g_autofree char *date = since ? g_date_time_format(since, "%Y-%m-%d %H:%M:%S %z") : NULL;
 	SegfsHistoryCounts counts;
 	GString *text = g_string_new(NULL);
 
@@ -171,14 +195,16 @@ char *segfs_history_text(SegfsHistory *history)
 	g_string_append(text, history->probe && names ? " and " : "");
 	g_string_append(text, names ? "/dev/shm" : "");
 	if (history->probe || names)
-		g_string_append_printf(text, ", since %s, %" PRIu64 " events lost",
-				       date ? date : "?", counts.lost);
+		write_since(history, counts.lost, text);
 	if (!history->probe)
 		g_string_append_printf(text, "%s%s", text->len ? "; " : "", history->why_no_probe);
 	if (!names)
 		g_string_append_printf(text, "%snothing of /dev/shm: %s", text->len ? "; " : "",
 				       history->why_no_names ? history->why_no_names
 							     : "not watched");
+	if (history->why_not_kept)
+		g_string_append_printf(text, "; not kept over a restart: %s",
+				       history->why_not_kept);
 	g_mutex_unlock(&history->lock);
 	return g_string_free(text, FALSE);
 }
@@ -249,17 +275,22 @@ Gone *history_gone_one(SegfsHistory *history, uint64_t serial)
 	return copy;
 }
 
-static void segment_is_gone(SegfsHistory *history, const Piece *piece)
+void history_is_gone(SegfsHistory *history, const Piece *piece)
 {
-	const SegfsActor nobody = {};
 	const int64_t now = g_get_real_time();
-	g_autofree char *file = g_strdup_printf("sysv/%" PRIu64, piece->key.number);
+	g_autofree char *file = piece->key.is_sysv
+					? g_strdup_printf("sysv/%" PRIu64, piece->key.number)
+					: g_strdup_printf("posix/%s", piece->name);
 	GString *line = log_line(now, "gone", file);
 
-	log_field_number(line, "ns", piece->key.domain);
-	log_field_number(line, "size", piece->size);
+	if (piece->key.is_sysv) {
+		log_field_number(line, "ns", piece->key.domain);
+		log_field_number(line, "size", piece->size);
+	} else {
+		log_field_number(line, "inode", piece->key.number);
+	}
 	history_add_line(history, line);
-	table_remove(history->table, piece, now, &nobody, false);
+	table_remove(history->table, piece, now, NULL, false);
 }
 
 void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *segments,
@@ -272,16 +303,88 @@ void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *s
 		g_hash_table_insert(by_id, GINT_TO_POINTER(segment->shmid), (gpointer)segment);
 	}
 	g_mutex_lock(&history->lock);
-	g_autoptr(GPtrArray) known = table_segments(history->table, segfs_ipc_inum(ipc));
+	g_autoptr(GPtrArray) known = table_pieces(history->table);
 	for (guint i = 0; i < known->len; i++) {
 		const Piece *piece = known->pdata[i];
+		if (!piece->key.is_sysv || piece->key.domain != segfs_ipc_inum(ipc))
+			continue;
 		const SegfsSysv *segment =
 			g_hash_table_lookup(by_id, GINT_TO_POINTER((int)piece->key.number));
 		/* What was told of since the list was asked for may not be in it. */
-		if (piece->past.ended && piece->past.ended < asked &&
+		if ((piece->past.ended || piece->past.ended_unseen) && piece->past.ended < asked &&
 		    !(segment && may_be_of(piece, segment)))
-			segment_is_gone(history, piece);
+			history_is_gone(history, piece);
 	}
 	g_mutex_unlock(&history->lock);
 	history_tell(history);
+}
+
+#define SAVED_TYPE "(txxxxttt" LOG_TYPE TABLE_TYPE ")"
+
+/* Process numbers are those of a pid namespace. */
+static uint64_t pid_namespace(void)
+{
+	return procfs_namespace(AT_FDCWD, "/proc/self/ns/pid");
+}
+
+GBytes *history_save(SegfsHistory *history)
+{
+	g_mutex_lock(&history->lock);
+	g_autoptr(GVariant) saved = g_variant_ref_sink(g_variant_new(
+		"(txxxxttt@" LOG_TYPE "@" TABLE_TYPE ")", pid_namespace(), history->since,
+		g_get_real_time(), history->gap_from, history->gap_to, history->n_gaps,
+		history->seen, history->lost, log_save(history->log), table_save(history->table)));
+	g_mutex_unlock(&history->lock);
+	return g_variant_get_data_as_bytes(saved);
+}
+
+/* Has the creator ended meanwhile? If not its end will be told. */
+static void resume_piece(SegfsHistory *history, Piece *piece)
+{
+	SegfsPast *past = &piece->past;
+
+	if (past->ended || past->ended_unseen || past->creator.pid <= 0 || !past->creator.start)
+		return;
+	history_await(history, &past->creator);
+	if (!past->ended)
+		past->ended_unseen =
+			!procfs_is_alive("/proc", past->creator.pid, past->creator.start);
+}
+
+static void resume(SegfsHistory *history, int64_t saved)
+{
+	g_autoptr(GPtrArray) pieces = table_pieces(history->table);
+	GString *line = log_line(history->gap_to, "gap", "events");
+
+	log_field_time(line, "from", saved);
+	history->gap_from = saved;
+	history->n_gaps++;
+	history_add_line(history, line);
+	history->told = history->seen;
+	for (guint i = 0; i < pieces->len; i++)
+		resume_piece(history, pieces->pdata[i]);
+}
+
+bool history_restore(SegfsHistory *history, GBytes *bytes)
+{
+	g_autoptr(GVariant) saved = g_variant_ref_sink(
+		g_variant_new_from_bytes(G_VARIANT_TYPE(SAVED_TYPE), bytes, FALSE));
+	g_autoptr(GVariant) log = NULL, table = NULL;
+	int64_t since, until, gap_from, gap_to; /* the last gap is that of now */
+	uint64_t pids, n_gaps, seen, lost;
+
+	if (!g_variant_is_normal_form(saved))
+		return false;
+	g_variant_get(saved, "(txxxxttt@" LOG_TYPE "@" TABLE_TYPE ")", &pids, &since, &until,
+		      &gap_from, &gap_to, &n_gaps, &seen, &lost, &log, &table);
+	if (pids != pid_namespace() || !log_restore(history->log, log))
+		return false;
+	table_restore(history->table, table);
+	history->gap_to = history->since;
+	history->since = since;
+	history->n_gaps = n_gaps;
+	history->seen = seen;
+	history->lost = lost;
+	resume(history, until);
+	return true;
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "lib/os/escape.h"
+
 /* A process, for good. */
 typedef struct {
 	pid_t pid;
@@ -250,8 +252,9 @@ const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
 		gone->piece.name = g_steal_pointer(&name);
 	}
 	gone->removed = removed;
+	gone->is_at_the_latest = !remover;
 	actor_clear(&gone->remover);
-	gone->remover = actor_copy(remover);
+	gone->remover = remover ? actor_copy(remover) : (SegfsActor){};
 	return gone;
 }
 
@@ -274,16 +277,21 @@ const Gone *table_gone_one(Table *table, uint64_t serial)
 		       : NULL;
 }
 
-GPtrArray *table_segments(Table *table, uint64_t ns)
+GPtrArray *table_pieces(Table *table)
 {
 	GPtrArray *all = g_ptr_array_new();
 
-	for (GList *at = table->order.head; at; at = at->next) {
-		Piece *piece = &((Entry *)at->data)->piece;
-		if (piece->key.is_sysv && piece->key.domain == ns)
-			g_ptr_array_add(all, piece);
-	}
+	for (GList *at = table->order.head; at; at = at->next)
+		g_ptr_array_add(all, &((Entry *)at->data)->piece);
 	return all;
+}
+
+void table_forget(Table *table, const PieceKey *key)
+{
+	Entry *entry = g_hash_table_lookup(table->entries, key);
+
+	if (entry)
+		drop(table, entry);
 }
 
 guint table_n_pieces(const Table *table)
@@ -294,4 +302,136 @@ guint table_n_pieces(const Table *table)
 uint64_t table_n_forgotten(const Table *table)
 {
 	return table->n_forgotten;
+}
+
+static GVariant *save_actor(const SegfsActor *actor)
+{
+	return g_variant_new("(itu^aym^aym^ay)", actor->pid, actor->start, actor->uid,
+			     actor->command, actor->command_line, actor->cgroup);
+}
+
+static GVariant *save_piece(const Piece *piece)
+{
+	const SegfsPast *past = &piece->past;
+	GVariantBuilder kin;
+
+	g_variant_builder_init(&kin, G_VARIANT_TYPE("a(iut)"));
+	for (guint i = 0; past->kin && i < past->kin->n; i++)
+		g_variant_builder_add(&kin, "(iut)", past->kin->all[i].pid, past->kin->all[i].role,
+				      past->kin->all[i].start);
+	return g_variant_new("(bttm^ayttxuix@" ACTOR_TYPE "ia(iut)xxib)", piece->key.is_sysv,
+			     piece->key.domain, piece->key.number, piece->name, piece->again,
+			     piece->size, piece->ctime, piece->sysv_key, piece->cpid, piece->born,
+			     save_actor(&past->creator), past->kin ? past->kin->parent : 0, &kin,
+			     past->made, past->ended, past->code, past->ended_unseen);
+}
+
+GVariant *table_save(const Table *table)
+{
+	GVariantBuilder pieces, gone;
+
+	g_variant_builder_init(&pieces, G_VARIANT_TYPE("a" PIECE_TYPE));
+	for (GList *at = table->order.head; at; at = at->next)
+		g_variant_builder_add_value(&pieces, save_piece(&((Entry *)at->data)->piece));
+	g_variant_builder_init(&gone, G_VARIANT_TYPE("a(" PIECE_TYPE "xb" ACTOR_TYPE ")"));
+	for (GList *at = table->gone.head; at; at = at->next) {
+		const Gone *one = at->data;
+		g_variant_builder_add(&gone, "(@" PIECE_TYPE "xb@" ACTOR_TYPE ")",
+				      save_piece(&one->piece), one->removed, one->is_at_the_latest,
+				      save_actor(&one->remover));
+	}
+	return g_variant_new("(ta" PIECE_TYPE "a(" PIECE_TYPE "xb" ACTOR_TYPE "))", table->n_gone,
+			     &pieces, &gone);
+}
+
+/* Text for a terminal stays that, whatever is in a file. */
+static char *text_of(const char *saved)
+{
+	return saved ? escape_text(saved, -1) : NULL;
+}
+
+static void restore_actor(GVariant *saved, SegfsActor *ret_actor)
+{
+	const char *command, *command_line, *cgroup;
+	SegfsActor actor = {};
+
+	g_variant_get(saved, "(itu^&aym^&aym^&ay)", &actor.pid, &actor.start, &actor.uid, &command,
+		      &command_line, &cgroup);
+	g_strlcpy(actor.command, command, sizeof(actor.command));
+	actor.command_line = text_of(command_line);
+	actor.cgroup = text_of(cgroup);
+	*ret_actor = actor;
+}
+
+static SegfsKin *restore_kin(GVariant *saved, pid_t parent)
+{
+	const guint n = g_variant_n_children(saved);
+	SegfsKin *kin = g_malloc0(sizeof(*kin) + n * sizeof(*kin->all));
+
+	kin->parent = parent;
+	kin->n = n;
+	for (guint i = 0; i < n; i++) {
+		guint32 role;
+		g_variant_get_child(saved, i, "(iut)", &kin->all[i].pid, &role, &kin->all[i].start);
+		kin->all[i].role = MIN(role, SEGFS_KIN_DOUBTFUL);
+	}
+	return kin;
+}
+
+static void restore_piece(GVariant *saved, Piece *ret_piece)
+{
+	g_autoptr(GVariant) creator = NULL, kin = NULL;
+	const char *name;
+	gboolean is_sysv, ended_unseen;
+	pid_t parent;
+	Piece piece = {.is_recalled = true, .n_execs = ENDS_MANY};
+
+	g_variant_get(saved, "(bttm^&ayttxuix@" ACTOR_TYPE "i@a(iut)xxib)", &is_sysv,
+		      &piece.key.domain, &piece.key.number, &name, &piece.again, &piece.size,
+		      &piece.ctime, &piece.sysv_key, &piece.cpid, &piece.born, &creator, &parent,
+		      &kin, &piece.past.made, &piece.past.ended, &piece.past.code, &ended_unseen);
+	piece.key.is_sysv = is_sysv;
+	/* An object has one. */
+	piece.name = is_sysv ? NULL : g_strdup(name ? name : "?");
+	restore_actor(creator, &piece.past.creator);
+	piece.past.kin = restore_kin(kin, parent);
+	piece.past.ended_unseen = ended_unseen;
+	*ret_piece = piece;
+}
+
+static void restore_gone(Table *table, GVariant *saved)
+{
+	g_autoptr(GVariant) piece = NULL, remover = NULL;
+	gboolean is_at_the_latest;
+	Gone *gone = g_new0(Gone, 1);
+
+	g_variant_get(saved, "(@" PIECE_TYPE "xb@" ACTOR_TYPE ")", &piece, &gone->removed,
+		      &is_at_the_latest, &remover);
+	gone->is_at_the_latest = is_at_the_latest;
+	restore_piece(piece, &gone->piece);
+	restore_actor(remover, &gone->remover);
+	gone->serial = ++table->n_gone;
+	g_queue_push_tail(&table->gone, gone);
+}
+
+void table_restore(Table *table, GVariant *saved)
+{
+	g_autoptr(GVariant) pieces = NULL, gone = NULL;
+	uint64_t n_gone;
+
+	g_variant_get(saved, "(t@a" PIECE_TYPE "@a(" PIECE_TYPE "xb" ACTOR_TYPE "))", &n_gone,
+		      &pieces, &gone);
+	for (gsize i = 0; i < g_variant_n_children(pieces); i++) {
+		g_autoptr(GVariant) one = g_variant_get_child_value(pieces, i);
+		Piece piece;
+		restore_piece(one, &piece);
+		table_add(table, &piece);
+	}
+	/* Serials have no gaps. */
+	const gsize n = MIN(g_variant_n_children(gone), table->gone_most);
+	table->n_gone = MAX(n_gone, n) - n;
+	for (gsize i = g_variant_n_children(gone) - n; i < g_variant_n_children(gone); i++) {
+		g_autoptr(GVariant) one = g_variant_get_child_value(gone, i);
+		restore_gone(table, one);
+	}
 }

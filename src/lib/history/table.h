@@ -24,7 +24,10 @@ typedef struct {
 	uint64_t size;  /* of a segment */
 	int64_t ctime;  /* of a segment, seconds */
 	uint32_t sysv_key;
-	pid_t cpid; /* of a segment, as IPC_STAT has it: one made in key/ has another creator */
+	pid_t cpid;   /* of a segment, as IPC_STAT has it: one made in key/ has another creator */
+	int64_t born; /* of an object, nanoseconds since 1970; 0: not known */
+	bool is_recalled; /* from before this daemon began: what has become of it since is not known
+			   */
 	uint32_t n_execs; /* of an object's creator, when it made it; ENDS_MANY: not known */
 	SegfsPast past;
 } Piece;
@@ -32,7 +35,8 @@ typedef struct {
 typedef struct {
 	Piece piece;
 	uint64_t serial;
-	int64_t removed; /* microseconds since 1970 */
+	int64_t removed;       /* microseconds since 1970 */
+	bool is_at_the_latest; /* it was seen then to be gone */
 	SegfsActor remover;
 } Gone;
 
@@ -56,8 +60,8 @@ void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code,
 
 /*
  * The piece is gone, whose key that is; of one that was not known only known is. Of a segment that
- * is gone already the first word counts. lives_on: its name alone is gone. remover: copied; returns
- * the table's own.
+ * is gone already the first word counts. lives_on: its name alone is gone. remover: copied; NULL:
+ * it was seen to be gone. Returns the table's own.
  */
 const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
 			 const SegfsActor *remover, bool lives_on);
@@ -71,8 +75,20 @@ const Gone *table_gone_one(Table *table, uint64_t serial);
 Gone *gone_copy(const Gone *gone);
 void gone_free(gpointer gone);
 
-/* The segments of an IPC namespace by its number, const Piece; the table's own, unref the array. */
-GPtrArray *table_segments(Table *table, uint64_t ns);
+/* All live pieces, Piece; the table's own, unref the array. */
+GPtrArray *table_pieces(Table *table);
+/* Forgets it. */
+void table_forget(Table *table, const PieceKey *key);
+
+/*
+ * All of it, floating; and back, into one that is new. Whose lineage was known is not so any more:
+ * what has happened since is not known.
+ */
+#define ACTOR_TYPE "(ituaymaymay)"
+#define PIECE_TYPE "(bttmayttxuix" ACTOR_TYPE "ia(iut)xxib)"
+#define TABLE_TYPE "(ta" PIECE_TYPE "a(" PIECE_TYPE "xb" ACTOR_TYPE "))"
+GVariant *table_save(const Table *table);
+void table_restore(Table *table, GVariant *saved);
 
 guint table_n_pieces(const Table *table);
 /* How many were forgotten because there were too many. */
