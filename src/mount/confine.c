@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "mount/mount.h"
+#include "tree/posix/object.h"
 
 static const int kept[] = {
 	CAP_CHOWN,      CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,   CAP_FSETID,
@@ -184,6 +185,9 @@ static int load(uint32_t otherwise)
 	if (r == 0)
 		r = allow(filter, "process_vm_writev",
 			  &(struct scmp_arg_cmp){0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0});
+	/* Older libraries do not know it. */
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, OBJECT_SYS_GETXATTRAT, 0);
 	/* Its flags are in memory; told that there is none, the C library takes clone(2). */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The xattrs of a segment: user.segfs.*, of which locked can be set.
 . "$(dirname "$0")/lib.sh"
-need getfattr setfattr
+need getfattr setfattr setfacl python3
 
 xattr() { getfattr --absolute-names --only-values -n "user.segfs.$2" "$MNT/sysv/$1" 2>&1; }
 get() { getfattr --absolute-names -n "$2" "$MNT/sysv/$1"; }
@@ -115,4 +115,35 @@ rm "$MNT/sysv/$id"
 is "$(getfattr --absolute-names --only-values -n user.segfs.dest "/proc/$(agent_pid C)/fd/$(ls -l "/proc/$(agent_pid C)/fd" | awk -v m="$MNT" 'index($0, m) { print $9 }')" 2>&1)" 1 \
 	"removed and attached: dest is 1, seen by who still has it open"
 for a in A B C M; do quit $a; done
+
+# ACLs of posix/, as ls -l asks for them: what is said of all holds of all
+# The errors of so many files' ACLs that are asked for behind a listing
+acls() {
+	python3 - "$MNT/posix" <<'END'
+import errno, os, sys
+def error(name):
+    try:
+        os.getxattr(f"{sys.argv[1]}/{name}", "system.posix_acl_access")
+        return "0"
+    except OSError as e:
+        return "EOPNOTSUPP" if e.errno == errno.EOPNOTSUPP else errno.errorcode[e.errno]
+names = [name for name in sorted(os.listdir(sys.argv[1])) if name.startswith("acl.")]
+print(*sorted(set(map(error, names))))
+END
+}
+says_nowhere() { [[ $(acls) == *EOPNOTSUPP* ]]; }
+is "$(ls -A /dev/shm)" "" "posix/ is empty"
+for i in {01..40}; do echo >"/dev/shm/acl.$i"; done
+ok "none has an ACL: who asks for many is told so" until_true 60 says_nowhere
+is "$(do_ops "getxattr $MNT/posix/acl.01 system.posix_acl_access" 2>&1 | grep -o 'ENODATA\|EOPNOTSUPP')" ENODATA "who asks for one hears of that one"
+setfacl -m u:20003:r /dev/shm/acl.20
+for _ in {1..5}; do acls; done >"$TESTDIR/said"
+is "$(sort -u "$TESTDIR/said")" "0 ENODATA" "one has: each is asked for"
+like "$(ls -l "$MNT/posix")" '^-[rwx-]{9}\+.* acl.20$' "ls -l shows it"
+setfacl -b /dev/shm/acl.20
+mkdir /dev/shm/below
+for _ in {1..5}; do acls; done >"$TESTDIR/said"
+is "$(sort -u "$TESTDIR/said")" ENODATA "there is a subdirectory, where there could be more: likewise"
+rmdir /dev/shm/below
+ok "without it all are told again" until_true 60 says_nowhere
 done_testing

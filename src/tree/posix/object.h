@@ -22,6 +22,10 @@ typedef struct {
 	/* Monotonic, 0: never. Last listed as a name that the kernel may keep; as a directory, had
 	 * such names. */
 	_Atomic gint64 listed_at, kept_at;
+	_Atomic guint
+		acl_asked; /* as a directory, see object_acl.c: of files since it was listed, */
+	_Atomic bool acl_may_look,
+		acl_looks; /* nobody has looked at all since; somebody is at it */
 
 	GMutex lock; /* protects what follows */
 	Node *parent;
@@ -88,6 +92,16 @@ int object_still_named(Node *node);
 bool object_is_everybodys(const ObjectAt *directory);
 /* The kernel may keep names of the directory, of which it is not to show any more. */
 bool object_hides_kept(ObjectNode *directory);
+
+/* object_acl.c */
+#define OBJECT_SYS_GETXATTRAT 464 /* on every architecture; headers may not know it */
+#define OBJECT_ACL "system.posix_acl_access"
+void object_acl_listing(ObjectNode *directory);
+/*
+ * node has no ACL: has nothing else in posix/ one either? False, too, where few have asked since it
+ * was listed. Can wait.
+ */
+bool object_acl_nowhere(ObjectNode *node);
 
 /* object_change.c: see NodeOps. */
 int object_link(Node *directory, const SegfsCaller *caller, const char *name, Node *target);

@@ -169,6 +169,7 @@ int object_list(Node *base, const SegfsCaller *caller, Listing **ret_listing)
 	opened->held = base;
 	object_hold(node, fcntl(opened->fd, F_DUPFD_CLOEXEC, 0));
 	opened->may_look = object_may(caller, opened->fd, X_OK) == 0;
+	object_acl_listing(node);
 	listing->next = next;
 	listing->held += BUFFER;
 	*ret_listing = g_steal_pointer(&listing);

@@ -179,6 +179,8 @@ static int posix_get_xattr(Node *base, const SegfsCaller *caller, const char *na
 		large = g_malloc(XATTR_SIZE_MAX);
 		n = read_xattr(&at, caller, name, large, XATTR_SIZE_MAX);
 	}
+	if (n == -ENODATA && !strcmp(name, OBJECT_ACL) && object_acl_nowhere((ObjectNode *)base))
+		return -EOPNOTSUPP;
 	if (n < 0)
 		return n;
 	*ret_value = g_bytes_new(large ? large : small, n);
