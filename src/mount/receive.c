@@ -112,6 +112,16 @@ const char *receive_bytes(const char *bytes)
 	return receiver && receiver->held == bytes ? receiver->bytes : bytes;
 }
 
+void receive_end(struct fuse_session *session, uint64_t request, int error)
+{
+	const struct fuse_out_header head = {
+		.len = sizeof(head), .error = -error, .unique = request};
+
+	/* ENOENT: it was answered just now. */
+	while (write(fuse_session_fd(session), &head, sizeof(head)) < 0 && errno == EINTR)
+		;
+}
+
 static ssize_t answer(int fd, struct iovec *parts, int n_parts, void *data)
 {
 	return writev(fd, parts, n_parts);

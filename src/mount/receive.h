@@ -21,3 +21,6 @@ const char *receive_bytes(const char *bytes);
 
 /* The kernel's number of the request that this thread handles, which libfuse keeps to itself. */
 uint64_t receive_unique(void);
+
+/* Tells the kernel, past libfuse, which keeps the request for who is at it, that it has failed. */
+void receive_end(struct fuse_session *session, uint64_t request, int error);

@@ -22,15 +22,14 @@
 #include "mount/workers.h"
 
 #include <errno.h>
-#include <linux/fuse.h>
 #include <segfs/thread.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/os/errand.h"
 #include "lib/os/procfs.h"
 #include "mount/mount.h"
+#include "mount/receive.h"
 
 #define STACK (512 * 1024) /* for what is longest: names of users, reports */
 #define MOST_THREADS 256
@@ -90,6 +89,7 @@ struct Workers {
 	GHashTable *jobs, *users; /* unique -> Job; whose -> User */
 	GQueue ready;             /* User: with work that a worker may begin */
 	guint n_threads, n_idle;
+	guint n_to_wake;  /* of those that are idle, once the lock is given up */
 	guint n_watched;  /* jobs that are to be looked after; */
 	gint64 watched;   /* when the last came, monotonic */
 	bool has_watcher; /* there is a thread that does, */
@@ -120,6 +120,17 @@ static bool may_take_more(const User *user)
 
 static gpointer work(gpointer data);
 
+/* Who is woken while the lock is held only waits for it, which costs as much as to be woken. */
+static void unlock(Workers *workers)
+{
+	guint n = workers->n_to_wake;
+
+	workers->n_to_wake = 0;
+	g_mutex_unlock(&workers->lock);
+	for (; n > 0; n--)
+		g_cond_signal(&workers->has_work);
+}
+
 /* Somebody takes up what user has to do, if it may begin. Call with the lock held. */
 static void user_changed(Workers *workers, User *user)
 {
@@ -136,7 +147,7 @@ static void user_changed(Workers *workers, User *user)
 	}
 	g_queue_push_tail(&workers->ready, user);
 	if (workers->n_idle >= workers->ready.length)
-		g_cond_signal(&workers->has_work);
+		workers->n_to_wake++;
 	else if (workers->n_threads < most && thread_start(work, workers, STACK) == 0)
 		workers->n_threads++;
 }
@@ -208,17 +219,6 @@ static void job_leave(Workers *workers, Job *job)
 	user_changed(workers, user);
 	if (user->n_jobs == 0)
 		g_hash_table_remove(workers->users, &user->whose);
-}
-
-/* Tells the kernel, past libfuse, which keeps the request for who is at it. */
-static void end_unanswered(const Workers *workers, uint64_t unique, int error)
-{
-	const struct fuse_out_header head = {
-		.len = sizeof(head), .error = -error, .unique = unique};
-
-	/* ENOENT: it was answered just now. */
-	while (write(fuse_session_fd(workers->session), &head, sizeof(head)) < 0 && errno == EINTR)
-		;
 }
 
 static void drop(Job *job, int error)
@@ -300,13 +300,14 @@ static void give_up(Workers *workers, Job *job)
 	if (job->is_running) {
 		g_atomic_int_set(&job->is_given_up, 1);
 		user->n_stuck++;
-		end_unanswered(workers, job->request.unique, error);
+		receive_end(workers->session, job->request.unique, error);
 		user_changed(workers, user);
-		return;
+		unlock(workers);
+	} else {
+		job_leave(workers, job);
+		unlock(workers);
+		drop(job, error);
 	}
-	job_leave(workers, job);
-	g_mutex_unlock(&workers->lock);
-	drop(job, error);
 	g_mutex_lock(&workers->lock);
 }
 
@@ -331,7 +332,7 @@ static gpointer watch(gpointer data)
 	}
 	workers->has_watcher = false;
 	g_cond_broadcast(&workers->has_ended);
-	g_mutex_unlock(&workers->lock);
+	unlock(workers);
 	return NULL;
 }
 
@@ -357,7 +358,7 @@ void workers_interrupt(fuse_req_t req, void *unique)
 			watch_one_more(workers);
 		job->interrupted = g_get_monotonic_time();
 	}
-	g_mutex_unlock(&workers->lock);
+	unlock(workers);
 }
 
 static void run(Job *job)
@@ -398,17 +399,17 @@ static gpointer work(gpointer data)
 
 	g_mutex_lock(&workers->lock);
 	while ((job = take(workers))) {
-		g_mutex_unlock(&workers->lock);
+		unlock(workers);
 		run(job);
 		g_mutex_lock(&workers->lock);
 		job_leave(workers, job);
-		g_mutex_unlock(&workers->lock);
+		unlock(workers);
 		job_free(job);
 		g_mutex_lock(&workers->lock);
 	}
 	workers->n_threads--;
 	g_cond_broadcast(&workers->has_ended);
-	g_mutex_unlock(&workers->lock);
+	unlock(workers);
 	return NULL;
 }
 
@@ -424,7 +425,7 @@ void workers_do(Workers *workers, const WorkerRequest *request)
 	g_hash_table_insert(workers->jobs, KEY(request->unique), job);
 	if (request->is_urgent)
 		watch_one_more(workers);
-	g_mutex_unlock(&workers->lock);
+	unlock(workers);
 
 	/* Before it is queued: whoever takes it up answers it, and then it is gone. */
 	fuse_req_interrupt_func(request->req, workers_interrupt, KEY(request->unique));
@@ -445,7 +446,7 @@ void workers_do(Workers *workers, const WorkerRequest *request)
 	}
 	if (r != 0)
 		job_leave(workers, job);
-	g_mutex_unlock(&workers->lock);
+	unlock(workers);
 	if (r != 0)
 		drop(job, r);
 }
@@ -477,13 +478,13 @@ bool workers_end(Workers *workers, guint ms)
 	g_cond_broadcast(&workers->has_watched);
 	while ((job = find(workers, is_queued))) {
 		job_leave(workers, job);
-		g_mutex_unlock(&workers->lock);
+		unlock(workers);
 		drop(job, ENOTCONN);
 		g_mutex_lock(&workers->lock);
 	}
 	while (in_time && (workers->n_threads > 0 || workers->has_watcher))
 		in_time = g_cond_wait_until(&workers->has_ended, &workers->lock, until);
-	g_mutex_unlock(&workers->lock);
+	unlock(workers);
 	return in_time;
 }
 
