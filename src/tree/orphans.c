@@ -17,6 +17,7 @@
 
 #include "lib/history/history.h"
 #include "lib/os/autofd.h"
+#include "lib/os/errand.h"
 #include "tree/item.h"
 #include "tree/posix/object.h"
 #include "tree/sysv/segment.h"
@@ -269,8 +270,14 @@ static int orphans_remove(Node *directory, const SegfsCaller *caller, const char
 			  bool is_directory)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int r = item_find_orphan(directory->ns, name, &item);
 
+	/* The locks of an object and its directory can be another user's. */
+	if (!g_str_has_prefix(name, "sysv-") && !errand_may_wait())
+		return -EAGAIN;
+	int r = item_find_orphan(directory->ns, name, &item);
+	/* What could not be asked without waiting is no ground for a verdict. */
+	if (errand_postpone())
+		return -EAGAIN;
 	if (r < 0)
 		return r;
 	if (is_directory)
@@ -290,7 +297,7 @@ static int orphans_remove(Node *directory, const SegfsCaller *caller, const char
 }
 
 static const NodeOps orphans_ops = {
-	.waits = NODE_EXPENSIVE,
+	.waits = NODE_EXPENSIVE & ~NODE_NAMES, /* a segment of a recent scan goes at once */
 	.getattr = orphans_getattr,
 	.lookup = orphans_lookup,
 	.list = orphans_list,

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "lib/memory/shm.h"
+#include "lib/os/procfs.h"
 #include "lib/os/sweep.h"
 
 /* As many traces may be of segments that are gone. */
@@ -150,13 +151,10 @@ void ipc_detach(SegfsIpc *ipc, int shmid, void *address)
 
 bool ipc_attach_is_safe(const SegfsIpc *ipc, const SegfsSysv *segment)
 {
-	g_autofree char *path =
-		g_build_filename(ipc->proc_root, "sys/kernel/shm_rmid_forced", NULL);
-	g_autofree char *forced = NULL;
+	int forced;
 
 	if (ipc->no_attach)
 		return false;
-	if (segment->nattch > 0 || !g_file_get_contents(path, &forced, NULL, NULL))
-		return true;
-	return forced[0] == '0';
+	return segment->nattch > 0 ||
+	       procfs_sysctl(ipc->proc_root, "kernel/shm_rmid_forced", &forced) < 0 || forced == 0;
 }
