@@ -97,6 +97,9 @@ bool object_hides_kept(ObjectNode *directory);
 #define OBJECT_SYS_GETXATTRAT 464 /* on every architecture; headers may not know it */
 #define OBJECT_ACL "system.posix_acl_access"
 void object_acl_listing(ObjectNode *directory);
+/* Has what is there as name ("." is the directory) an ACL beside its mode? True, and errno, also
+ * where that is not known. */
+bool object_has_acl(const ObjectAt *directory, const char *name);
 /*
  * node has no ACL: has nothing else in posix/ one either? False, too, where few have asked since it
  * was listed. Can wait.

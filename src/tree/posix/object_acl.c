@@ -46,6 +46,7 @@ static ssize_t acl_size(const ObjectAt *directory, const char *name)
 	} none = {}; /* struct xattr_args of linux/xattr.h: its size alone is asked for */
 	char path[sizeof(FdPath) + 1 + NAME_MAX];
 
+	errno = 0;
 	const long n = syscall(OBJECT_SYS_GETXATTRAT, directory->fd, name, AT_SYMLINK_NOFOLLOW,
 			       OBJECT_ACL, &none, sizeof(none));
 	if (n >= 0 || errno != ENOSYS)
@@ -54,14 +55,18 @@ static ssize_t acl_size(const ObjectAt *directory, const char *name)
 	return lgetxattr(path, OBJECT_ACL, NULL, 0);
 }
 
+bool object_has_acl(const ObjectAt *directory, const char *name)
+{
+	return acl_size(directory, name) >= 0 || (errno != ENODATA && errno != EOPNOTSUPP);
+}
+
 static bool has_none(const ObjectAt *directory, const struct dirent *entry)
 {
 	if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 		return true;
 	/* It can have been removed just now. */
 	return entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN &&
-	       acl_size(directory, entry->d_name) < 0 &&
-	       (errno == ENODATA || errno == EOPNOTSUPP || errno == ENOENT);
+	       (!object_has_acl(directory, entry->d_name) || errno == ENOENT);
 }
 
 static void look_run(gpointer data)

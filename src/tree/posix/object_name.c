@@ -35,7 +35,7 @@ bool object_is_everybodys(const ObjectAt *directory)
 	struct stat st;
 
 	return fstat(directory->fd, &st) == 0 && (st.st_mode & SEARCH) == SEARCH &&
-	       !fd_has_acl(directory->path);
+	       !object_has_acl(directory, ".");
 }
 
 bool object_keeps_names(Node *directory)
