@@ -5,7 +5,8 @@
  *   bench-io measure OP BLOCK SECONDS TARGET   one operation for so long; prints count and ns
  *   bench-io run N PROGRAM [ARGS]              N runs, output to /dev/null; prints N and ns
  *   bench-io requests TRACEPOINT DEVICE PROGRAM [ARGS]
- *                                              one run; prints the requests to that FUSE mount
+ *                                              one run; prints the requests to that FUSE mount.
+ *                                              PROGRAM "measure" is the loop above, told first
  *   bench-io make N SIZE                       N segments; prints their ids. The maker is gone then
  *   bench-io remove                            those whose ids are on stdin
  *   bench-io fill CHUNK STRIDE TARGET...       stores CHUNK bytes every STRIDE
@@ -260,7 +261,8 @@ int main(int argc, char **argv)
 	if (strcmp(command, "run") == 0 && argc > 3)
 		return run(number(argv[2]), argv + 3);
 	if (strcmp(command, "requests") == 0 && argc > 4)
-		return requests(number(argv[2]), number(argv[3]), argv + 4);
+		return requests(number(argv[2]), number(argv[3]), argv + 4,
+				strcmp(argv[4], "measure") == 0 && argc == 9);
 	if (strcmp(command, "make") == 0 && argc == 4)
 		return make(number(argv[2]), number(argv[3]));
 	if (strcmp(command, "remove") == 0 && argc == 2)

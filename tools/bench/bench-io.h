@@ -29,8 +29,8 @@ int64_t now(void); /* ns */
 char *attach(int shmid, int flags);
 int64_t timed_run(char **argv); /* ns; < 0: it has failed, which is said */
 
-/* bench-requests.c */
-int requests(long long tracepoint, long long device, char **argv);
+/* bench-requests.c; is_loop: argv is "measure" and what belongs to it */
+int requests(long long tracepoint, long long device, char **argv, bool is_loop);
 
 /* bench-transfer.c */
 int transfer(const char *way, size_t block, size_t total, const char *path);

@@ -28,7 +28,7 @@ static int counter(long long tracepoint, long long device, int processor)
 	return fd;
 }
 
-int requests(long long tracepoint, long long device, char **argv)
+int requests(long long tracepoint, long long device, char **argv, bool is_loop)
 {
 	const long n = sysconf(_SC_NPROCESSORS_CONF);
 	int *fds = calloc(n, sizeof(*fds));
@@ -38,7 +38,9 @@ int requests(long long tracepoint, long long device, char **argv)
 		die("no memory");
 	for (long i = 0; i < n; i++)
 		fds[i] = counter(tracepoint, device, i);
-	const bool has_ended_well = timed_run(argv) >= 0;
+	const bool has_ended_well =
+		is_loop ? measure(argv[1], number(argv[2]), atof(argv[3]), argv[4]) == 0
+			: timed_run(argv) >= 0;
 	for (long i = 0; i < n; i++) {
 		if (read(fds[i], &count, sizeof(count)) != sizeof(count))
 			die("read");

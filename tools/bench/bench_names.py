@@ -69,8 +69,7 @@ class Removal:
     def row(self, name: str, command: Callable[[list[str]], list[str]], bound: float, listed: float | None) -> Row:
         def empty() -> float:
             mnt = self.world.mount(self.AGE)
-            each = self.world.empty_request(mnt)
-            return self.removed(listed, lambda ids: self.world.requests(mnt, *command(ids)) * each / self.count)
+            return self.removed(listed, lambda ids: self.world.empty(mnt, *command(ids)) / self.count)
 
         return Row(f"remove: {self.count} segments, each against ipcrm", f"remove {self.count}: {name} / ipcrm", "ipcrm -m ID ...",
                    "us", lambda: self.removed(listed, lambda ids: self.us(*command(ids))),
@@ -96,7 +95,8 @@ def objects_group(world: World) -> Group:
     def row(name: str, measure: Callable[[str], float], unit: str, bound: float, floors: dict[str, Measure]) -> Row:
         return Row(section, f"objects: {name} / the same in /dev/shm", "the same", unit,
                    lambda: measure(f"{world.mount('')}/posix"), lambda: measure("/dev/shm"),
-                   target=Target("ratio", "<=", bound), floors={**floors, PEER: lambda: measure(world.mount(PEER))})
+                   target=Target("ratio", "<=", bound),
+                   floors={**floors, **{way: lambda way=way: measure(world.mount(way)) for way in (PEER, f"{PEER} --nocache")}})  # type: ignore[misc]
 
     def run(name: str, bound: float, *command: str) -> Row:
         def of(path: str) -> list[str]:
@@ -104,7 +104,7 @@ def objects_group(world: World) -> Group:
 
         def empty() -> float:
             mnt = world.mount("")
-            return world.empty_request(mnt) * world.requests(mnt, *of(f"{mnt}/posix")) / 1e3
+            return world.empty(mnt, *of(f"{mnt}/posix")) / 1e3
 
         return row(name, lambda path: world.run(1, *of(path)), "ms", bound, {EMPTY: empty})
 
@@ -112,7 +112,12 @@ def objects_group(world: World) -> Group:
         def us(path: str) -> float:
             count, seconds = world.rate(op, 1, f"{path}/bench.0")
             return seconds / count * 1e6
-        return row(name, us, "us", bound, {})
+
+        def empty() -> float:
+            mnt = world.mount("")
+            return world.empty_each(mnt, op, f"{mnt}/posix/bench.0")
+
+        return row(name, us, "us", bound, {EMPTY: empty})
 
     return Group([
         run("ls -l", 1.5, "ls", "-l", "DIR"),

@@ -103,7 +103,7 @@ def namespaces_group(world: World) -> Group:
     def row(name: str, command: Callable[[str], str], target: Target | None = None) -> Row:
         def empty() -> float:
             mnt = world.mount("")
-            return world.empty_request(mnt) * world.requests(mnt, "sh", "-c", command(mnt)) / 1e3
+            return world.empty(mnt, "sh", "-c", command(mnt)) / 1e3
 
         return Row(section, f"ns: {name} / {native}", "nsenter -t PID -i ipcs -m in each", "ms",
                    lambda: world.run(1, "sh", "-c", command(world.mount(""))), base, target=target, floors={EMPTY: empty})

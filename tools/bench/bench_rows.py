@@ -405,7 +405,7 @@ def main() -> None:
                 failed = f"cannot be set up: {error}"
             for row in group.rows:
                 if not shutil.which(PEER):
-                    row.floors.pop(PEER, None)
+                    row.floors = {name: floor for name, floor in row.floors.items() if not name.startswith(PEER)}
                 if failed:
                     row.measure, row.note = None, failed
                 result = measure_row(row, config["rounds"])

@@ -102,8 +102,8 @@ class World:
         count, ns = self.call("run", times, *command).split()
         return float(ns) / float(count) / 1e6
 
-    def requests(self, mnt: str, *command: str) -> int:
-        """How many the kernel sends to mnt while the command runs."""
+    def tracepoint(self) -> str:
+        """The number of the kernel's, which tells of each request that it sends."""
         tracing = f"{self.base}/tracing"
         event = f"{tracing}/events/fuse/fuse_request_send/id"
         if not os.path.exists(event):
@@ -112,10 +112,26 @@ class World:
             if done.returncode != 0 or not os.path.exists(event):
                 raise Failed(done.stderr.strip() or "this kernel has no tracepoint fuse_request_send")
         with open(event) as number:
-            device = os.minor(os.stat(mnt).st_dev)  # of what no disk is under
-            if count := int(self.call("requests", number.read().strip(), device, *command)):
-                return count
-        raise Failed("no request was counted")
+            return number.read().strip()
+
+    def requests(self, mnt: str, *command: object) -> list[int]:
+        """How many the kernel sends to mnt while the command runs, behind what a loop says of itself."""
+        device = os.minor(os.stat(mnt).st_dev)  # of what no disk is under
+        found = [int(number) for number in self.call("requests", self.tracepoint(), device, *command).split()]
+        if found[-1] == 0:
+            raise Failed("no request was counted")
+        return found
+
+    def empty(self, mnt: str, *command: object) -> float:
+        """Microseconds that the command's requests would take if each looked at nothing."""
+        each = self.empty_request(mnt)
+        return each * self.requests(mnt, *command)[-1]
+
+    def empty_each(self, mnt: str, op: str, path: str) -> float:
+        """The same of a loop, for once."""
+        each = self.empty_request(mnt)
+        count, _, sent = self.requests(mnt, "measure", op, 1, self.seconds, path)
+        return each * sent / (count + 1)
 
     def empty_request(self, mnt: str) -> float:
         """Microseconds of a request that looks at nothing."""
