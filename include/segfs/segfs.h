@@ -28,3 +28,18 @@
 #include <segfs/sysv.h>
 #include <segfs/thread.h>
 #include <segfs/tmpfs.h>
+
+/* What the running kernel can do; doc/kernels.md says what each thing is for. */
+
+/*
+ * Why nothing here works on this kernel, in one line, the caller's to free; NULL: it does. A kernel
+ * before Linux 5.6 has no openat2(2), without which no name of others can be opened safely.
+ */
+char *segfs_kernel_refusal(void);
+
+/*
+ * What this kernel lacks of what segfs makes use of, with the release that each came with, such as
+ * "PROCMAP_QUERY (6.11), NS_GET_ID (6.18)", the caller's to free; NULL: nothing. FUSE's own are not
+ * among them: the mount is told of those when it begins.
+ */
+char *segfs_kernel_lacks(void);

@@ -181,10 +181,13 @@ static int load(uint32_t otherwise)
 	}
 	for (guint i = 0; r == 0 && i < G_N_ELEMENTS(narrow_calls); i++)
 		r = allow(filter, narrow_calls[i].name, &narrow_calls[i].is);
-	/* Into huge pages the daemon copies by a call that can fail, in its own memory alone. */
+	/* Into huge pages the daemon copies by a call that can fail, in its own memory alone; */
+	const struct scmp_arg_cmp own = {0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0};
 	if (r == 0)
-		r = allow(filter, "process_vm_writev",
-			  &(struct scmp_arg_cmp){0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0});
+		r = allow(filter, "process_vm_writev", &own);
+	/* and makes pages by another, before Linux 5.14. */
+	if (r == 0)
+		r = allow(filter, "process_vm_readv", &own);
 	/* Older libraries do not know it. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, OBJECT_SYS_GETXATTRAT, 0);

@@ -13,6 +13,7 @@
 #include <linux/capability.h>
 #include <malloc.h>
 #include <sched.h>
+#include <segfs/segfs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,9 +98,11 @@ static void on_started(const char *way, void *data)
 	Start *start = data;
 	g_autofree char *history =
 		start->history ? segfs_history_text(start->history) : g_strdup("off");
+	g_autofree char *lacks = segfs_kernel_lacks();
 	g_autofree char *line = g_strdup_printf(
-		"reads and mmap are %s; history: %s%s%s", way ? way : start->why, history,
-		start->no_ns ? "; no ns/: " : "", start->no_ns ? start->no_ns : "");
+		"reads and mmap are %s; history: %s%s%s%s%s", way ? way : start->why, history,
+		start->no_ns ? "; no ns/: " : "", start->no_ns ? start->no_ns : "",
+		lacks ? "; this kernel has no " : "", lacks ? lacks : "");
 
 	report(&start->report, TOLD_STARTED, line);
 	if (start->report.parent_fd >= 0) {
@@ -157,27 +160,11 @@ static gboolean mount_session(struct fuse_session *session, const char *mountpoi
 				     "your own");
 }
 
-static gboolean check_device(GError **error)
+static gboolean check_kernel(GError **error)
 {
-	if (access("/dev/fuse", F_OK) < 0)
-		return segfs_error(error,
-				   "no /dev/fuse: load the module (modprobe fuse), or give the "
-				   "container the device");
-	const int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return segfs_error(error, "/dev/fuse: %s; %s", g_strerror(errno),
-				   errno == EACCES
-					   ? "who mounts must be allowed to read and write it: "
-					     "its mode is usually 0666, and root can give it that"
-					   : "load the module (modprobe fuse), or give the "
-					     "container the device");
-	close(fd);
-	if (geteuid() == 0)
-		return TRUE;
-	g_autofree char *helper = g_find_program_in_path("fusermount3");
-	return helper ? TRUE
-		      : segfs_error(error, "no fusermount3, by which those who are not root mount: "
-					   "install the package fuse3");
+	g_autofree char *refusal = segfs_kernel_refusal();
+
+	return refusal ? segfs_error(error, "%s", refusal) : TRUE;
 }
 
 /*
@@ -293,8 +280,8 @@ static gboolean serve(Options *options, const char *mountpoint, Start *start, GE
 	g_autoptr(Tree) tree = NULL;
 
 	start->why = why_no_passthrough(options);
-	if (!check_device(error) || !enter_namespace(options, error) ||
-	    !make_tree(options, start, &tree, error))
+	if (!check_kernel(error) || !mountpoint_check_device(error) ||
+	    !enter_namespace(options, error) || !make_tree(options, start, &tree, error))
 		return FALSE;
 	g_autoptr(Walks) walks = walks_new();
 	g_autoptr(Node) gone = node_gone(tree);

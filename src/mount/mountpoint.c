@@ -170,6 +170,29 @@ char *mountpoint_prepare(const char *given, GError **error)
 	return is_place(path, error) ? g_strdup(path) : NULL;
 }
 
+gboolean mountpoint_check_device(GError **error)
+{
+	if (access("/dev/fuse", F_OK) < 0)
+		return segfs_error(error,
+				   "no /dev/fuse: load the module (modprobe fuse), or give the "
+				   "container the device");
+	const int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return segfs_error(error, "/dev/fuse: %s; %s", g_strerror(errno),
+				   errno == EACCES
+					   ? "who mounts must be allowed to read and write it: "
+					     "its mode is usually 0666, and root can give it that"
+					   : "load the module (modprobe fuse), or give the "
+					     "container the device");
+	close(fd);
+	if (geteuid() == 0)
+		return TRUE;
+	g_autofree char *helper = g_find_program_in_path("fusermount3");
+	return helper ? TRUE
+		      : segfs_error(error, "no fusermount3, by which those who are not root mount: "
+					   "install the package fuse3");
+}
+
 gboolean mountpoint_remount(const char *given, unsigned long flags, GError **error)
 {
 	g_autofree char *path = realpath(given, NULL);

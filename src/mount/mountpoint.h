@@ -12,6 +12,9 @@
  */
 char *mountpoint_prepare(const char *given, GError **error);
 
+/* Whether one can mount here at all, and how to come to that. */
+gboolean mountpoint_check_device(GError **error);
+
 /* Gives the segfs that is mounted there flags of mount(2), as mount(8)'s -o remount does. */
 gboolean mountpoint_remount(const char *given, unsigned long flags, GError **error);
 

@@ -58,8 +58,11 @@ gboolean source_open(const Options *options, Source *source, GError **error)
 		.orphan_age = options->orphan_age,
 		.keep = options->keep,
 	};
+	g_autofree char *refusal = segfs_kernel_refusal();
 	SegfsScope *own;
 
+	if (refusal)
+		return fail(error, "%s", refusal);
 	const int r = segfs_scope_new(&scope_options, &own);
 	if (r == -ENOSYS)
 		return fail(error, "no SysV shared memory here: %s", g_strerror(-r));

@@ -103,6 +103,9 @@ static gboolean options_parse(int *argc, char ***argv, Options *options, GError 
 static gboolean source_open(const Options *options, Source **ret_source, GError **error)
 {
 	const char *mount = options->arguments ? options->arguments[0] : NULL;
+	g_autofree char *refusal = mount ? NULL : segfs_kernel_refusal();
+	if (refusal)
+		return fail(error, "%s", refusal);
 	const int r = mount ? source_mount_new(mount, ret_source)
 			    : source_lib_new(&options->source, ret_source);
 

@@ -344,6 +344,26 @@ static void descriptors_are_known_by_their_mount(void)
 	}
 }
 
+/* Before Linux 5.14: the file itself is asked. */
+static void one_without_its_number_is_looked_at(void)
+{
+	g_auto(World) world = {};
+	world_start(&world);
+	world_mounts(&world, 1, NS_MNT, SHM_MOUNT);
+	world_process(&world, 4711, "holder", RANGE " r-xp 00000000 08:01 9 /usr/bin/x\n");
+	world_write(&world, 4711, "file", "bytes");
+	g_autofree char *path = g_strdup_printf("%s/4711/file", world.proc);
+	struct stat st;
+	g_assert_no_errno(stat(path, &st));
+	world_fd(&world, 4711, 9, path, 30, 1);
+	world_write(&world, 4711, "fdinfo/9", "pos:\t0\nflags:\t0100002\nmnt_id:\t30\n");
+	g_autoptr(SegfsScan) scan = scan_now(world.scanner);
+	const SegfsId id = shm_id(st.st_ino);
+
+	g_assert_nonnull(scan_holder(scan, &id, 4711));
+	g_assert_cmpuint(n_held(scan), ==, 1);
+}
+
 /* Only in maps is a newline written so: as a name it has four bytes of its own. */
 static void the_name_of_a_descriptor_is_no_escape(void)
 {
@@ -385,6 +405,7 @@ int main(int argc, char **argv)
 	TEST("maps/many-lines", many_lines_are_all_read);
 	TEST("maps/cut-or-none", lines_that_are_cut_or_none_are_passed_over);
 	TEST("fd/known-by-mount", descriptors_are_known_by_their_mount);
+	TEST("fd/without-its-number", one_without_its_number_is_looked_at);
 	TEST("fd/name-is-no-escape", the_name_of_a_descriptor_is_no_escape);
 	TEST("fd/one-holder-with-mappings", descriptors_and_mappings_of_one_are_one_holder);
 	return g_test_run();

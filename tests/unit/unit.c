@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
 
 enum { MAX_MADE = 512 };
@@ -76,6 +77,9 @@ void unit_init(int *argc, char ***argv)
 		if (!g_strcmp0(g_getenv("SEGFS_UNIT_USER"), "1"))
 			become_user();
 	}
+	if (!g_strcmp0(g_getenv("SEGFS_UNIT_OLD_KERNEL"), "1"))
+		for (KernelFeature i = KERNEL_OPENAT2 + 1; i < KERNEL_FEATURES; i++)
+			kernel_forget(i);
 	umask(022);
 	g_test_init(argc, argv, NULL);
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/history/inside.h"
+#include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
 
 #define LOG_MOST ((gsize)1024 * 1024)
@@ -372,7 +373,9 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	history->probe = probe_new(&history->why_no_probe);
 	const int r = names_new(&history->names);
 	if (r < 0)
-		history->why_no_names = g_strdup(g_strerror(-r));
+		history->why_no_names =
+			g_strdup(kernel_has(KERNEL_FANOTIFY_TARGET) ? g_strerror(-r)
+								    : "that takes Linux 5.17");
 	history->witness = witness_new(options->proc_root ? options->proc_root : "/proc",
 				       history->probe, options->no_arguments);
 	history->since_boot = witness_now();

@@ -19,6 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
 #include "lib/os/fd.h"
 
@@ -70,6 +71,8 @@ static void watched_free(gpointer data)
 
 int names_new(Names **ret_names)
 {
+	if (!kernel_has(KERNEL_FANOTIFY_TARGET))
+		return -EOPNOTSUPP;
 	const int fd =
 		fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME |
 				      FAN_REPORT_FID | FAN_REPORT_TARGET_FID | FAN_REPORT_PIDFD,

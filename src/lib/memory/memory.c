@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include <sys/vfs.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/memory/attach.h"
 #include "lib/memory/copy.h"
 #include "lib/memory/handles.h"
@@ -25,10 +26,6 @@
 
 /* The cache of one core, more or less: sysconf(3) gives that of all cores, 320 MiB for 32. */
 #define CACHE (32 * 1024 * 1024)
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 struct SegfsMemory {
 	gatomicrefcount refs;
@@ -380,6 +377,28 @@ int segfs_memory_punch(SegfsMemory *memory, off_t offset, off_t length)
 	return r < 0 ? r : write_zeros(memory, MAX(to, offset), end);
 }
 
+/* Of shared memory a page that is read is made, too: by a call, so that none to give is no SIGBUS.
+ */
+static int touch(char *from, size_t size, size_t page)
+{
+	enum { PIECES = 512 };
+	struct iovec pages[PIECES];
+	char bytes[PIECES];
+
+	for (size_t at = 0; at < size;) {
+		size_t n = 0;
+		for (; n < PIECES && at < size; n++, at += page)
+			pages[n] = (struct iovec){from + at, 1};
+		struct iovec local = {bytes, n};
+		const ssize_t done = process_vm_readv(getpid(), &local, 1, pages, n, 0);
+		if (done < 0)
+			return errno == EFAULT ? -ENOMEM : -errno;
+		if ((size_t)done < n)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int segfs_memory_allocate(SegfsMemory *memory, off_t offset, off_t length)
 {
 	const off_t page = sysconf(_SC_PAGESIZE);
@@ -390,6 +409,8 @@ int segfs_memory_allocate(SegfsMemory *memory, off_t offset, off_t length)
 	if (memory->fd >= 0)
 		return fallocate(memory->fd, FALLOC_FL_KEEP_SIZE, offset, length) < 0 ? -errno : 0;
 	const off_t from = offset / page * page;
+	if (!kernel_has(KERNEL_POPULATE_WRITE))
+		return touch((char *)memory->attached + from, end - from, page);
 	if (madvise((char *)memory->attached + from, end - from, MADV_POPULATE_WRITE) < 0)
 		return errno == EFAULT ? -ENOMEM : -errno;
 	return 0;

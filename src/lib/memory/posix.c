@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/memory/posix.h"
@@ -181,10 +180,7 @@ int segfs_object_read_at(const SegfsPosix *posix, int directory_fd, int mount_id
 
 int segfs_object_open_at(int directory_fd, const char *name)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_XDEV | RESOLVE_CACHED,
-	};
+	enum { HOW = O_PATH | O_NOFOLLOW };
 	int r = home_check();
 
 	if (r < 0) {
@@ -192,18 +188,16 @@ int segfs_object_open_at(int directory_fd, const char *name)
 		return -1;
 	}
 	/* A name that is there is in the cache. To look for others takes the directory's lock. */
-	long fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
-	if (fd < 0 && errno == EAGAIN && errand_may_wait()) {
-		how.resolve = RESOLVE_NO_XDEV;
-		fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
-	}
+	int fd = fd_open_resolved(directory_fd, name, HOW, RESOLVE_NO_XDEV | RESOLVE_CACHED);
+	if (fd < 0 && errno == EAGAIN && errand_may_wait())
+		fd = fd_open_resolved(directory_fd, name, HOW, RESOLVE_NO_XDEV);
 	if (fd >= 0 || errno != EXDEV)
 		return fd;
 	if (!errand_may_wait()) {
 		errno = EAGAIN;
 		return -1;
 	}
-	fd = openat(directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(directory_fd, name, HOW | O_CLOEXEC);
 	if (fd >= 0 && !fd_is_tmpfs(fd)) {
 		close(fd);
 		errno = EXDEV;
@@ -239,16 +233,13 @@ int segfs_object_open(const SegfsPosix *posix, const SegfsObject *object, int *r
 
 static int open_beneath(int directory_fd, const SegfsCaller *caller, const char *path, bool waits)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV |
-			   (waits ? 0 : RESOLVE_CACHED),
-	};
+	enum { HOW = O_PATH | O_NOFOLLOW };
+	const uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV |
+				 (waits ? 0 : RESOLVE_CACHED);
 
 	if (caller)
-		return SEGFS_AS(caller,
-				syscall(SYS_openat2, directory_fd, path, &how, sizeof(how)));
-	const int fd = (int)syscall(SYS_openat2, directory_fd, path, &how, sizeof(how));
+		return SEGFS_AS(caller, fd_open_resolved(directory_fd, path, HOW, resolve));
+	const int fd = fd_open_resolved(directory_fd, path, HOW, resolve);
 	return fd < 0 ? -errno : fd;
 }
 

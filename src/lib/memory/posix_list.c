@@ -21,6 +21,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
 #include "lib/os/errand.h"
@@ -278,16 +279,16 @@ static int list_directory(Listing *listing, int directory_fd, const char *prefix
 static int list_below(Listing *listing, int directory_fd, const char *prefix, const char *name,
 		      guint depth)
 {
-	const struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED,
-	};
+	/* Where the kernel has no such walk it may have to wait: this thread can be given up. */
+	const uint64_t resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS |
+				 (kernel_has(KERNEL_RESOLVE_CACHED) ? RESOLVE_CACHED : 0);
 	g_autofree char *below = g_strconcat(prefix, name, "/", NULL);
 	enum { TRIES = 4 }; /* a rename anywhere makes it fail, too */
 	int fd = -1, error = EAGAIN;
 
 	for (int i = 0; i < TRIES && error == EAGAIN; i++) {
-		fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof(how));
+		fd = fd_open_resolved(directory_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+				      resolve);
 		error = fd < 0 ? errno : 0;
 	}
 	/* One that is not in the cache has gone, or is on its way. */

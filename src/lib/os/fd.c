@@ -6,10 +6,14 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#include "lib/kernel/kernel.h"
 
 void fd_path(int fd, FdPath ret_path)
 {
@@ -62,6 +66,17 @@ bool fd_has_acl(const FdPath path)
 {
 	return getxattr(path, "system.posix_acl_access", NULL, 0) >= 0 ||
 	       (errno != ENODATA && errno != EOPNOTSUPP);
+}
+
+int fd_open_resolved(int at_fd, const char *path, int flags, uint64_t resolve)
+{
+	const struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
+
+	if (resolve & RESOLVE_CACHED && !kernel_has(KERNEL_RESOLVE_CACHED)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return (int)syscall(SYS_openat2, at_fd, path, &how, sizeof(how));
 }
 
 DIR *fd_directory(int fd)

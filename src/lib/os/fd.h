@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* The name under which any call reaches what a descriptor stands for, O_PATH ones included. */
 typedef char FdPath[sizeof("/proc/self/fd/") + 11];
@@ -26,6 +27,12 @@ int fd_access(int flags);
 
 /* Has what a path stands for an ACL beside its mode (acl(5))? True also where that is not known. */
 bool fd_has_acl(const FdPath path);
+
+/*
+ * openat2(2) with O_CLOEXEC. RESOLVE_CACHED is EAGAIN where the kernel does not know it, as if
+ * nothing were in its cache.
+ */
+int fd_open_resolved(int at_fd, const char *path, int flags, uint64_t resolve);
 
 /*
  * The directory that fd, which it takes, stands for, to be read from where fd is; closedir(3)

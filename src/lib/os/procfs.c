@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/nsfs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
 
 int procfs_read(int directory_fd, const char *name, GString *text)
@@ -81,11 +81,6 @@ uint64_t procfs_namespace(int directory_fd, const char *name)
 	return number ? g_ascii_strtoull(number + 1, NULL, 10) : 0;
 }
 
-/* In <linux/nsfs.h> since Linux 6.18. */
-#ifndef NS_GET_ID
-#define NS_GET_ID _IOR(NSIO, 13, uint64_t)
-#endif
-
 uint64_t procfs_namespace_owner(int ns_fd)
 {
 	autofd owner = ioctl(ns_fd, NS_GET_USERNS);
@@ -98,7 +93,7 @@ uint64_t procfs_namespace_id(int ns_fd)
 {
 	uint64_t id;
 
-	return ioctl(ns_fd, NS_GET_ID, &id) == 0 ? id : 0;
+	return kernel_has(KERNEL_NS_ID) && ioctl(ns_fd, NS_GET_ID, &id) == 0 ? id : 0;
 }
 
 int procfs_sysctl(const char *proc_root, const char *name, int *ret_number)
@@ -260,33 +255,26 @@ bool procfs_user(const char *proc_root, pid_t pid, uid_t *ret_uid)
 	return true;
 }
 
-/* Of <linux/fs.h> since Linux 6.11. */
-typedef struct {
-	uint64_t size, query_flags, query_addr;
-	uint64_t start, end, flags, page_size, offset, inode;
-	uint32_t major, minor, name_size, build_id_size;
-	uint64_t name_addr, build_id_addr;
-} MapQuery;
-
-#define QUERY_MAP _IOWR('f', 17, MapQuery)
 #define QUERY_SHARED 0x08
 #define QUERY_THIS_OR_NEXT 0x10
 #define QUERY_FILE_BACKED 0x20
 
 static int query(int maps_fd, uint64_t from, uint64_t which, char *name, size_t size,
-		 MapQuery *ret_query)
+		 ProcMapQuery *ret_query)
 {
-	*ret_query = (MapQuery){
+	*ret_query = (ProcMapQuery){
 		.size = sizeof(*ret_query),
 		.query_flags = QUERY_THIS_OR_NEXT | QUERY_FILE_BACKED | which,
 		.query_addr = from,
 		.name_size = size,
 		.name_addr = (uintptr_t)name,
 	};
-	return ioctl(maps_fd, QUERY_MAP, ret_query) < 0 ? -errno : 0;
+	if (!kernel_has(KERNEL_PROCMAP_QUERY))
+		return -ENOTTY;
+	return ioctl(maps_fd, PROCMAP_QUERY, ret_query) < 0 ? -errno : 0;
 }
 
-static ProcMap map_of(const MapQuery *query)
+static ProcMap map_of(const ProcMapQuery *query)
 {
 	return (ProcMap){query->start, query->end, query->inode,
 			 makedev(query->major, query->minor)};
@@ -294,7 +282,7 @@ static ProcMap map_of(const MapQuery *query)
 
 int procmap_next(int maps_fd, uint64_t from, bool shared, ProcMap *ret_map)
 {
-	MapQuery found;
+	ProcMapQuery found;
 	int r = query(maps_fd, from, shared ? QUERY_SHARED : 0, NULL, 0, &found);
 
 	if (r == 0)
@@ -304,7 +292,7 @@ int procmap_next(int maps_fd, uint64_t from, bool shared, ProcMap *ret_map)
 
 ssize_t procmap_name(int maps_fd, ProcMap *map, char *name, size_t size)
 {
-	MapQuery found;
+	ProcMapQuery found;
 	int r = query(maps_fd, map->start, 0, name, size, &found);
 
 	if (r == -ENAMETOOLONG)

@@ -6,7 +6,6 @@
 #include <segfs/namespace.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -89,16 +88,13 @@ static int open_of(const SegfsNamespace *ns, pid_t thread, int *ret_fd)
  */
 static int look_for_shm(const char *root_path, dev_t dev, uint64_t resolve)
 {
-	const struct open_how how = {
-		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-		.resolve = resolve | RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
-	};
 	autofd root = open(root_path, O_PATH | O_CLOEXEC);
 	struct statx stat;
 
 	if (root < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	autofd at = syscall(SYS_openat2, root, "dev/shm", &how, sizeof(how));
+	autofd at = fd_open_resolved(root, "dev/shm", O_PATH | O_DIRECTORY,
+				     resolve | RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 	if (at < 0 || statx(at, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0)
 		return -errno;
 	if (makedev(stat.stx_dev_major, stat.stx_dev_minor) != dev || !fd_is_tmpfs(at))

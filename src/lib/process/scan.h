@@ -54,6 +54,7 @@ typedef struct {
 	GString *text;      /* what was read last */
 	int error;          /* ours, that ends it */
 	int refused;        /* the last that was not tolerated */
+	bool missed;        /* what the process has open is not known to the last one */
 } ScanRun;
 
 /* scan_mounts.c: the kernel's own devices, and the mounts that process's namespace sees. */

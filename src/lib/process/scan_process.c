@@ -256,17 +256,28 @@ static const Device *device_of_fd(ScanRun *run, int process_fd, const char *dire
 {
 	char path[64];
 	uint64_t mount;
+	struct statx stat;
 
 	g_snprintf(path, sizeof(path), "%sinfo/%s", directory, fd);
-	if (!scan_run_tolerates(run, procfs_read(process_fd, path, run->text)) ||
-	    !procfs_number(run->text->str, "mnt_id", &mount) ||
-	    !procfs_number(run->text->str, "ino", ret_inode))
+	const int r = procfs_read(process_fd, path, run->text);
+	run->missed |= !scan_run_tolerates(run, r);
+	if (r < 0 || !procfs_number(run->text->str, "mnt_id", &mount))
 		return NULL;
 	const Device *device = scan_run_device(
 		run,
 		GPOINTER_TO_SIZE(g_hash_table_lookup(run->mounts, GUINT_TO_POINTER((guint)mount))));
-	return device && (device->kind == DEVICE_SHM || device->kind == DEVICE_SEGFS) ? device
-										      : NULL;
+	if (!device || (device->kind != DEVICE_SHM && device->kind != DEVICE_SEGFS))
+		return NULL;
+	if (procfs_number(run->text->str, "ino", ret_inode))
+		return device;
+	/* Before Linux 5.14 it is not said (KERNEL_FDINFO_INO): of these two a stat asks nobody. */
+	g_snprintf(path, sizeof(path), "%s/%s", directory, fd);
+	if (!look(process_fd, path, &stat)) {
+		run->missed |= !scan_run_tolerates(run, -errno);
+		return NULL;
+	}
+	*ret_inode = stat.stx_ino;
+	return device;
 }
 
 /* What nearly every process has open. */
@@ -426,6 +437,7 @@ bool scan_run_process(ScanRun *run, int process_fd, SegfsProcess *process)
 {
 	bool examined = true;
 
+	run->missed = false;
 	run->thread = process->pid;
 	int r = take_maps(run, process_fd, "maps", process, &examined);
 	/* Threads of the kernel have no memory of their own, which is ESRCH, nor descriptors. */
@@ -433,10 +445,10 @@ bool scan_run_process(ScanRun *run, int process_fd, SegfsProcess *process)
 		return scan_run_tolerates(run, r);
 	if (r == 0) {
 		take_threads(run, process_fd, process, &examined);
-		return examined;
+		return examined && !run->missed;
 	}
 	r = take_fds(run, process_fd, "fd", process);
 	if (r == 0)
 		take_other_tables(run, process_fd, process);
-	return scan_run_tolerates(run, r) && examined;
+	return scan_run_tolerates(run, r) && examined && !run->missed;
 }

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -45,16 +44,13 @@ static void way_release(gpointer data)
 /* A descriptor of what is there now, where that is the tmpfs looked for; else -errno. */
 static int take(const Way *way, uint64_t resolve)
 {
-	const struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = resolve | RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
-	};
 	autofd root = open(way->root, O_PATH | O_CLOEXEC);
 	struct statx stat;
 
 	if (root < 0)
 		return -errno;
-	autofd at = syscall(SYS_openat2, root, way->point, &how, sizeof(how));
+	autofd at = fd_open_resolved(root, way->point, O_PATH,
+				     resolve | RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 	if (at < 0 || statx(at, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) < 0)
 		return -errno;
 	if (makedev(stat.stx_dev_major, stat.stx_dev_minor) != way->dev || !fd_is_tmpfs(at))

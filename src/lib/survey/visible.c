@@ -117,10 +117,7 @@ bool segfs_item_is_found(const SegfsCaller *caller, const SegfsItem *item)
 /* Below posix; "." is the whole of it. */
 static bool may_list(const SegfsCaller *caller, const SegfsPosix *posix, const char *directory)
 {
-	const struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
-	};
+	const uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
 	/* "." in it is found only by who may search it. */
 	g_autofree char *path = g_strconcat(directory, "/.", NULL);
 	autofd at = -1;
@@ -131,7 +128,7 @@ static bool may_list(const SegfsCaller *caller, const SegfsPosix *posix, const c
 	if (segfs_caller_admit(caller, at, R_OK | X_OK) < 0 ||
 	    (caller->groups_unknown && strcmp(directory, ".") != 0))
 		return false;
-	autofd fd = SEGFS_AS(caller, syscall(SYS_openat2, at, path, &how, sizeof(how)));
+	autofd fd = SEGFS_AS(caller, fd_open_resolved(at, path, O_RDONLY | O_DIRECTORY, resolve));
 	return fd >= 0;
 }
 

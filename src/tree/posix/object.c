@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
 #include "lib/os/errand.h"
 #include "lib/os/lsm.h"
@@ -234,11 +235,13 @@ int object_node_of(ObjectNode *parent, const SegfsCaller *caller, const ObjectFo
  * Not waiting: neither for the other end of a FIFO that has taken the file's name nor for
  * a lease (fcntl(2), F_SETLEASE) to be given up, which is -EAGAIN then: all of us would
  * wait. For regular files O_NONBLOCK means nothing else; O_DIRECT would only forbid what
- * tmpfs can do anyway.
+ * tmpfs can do anyway, but where it cannot (EINVAL, before Linux 6.6).
  */
 int object_open_flags(int flags)
 {
-	return (flags & ~(O_DIRECT | O_EXECUTE)) | O_NONBLOCK | O_CLOEXEC;
+	const int direct = kernel_has(KERNEL_TMPFS_DIRECT) ? O_DIRECT : 0;
+
+	return (flags & ~(direct | O_EXECUTE)) | O_NONBLOCK | O_CLOEXEC;
 }
 
 /*
