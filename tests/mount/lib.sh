@@ -385,8 +385,15 @@ segfs_stop_ok() {
 	fi
 }
 
-# Whether this run asked for the way through the daemon.
-no_passthrough() { [[ ,$SEGFS_OPTIONS, = *,no_passthrough,* ]]; }
+# linux_is MAJOR MINOR: this kernel or a later one.
+linux_is() {
+	local major minor
+	IFS=.- read -r major minor _ <<<"$(uname -r)"
+	[ "$major" -gt "$1" ] || { [ "$major" -eq "$1" ] && [ "$minor" -ge "$2" ]; }
+}
+
+# Whether this run asked for the way through the daemon, or has a kernel that knows no other.
+no_passthrough() { [[ ,$SEGFS_OPTIONS, = *,no_passthrough,* ]] || ! linux_is 6 9; }
 
 # Sizes and times of a build with sanitizers say nothing.
 sanitized() { grep -qa __asan_init "$SEGFS"; }
