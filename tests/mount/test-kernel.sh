@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What differs from kernel to kernel (doc/kernels.md): the same answers where one lacks something, or a
+# plain no. In a guest with an old one (tests/guest/run) this goes the other ways.
+. "$(dirname "$0")/lib.sh"
+here=$(dirname "$0")
+
+diag "--- who has it merely open (fdinfo has no inode numbers before Linux 5.14)"
+mkdir "$TESTDIR/second"
+ok "a second mount" segfs_start "$TESTDIR/second" "$SEGFS_OPTIONS"
+id=$(mkseg 8192 0666)
+like "$(ls "$MNT/orphans")" "^sysv-$id$" "nobody has it: orphaned"
+exec 9<"$TESTDIR/second/sysv/$id"
+unlike "$(ls "$MNT/orphans")" "^sysv-$id$" "open through another mount: not orphaned"
+fails "rm in orphans/ leaves it" rm "$MNT/orphans/sysv-$id"
+unlike "$("$SEGLS" --orphans --orphan-age=0 --orphan-age-unsafe --json | jq -r ".. | .shmid? // empty")" "^$id$" "nor does segls say so"
+exec 9<&-
+echo object >/dev/shm/object
+agent A
+tell A open f /dev/shm/object O_RDWR >/dev/null
+like "$(cat "$MNT/info/posix/object")" "\b$(agent_pid A)\b" "who has an object open is named"
+quit A
+segfs_stop_ok "$TESTDIR/second" "the second mount ends"
+
+diag "--- walks (RESOLVE_CACHED, Linux 5.12)"
+mkdir -p /dev/shm/a/b
+echo inside >/dev/shm/a/b/c
+is "$(cat "$MNT/posix/a/b/c")" inside "an object in a directory is read"
+like "$(jq -r '.segments[].file' "$MNT/segments.json")" "^posix/a/b/c$" "and listed"
+
+diag "--- flags of open(2)"
+open_with() { "$SHMTOOL" run "open a $1 $2 0600" 2>&1; }
+is "$(open_with "$MNT/posix/object" 'O_RDWR|O_DIRECT')" "$(open_with /dev/shm/object 'O_RDWR|O_DIRECT')" "O_DIRECT as in /dev/shm (Linux 6.6)"
+is "$(open_with "$MNT/posix/direct" 'O_RDWR|O_CREAT|O_DIRECT') $(test -e /dev/shm/direct; echo $?)" \
+	"$(open_with /dev/shm/native 'O_RDWR|O_CREAT|O_DIRECT') $(test -e /dev/shm/native; echo $?)" "and of a new one"
+if linux_is 6 1; then
+	is "$(open_with "$MNT/posix" 'O_RDWR|O_TMPFILE')" 0 "O_TMPFILE"
+else
+	is "$(open_with "$MNT/posix" 'O_RDWR|O_TMPFILE')" EOPNOTSUPP "no O_TMPFILE before Linux 6.1"
+fi
+
+diag "--- pages (MADV_POPULATE_WRITE, Linux 5.14)"
+if command -v fusermount3 >/dev/null; then
+	mkdir "$TESTDIR/user"
+	chown 65534 "$TESTDIR/user"
+	id=$(mkseg -u 65534 2000000 0600)
+	ok "a plain user's mount" segfs_start "$TESTDIR/user" "" setpriv --reuid 65534 --regid 65534 --clear-groups
+	ok "a plain user's fallocate" as_user 65534 fallocate -l 2000000 "$TESTDIR/user/sysv/$id"
+	is "$(ipc_table "$id" rss)" $((489 * 4096)) "makes its pages"
+	segfs_stop_ok "$TESTDIR/user" "the plain user's mount ends"
+else
+	skip "a plain user's fallocate" "no fusermount3 here"
+fi
+
+diag "--- a kernel without openat2(2)"
+mkdir "$TESTDIR/empty"
+for program in "$SEGFS $TESTDIR/empty" "$SEGLS"; do
+	# shellcheck disable=SC2086
+	run python3 "$here/../programs/refuse.py" openat2=ENOSYS $program
+	is "$status" 1 "$(basename "${program%% *}") refuses"
+	like "$output" "no openat2\(2\) here .*needs Linux 5\.6" "and says why"
+done
+if linux_is 6 18; then
+	unlike "$(cat "$(segfs_log "$MNT")")" "this kernel has no" "the line at start names nothing that is lacking"
+else
+	like "$(cat "$(segfs_log "$MNT")")" "; this kernel has no .*\([56]\.[0-9]+\)$" "the line at start names what this kernel lacks"
+fi
+done_testing
