@@ -136,6 +136,7 @@ def open_group(world: World) -> Group:
         world.ids["creator"] = world.own(4 * KIB)
         world.background("hold", world.ids["another"])
         world.call("blink", world.ids["another"])  # lpid leads nowhere now, as cpid does
+        time.sleep(2.1)  # of a segment that has just changed no way to its memory is kept
 
     def timed(target: Callable[[], str]) -> Measure:
         return lambda: in_unit("us", 1, *world.rate("open", 1, target()))
