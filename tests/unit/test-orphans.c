@@ -33,6 +33,13 @@ static int remove_it(Survey *survey, const SegfsItem *item)
 	return remove_as(survey, &self, item);
 }
 
+static int look_and_remove(Survey *survey, int shmid)
+{
+	g_autoptr(SegfsItem) item = survey_sysv(survey, shmid);
+
+	return remove_it(survey, item);
+}
+
 /* Of one of each kind that is orphaned; NULL where it cannot be said here. */
 static SegfsItem *orphan_segment(Survey *survey, int *ret_shmid)
 {
@@ -136,8 +143,7 @@ static void a_segment_that_is_held_since_is_busy(void)
 	g_assert_cmpint(remove_it(&survey, item), ==, -EBUSY);
 	g_assert_true(segment_exists(shmid));
 	/* Looked at again it is an orphan as it is now. */
-	g_autoptr(SegfsItem) again = survey_sysv(&survey, shmid);
-	g_assert_cmpint(UNIT_WHILE(-EBUSY, remove_it(&survey, again)), ==, 0);
+	g_assert_cmpint(UNIT_WHILE(-EBUSY, look_and_remove(&survey, shmid)), ==, 0);
 }
 
 static void a_segment_that_was_changed_since_is_busy(void)
