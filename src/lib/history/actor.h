@@ -3,7 +3,7 @@
 
 #include <segfs/history.h>
 
-#include "lib/history/ends.h"
+#include "lib/probe/ends.h"
 
 /* Frees what is in it. */
 void actor_clear(SegfsActor *actor);

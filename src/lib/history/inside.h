@@ -3,8 +3,8 @@
 
 #include "lib/history/history.h"
 #include "lib/history/names.h"
-#include "lib/history/probe.h"
 #include "lib/history/witness.h"
+#include "lib/probe/probe.h"
 #include "lib/state/state.h"
 
 /* What history.c writes and past.c reads. */

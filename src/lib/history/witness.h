@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "lib/history/actor.h"
-#include "lib/history/probe.h"
+#include "lib/probe/probe.h"
 
 /* Who a process is, or was. Not safe to use from two threads at once. */
 typedef struct Witness Witness;

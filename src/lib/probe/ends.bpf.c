@@ -20,8 +20,8 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "lib/history/ends.h"
-#include "lib/history/ends_kernel.h"
+#include "lib/probe/ends.h"
+#include "lib/probe/ends_kernel.h"
 
 char LICENSE[] SEC("license") = "GPL";
 

@@ -3,7 +3,7 @@
 
 #include <linux/types.h>
 
-#include "lib/history/ends.h"
+#include "lib/probe/ends.h"
 
 /* The kernel's structs have here what ends.bpf.c reads of them: the loader finds the offsets
  * (CO-RE). */

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/history/ends.h"
+#include "lib/probe/ends.h"
 
 /* The programs of ends.bpf.c in the kernel, and what comes from them. */
 typedef struct Probe Probe;
