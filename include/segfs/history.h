@@ -11,10 +11,10 @@
 
 /*
  * What has happened to shared memory, also when nobody is left to ask: who left a SysV segment
- * behind (the kernel tells at the end of a task: bpf(2), of all IPC namespaces), who made, renamed
- * and removed a POSIX object (fanotify(7) on its tmpfs). One thread waits for both, and sleeps
- * while nothing happens. What is remembered is bounded, and what was lost is counted.
- * Safe to use from many threads.
+ * behind (the kernel tells at the end of a task: bpf(2), of all IPC namespaces), made, attached and
+ * removed it (where it takes function probes), who made, renamed and removed a POSIX object
+ * (fanotify(7) on its tmpfs). One thread waits for both, and sleeps while nothing happens. What is
+ * remembered is bounded, and what was lost is counted. Safe to use from many threads.
  */
 typedef struct SegfsHistory SegfsHistory;
 
@@ -85,6 +85,10 @@ typedef struct {
 	int64_t ended;     /* when the creator did, likewise; 0: not known */
 	int code;          /* how, as wait(2) has it; with ended */
 	bool ended_unseen; /* it has ended while nobody watched */
+	SegfsActor holder; /* of a segment who has detached it last, without strings; pid 0: not
+			      known */
+	int64_t detached;  /* when, microseconds since 1970; with holder */
+	int holder_code;   /* how it has ended then, as wait(2) has it; -1: it went on */
 } SegfsPast;
 
 /* Frees what is in it. Cannot fail. */

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/history/history.h"
 #include "lib/os/autofd.h"
 #include "lib/os/escape.h"
 #include "lib/os/fd.h"
@@ -176,6 +177,28 @@ static void line_moment(GString *text, const char *key, const char *what, int64_
 	line(text, key, "%s%s", what, date);
 }
 
+/* Of a segment that nobody has attached. */
+static void write_last_holder(IpcNs *ns, const SegfsCaller *caller, const SegfsPast *past,
+			      GString *text)
+{
+	const SegfsProcess process = {
+		.pid = past->holder.pid,
+		.start = past->holder_code < 0 ? past->holder.start : 0,
+		.uid = past->holder.uid,
+	};
+	g_autofree char *command = escape_text(past->holder.command, -1);
+	g_autofree char *end =
+		past->holder_code < 0 ? g_strdup("detached") : segfs_end_text(past->holder_code);
+
+	if (past->holder.pid <= 0)
+		return;
+	g_autofree char *what =
+		segfs_command_is_visible(segfs_ipc_proc_root(ns->ipc), caller, &process)
+			? g_strdup_printf("%d %s, %s ", past->holder.pid, command, end)
+			: g_strdup_printf("%d, detached ", past->holder.pid);
+	line_moment(text, "LastHolder", what, past->detached);
+}
+
 static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text)
 {
 	const SegfsPast *past = &item->past;
@@ -199,6 +222,8 @@ static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *it
 		if (past->creator.cgroup)
 			line(text, "CreatorCgroup", "%s", past->creator.cgroup);
 	}
+	if (item->has_past && is_sysv && item->sysv.nattch == 0)
+		write_last_holder(ns, caller, past, text);
 }
 
 /* missing: what cannot be told of such a piece, or "". */
@@ -218,7 +243,8 @@ static void write_removed(const Gone *gone, GString *text)
 
 	line_moment(text, "Removed", gone->is_at_the_latest ? "before " : "", gone->removed);
 	if (actor->pid <= 0) {
-		line(text, "RemovedBy", "not known");
+		line(text, "RemovedBy", "%s",
+		     gone->with_namespace ? "the end of its IPC namespace" : "not known");
 		return;
 	}
 	g_string_append_printf(text, "RemovedBy:\t%d ", actor->pid);
@@ -268,7 +294,10 @@ void info_write_gone(IpcNs *ns, const SegfsCaller *caller, const Gone *gone, GSt
 	}
 	write_past(ns, caller, &item, text);
 	write_removed(gone, text);
-	write_history(ns, is_sysv ? "; who removes a segment beside this mount is not told" : "",
+	write_history(ns,
+		      is_sysv && !history_tells_removals(ns->tree->history)
+			      ? "; who removes a segment beside this mount is not told"
+			      : "",
 		      text);
 }
 

@@ -163,6 +163,14 @@ static void a_segment_goes_once(void)
 	gone = table_remove(table, &next, 300, &nobody, false);
 	g_assert_cmpuint(gone->serial, ==, 2);
 	g_assert_cmpint(gone->remover.pid, ==, 0);
+	/* The word of who has removed it can come later; then that one counts. */
+	gone = table_remove(table, &next, 250, &remover, false);
+	g_assert_cmpuint(gone->serial, ==, 2);
+	g_assert_cmpint(gone->removed, ==, 250);
+	g_assert_cmpstr(gone->remover.command, ==, "rm");
+	const SegfsActor another = {.pid = 10, .command = "ipcrm"};
+	gone = table_remove(table, &next, 400, &another, false);
+	g_assert_cmpstr(gone->remover.command, ==, "rm");
 }
 
 /* A log, and a table with one of each. */

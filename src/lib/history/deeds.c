@@ -100,14 +100,6 @@ static void take_caller(Deed *deed, const SegfsCaller *caller)
 		deed->pidfd = syscall(SYS_pidfd_open, caller->pid, 0);
 }
 
-static void wake(SegfsHistory *history)
-{
-	const uint64_t one = 1;
-
-	while (write(history->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
 static Deed *deed_new(DeedVerb verb)
 {
 	Deed *deed = g_new0(Deed, 1);
@@ -162,7 +154,7 @@ void history_end(SegfsHistory *history, Deed *deed, int r)
 	if (is_over)
 		deed_free(deed);
 	if (is_alone)
-		wake(history);
+		history_wake(history);
 }
 
 static void add_segment(SegfsHistory *history, Deed *deed, const SegfsIpc *ipc,
@@ -173,7 +165,7 @@ static void add_segment(SegfsHistory *history, Deed *deed, const SegfsIpc *ipc,
 	deed->ns_id = ipc->id;
 	deed->state = DEED_ALONE;
 	if (push(history, deed))
-		wake(history);
+		history_wake(history);
 }
 
 void history_did(SegfsHistory *history, const SegfsCaller *caller, DeedVerb verb, SegfsIpc *ipc,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * One thread waits for what the kernel tells (probe.c, names.c) and writes it down; all else only
- * reads that. An event names a process by its number, and the process may have ended, or run
- * another program, before the thread has got so far. So what /proc says of it counts only as long
- * as the event's pidfd says that it is the same, and otherwise the probe's table of those that have
- * ended lately. Where neither knows it, it is not guessed at.
+ * One thread waits for what the kernel tells (probe.c, calls_probe.c, names.c) and writes it down;
+ * all else only reads that. An event names a process by its number, and the process may have ended,
+ * or run another program, before the thread has got so far. So what /proc says of it counts only as
+ * long as the event's pidfd says that it is the same, and otherwise the probe's table of those that
+ * have ended lately. Where neither knows it, it is not guessed at.
  */
 
 #include <errno.h>
@@ -24,11 +24,8 @@
 #define LOG_MOST ((gsize)1024 * 1024)
 #define PIECES_MOST 10000
 #define GONE_MOST 1024
-/* Where very much happens all is kept this often. */
-#define KEEP_EVERY_US (5 * G_USEC_PER_SEC)
-
-/* Who makes and removes many names is not to wake the thread for each. Where the kernel remembers
- * who it was, nothing is lost by reading them so many milliseconds later. */
+/* Who makes and removes many names, or segments, is not to wake the thread for each. Where the
+ * kernel remembers who it was, nothing is lost by reading them so many milliseconds later. */
 #define REST_MS 5
 
 /* A segment that its creator has left, or still has when it runs another program. */
@@ -51,6 +48,7 @@ static void take_segment(SegfsHistory *history, const struct ends_event *event,
 	 */
 	if (before && before->again == piece.again && before->size == piece.size &&
 	    before->past.creator.pid == actor->pid && before->past.creator.start == actor->start) {
+		piece.past = before->past;
 		piece.past.creator = actor_copy(&before->past.creator);
 		piece.past.kin = kin_join(before->past.kin, kin);
 	} else {
@@ -249,8 +247,11 @@ static void take_name(const NamesEvent *event, gpointer data)
 	actor_clear(&actor);
 }
 
+/* Before it ends a process makes and attaches. */
 static void read_probe(SegfsHistory *history)
 {
+	if (history->calls)
+		segments_read(history);
 	const uint64_t lost = probe_lost(history->probe);
 
 	probe_read(history->probe, take_end, history);
@@ -276,6 +277,9 @@ static void read_deeds(SegfsHistory *history)
 {
 	uint64_t n;
 
+	g_mutex_lock(&history->deeds_lock);
+	const uint64_t round = history->round_wanted;
+	g_mutex_unlock(&history->deeds_lock);
 	while (read(history->wake_fd, &n, sizeof(n)) < 0 && errno == EINTR)
 		;
 	if (history->names)
@@ -283,31 +287,10 @@ static void read_deeds(SegfsHistory *history)
 	if (history->probe)
 		read_probe(history);
 	deeds_take(history);
-}
-
-static void keep(SegfsHistory *history)
-{
-	if (!history->state)
-		return;
-	g_autoptr(GBytes) saved = history_save(history);
-	const int r = state_write(history->state, saved);
-	if (r < 0)
-		g_warning("history could not be kept: %s", g_strerror(-r));
-}
-
-/* A generation of the log is full: what is kept by now lacks it. */
-static void keep_full(SegfsHistory *history)
-{
-	const gint64 now = g_get_monotonic_time();
-
-	g_mutex_lock(&history->lock);
-	const uint64_t number = log_number(history->log);
-	g_mutex_unlock(&history->lock);
-	if (number == history->n_kept || now - history->kept < KEEP_EVERY_US)
-		return;
-	history->n_kept = number;
-	history->kept = now;
-	keep(history);
+	g_mutex_lock(&history->deeds_lock);
+	history->round_done = round;
+	g_cond_broadcast(&history->round_changed);
+	g_mutex_unlock(&history->deeds_lock);
 }
 
 static gpointer wait_for_events(gpointer data)
@@ -317,45 +300,35 @@ static gpointer wait_for_events(gpointer data)
 		{.fd = history->wake_fd, .events = POLLIN},
 		{.fd = history->probe ? probe_fd(history->probe) : -1, .events = POLLIN},
 		{.fd = history->names ? names_fd(history->names) : -1, .events = POLLIN},
+		{.fd = history->calls ? calls_probe_fd(history->calls) : -1, .events = POLLIN},
 	};
-	const int names = fds[2].fd;
+	const int names = fds[2].fd, calls = fds[3].fd;
 	bool rests = false;
 
 	while (poll(fds, G_N_ELEMENTS(fds), rests ? REST_MS : -1) >= 0 || errno == EINTR) {
 		if (history->ends)
 			break;
+		if (fds[3].revents)
+			segments_read(history);
 		if (fds[2].revents)
 			read_names(history);
 		if (fds[1].revents)
 			read_probe(history);
 		if (fds[0].revents)
 			read_deeds(history);
-		rests = fds[2].revents && history->probe && probe_has_made(history->probe);
-		fds[2].fd = rests ? -1 : names;
-		fds[2].revents = 0;
+		const bool names_rest =
+			fds[2].revents && history->probe && probe_has_made(history->probe);
+		const bool calls_rest = fds[3].revents != 0;
+		rests = names_rest || calls_rest;
+		fds[2].fd = names_rest ? -1 : names;
+		fds[3].fd = calls_rest ? -1 : calls;
+		fds[2].revents = fds[3].revents = 0;
 		history_tell(history);
-		keep_full(history);
+		history_keep_full(history);
 	}
 	/* What has come meanwhile. */
 	read_deeds(history);
 	return NULL;
-}
-
-/* What was kept by the one before, if it was. */
-static void recall(SegfsHistory *history, const char *directory, const char *name)
-{
-	g_autofree char *why_not = NULL;
-
-	history->state = state_open(directory, name, &history->why_not_kept);
-	if (!history->state)
-		return;
-	g_autoptr(GBytes) saved = state_read(history->state, &why_not);
-	if (!saved && why_not)
-		g_warning("history begins anew: %s", why_not);
-	if (saved && !history_restore(history, saved))
-		g_warning("history begins anew: %s: what is kept there is of another pid "
-			  "namespace, or of another version",
-			  directory);
 }
 
 SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
@@ -366,11 +339,15 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	g_mutex_init(&history->change_lock);
 	g_mutex_init(&history->deeds_lock);
 	g_cond_init(&history->deeds_changed);
+	g_cond_init(&history->round_changed);
 	g_queue_init(&history->deeds);
 	history->log = log_new(LOG_MOST);
 	history->table = table_new(PIECES_MOST, GONE_MOST);
 	history->since = g_get_real_time();
 	history->probe = probe_new(&history->why_no_probe);
+	/* These need no less, and an end tells which events are a process's last. */
+	if (history->probe)
+		history->calls = calls_probe_new(&history->why_no_calls);
 	const int r = names_new(&history->names);
 	if (r < 0)
 		history->why_no_names =
@@ -380,7 +357,7 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 				       history->probe, options->no_arguments);
 	history->since_boot = witness_now();
 	if (options->directory)
-		recall(history, options->directory, options->name);
+		history_recall(history, options->directory, options->name);
 	history->n_kept = log_number(history->log);
 	history->wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (history->wake_fd >= 0)
@@ -390,15 +367,12 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 
 void segfs_history_end(SegfsHistory *history)
 {
-	const uint64_t one = 1;
-
 	if (!history->thread)
 		return;
 	history->ends = true;
-	while (write(history->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+	history_wake(history);
 	g_thread_join(g_steal_pointer(&history->thread));
-	keep(history);
+	history_keep(history);
 }
 
 void segfs_history_free(SegfsHistory *history)
@@ -410,6 +384,7 @@ void segfs_history_free(SegfsHistory *history)
 		close(history->wake_fd);
 	witness_free(history->witness);
 	g_clear_pointer(&history->probe, probe_free);
+	g_clear_pointer(&history->calls, calls_probe_free);
 	g_clear_pointer(&history->names, names_free);
 	log_free(history->log);
 	table_free(history->table);
@@ -418,7 +393,9 @@ void segfs_history_free(SegfsHistory *history)
 	deeds_clear(history);
 	g_mutex_clear(&history->deeds_lock);
 	g_cond_clear(&history->deeds_changed);
+	g_cond_clear(&history->round_changed);
 	g_free(history->why_no_probe);
+	g_free(history->why_no_calls);
 	g_free(history->why_no_names);
 	g_free(history);
 }

@@ -41,6 +41,9 @@ Gone *history_gone_one(SegfsHistory *history, uint64_t serial);
 void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *segments,
 		     int64_t asked);
 
+/* Is it told who removes a segment? history can be NULL. */
+bool history_tells_removals(const SegfsHistory *history);
+
 /* What this process does for a caller is the caller's deed. history can be NULL in what follows. */
 typedef enum { DEED_CREATE, DEED_REMOVE, DEED_RENAME, DEED_CHMOD } DeedVerb;
 

@@ -4,6 +4,7 @@
 #include "lib/history/history.h"
 #include "lib/history/names.h"
 #include "lib/history/witness.h"
+#include "lib/probe/calls_probe.h"
 #include "lib/probe/probe.h"
 #include "lib/state/state.h"
 
@@ -12,10 +13,13 @@ struct SegfsHistory {
 	Probe *probe; /* NULL: why_no_probe */
 	char *why_no_probe;
 	uint64_t probe_lost; /* the thread's own: of probe_lost(), what is counted in lost */
+	CallsProbe *calls;   /* NULL: why_no_calls, and that is NULL where there is no probe */
+	char *why_no_calls;
+	uint64_t calls_lost; /* as probe_lost */
 	Names *names;        /* NULL: why_no_names */
 	char *why_no_names;
 	Witness *witness; /* the thread's own */
-	int wake_fd;      /* there are deeds, or it is to end */
+	int wake_fd;      /* there are deeds, or it is to end, or somebody waits */
 	_Atomic bool ends;
 	GThread *thread; /* NULL: there is nothing to wait for */
 	State *state;    /* NULL: nothing is kept for the next one: why_not_kept, or NULL */
@@ -39,6 +43,8 @@ struct SegfsHistory {
 	GCond deeds_changed;
 	GQueue deeds; /* Deed, in the order in which they were begun */
 	uint64_t deeds_lost;
+	GCond round_changed;
+	uint64_t round_wanted, round_done; /* see history_catch_up() */
 
 	GMutex change_lock; /* protects what follows, and is held over the call */
 	HistoryChanged changed;
@@ -53,6 +59,24 @@ void history_tell(SegfsHistory *history);
 
 /* A piece, the table's own, was seen to be no more. Call with the lock held. */
 void history_is_gone(SegfsHistory *history, const Piece *piece);
+
+/* Has the thread look at what is there. */
+void history_wake(SegfsHistory *history);
+
+/*
+ * What has happened before the call is told of after it, unless that takes a second. Not for the
+ * thread; call without a lock.
+ */
+void history_catch_up(SegfsHistory *history);
+
+/* segments.c, for the thread: writes down what function probes have told. */
+void segments_read(SegfsHistory *history);
+
+/* kept.c: what was kept by the one before, if it was. */
+void history_recall(SegfsHistory *history, const char *directory, const char *name);
+/* Keeps all for the next one; where a generation of the log is full, which what is kept lacks. */
+void history_keep(SegfsHistory *history);
+void history_keep_full(SegfsHistory *history);
 
 /* Events on their way have found no room, at least so many. */
 void history_lose(SegfsHistory *history, uint64_t n);

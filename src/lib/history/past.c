@@ -183,6 +183,24 @@ static void write_since(const SegfsHistory *history, uint64_t lost, GString *tex
 	g_string_append_printf(text, ", %" PRIu64 " events lost", lost);
 }
 
+/* What function probes tell of, or why there are none. */
+static void add_calls(const SegfsHistory *history, GString *text)
+{
+	static const char *const names[] = {
+		[CALLS_CREATE] = "creations", [CALLS_ATTACH] = "attaches",
+		[CALLS_INHERIT] = "forks",    [CALLS_DETACH] = "detaches",
+		[CALLS_REMOVE] = "removals",  [CALLS_GONE] = "the end of memory",
+	};
+
+	g_string_append_printf(text, "; %s",
+			       history->calls ? "function probes" : history->why_no_calls);
+	const gsize all = text->len;
+	for (guint i = 0; history->calls && i < CALLS_N; i++)
+		if (!calls_probe_tells(history->calls, i))
+			g_string_append_printf(text, "%s%s",
+					       text->len == all ? ", but not of " : ", ", names[i]);
+}
+
 char *segfs_history_text(SegfsHistory *history)
 {
 	SegfsHistoryCounts counts;
@@ -206,13 +224,21 @@ char *segfs_history_text(SegfsHistory *history)
 		g_string_append_printf(text, "; not kept over a restart: %s",
 				       history->why_not_kept);
 	g_mutex_unlock(&history->lock);
+	if (history->probe)
+		add_calls(history, text);
 	return g_string_free(text, FALSE);
+}
+
+bool history_tells_removals(const SegfsHistory *history)
+{
+	return history && history->calls && calls_probe_tells(history->calls, CALLS_REMOVE);
 }
 
 Generation *history_generation(SegfsHistory *history, guint back)
 {
 	if (!history)
 		return NULL;
+	history_catch_up(history);
 	g_mutex_lock(&history->lock);
 	Generation *generation = log_generation(history->log, back);
 	g_mutex_unlock(&history->lock);
@@ -298,6 +324,8 @@ void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *s
 {
 	g_autoptr(GHashTable) by_id = g_hash_table_new(NULL, NULL);
 
+	/* Of what is not in the list any more it may have been told by whom, and why. */
+	history_catch_up(history);
 	for (guint i = 0; i < segments->len; i++) {
 		const SegfsSysv *segment = &g_array_index(segments, SegfsSysv, i);
 		g_hash_table_insert(by_id, GINT_TO_POINTER(segment->shmid), (gpointer)segment);

@@ -229,8 +229,8 @@ static Gone *add_gone(Table *table, const Piece *known, const Piece *of)
 	return gone;
 }
 
-const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
-			 const SegfsActor *remover, bool lives_on)
+Gone *table_remove(Table *table, const Piece *known, int64_t removed, const SegfsActor *remover,
+		   bool lives_on)
 {
 	/* What is known may be the table's own, which goes. */
 	g_autofree char *name = g_strdup(known->name);
@@ -244,7 +244,8 @@ const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
 		gone = add_gone(table, known, entry ? &entry->piece : NULL);
 	if (entry && !lives_on)
 		drop(table, entry);
-	if (was_gone)
+	/* The word of who has removed it can come after that of the memory's end. */
+	if (was_gone && (gone->remover.pid > 0 || !remover || remover->pid <= 0))
 		return gone;
 	/* The last of its names is the one that was removed. */
 	if (name) {

@@ -38,6 +38,7 @@ typedef struct {
 	int64_t removed;       /* microseconds since 1970 */
 	bool is_at_the_latest; /* it was seen then to be gone */
 	SegfsActor remover;
+	bool with_namespace; /* of a segment that nobody has removed: it went with its namespace */
 } Gone;
 
 /* pieces_most: of live ones; the one that was added first is forgotten for another. */
@@ -63,8 +64,8 @@ void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code,
  * is gone already the first word counts. lives_on: its name alone is gone. remover: copied; NULL:
  * it was seen to be gone. Returns the table's own.
  */
-const Gone *table_remove(Table *table, const Piece *known, int64_t removed,
-			 const SegfsActor *remover, bool lives_on);
+Gone *table_remove(Table *table, const Piece *known, int64_t removed, const SegfsActor *remover,
+		   bool lives_on);
 
 /* Of const Gone, the last one first; the table's own. */
 GPtrArray *table_gone(Table *table);

@@ -95,6 +95,15 @@ static char *cgroup_path(uint64_t id)
 	return NULL;
 }
 
+static void take_command(const Witness *witness, const char *command, const char *arguments,
+			 gsize size, SegfsActor *actor)
+{
+	memcpy(actor->command, command, sizeof(actor->command));
+	actor->command[sizeof(actor->command) - 1] = '\0';
+	if (!witness->no_arguments && size > 0)
+		actor->command_line = process_line_of(arguments, MIN(size, ENDS_ARGUMENTS));
+}
+
 void witness_actor_of(const Witness *witness, const struct ends_process *process,
 		      SegfsActor *ret_actor)
 {
@@ -104,11 +113,22 @@ void witness_actor_of(const Witness *witness, const struct ends_process *process
 		.uid = process->uid,
 		.cgroup = cgroup_path(process->cgroup),
 	};
-	memcpy(ret_actor->command, process->command, sizeof(ret_actor->command));
-	ret_actor->command[sizeof(ret_actor->command) - 1] = '\0';
-	if (!witness->no_arguments)
-		ret_actor->command_line = process_line_of(
-			process->arguments, MIN(process->arguments_size, ENDS_ARGUMENTS));
+	take_command(witness, process->command, process->arguments, process->arguments_size,
+		     ret_actor);
+}
+
+void witness_actor_of_call(const Witness *witness, const struct calls_event *event,
+			   SegfsActor *ret_actor)
+{
+	*ret_actor = (SegfsActor){
+		.pid = event->pid,
+		.start = event->start / ENDS_TICK,
+		.uid = event->uid,
+	};
+	/* Shown of the creator alone. */
+	if (event->verb == CALLS_CREATE)
+		ret_actor->cgroup = cgroup_path(event->cgroup);
+	take_command(witness, event->command, event->arguments, event->arguments_size, ret_actor);
 }
 
 static bool has_ended(int pidfd)

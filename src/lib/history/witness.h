@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "lib/history/actor.h"
+#include "lib/probe/calls.h"
 #include "lib/probe/probe.h"
 
 /* Who a process is, or was. Not safe to use from two threads at once. */
@@ -24,6 +25,8 @@ int64_t witness_time(uint64_t boottime);
 int64_t witness_latest_time(uint64_t boottime);
 
 /* What the probe says of a process, to be cleared. */
+void witness_actor_of_call(const Witness *witness, const struct calls_event *event,
+			   SegfsActor *ret_actor);
 void witness_actor_of(const Witness *witness, const struct ends_process *process,
 		      SegfsActor *ret_actor);
 

@@ -20,17 +20,15 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "lib/probe/common.h"
 #include "lib/probe/ends.h"
-#include "lib/probe/ends_kernel.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-#define PROC_PID_INIT_INO 0xeffffffcU /* include/linux/proc_ns.h */
 #define CHILDREN_MOST 256
 #define GENERATIONS_MOST 32
 
-const volatile __u32 reader_pid_ns; /* the number of the reader's pid namespace */
-const volatile bool has_exec;       /* task_changes runs, too */
+const volatile bool has_exec; /* task_changes runs, too */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -76,34 +74,6 @@ static __always_inline void count_lost(__u32 which)
 
 	if (n)
 		__sync_fetch_and_add(n, 1);
-}
-
-/*
- * The number that the reader knows the process by. It is no static function, as some that follow,
- * so that the kernel verifies it once and not for each way to it; so a task is a number here.
- */
-__noinline __u32 pid_for_reader(__u64 of)
-{
-	struct task_struct *leader = (void *)of;
-
-	if (reader_pid_ns == PROC_PID_INIT_INO)
-		return BPF_CORE_READ(leader, tgid);
-	struct pid *pid = BPF_CORE_READ(leader, thread_pid);
-	const unsigned int level = BPF_CORE_READ(pid, level);
-
-	for (unsigned int i = 0; i < 32 && i <= level; i++) {
-		struct upid *one = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				   i * bpf_core_type_size(struct upid);
-		if (BPF_CORE_READ(one, ns, ns.inum) == reader_pid_ns)
-			return BPF_CORE_READ(one, nr);
-	}
-	return 0;
-}
-
-static __always_inline struct list_head *segments_of(struct task_struct *task)
-{
-	return (void *)task + bpf_core_field_offset(struct task_struct, sysvshm) +
-	       bpf_core_field_offset(struct sysv_shm, shm_clist);
 }
 
 static __always_inline struct list_head *children_of(struct task_struct *task)
@@ -285,26 +255,6 @@ static __always_inline void fill(struct ends_process *process, struct task_struc
 	if (bpf_probe_read_user(process->arguments, size & (2 * ENDS_ARGUMENTS - 1),
 				(const void *)from) == 0)
 		process->arguments_size = size;
-}
-
-static __always_inline void read_segment(struct ends_segment *segment, struct shmid_kernel *of,
-					 struct task_struct *task)
-{
-	struct ipc_namespace *ns = NULL;
-
-	/* A task that has been in several namespaces has segments of all of them in one list. */
-	if (bpf_core_field_exists(of->ns))
-		ns = BPF_CORE_READ(of, ns);
-	else
-		ns = BPF_CORE_READ(task, nsproxy, ipc_ns);
-	segment->ns = BPF_CORE_READ(ns, ns.inum);
-	segment->ns_id = 0;
-	if (bpf_core_field_exists(ns->ns.ns_id))
-		segment->ns_id = BPF_CORE_READ(ns, ns.ns_id);
-	segment->shmid = BPF_CORE_READ(of, shm_perm.id);
-	segment->key = BPF_CORE_READ(of, shm_perm.key);
-	segment->size = BPF_CORE_READ(of, shm_segsz);
-	segment->ctime = BPF_CORE_READ(of, shm_ctim);
 }
 
 #define EVENTS_MOST 32

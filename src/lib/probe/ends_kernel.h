@@ -5,8 +5,8 @@
 
 #include "lib/probe/ends.h"
 
-/* The kernel's structs have here what ends.bpf.c reads of them: the loader finds the offsets
- * (CO-RE). */
+/* The kernel's structs have here what ends.bpf.c and calls.bpf.c read of them: the loader finds the
+ * offsets (CO-RE). */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct list_head {
@@ -52,6 +52,7 @@ struct inode {
 };
 struct file {
 	struct inode *f_inode;
+	void *private_data;
 };
 struct mm_struct {
 	unsigned long arg_start, arg_end;
@@ -64,8 +65,16 @@ struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
 };
+typedef struct {
+	unsigned int val;
+} kuid_t;
+struct cred {
+	kuid_t uid;
+};
 struct task_struct {
 	int exit_code, tgid;
+	unsigned int flags;
+	const struct cred *real_cred;
 	struct nsproxy *nsproxy;
 	struct mm_struct *mm;
 	struct sysv_shm sysvshm;
@@ -80,12 +89,29 @@ struct task_struct {
 struct kern_ipc_perm {
 	int id;
 	int key;
+	unsigned short mode;
 };
 struct shmid_kernel {
 	struct kern_ipc_perm shm_perm;
+	unsigned long shm_nattch;
 	unsigned long shm_segsz;
 	long long shm_ctim;
+	struct pid *shm_cprid;
 	struct list_head shm_clist;
 	struct ipc_namespace *ns;
+};
+struct ipc_params {
+	int key;
+	union {
+		unsigned long size;
+	} u;
+};
+struct shm_file_data {
+	int id;
+	struct ipc_namespace *ns;
+};
+struct vm_area_struct {
+	struct mm_struct *vm_mm;
+	struct file *vm_file;
 };
 #pragma clang attribute pop

@@ -2,8 +2,8 @@
 
 /*
  * The directory gone/: what was removed lately, the last 1,024, each a text that says who made it
- * and who removed it. Nobody tells of a segment's removal: that it is gone is seen when somebody
- * looks here, of those that history knows.
+ * and who removed it. Where no function probe tells of a segment's removal, that it is gone is seen
+ * when somebody looks here, of those that history knows.
  */
 
 #include <errno.h>

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What function probes tell of segments: who makes, attaches, detaches and removes them, and when
+ * the memory goes. It is told as it happens, so of the process as it was then.
+ */
+
+#include "lib/history/inside.h"
+
+static const char *const verbs[] = {
+	[CALLS_CREATE] = "create", [CALLS_ATTACH] = "attach", [CALLS_INHERIT] = "attach",
+	[CALLS_DETACH] = "detach", [CALLS_REMOVE] = "remove", [CALLS_GONE] = "gone",
+};
+
+static void tell(SegfsHistory *history, const struct calls_event *event, const SegfsActor *actor)
+{
+	const struct ends_segment *segment = &event->segment;
+	g_autofree char *file = g_strdup_printf("sysv/%d", segment->shmid);
+	GString *line = log_line(witness_time(event->at), verbs[event->verb], file);
+
+	log_field_actor(line, "", actor);
+	if (event->verb == CALLS_INHERIT)
+		log_field(line, "by", "fork");
+	if (event->is_kernel)
+		log_field(line, "by", "end of namespace");
+	if (event->is_ending && actor->pid > 0) {
+		g_autofree char *end = segfs_end_text(event->code);
+		log_field(line, "end", end);
+	}
+	log_field_number(line, "ns", segment->ns);
+	if (segment->size)
+		log_field_number(line, "size", segment->size);
+	if (segment->key)
+		g_string_append_printf(line, " key=0x%08x", segment->key);
+	history_add_line(history, line);
+}
+
+static Piece piece_of(const struct calls_event *event)
+{
+	const struct ends_segment *segment = &event->segment;
+
+	return (Piece){
+		.key = {true, segment->ns, segment->shmid},
+		.again = segment->ns_id,
+		.size = segment->size,
+		.sysv_key = segment->key,
+		.ctime = segment->ctime,
+		.cpid = event->cpid,
+	};
+}
+
+static void take_detach(SegfsHistory *history, const struct calls_event *event,
+			const SegfsActor *actor)
+{
+	const PieceKey key = {true, event->segment.ns, event->segment.shmid};
+	Piece *known = table_find(history->table, &key);
+
+	if (!known || known->again != event->segment.ns_id)
+		return;
+	known->past.holder = *actor;
+	known->past.holder.command_line = known->past.holder.cgroup = NULL;
+	known->past.detached = witness_time(event->at);
+	known->past.holder_code = event->is_ending ? event->code : -1;
+}
+
+/* Who has let go of it last has not removed it. */
+static void take_gone(SegfsHistory *history, const struct calls_event *event, const Piece *piece)
+{
+	const SegfsActor nobody = {};
+	const Piece *known = table_find(history->table, &piece->key);
+	SegfsPast last = {};
+
+	if (known && known->again == piece->again) {
+		last.holder = known->past.holder;
+		last.detached = known->past.detached;
+		last.holder_code = known->past.holder_code;
+	}
+	Gone *gone = table_remove(history->table, piece, witness_time(event->at), &nobody, false);
+
+	gone->with_namespace = event->is_kernel;
+	/* Mostly it has gone from its name before. */
+	if (last.holder.pid > 0) {
+		gone->piece.past.holder = last.holder;
+		gone->piece.past.detached = last.detached;
+		gone->piece.past.holder_code = last.holder_code;
+	}
+}
+
+static void take_call(const struct calls_event *event, gpointer data)
+{
+	SegfsHistory *history = data;
+	const int64_t at = witness_time(event->at);
+	g_auto(SegfsActor) actor = {};
+
+	if (!event->is_kernel && !event->is_ours)
+		witness_actor_of_call(history->witness, event, &actor);
+	Piece piece = piece_of(event);
+	g_mutex_lock(&history->lock);
+	tell(history, event, &actor);
+	switch (event->verb) {
+	case CALLS_CREATE:
+		piece.past.creator = actor_copy(&actor);
+		piece.past.made = at;
+		table_add(history->table, &piece);
+		break;
+	case CALLS_DETACH:
+		take_detach(history, event, &actor);
+		break;
+	case CALLS_REMOVE:
+		table_remove(history->table, &piece, at, &actor, event->n_attaches > 0);
+		break;
+	case CALLS_GONE:
+		take_gone(history, event, &piece);
+		break;
+	}
+	g_mutex_unlock(&history->lock);
+}
+
+void segments_read(SegfsHistory *history)
+{
+	calls_probe_read(history->calls, take_call, history);
+	const uint64_t lost = calls_probe_lost(history->calls);
+	if (lost != history->calls_lost)
+		history_lose(history, lost - history->calls_lost);
+	history->calls_lost = lost;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The thread of history.c is told that there is something for it, and waited for. */
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/history/inside.h"
+
+/* So long a call that shows what has happened waits for what is on its way, at most. */
+#define PATIENCE_US G_USEC_PER_SEC
+
+void history_wake(SegfsHistory *history)
+{
+	const uint64_t one = 1;
+
+	while (write(history->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void history_catch_up(SegfsHistory *history)
+{
+	const gint64 until = g_get_monotonic_time() + PATIENCE_US;
+
+	if (!history->calls || !history->thread)
+		return;
+	g_mutex_lock(&history->deeds_lock);
+	const uint64_t round = ++history->round_wanted;
+	history_wake(history);
+	while (history->round_done < round &&
+	       g_cond_wait_until(&history->round_changed, &history->deeds_lock, until))
+		;
+	g_mutex_unlock(&history->deeds_lock);
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib/probe/calls_probe.h"
+
+#ifdef SEGFS_HISTORY
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <calls.skel.h>
+
+struct CallsProbe {
+	struct calls_bpf *skeleton;
+	struct bpf_link *links[CALLS_N]; /* NULL: it is not told */
+	struct ring_buffer *ring;
+	CallsTake take; /* while the ring is read */
+	gpointer data;
+};
+
+/* In the order of calls.h. */
+static void find_programs(const struct calls_bpf *skeleton, struct bpf_program **ret_programs)
+{
+	ret_programs[CALLS_CREATE] = skeleton->progs.segment_made;
+	ret_programs[CALLS_ATTACH] = skeleton->progs.segment_attached;
+	ret_programs[CALLS_INHERIT] = skeleton->progs.mapping_opens;
+	ret_programs[CALLS_DETACH] = skeleton->progs.mapping_closes;
+	ret_programs[CALLS_REMOVE] = skeleton->progs.segment_removed;
+	ret_programs[CALLS_GONE] = skeleton->progs.segment_goes;
+}
+
+/*
+ * Some kernels refuse programs at functions whatever they are: asked of no function in particular
+ * others say EINVAL. To load BTF first takes as long as all else at a start.
+ */
+static int ask_kernel(void)
+{
+	const struct bpf_insn insns[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FENTRY);
+	const int fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "segfs_asks", "GPL", insns,
+				     G_N_ELEMENTS(insns), &options);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || errno == EINVAL ? 0 : -errno;
+}
+
+/* Those whose functions this kernel has. */
+static int choose(struct calls_bpf *skeleton)
+{
+	struct bpf_program *programs[CALLS_N];
+	struct btf *btf = btf__load_vmlinux_btf();
+
+	if (!btf)
+		return -errno;
+	find_programs(skeleton, programs);
+	for (guint i = 0; i < CALLS_N; i++) {
+		const char *slash = strchr(bpf_program__section_name(programs[i]), '/');
+		bpf_program__set_autoload(
+			programs[i], btf__find_by_name_kind(btf, slash + 1, BTF_KIND_FUNC) > 0);
+	}
+	btf__free(btf);
+	return 0;
+}
+
+static int load(bool chosen, struct calls_bpf **ret_skeleton)
+{
+	struct calls_bpf *skeleton = calls_bpf__open();
+	struct stat st;
+
+	if (!skeleton)
+		return -errno;
+	int r = stat("/proc/self/ns/pid", &st) < 0 ? -errno : 0;
+	skeleton->rodata->reader_pid_ns = r == 0 ? st.st_ino : 0;
+	skeleton->rodata->own_pid = getpid();
+	if (r == 0 && chosen)
+		r = choose(skeleton);
+	if (r == 0)
+		r = calls_bpf__load(skeleton);
+	if (r < 0)
+		calls_bpf__destroy(skeleton);
+	else
+		*ret_skeleton = skeleton;
+	return r;
+}
+
+/* What a child of the trial does: no more than may be done between fork(2) and execve(2). */
+static void G_GNUC_NORETURN make_and_remove(int go_fd, int parent_fd)
+{
+	char byte;
+
+	close(parent_fd);
+	if (unshare(CLONE_NEWIPC) < 0 || read(go_fd, &byte, 1) != 1)
+		_exit(1);
+	const int shmid = shmget(IPC_PRIVATE, 4096, 0600);
+	void *at = shmid < 0 ? (void *)-1 : shmat(shmid, NULL, 0);
+	if (at == (void *)-1)
+		_exit(1);
+	const pid_t child = fork();
+	if (child == 0)
+		_exit(0);
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	_exit(shmdt(at) < 0 || shmctl(shmid, IPC_RMID, NULL) < 0 || child < 0);
+}
+
+/* Has a child do all that is to be told of. */
+static int try_all(CallsProbe *probe)
+{
+	int fds[2], status = 0;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	const pid_t pid = fork();
+	if (pid == 0)
+		make_and_remove(fds[0], fds[1]);
+	int r = pid < 0 ? -errno : 0;
+	close(fds[0]);
+	if (r == 0) {
+		probe->skeleton->bss->tried_pid = pid;
+		/* It goes on with this byte, or at the end of the file. */
+		if (write(fds[1], "", 1) != 1)
+			r = -EIO;
+	}
+	close(fds[1]);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	probe->skeleton->bss->tried_pid = 0;
+	return r == 0 && status != 0 ? -ECHILD : r;
+}
+
+static int attach(CallsProbe *probe)
+{
+	struct bpf_program *programs[CALLS_N];
+	int r = -ENOENT;
+
+	find_programs(probe->skeleton, programs);
+	for (guint i = 0; i < CALLS_N; i++) {
+		if (!bpf_program__autoload(programs[i]))
+			continue;
+		probe->links[i] = bpf_program__attach(programs[i]);
+		r = probe->links[i] ? 0 : r == 0 ? 0 : -errno;
+	}
+	return r;
+}
+
+/* What is attached and does not run is no better than what is not there. */
+static int prove(CallsProbe *probe)
+{
+	int r = try_all(probe);
+	guint n = 0;
+
+	for (guint i = 0; i < CALLS_N; i++) {
+		if (probe->links[i] && !probe->skeleton->bss->tried[i]) {
+			bpf_link__destroy(probe->links[i]);
+			probe->links[i] = NULL;
+		}
+		n += probe->links[i] != NULL;
+	}
+	return r < 0 ? r : n > 0 ? 0 : -ENOENT;
+}
+
+static int on_event(void *context, void *bytes, size_t size)
+{
+	CallsProbe *probe = context;
+	const struct calls_event *event = bytes;
+
+	if (size >= sizeof(*event) && size >= sizeof(*event) + event->arguments_size)
+		probe->take(event, probe->data);
+	return 0;
+}
+
+static int begin(CallsProbe *probe)
+{
+	int r = ask_kernel();
+
+	if (r == 0) {
+		r = load(false, &probe->skeleton);
+		if (r < 0 && r != -EPERM)
+			r = load(true, &probe->skeleton);
+	}
+	if (r == 0)
+		r = attach(probe);
+	if (r == 0)
+		r = prove(probe);
+	if (r < 0)
+		return r;
+	probe->ring =
+		ring_buffer__new(bpf_map__fd(probe->skeleton->maps.ring), on_event, probe, NULL);
+	return probe->ring ? 0 : -errno;
+}
+
+CallsProbe *calls_probe_new(char **ret_why_not)
+{
+	g_autoptr(CallsProbe) probe = g_new0(CallsProbe, 1);
+
+	const int r = begin(probe);
+	if (r == 0)
+		return g_steal_pointer(&probe);
+	*ret_why_not = r == -ECHILD   ? g_strdup("no function probes: they could not be tried")
+		       : r == -ENOENT ? g_strdup("no function probes: this kernel runs none")
+				      : g_strdup_printf("no function probes: %s", g_strerror(-r));
+	return NULL;
+}
+
+void calls_probe_free(CallsProbe *probe)
+{
+	g_clear_pointer(&probe->ring, ring_buffer__free);
+	for (guint i = 0; i < CALLS_N; i++)
+		g_clear_pointer(&probe->links[i], bpf_link__destroy);
+	g_clear_pointer(&probe->skeleton, calls_bpf__destroy);
+	g_free(probe);
+}
+
+bool calls_probe_tells(const CallsProbe *probe, guint verb)
+{
+	return probe->links[verb] != NULL;
+}
+
+int calls_probe_fd(const CallsProbe *probe)
+{
+	return ring_buffer__epoll_fd(probe->ring);
+}
+
+void calls_probe_read(CallsProbe *probe, CallsTake take, gpointer data)
+{
+	probe->take = take;
+	probe->data = data;
+	/* Not by way of the epoll set, which does not have those whose wake is still on its way. */
+	ring_buffer__consume(probe->ring);
+	ring_buffer__poll(probe->ring, 0);
+}
+
+uint64_t calls_probe_lost(const CallsProbe *probe)
+{
+	return probe->skeleton->bss->lost;
+}
+
+#else
+
+CallsProbe *calls_probe_new(char **ret_why_not)
+{
+	*ret_why_not = g_strdup("no function probes: segfs was built without them (-Dhistory)");
+	return NULL;
+}
+
+/* Of a probe, and there is none. */
+void calls_probe_free(CallsProbe *probe)
+{
+}
+
+bool calls_probe_tells(const CallsProbe *probe, guint verb)
+{
+	return false;
+}
+
+int calls_probe_fd(const CallsProbe *probe)
+{
+	return -1;
+}
+
+void calls_probe_read(CallsProbe *probe, CallsTake take, gpointer data)
+{
+}
+
+uint64_t calls_probe_lost(const CallsProbe *probe)
+{
+	return 0;
+}
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/probe/calls.h"
+
+/* The programs of calls.bpf.c in the kernel, and what comes from them. */
+typedef struct CallsProbe CallsProbe;
+
+/*
+ * Loads them, and tries each: a child makes a segment, in an IPC namespace of its own. NULL: they
+ * are refused, do not run here, or are not built in: why, the caller's to free.
+ */
+CallsProbe *calls_probe_new(char **ret_why_not);
+void calls_probe_free(CallsProbe *probe);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CallsProbe, calls_probe_free)
+
+/* What of calls.h is told. */
+bool calls_probe_tells(const CallsProbe *probe, guint verb);
+
+/* Readable where there are events. */
+int calls_probe_fd(const CallsProbe *probe);
+
+/* Hands take each event that waits, once. */
+typedef void (*CallsTake)(const struct calls_event *event, gpointer data);
+void calls_probe_read(CallsProbe *probe, CallsTake take, gpointer data);
+
+/* Events that were lost so far. */
+uint64_t calls_probe_lost(const CallsProbe *probe);

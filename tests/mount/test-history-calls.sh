@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Who makes, attaches, detaches and removes a segment, as it happens: function probes, where the kernel has them. (with-mount -n)
+. "$(dirname "$0")/lib.sh"
+need ipcmk ipcrm python3 unshare
+
+calls=$(dirname "$0")/../programs/calls.py
+has_value() { [[ $(value "$1" "$2") == $3 ]]; }
+value() { sed -n "s/^$2:\t//p" "$MNT/info/$1"; }
+ns=$(stat -Lc %i /proc/self/ns/ipc)
+# Others of the host have other namespaces.
+events() { grep -E "Z $1 sysv/$2 .*\bns=$ns\b" "$MNT/events"; }
+count() { events "$@" | wc -l; }
+has_events() { [ "$(count "$1" "$2")" -ge "$3" ]; }
+# gone SHMID KEY: of the last one of that number
+gone() { sed -n "s/^$2:\t//p" "$MNT/gone/$(ls "$MNT/gone" | grep "^sysv-$1\." | sort -t. -k2n | tail -n 1)"; }
+
+ok "it mounts" segfs_start "$MNT" "" || done_testing
+told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
+if [[ $told != *"; function probes"* ]]; then
+	like "$told" "no (function )?probes: [A-Z][^;]+" "the line at start says why there are no function probes"
+	like "$(value "sysv/$(mkseg 4096 0600)" History)" "no (function )?probes: [A-Z][^;]+" "so does History"
+	skip "function probes" "$(sed -E 's/.*(no (function )?probes: [^;]*).*/\1/' <<<"$told")"
+	segfs_stop_ok "$MNT" "it ends"
+	done_testing
+fi
+like "$told" "; function probes$" "each that is attached runs"
+unlike "$(cat "$MNT/events")" "program=segfs " "what was done to try them is no event"
+
+diag "--- ten rounds"
+python3 "$calls" rounds 10 >"$TESTDIR/rounds"
+is $? 0 "ten rounds"
+cat "$MNT/events" >"$TESTDIR/events"
+if grep -q 'Z lost events ' "$TESTDIR/events"; then
+	skip "exact counts" "other programs of this host have filled the ring meanwhile"
+	segfs_stop_ok "$MNT" "it ends"
+	done_testing
+fi
+pid=$(events create "$(head -n 1 "$TESTDIR/rounds" | cut -d' ' -f1)" | sed -n 's/.* pid=\([0-9]*\) .*/\1/p')
+while read -r shmid child; do
+	is "$(count create "$shmid") $(count attach "$shmid") $(count detach "$shmid") $(count remove "$shmid") $(count gone "$shmid")" "1 2 2 1 1" "segment $shmid: made, attached and detached by two, removed, gone"
+	is "$(events '[a-z]*' "$shmid" | sed -nE 's/.*Z ([a-z]*) .* pid=([0-9]*) program=python3[^ ]* .*/\1 \2/p' | xargs)" \
+		"create $pid attach $pid attach $pid detach $child detach $pid remove $pid gone $pid" "each by whom, in that order"
+done <"$TESTDIR/rounds"
+shmid=$(tail -n 1 "$TESTDIR/rounds" | cut -d' ' -f1)
+is "$(wc -l <"$TESTDIR/rounds")" 10 "ten segments"
+like "$(events attach "$shmid" | tail -n 1)" " by=fork " "the child had it from its birth"
+like "$(events detach "$shmid" | head -n 1)" " end=\"exit status 0\" " "and ended with it"
+like "$(events create "$shmid")" " uid=0 command=\"python3 $calls rounds 10\" ns=$ns size=16384$" "with its command line"
+is "$(gone "$shmid" RemovedBy)" "$pid $(events create "$shmid" | sed 's/.* program=\([^ ]*\) .*/\1/'), user root, python3 $calls rounds 10" "gone/ has who removed it"
+like "$(gone "$shmid" LastHolder)" "^$pid python3[^ ]*, detached 20" "and who has detached it last"
+
+diag "--- by another than its creator"
+id=$(mkseg 8192 0600)
+ok "who has made it" until_true 10 has_value "sysv/$id" CreatorCommand "$SHMTOOL run shmget 0 8192 *"
+ok "ipcrm" ipcrm -m "$id"
+like "$(gone "$id" RemovedBy)" "^[0-9]+ ipcrm, user root, ipcrm -m $id$" "who has removed it"
+unlike "$(gone "$id" History)" "is not told" "nothing is missing"
+like "$(events remove "$id")" " program=ipcrm uid=0 command=\"ipcrm -m $id\" " "the event says the same"
+
+diag "--- a holder that is killed"
+id=$(mkseg 8192 0600)
+mkfifo "$TESTDIR/go"
+python3 "$calls" die "$id" <"$TESTDIR/go" >"$TESTDIR/said" &
+holder=$!
+exec {go}>"$TESTDIR/go"
+ok "somebody has it" until_true 20 grep -q attached "$TESTDIR/said"
+is "$(value "sysv/$id" LastHolder)" "" "while somebody has it there is no last holder"
+exec {go}>&-
+wait $holder 2>/dev/null
+ok "it is an event" until_true 10 has_events detach "$id" 1
+like "$(value "sysv/$id" LastHolder)" "^$holder python3[^ ]*, signal 11 \(SEGV\) 20" "the last holder ended, by a signal 11"
+ok "ipcrm" ipcrm -m "$id"
+
+diag "--- the end of a namespace"
+other=$(unshare --ipc sh -c 'ipcmk -M 12288 >/dev/null; stat -Lc %i /proc/self/ns/ipc')
+of_other() { grep -E "Z $1 sysv/[0-9]+ .*\bns=$other .*\bsize=12288" "$MNT/events" | tail -n 1; }
+has_gone() { [ -n "$(of_other gone)" ]; }
+ok "its segment goes" until_true 20 has_gone
+like "$(of_other create)" " program=ipcmk .* command=\"ipcmk -M 12288\" " "who had made it"
+like "$(of_other gone)" "Z gone sysv/[0-9]+ by=\"end of namespace\" " "it is nobody's deed"
+is "$(gone "$(of_other gone | sed 's/.* sysv\/\([0-9]*\) .*/\1/')" RemovedBy)" "the end of its IPC namespace" "so says gone/"
+segfs_stop_ok "$MNT" "it ends"
+done_testing

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Calls that function probes tell of.
+
+calls.py rounds N   N times: makes a segment, attaches it, moves and splits the mapping, has a child that ends with it,
+                    detaches and removes it; says "SHMID PID-OF-CHILD" for each
+calls.py die SHMID  attaches it, says so, reads a line and ends by a signal 11
+"""
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = libc.mmap.restype = libc.mremap.restype = ctypes.c_void_p
+PAGE = os.sysconf("SC_PAGE_SIZE")
+SIZE = 4 * PAGE
+PROT_READ, MAP_PRIVATE_ANONYMOUS, MREMAP_MAYMOVE_FIXED = 1, 0x22, 3
+IPC_PRIVATE, IPC_RMID = 0, 0
+
+
+def done(result: "int | None") -> int:
+    if result is None or result in (-1, ctypes.c_void_p(-1).value):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def attach(shmid: int) -> int:
+    return done(libc.shmat(shmid, None, 0))
+
+
+def one_round() -> None:
+    shmid = done(libc.shmget(IPC_PRIVATE, ctypes.c_size_t(SIZE), 0o600))
+    at = attach(shmid)
+    room = done(libc.mmap(None, ctypes.c_size_t(SIZE), 0, MAP_PRIVATE_ANONYMOUS, -1, ctypes.c_long(0)))
+    at = done(libc.mremap(ctypes.c_void_p(at), ctypes.c_size_t(SIZE), ctypes.c_size_t(SIZE), MREMAP_MAYMOVE_FIXED, ctypes.c_void_p(room)))
+    done(libc.mprotect(ctypes.c_void_p(at + PAGE), ctypes.c_size_t(PAGE), PROT_READ))
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    done(libc.shmdt(ctypes.c_void_p(at)))
+    done(libc.shmctl(shmid, IPC_RMID, None))
+    print(shmid, child)
+
+
+if sys.argv[1] == "rounds":
+    for _ in range(int(sys.argv[2])):
+        one_round()
+else:
+    attach(int(sys.argv[2]))
+    print("attached", flush=True)
+    sys.stdin.readline()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.kill(os.getpid(), signal.SIGSEGV)
