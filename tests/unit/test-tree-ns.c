@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/os/autofd.h"
 #include "lib/os/errand.h"
 #include "lib/process/scan.h"
 #include "tree_world.h"
@@ -298,6 +299,10 @@ static void it_goes_with_its_last_process(void)
 		world_node_of(&world, "%s/sysv/%d", container.path, container.shmid);
 	g_autoptr(Node) about = node_in(&world, &container, "info/namespace");
 
+	/* As long as it is open nobody else's namespace gets its number. */
+	g_autofree char *path = g_strdup_printf("/proc/%d/ns/ipc", container.hold.pid);
+	autofd kept = open(path, O_RDONLY | O_CLOEXEC);
+	g_assert_no_errno(kept);
 	hold_stop(&container.hold);
 	assert_missing(&world, container.path);
 	assert_listed(&world, "ns", inum, false);
