@@ -24,8 +24,9 @@
 #define LOG_MOST ((gsize)1024 * 1024)
 #define PIECES_MOST 10000
 #define GONE_MOST 1024
-/* Who makes and removes many names, or segments, is not to wake the thread for each. Where the
- * kernel remembers who it was, nothing is lost by reading them so many milliseconds later. */
+/* Who makes and removes many is not to wake the thread for each: not through the mount (a deed
+ * keeps its caller's number) nor beside it, where the kernel remembers who it was. Nothing is lost
+ * by reading them so many milliseconds later. */
 #define REST_MS 5
 
 /* A segment that its creator has left, or still has when it runs another program. */
@@ -302,9 +303,14 @@ static gpointer wait_for_events(gpointer data)
 		{.fd = history->names ? names_fd(history->names) : -1, .events = POLLIN},
 		{.fd = history->calls ? calls_probe_fd(history->calls) : -1, .events = POLLIN},
 	};
-	const int names = fds[2].fd, calls = fds[3].fd;
+	/* Which of them are left alone for a while once there was something. */
+	const bool may_rest[] = {true, false, history->probe && probe_has_made(history->probe),
+				 true};
+	int all[G_N_ELEMENTS(fds)];
 	bool rests = false;
 
+	for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
+		all[i] = fds[i].fd;
 	while (poll(fds, G_N_ELEMENTS(fds), rests ? REST_MS : -1) >= 0 || errno == EINTR) {
 		if (history->ends)
 			break;
@@ -316,13 +322,13 @@ static gpointer wait_for_events(gpointer data)
 			read_probe(history);
 		if (fds[0].revents)
 			read_deeds(history);
-		const bool names_rest =
-			fds[2].revents && history->probe && probe_has_made(history->probe);
-		const bool calls_rest = fds[3].revents != 0;
-		rests = names_rest || calls_rest;
-		fds[2].fd = names_rest ? -1 : names;
-		fds[3].fd = calls_rest ? -1 : calls;
-		fds[2].revents = fds[3].revents = 0;
+		rests = false;
+		for (guint i = 0; i < G_N_ELEMENTS(fds); i++) {
+			const bool rest = may_rest[i] && fds[i].revents;
+			fds[i].fd = rest ? -1 : all[i];
+			fds[i].revents = 0;
+			rests = rests || rest;
+		}
 		history_tell(history);
 		history_keep_full(history);
 	}
