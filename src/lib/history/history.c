@@ -276,13 +276,9 @@ static void read_names(SegfsHistory *history)
 /* What others had done before comes first. */
 static void read_deeds(SegfsHistory *history)
 {
-	uint64_t n;
-
 	g_mutex_lock(&history->deeds_lock);
 	const uint64_t round = history->round_wanted;
 	g_mutex_unlock(&history->deeds_lock);
-	while (read(history->wake_fd, &n, sizeof(n)) < 0 && errno == EINTR)
-		;
 	if (history->names)
 		read_names(history);
 	if (history->probe)
@@ -308,10 +304,14 @@ static gpointer wait_for_events(gpointer data)
 				 true};
 	int all[G_N_ELEMENTS(fds)];
 	bool rests = false;
+	eventfd_t n;
 
 	for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
 		all[i] = fds[i].fd;
 	while (poll(fds, G_N_ELEMENTS(fds), rests ? REST_MS : -1) >= 0 || errno == EINTR) {
+		/* In this order: what has woken it is there to be seen then. */
+		if (fds[0].revents)
+			eventfd_read(history->wake_fd, &n);
 		if (history->ends)
 			break;
 		if (fds[3].revents)
@@ -365,7 +365,7 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	if (options->directory)
 		history_recall(history, options->directory, options->name);
 	history->n_kept = log_number(history->log);
-	history->wake_fd = eventfd(0, EFD_CLOEXEC);
+	history->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (history->wake_fd >= 0)
 		history->thread = g_thread_new("history", wait_for_events, history);
 	return history;
