@@ -46,6 +46,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsHistory, segfs_history_free)
  */
 int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix);
 
+/*
+ * The same of the /dev/shm that a process of another IPC namespace sees, on the file system of that
+ * st_dev, until that process ends; 1,000 at most. Where that cannot be it is not watched.
+ */
+void segfs_history_watch_of(SegfsHistory *history, uint64_t ns, pid_t pid, dev_t dev);
+/* Is it watched? Cannot fail. */
+bool segfs_history_watches(SegfsHistory *history, dev_t dev);
+
 /* A process that has done something. */
 typedef struct {
 	pid_t pid;          /* 0: of a pid namespace that is not seen from here */

@@ -226,13 +226,17 @@ static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *it
 		write_last_holder(ns, caller, past, text);
 }
 
-/* missing: what cannot be told of such a piece, or "". */
-static void write_history(const IpcNs *ns, const char *missing, GString *text)
+/* dev: of a POSIX object, else 0. missing: what cannot be told of such a piece, or "". */
+static void write_history(const IpcNs *ns, dev_t dev, const char *missing, GString *text)
 {
 	SegfsHistory *history = ns->tree->history;
 	g_autofree char *of = history ? segfs_history_text(history) : g_strdup("off");
+	const char *shm = !history || !ns->other || !dev ? ""
+			  : segfs_history_watches(history, dev)
+				  ? "; /dev/shm of this namespace, too"
+				  : "; not /dev/shm of this namespace";
 
-	line(text, "History", "%s%s", of, missing);
+	line(text, "History", "%s%s%s", of, shm, missing);
 }
 
 static void write_removed(const Gone *gone, GString *text)
@@ -290,14 +294,14 @@ void info_write_gone(IpcNs *ns, const SegfsCaller *caller, const Gone *gone, GSt
 		g_autofree char *file = g_strconcat("posix/", piece->name, NULL);
 		line_escaped(text, "File", file);
 		line(text, "Kind", "posix");
+		if (piece->ns)
+			line(text, "Namespace", "%" PRIu64, piece->ns);
 		line(text, "Inode", "%" PRIu64, piece->key.number);
 	}
 	write_past(ns, caller, &item, text);
 	write_removed(gone, text);
-	write_history(ns,
-		      is_sysv && !history_tells_removals(ns->tree->history)
-			      ? "; who removes a segment beside this mount is not told"
-			      : "",
+	const bool is_told = !is_sysv || history_tells_removals(ns->tree->history);
+	write_history(ns, 0, is_told ? "" : "; who removes a segment beside this mount is not told",
 		      text);
 }
 
@@ -401,7 +405,7 @@ void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GSt
 		write_file(item, text);
 	write_semaphore(caller, item, text);
 	write_past(ns, caller, item, text);
-	write_history(ns, "", text);
+	write_history(ns, item->id.kind == SEGFS_SYSV ? 0 : item->id.domain, "", text);
 	for (guint i = 0; i < item->holders->len; i++)
 		hidden += !segfs_holder_is_visible(
 			proc_root, caller, g_array_index(item->holders, SegfsHolder, i).process);

@@ -142,7 +142,7 @@ void history_end(SegfsHistory *history, Deed *deed, int r)
 {
 	if (!deed)
 		return;
-	const bool is_watched = history->names && names_watches(history->names, deed->dev);
+	const bool is_watched = segfs_history_watches(history, deed->dev);
 	g_mutex_lock(&history->deeds_lock);
 	const bool is_over = r < 0 || deed->is_told;
 	const bool is_alone = !is_over && !is_watched;

@@ -24,6 +24,7 @@
 #define LOG_MOST ((gsize)1024 * 1024)
 #define PIECES_MOST 10000
 #define GONE_MOST 1024
+#define READS_MOST 64
 /* Who makes and removes many is not to wake the thread for each: not through the mount (a deed
  * keeps its caller's number) nor beside it, where the kernel remembers who it was. Nothing is lost
  * by reading them so many milliseconds later. */
@@ -110,16 +111,10 @@ static void tell_object(SegfsHistory *history, const char *verb, const Piece *pi
 		log_field(line, "from", before);
 	}
 	log_field_actor(line, "", actor);
+	if (piece->ns)
+		log_field_number(line, "ns", piece->ns);
 	log_field_number(line, "inode", piece->key.number);
 	history_add_line(history, line);
-}
-
-/* The very one that has that key, the table's own; NULL: it is not known. */
-static Piece *find_piece(SegfsHistory *history, const Piece *piece)
-{
-	Piece *known = table_find(history->table, &piece->key);
-
-	return known && known->again == piece->again ? known : NULL;
 }
 
 /* actor has done that to piece. has_name: it has one, after all that. */
@@ -129,7 +124,7 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 	const int64_t at = g_get_real_time();
 
 	g_mutex_lock(&history->lock);
-	Piece *known = find_piece(history, piece);
+	Piece *known = table_find_same(history->table, piece);
 	if (verbs & NAMES_CREATE) {
 		tell_object(history, "create", piece, NULL, actor, at);
 		/* One more name of it (link(2)) has no other creator. */
@@ -168,7 +163,8 @@ static bool find_actor(SegfsHistory *history, const NamesEvent *event, Piece *pi
 	struct ends_made made;
 
 	/* One more name of it (link(2)) can be another's, or of another program's. */
-	if (event->verbs & NAMES_CREATE && history->probe && !find_piece(history, piece) &&
+	if (event->verbs & NAMES_CREATE && history->probe &&
+	    !table_find_same(history->table, piece) &&
 	    probe_made(history->probe, event->file.dev, event->file.ino, &made) &&
 	    made.pid == (uint32_t)event->pid) {
 		piece->n_execs = made.n_execs;
@@ -206,20 +202,6 @@ static void take_own(SegfsHistory *history, const NamesEvent *event, Piece *piec
 	}
 }
 
-/* When the file was made, as Piece has it, and how many names it has. False: it is gone. */
-static bool look(int fd, int64_t *ret_born, nlink_t *ret_links)
-{
-	struct statx stat;
-
-	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_NLINK | STATX_BTIME, &stat) < 0)
-		return false;
-	*ret_links = stat.stx_nlink;
-	*ret_born = stat.stx_mask & STATX_BTIME
-			    ? stat.stx_btime.tv_sec * 1000000000LL + stat.stx_btime.tv_nsec
-			    : 0;
-	return true;
-}
-
 static void take_name(const NamesEvent *event, gpointer data)
 {
 	SegfsHistory *history = data;
@@ -227,11 +209,12 @@ static void take_name(const NamesEvent *event, gpointer data)
 		.key = {false, event->file.dev, event->file.ino},
 		.again = event->file.generation,
 		.name = (char *)event->path,
+		.ns = event->ns,
 	};
 	SegfsActor actor;
 	nlink_t links;
 
-	const bool has_name = look(event->file_fd, &piece.born, &links) && links > 0;
+	const bool has_name = names_look(event->file_fd, &piece.born, &links) && links > 0;
 	if (event->pid == getpid()) {
 		take_own(history, event, &piece, has_name);
 		return;
@@ -261,16 +244,29 @@ static void read_probe(SegfsHistory *history)
 	history->probe_lost = lost;
 }
 
-static void read_names(SegfsHistory *history)
+static bool are_left(const Names *names)
 {
-	const guint lost = names_read(history->names, take_name, history);
+	return names && poll(&(struct pollfd){names_fd(names), POLLIN, 0}, 1, 0) != 0;
+}
 
-	if (poll(&(struct pollfd){names_fd(history->names), POLLIN, 0}, 1, 0) == 0) {
+static void read_names(SegfsHistory *history, Names *names)
+{
+	const guint lost = names_read(names, take_name, history);
+
+	if (!are_left(history->names) && !are_left(history->others)) {
 		witness_round_ends(history->witness);
 		deeds_rest(history);
 	}
 	if (lost)
 		history_lose(history, lost);
+}
+
+/* What was done there before is told of first, where it is not too much. */
+static void end_others(SegfsHistory *history)
+{
+	for (guint i = 0; i < READS_MOST && are_left(history->others); i++)
+		read_names(history, history->others);
+	names_end(history->others);
 }
 
 /* What others had done before comes first. */
@@ -280,7 +276,9 @@ static void read_deeds(SegfsHistory *history)
 	const uint64_t round = history->round_wanted;
 	g_mutex_unlock(&history->deeds_lock);
 	if (history->names)
-		read_names(history);
+		read_names(history, history->names);
+	if (history->others)
+		read_names(history, history->others);
 	if (history->probe)
 		read_probe(history);
 	deeds_take(history);
@@ -298,10 +296,12 @@ static gpointer wait_for_events(gpointer data)
 		{.fd = history->probe ? probe_fd(history->probe) : -1, .events = POLLIN},
 		{.fd = history->names ? names_fd(history->names) : -1, .events = POLLIN},
 		{.fd = history->calls ? calls_probe_fd(history->calls) : -1, .events = POLLIN},
+		{.fd = history->others ? names_fd(history->others) : -1, .events = POLLIN},
+		{.fd = history->others ? names_ends_fd(history->others) : -1, .events = POLLIN},
 	};
 	/* Which of them are left alone for a while once there was something. */
-	const bool may_rest[] = {true, false, history->probe && probe_has_made(history->probe),
-				 true};
+	const bool has_made = history->probe && probe_has_made(history->probe);
+	const bool may_rest[] = {true, false, has_made, true, has_made, false};
 	int all[G_N_ELEMENTS(fds)];
 	bool rests = false;
 	eventfd_t n;
@@ -317,7 +317,11 @@ static gpointer wait_for_events(gpointer data)
 		if (fds[3].revents)
 			segments_read(history);
 		if (fds[2].revents)
-			read_names(history);
+			read_names(history, history->names);
+		if (fds[4].revents)
+			read_names(history, history->others);
+		if (fds[5].revents)
+			end_others(history);
 		if (fds[1].revents)
 			read_probe(history);
 		if (fds[0].revents)
@@ -359,6 +363,8 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 		history->why_no_names =
 			g_strdup(kernel_has(KERNEL_FANOTIFY_TARGET) ? g_strerror(-r)
 								    : "that takes Linux 5.17");
+	else if (names_new(&history->others) < 0)
+		history->others = NULL;
 	history->witness = witness_new(options->proc_root ? options->proc_root : "/proc",
 				       history->probe, options->no_arguments);
 	history->since_boot = witness_now();
@@ -392,6 +398,7 @@ void segfs_history_free(SegfsHistory *history)
 	g_clear_pointer(&history->probe, probe_free);
 	g_clear_pointer(&history->calls, calls_probe_free);
 	g_clear_pointer(&history->names, names_free);
+	g_clear_pointer(&history->others, names_free);
 	log_free(history->log);
 	table_free(history->table);
 	g_mutex_clear(&history->lock);
@@ -406,58 +413,13 @@ void segfs_history_free(SegfsHistory *history)
 	g_free(history);
 }
 
-/*
- * An object that is known from before is that very one where number, generation and time of birth
- * agree; what is no more has gone since.
- */
-static void check_object(SegfsHistory *history, const Piece *was)
-{
-	const NamesFile file = {was->key.domain, was->key.number, was->again};
-	g_autofree char *path = NULL;
-	int64_t born = 0;
-	nlink_t links = 0;
-	int opened = -1;
-	const int r = names_open(history->names, &file, &opened, &path);
-	autofd fd = opened;
-	const bool is_it = r == 0 && look(fd, &born, &links) && born && born == was->born;
-
-	g_mutex_lock(&history->lock);
-	Piece *piece = find_piece(history, was);
-	if (piece && is_it && path && links > 0) {
-		piece->is_recalled = false;
-		g_free(piece->name);
-		piece->name = g_steal_pointer(&path);
-	} else if (piece && (r == -ESTALE || (is_it && links == 0))) {
-		history_is_gone(history, piece);
-	} else if (piece) {
-		table_forget(history->table, &was->key);
-	}
-	g_mutex_unlock(&history->lock);
-}
-
-static void check_objects(SegfsHistory *history, dev_t dev)
-{
-	g_autoptr(GArray) recalled = g_array_new(FALSE, FALSE, sizeof(Piece));
-
-	g_mutex_lock(&history->lock);
-	g_autoptr(GPtrArray) pieces = table_pieces(history->table);
-	for (guint i = 0; i < pieces->len; i++) {
-		const Piece *piece = pieces->pdata[i];
-		if (piece->is_recalled && !piece->key.is_sysv && piece->key.domain == dev)
-			g_array_append_vals(recalled, piece, 1);
-	}
-	g_mutex_unlock(&history->lock);
-	for (guint i = 0; i < recalled->len; i++)
-		check_object(history, &g_array_index(recalled, Piece, i));
-}
-
 int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix)
 {
 	if (!history->names)
 		return -EPERM;
 	const int r = names_watch(history->names, posix);
 	if (r == 0)
-		check_objects(history, segfs_posix_dev(posix));
+		kept_check_objects(history, segfs_posix_dev(posix));
 	g_mutex_lock(&history->lock);
 	/* Until now nobody has told of its names. */
 	if (r == 0 && history->n_watched++ == 0 && history->n_gaps > 0)
@@ -467,4 +429,10 @@ int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix)
 			g_strdup(r == -EXDEV ? "it is no tmpfs of its own" : g_strerror(-r));
 	g_mutex_unlock(&history->lock);
 	return r;
+}
+
+void segfs_history_watch_of(SegfsHistory *history, uint64_t ns, pid_t pid, dev_t dev)
+{
+	if (history->others && names_watch_of(history->others, pid, dev, ns) == 0)
+		kept_check_objects(history, dev);
 }

@@ -17,6 +17,7 @@ struct SegfsHistory {
 	char *why_no_calls;
 	uint64_t calls_lost; /* as probe_lost */
 	Names *names;        /* NULL: why_no_names */
+	Names *others;       /* those of other namespaces; NULL: none */
 	char *why_no_names;
 	Witness *witness; /* the thread's own */
 	int wake_fd;      /* there are deeds, or it is to end, or somebody waits */
@@ -102,3 +103,6 @@ void deeds_clear(SegfsHistory *history);
 /* All that is known, for the next one; and what the one before has kept. False: it is not that. */
 GBytes *history_save(SegfsHistory *history);
 bool history_restore(SegfsHistory *history, GBytes *saved);
+
+/* kept.c: which objects of that device are those that are known from before. */
+void kept_check_objects(SegfsHistory *history, dev_t dev);

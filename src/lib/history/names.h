@@ -7,7 +7,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What happens to the names of a tmpfs: fanotify(7). Not safe to use from two threads at once. */
+/*
+ * What happens to the names of a tmpfs: fanotify(7). One thread reads and ends; others may watch
+ * and ask meanwhile.
+ */
 typedef struct Names Names;
 
 /* What a file of a tmpfs is called by the kernel for as long as it lives, and never again: the
@@ -30,6 +33,7 @@ typedef struct {
 	int file_fd;      /* O_PATH; -1: it is gone */
 	const char *path; /* below the directory; of a renamed one the new one */
 	const char *from; /* of a renamed one the old one */
+	uint64_t ns;      /* IPC namespace with which it goes; 0: our own */
 } NamesEvent;
 
 /* Errors are those of fanotify_init(2). */
@@ -39,6 +43,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Names, names_free)
 
 /* Watches it; -EXDEV: it is not the root of a tmpfs; others are those of fanotify_mark(2). */
 int names_watch(Names *names, const SegfsPosix *posix);
+
+/*
+ * The same of the /dev/shm of a process of the IPC namespace ns, on the file system of that st_dev,
+ * until that process ends: what it sees is not to outlive it. -ESRCH: it has ended, or sees another
+ * one; -ENOSPC: too many are watched.
+ */
+int names_watch_of(Names *names, pid_t pid, dev_t dev, uint64_t ns);
+
+/* Readable where a process has ended whose /dev/shm was watched; and no more of those are. */
+int names_ends_fd(const Names *names);
+void names_end(Names *names);
 
 /*
  * An O_PATH descriptor of the file on a watched file system, and its path below the directory
@@ -58,3 +73,6 @@ int names_fd(const Names *names);
  */
 typedef void (*NamesTake)(const NamesEvent *event, gpointer data);
 guint names_read(Names *names, NamesTake take, gpointer data);
+
+/* When the file was made, as Piece has it, and how many names it has. False: it is gone. */
+bool names_look(int fd, int64_t *ret_born, nlink_t *ret_links);

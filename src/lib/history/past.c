@@ -30,6 +30,12 @@ void history_tell(SegfsHistory *history)
 	g_mutex_unlock(&history->change_lock);
 }
 
+bool segfs_history_watches(SegfsHistory *history, dev_t dev)
+{
+	return (history->names && names_watches(history->names, dev)) ||
+	       (history->others && names_watches(history->others, dev));
+}
+
 void history_lose(SegfsHistory *history, uint64_t n)
 {
 	GString *line = log_line(g_get_real_time(), "lost", "events");

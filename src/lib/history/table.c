@@ -121,6 +121,13 @@ Piece *table_find(Table *table, const PieceKey *key)
 	return entry ? &entry->piece : NULL;
 }
 
+Piece *table_find_same(Table *table, const Piece *piece)
+{
+	Piece *known = table_find(table, &piece->key);
+
+	return known && known->again == piece->again ? known : NULL;
+}
+
 static void add_to_creator(Table *table, Entry *entry)
 {
 	const SegfsActor *creator = &entry->piece.past.creator;
@@ -320,11 +327,12 @@ static GVariant *save_piece(const Piece *piece)
 	for (guint i = 0; past->kin && i < past->kin->n; i++)
 		g_variant_builder_add(&kin, "(iut)", past->kin->all[i].pid, past->kin->all[i].role,
 				      past->kin->all[i].start);
-	return g_variant_new("(bttm^ayttxuix@" ACTOR_TYPE "ia(iut)xxib)", piece->key.is_sysv,
+	return g_variant_new("(bttm^ayttxuitx@" ACTOR_TYPE "ia(iut)xxib)", piece->key.is_sysv,
 			     piece->key.domain, piece->key.number, piece->name, piece->again,
-			     piece->size, piece->ctime, piece->sysv_key, piece->cpid, piece->born,
-			     save_actor(&past->creator), past->kin ? past->kin->parent : 0, &kin,
-			     past->made, past->ended, past->code, past->ended_unseen);
+			     piece->size, piece->ctime, piece->sysv_key, piece->cpid, piece->ns,
+			     piece->born, save_actor(&past->creator),
+			     past->kin ? past->kin->parent : 0, &kin, past->made, past->ended,
+			     past->code, past->ended_unseen);
 }
 
 GVariant *table_save(const Table *table)
@@ -387,10 +395,11 @@ static void restore_piece(GVariant *saved, Piece *ret_piece)
 	pid_t parent;
 	Piece piece = {.is_recalled = true, .n_execs = ENDS_MANY};
 
-	g_variant_get(saved, "(bttm^&ayttxuix@" ACTOR_TYPE "i@a(iut)xxib)", &is_sysv,
+	g_variant_get(saved, "(bttm^&ayttxuitx@" ACTOR_TYPE "i@a(iut)xxib)", &is_sysv,
 		      &piece.key.domain, &piece.key.number, &name, &piece.again, &piece.size,
-		      &piece.ctime, &piece.sysv_key, &piece.cpid, &piece.born, &creator, &parent,
-		      &kin, &piece.past.made, &piece.past.ended, &piece.past.code, &ended_unseen);
+		      &piece.ctime, &piece.sysv_key, &piece.cpid, &piece.ns, &piece.born, &creator,
+		      &parent, &kin, &piece.past.made, &piece.past.ended, &piece.past.code,
+		      &ended_unseen);
 	piece.key.is_sysv = is_sysv;
 	/* An object has one. */
 	piece.name = is_sysv ? NULL : g_strdup(name ? name : "?");

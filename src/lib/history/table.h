@@ -25,6 +25,7 @@ typedef struct {
 	int64_t ctime;  /* of a segment, seconds */
 	uint32_t sysv_key;
 	pid_t cpid;   /* of a segment, as IPC_STAT has it: one made in key/ has another creator */
+	uint64_t ns;  /* of an object of another IPC namespace, its number; else 0 */
 	int64_t born; /* of an object, nanoseconds since 1970; 0: not known */
 	bool is_recalled; /* from before this daemon began: what has become of it since is not known
 			   */
@@ -48,6 +49,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
 
 /* What the table has under that key, its own; NULL: nothing. */
 Piece *table_find(Table *table, const PieceKey *key);
+/* The very one, which has what its key has at one time alone; likewise. */
+Piece *table_find_same(Table *table, const Piece *piece);
 
 /* Adds one, whatever had that key before; takes what piece points to, and returns its own. */
 Piece *table_add(Table *table, const Piece *piece);
@@ -86,7 +89,7 @@ void table_forget(Table *table, const PieceKey *key);
  * what has happened since is not known.
  */
 #define ACTOR_TYPE "(ituaymaymay)"
-#define PIECE_TYPE "(bttmayttxuix" ACTOR_TYPE "ia(iut)xxib)"
+#define PIECE_TYPE "(bttmayttxuitx" ACTOR_TYPE "ia(iut)xxib)"
 #define TABLE_TYPE "(ta" PIECE_TYPE "a(" PIECE_TYPE "xb" ACTOR_TYPE "))"
 GVariant *table_save(const Table *table);
 void table_restore(Table *table, GVariant *saved);

@@ -257,7 +257,7 @@ static __always_inline void fill(struct ends_process *process, struct task_struc
 		process->arguments_size = size;
 }
 
-#define EVENTS_MOST 32
+#define EVENTS_MOST 256
 
 /*
  * Tells of up to most segments of the list of a task, whose process is in the scratch, from at on;

@@ -157,6 +157,35 @@ static int begin(SegfsView *view)
 	return 0;
 }
 
+/* The process that has seen it longest, which mostly is the first of its container. */
+static pid_t oldest(SegfsNamespace *ns, const SegfsNamespaceShm *shm)
+{
+	g_autoptr(GArray) processes = NULL;
+	const SegfsProcess *found = NULL;
+
+	if (segfs_namespace_processes(ns, segfs_since_recent(), &processes) < 0)
+		return shm->pid;
+	for (guint i = 0; i < processes->len; i++) {
+		const SegfsProcess *process = &g_array_index(processes, SegfsProcess, i);
+		if (process->mnt_ns == shm->mnt_ns && (!found || process->start < found->start))
+			found = process;
+	}
+	return found ? found->pid : shm->pid;
+}
+
+/* From now on history has who makes, renames and removes names there. */
+static void watch(SegfsView *view, const GArray *shm)
+{
+	SegfsHistory *history = view->options.history;
+
+	for (guint i = 0; history && i < shm->len; i++) {
+		const SegfsNamespaceShm *one = &g_array_index(shm, SegfsNamespaceShm, i);
+		if (!segfs_history_watches(history, one->dev))
+			segfs_history_watch_of(history, segfs_ipc_inum(view->options.ipc),
+					       oldest(view->options.ipc->ns, one), one->dev);
+	}
+}
+
 int segfs_view_refresh(SegfsView *view, SegfsSince since)
 {
 	SegfsNamespace *ns = view->options.ipc->ns;
@@ -192,6 +221,8 @@ int segfs_view_refresh(SegfsView *view, SegfsSince since)
 		put(view, &(Directory){posix, true});
 	}
 	g_mutex_unlock(&view->lock);
+	if (errand_may_wait())
+		watch(view, shm);
 	g_mutex_unlock(&view->refreshing);
 	return 0;
 }

@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Names in the /dev/shm of containers, once those were shown: by whom, and in which. (with-mount -n)
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib-holders.sh"
+. "$(dirname "$0")/lib-ns.sh"
+
+# Others of the host can fill one file meanwhile.
+event() { cat "$MNT/events.1" "$MNT/events" 2>/dev/null | grep -E "Z $1 " | tail -n 1; }
+has_event() { [ -n "$(event "$1")" ]; }
+value() { sed -n "s/^$2:\t//p" "$1"; }
+n_watched() { ls -l "/proc/${segfs_pid[$MNT]}/fd" | grep -c pidfd; }
+
+ok "it mounts" segfs_start "$MNT" "" || done_testing
+told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
+[[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "containers" "$told"; done_testing; }
+before=$(n_watched)
+container A --
+container U -- --user --map-root-user
+in_shm A sh -c ': >/dev/shm/before'
+ls "$MNT"/ns/*/orphans >/dev/null
+in_shm A sh -c 'mkdir /dev/shm/below; : >/dev/shm/below/made; mv /dev/shm/below/made /dev/shm/moved'
+in_shm U sh -c ': >/dev/shm/made; rm /dev/shm/made'
+ok "names of one are events" until_true 10 has_event rename.posix/moved
+like "$(event create.posix/below/made)" " program=sh uid=0 .* ns=${inum[A]} inode=" "which is made, by whom, in which"
+like "$(event rename.posix/moved)" " from=posix/below/made pid=[0-9]+ program=mv .* ns=${inum[A]} inode=" "and renamed"
+ok "and of another" until_true 10 has_event remove.posix/made
+like "$(event remove.posix/made)" " program=rm .* ns=${inum[U]} inode=" "in which it is"
+is "$(value "${ns[A]}/info/posix/moved" Creator)" sh "info/ has who made it"
+like "$(value "${ns[A]}/info/posix/moved" History)" "; /dev/shm of this namespace, too$" "and says that it is watched"
+is "$(value "${ns[A]}/info/posix/before" Creator)" "" "what was there before is not known"
+ok "rm through the mount" rm "${ns[A]}/posix/moved"
+ok "is an event" until_true 10 has_event remove.posix/moved
+like "$(event remove.posix/moved)" " command=\"rm ${ns[A]}/posix/moved\" ns=${inum[A]} inode=" "and the caller's deed"
+gone=$(ls -d "$MNT"/gone/posix-made.*)
+is "$(value "$gone" Namespace) $(value "$gone" Creator)" "${inum[U]} sh" "gone/ has in which it was"
+is "$(n_watched)" $((before + 2)) "two are watched"
+ok "a container unmounts its own" in_shm A sh -c 'cd / && umount /dev/shm'
+quit A
+quit U
+all_ended() { [ "$(n_watched)" -eq "$before" ]; }
+ok "with their processes that ends" until_true 10 all_ended
+segfs_stop_ok "$MNT" "it ends"
+done_testing
