@@ -306,8 +306,9 @@ __noinline __u64 tell_many(__u64 of, __u64 at, __u32 is_last)
 }
 
 /* Tells what the task that runs has made and left, of which there is one, mostly. False: not of
- * all. */
-static __always_inline bool tell_segments(void)
+ * all. It is verified once as well, or each way out of its loop is gone with each of its callers.
+ */
+__noinline int tell_segments(void)
 {
 	const __u64 task = bpf_get_current_task();
 	struct list_head *head = segments_of((void *)task);
