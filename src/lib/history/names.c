@@ -26,6 +26,7 @@
 #include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
 #include "lib/os/fd.h"
+#include "lib/os/procfs.h"
 
 #define HANDLE_SIZE 12
 /* File systems of other namespaces, each with two descriptors. */
@@ -188,13 +189,6 @@ int names_watch(Names *names, const SegfsPosix *posix)
 	return r;
 }
 
-static bool has_ended(int pidfd)
-{
-	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
-
-	return poll(&fd, 1, 0) != 0;
-}
-
 static guint count(Names *names)
 {
 	g_mutex_lock(&names->lock);
@@ -217,7 +211,7 @@ int names_watch_of(Names *names, pid_t pid, dev_t dev, uint64_t ns)
 		return r;
 	autofd fd = opened;
 	/* Afterwards: until then the number was nobody else's. */
-	if (fstat(fd, &st) < 0 || st.st_dev != dev || has_ended(pidfd))
+	if (fstat(fd, &st) < 0 || st.st_dev != dev || procfs_has_ended(pidfd))
 		return -ESRCH;
 	r = mark(names, fd, &watched);
 	if (r < 0)
@@ -249,7 +243,7 @@ void names_end(Names *names)
 	g_mutex_lock(&names->lock);
 	for (guint i = names->watched->len; i-- > 0;) {
 		const Watched *watched = names->watched->pdata[i];
-		if (watched->pidfd < 0 || !has_ended(watched->pidfd))
+		if (watched->pidfd < 0 || !procfs_has_ended(watched->pidfd))
 			continue;
 		g_ptr_array_remove_index(names->watched, i);
 	}

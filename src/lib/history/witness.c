@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -129,13 +128,6 @@ void witness_actor_of_call(const Witness *witness, const struct calls_event *eve
 	if (event->verb == CALLS_CREATE)
 		ret_actor->cgroup = cgroup_path(event->cgroup);
 	take_command(witness, event->command, event->arguments, event->arguments_size, ret_actor);
-}
-
-static bool has_ended(int pidfd)
-{
-	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
-
-	return pidfd < 0 || poll(&fd, 1, 0) != 0;
 }
 
 static bool find_exec(const Witness *witness, const SegfsActor *actor, struct ends_process *before)
@@ -290,12 +282,12 @@ bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsAct
 	struct ends_process ended;
 	Reading reading = {.asked = witness_now()};
 	bool has_none = false;
-	bool is_live =
-		pid > 0 && !has_ended(pidfd) && read_live(witness, pid, pidfd, &actor, &has_none);
+	bool is_live = pid > 0 && !procfs_has_ended(pidfd) &&
+		       read_live(witness, pid, pidfd, &actor, &has_none);
 
 	reading.answered = witness_now();
 	/* Afterwards: until then the number was nobody else's. */
-	if (is_live && has_ended(pidfd)) {
+	if (is_live && procfs_has_ended(pidfd)) {
 		actor_clear(&actor);
 		actor = (SegfsActor){.pid = pid};
 		is_live = false;
@@ -338,7 +330,8 @@ bool witness_read_maker(Witness *witness, const struct ends_made *made, int pidf
 	SegfsActor actor = {};
 	struct ends_process process;
 	bool has_none = false;
-	bool is_live = !has_ended(pidfd) && read_live(witness, pid, pidfd, &actor, &has_none);
+	bool is_live =
+		!procfs_has_ended(pidfd) && read_live(witness, pid, pidfd, &actor, &has_none);
 
 	const bool has_changed =
 		probe_changed(witness->probe, pid, &process) && process.start == made->start;
@@ -378,11 +371,11 @@ void witness_read_caller(Witness *witness, const WitnessCaller *caller, int pidf
 	SegfsActor actor = {.pid = pid};
 	struct ends_process process;
 	bool has_none;
-	bool is_live = pid > 0 && (caller->start || !has_ended(pidfd)) &&
+	bool is_live = pid > 0 && (caller->start || !procfs_has_ended(pidfd)) &&
 		       read_live(witness, pid, pidfd, &actor, &has_none);
 
 	/* Afterwards: until then the number was nobody else's. */
-	if (is_live && (caller->start ? actor.start != caller->start : has_ended(pidfd))) {
+	if (is_live && (caller->start ? actor.start != caller->start : procfs_has_ended(pidfd))) {
 		actor_clear(&actor);
 		actor = (SegfsActor){.pid = pid};
 		is_live = false;

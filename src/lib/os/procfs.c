@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,4 +317,11 @@ bool procfs_is_killed(const char *proc_root, pid_t tid)
 	const char *line = strstr(status->str, key);
 	const uint64_t pending = line ? g_ascii_strtoull(line + strlen(key), NULL, 16) : 0;
 	return pending & 1ULL << (SIGKILL - 1);
+}
+
+bool procfs_has_ended(int pidfd)
+{
+	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
+
+	return pidfd < 0 || poll(&fd, 1, 0) != 0;
 }

@@ -128,3 +128,6 @@ typedef enum {
 ProcfsCall procfs_call(const char *proc_root, pid_t tid, int *ret_flags);
 /* Is it a thread that a signal is about to end, or that has ended? */
 bool procfs_is_killed(const char *proc_root, pid_t tid);
+
+/* Has the process of a pidfd ended? -1: it had when that was asked for. */
+bool procfs_has_ended(int pidfd);
