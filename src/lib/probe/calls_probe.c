@@ -14,11 +14,12 @@
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <calls.skel.h>
+
+#include "lib/os/procfs.h"
 
 struct CallsProbe {
 	struct calls_bpf *skeleton;
@@ -79,12 +80,11 @@ static int choose(struct calls_bpf *skeleton)
 static int load(bool chosen, struct calls_bpf **ret_skeleton)
 {
 	struct calls_bpf *skeleton = calls_bpf__open();
-	struct stat st;
 
 	if (!skeleton)
 		return -errno;
-	int r = stat("/proc/self/ns/pid", &st) < 0 ? -errno : 0;
-	skeleton->rodata->reader_pid_ns = r == 0 ? st.st_ino : 0;
+	skeleton->rodata->reader_pid_ns = procfs_namespace(AT_FDCWD, "/proc/self/ns/pid");
+	int r = skeleton->rodata->reader_pid_ns ? 0 : -errno;
 	skeleton->rodata->own_pid = getpid();
 	if (r == 0 && chosen)
 		r = choose(skeleton);

@@ -7,10 +7,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <sys/stat.h>
+#include <fcntl.h>
 #include <sys/sysmacros.h>
 
 #include <ends.skel.h>
+
+#include "lib/os/procfs.h"
 
 struct Probe {
 	struct ends_bpf *skeleton;
@@ -41,12 +43,11 @@ typedef enum {
 static int load(With with, struct ends_bpf **ret_skeleton)
 {
 	struct ends_bpf *skeleton = ends_bpf__open();
-	struct stat st;
 
 	if (!skeleton)
 		return -errno;
-	int r = stat("/proc/self/ns/pid", &st) < 0 ? -errno : 0;
-	skeleton->rodata->reader_pid_ns = r == 0 ? st.st_ino : 0;
+	skeleton->rodata->reader_pid_ns = procfs_namespace(AT_FDCWD, "/proc/self/ns/pid");
+	int r = skeleton->rodata->reader_pid_ns ? 0 : -errno;
 	skeleton->rodata->has_exec = with >= WITH_EXEC;
 	bpf_program__set_autoload(skeleton->progs.task_changes, with >= WITH_EXEC);
 	bpf_program__set_autoload(skeleton->progs.file_times, with >= WITH_MAKER);
