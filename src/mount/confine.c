@@ -28,8 +28,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "lib/kernel/kernel.h"
 #include "mount/mount.h"
-#include "tree/posix/object.h"
 
 static const int kept[] = {
 	CAP_CHOWN,      CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,   CAP_FSETID,
@@ -190,7 +190,7 @@ static int load(uint32_t otherwise)
 		r = allow(filter, "process_vm_readv", &own);
 	/* Older libraries do not know it. */
 	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, OBJECT_SYS_GETXATTRAT, 0);
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, KERNEL_SYS_GETXATTRAT, 0);
 	/* Its flags are in memory; told that there is none, the C library takes clone(2). */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);

@@ -23,7 +23,7 @@ static const struct {
 	{KERNEL_POPULATE_WRITE, 5, 14, false}, {KERNEL_FDINFO_INO, 5, 14, false},
 	{KERNEL_FANOTIFY_TARGET, 5, 17, true}, {KERNEL_TMPFS_XATTR, 6, 6, false},
 	{KERNEL_TMPFS_DIRECT, 6, 6, false},    {KERNEL_PROCMAP_QUERY, 6, 11, false},
-	{KERNEL_NS_ID, 6, 18, false},
+	{KERNEL_GETXATTRAT, 6, 13, false},     {KERNEL_NS_ID, 6, 18, false},
 };
 
 /* An older one can have it, too: distributions take things back. Debian takes what kernel.org does.

@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
 #include "tree/posix/object.h"
 #include "tree_world.h"
@@ -416,6 +417,50 @@ static void to_be_run_it_has_to_be_readable(void)
 	g_autoptr(File) G_GNUC_UNUSED file = node_open(node, &stranger, O_RDONLY | O_EXECUTE);
 }
 
+static bool set_acl(const World *world, const char *name)
+{
+	/* struct posix_acl_xattr_header and entries of linux/posix_acl_xattr.h. */
+	const struct {
+		uint32_t version;
+		struct {
+			uint16_t tag, perm;
+			uint32_t id;
+		} entries[5];
+	} acl = {2, {{1, 6, -1}, {2, 4, 20001}, {4, 4, -1}, {16, 4, -1}, {32, 0, -1}}};
+	g_autofree char *path = place_of(world, name);
+
+	if (setxattr(path, OBJECT_ACL, &acl, sizeof(acl), 0) == 0)
+		return true;
+	g_assert_cmpint(errno, ==, EOPNOTSUPP);
+	return false;
+}
+
+static void an_acl_is_seen(void)
+{
+	g_auto(World) world = {};
+	g_auto(ObjectAt) at = OBJECT_NOWHERE;
+
+	world_start(&world);
+	g_autoptr(Node) posix = world_node(&world, "posix");
+	for (int i = 0; i < 2; i++) {
+		g_autoptr(Node) node = NULL;
+		g_autoptr(File) G_GNUC_UNUSED file =
+			create(&world, i == 0 ? "plain" : "listed", 0600, &node);
+	}
+	if (!set_acl(&world, "listed")) {
+		g_test_skip("no ACLs on the file system of the test's directory");
+		return;
+	}
+	g_assert_cmpint(object_reach(posix, &at), ==, 0);
+	for (int way = 0; way < 2; way++) {
+		g_assert_true(object_has_acl(&at, "listed"));
+		g_assert_false(object_has_acl(&at, "plain"));
+		g_assert_true(object_has_acl(&at, "none"));
+		g_assert_cmpint(errno, ==, ENOENT);
+		kernel_forget(KERNEL_GETXATTRAT);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
@@ -432,5 +477,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/tree-posix/set-user-id", set_user_id_goes_with_a_write);
 	g_test_add_func("/tree-posix/fifo", a_fifo_has_a_node_for_each_set_of_rights);
 	g_test_add_func("/tree-posix/execute", to_be_run_it_has_to_be_readable);
+	/* The last: it forgets what the kernel has. */
+	g_test_add_func("/tree-posix/acl", an_acl_is_seen);
 	return g_test_run();
 }

@@ -36,11 +36,14 @@ static int open_top(uint64_t resolve)
 }
 
 /* A container's filter of system calls answers EPERM where it does not know one. */
+static bool is_no_call(int error)
+{
+	return error == ENOSYS || error == EPERM;
+}
+
 static bool lacks_openat2(void)
 {
-	const int error = open_top(0);
-
-	return error == ENOSYS || error == EPERM;
+	return is_no_call(open_top(0));
 }
 
 static bool lacks_resolve_cached(void)
@@ -147,6 +150,18 @@ static bool lacks_procmap_query(void)
 	return lacks_ioctl("/proc/self/maps", PROCMAP_QUERY);
 }
 
+/* Where it knows the call it says that there is no attribute of no name. */
+static bool lacks_getxattrat(void)
+{
+	const struct {
+		uint64_t value;
+		uint32_t size, flags;
+	} none = {}; /* struct xattr_args of linux/xattr.h */
+
+	return syscall(KERNEL_SYS_GETXATTRAT, AT_FDCWD, "/", 0, "", &none, sizeof(none)) < 0 &&
+	       is_no_call(errno);
+}
+
 static bool lacks_ns_id(void)
 {
 	return lacks_ioctl("/proc/self/ns/ipc", NS_GET_ID);
@@ -165,6 +180,7 @@ static const struct {
 	[KERNEL_TMPFS_XATTR] = {"user xattrs on tmpfs", "6.6", lacks_tmpfs_xattr},
 	[KERNEL_TMPFS_DIRECT] = {"O_DIRECT on tmpfs", "6.6", lacks_tmpfs_direct},
 	[KERNEL_PROCMAP_QUERY] = {"PROCMAP_QUERY", "6.11", lacks_procmap_query},
+	[KERNEL_GETXATTRAT] = {"getxattrat(2)", "6.13", lacks_getxattrat},
 	[KERNEL_NS_ID] = {"NS_GET_ID", "6.18", lacks_ns_id},
 };
 

@@ -23,6 +23,7 @@ typedef struct {
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#define KERNEL_SYS_GETXATTRAT 464 /* on every architecture */
 
 /* What not every kernel has. Each is asked of the running one once, here and nowhere else. */
 typedef enum {
@@ -34,6 +35,7 @@ typedef enum {
 	KERNEL_TMPFS_XATTR,     /* user.* on a tmpfs */
 	KERNEL_TMPFS_DIRECT,    /* O_DIRECT there */
 	KERNEL_PROCMAP_QUERY,   /* mappings asked one by one */
+	KERNEL_GETXATTRAT,      /* getxattrat(2): KERNEL_SYS_GETXATTRAT */
 	KERNEL_NS_ID,           /* NS_GET_ID: numbers of namespaces that are given once */
 	KERNEL_FEATURES,
 } KernelFeature;

@@ -94,7 +94,6 @@ bool object_is_everybodys(const ObjectAt *directory);
 bool object_hides_kept(ObjectNode *directory);
 
 /* object_acl.c */
-#define OBJECT_SYS_GETXATTRAT 464 /* on every architecture; headers may not know it */
 #define OBJECT_ACL "system.posix_acl_access"
 void object_acl_listing(ObjectNode *directory);
 /* Has what is there as name ("." is the directory) an ACL beside its mode? True, and errno, also

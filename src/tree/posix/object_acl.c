@@ -23,6 +23,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
 #include "lib/os/deadline.h"
 #include "lib/os/errand.h"
@@ -46,11 +47,9 @@ static ssize_t acl_size(const ObjectAt *directory, const char *name)
 	} none = {}; /* struct xattr_args of linux/xattr.h: its size alone is asked for */
 	char path[sizeof(FdPath) + 1 + NAME_MAX];
 
-	errno = 0;
-	const long n = syscall(OBJECT_SYS_GETXATTRAT, directory->fd, name, AT_SYMLINK_NOFOLLOW,
+	if (kernel_has(KERNEL_GETXATTRAT))
+		return syscall(KERNEL_SYS_GETXATTRAT, directory->fd, name, AT_SYMLINK_NOFOLLOW,
 			       OBJECT_ACL, &none, sizeof(none));
-	if (n >= 0 || errno != ENOSYS)
-		return n;
 	g_snprintf(path, sizeof(path), "%s/%s", directory->path, name);
 	return lgetxattr(path, OBJECT_ACL, NULL, 0);
 }
