@@ -36,21 +36,46 @@ static void receiver_free(gpointer data)
 
 static GPrivate own = G_PRIVATE_INIT(receiver_free);
 
-/* Whether it is a huge page is up to the kernel; ordinary pages do, too. */
-static void receiver_make(void)
+/*
+ * What is kept for another thread: a page changes hands, and nothing is copied, nor are new pages
+ * mapped and cleared for each write. They are few, so bytes can be copied to memory of their own,
+ * too.
+ */
+typedef struct {
+	char *bytes;
+	bool is_lent;
+} Page;
+
+#define WORTH_A_PAGE (32 * 1024)
+
+static GMutex pages_lock; /* protects pages */
+static Page pages[4];
+
+/* Whether it is a huge page is up to the kernel; ordinary pages do, too. NULL: no memory. */
+static char *page_new(void)
 {
 	char *mapped = mmap(NULL, 2 * HUGE_PAGE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (mapped == MAP_FAILED)
-		return;
+		return NULL;
 	const size_t before = -(uintptr_t)mapped % HUGE_PAGE;
-	Receiver *receiver = g_new0(Receiver, 1);
-	receiver->bytes = mapped + before;
+	char *page = mapped + before;
 	if (before)
 		munmap(mapped, before);
-	munmap(receiver->bytes + HUGE_PAGE, HUGE_PAGE - before);
-	madvise(receiver->bytes, HUGE_PAGE, MADV_HUGEPAGE);
+	munmap(page + HUGE_PAGE, HUGE_PAGE - before);
+	madvise(page, HUGE_PAGE, MADV_HUGEPAGE);
+	return page;
+}
+
+static void receiver_make(void)
+{
+	char *page = page_new();
+
+	if (!page)
+		return;
+	Receiver *receiver = g_new0(Receiver, 1);
+	receiver->bytes = page;
 	g_private_set(&own, receiver);
 }
 
@@ -110,6 +135,59 @@ const char *receive_bytes(const char *bytes)
 	const Receiver *receiver = g_private_get(&own);
 
 	return receiver && receiver->held == bytes ? receiver->bytes : bytes;
+}
+
+/* Call with the lock held. NULL: all are lent, or there is no memory for another. */
+static Page *page_unused(void)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(pages); i++) {
+		Page *page = &pages[i];
+		if (page->is_lent)
+			continue;
+		if (!page->bytes)
+			page->bytes = page_new();
+		return page->bytes ? page : NULL;
+	}
+	return NULL;
+}
+
+void *receive_keep(const void *bytes, size_t size)
+{
+	Receiver *receiver = g_private_get(&own);
+	void *kept = NULL;
+
+	if (size >= WORTH_A_PAGE && size <= HUGE_PAGE) {
+		g_mutex_lock(&pages_lock);
+		Page *page = page_unused();
+		if (page) {
+			page->is_lent = true;
+			if (receiver && receiver->held && receiver->bytes == bytes) {
+				receiver->held = NULL;
+				receiver->bytes = page->bytes;
+				page->bytes = (char *)bytes;
+			}
+			kept = page->bytes;
+		}
+		g_mutex_unlock(&pages_lock);
+	}
+	if (!kept)
+		kept = g_malloc(size + 1); /* an empty value is not none */
+	return kept == bytes ? kept : memcpy(kept, bytes, size);
+}
+
+void receive_free(void *kept)
+{
+	bool is_page = false;
+
+	g_mutex_lock(&pages_lock);
+	for (guint i = 0; i < G_N_ELEMENTS(pages) && !is_page; i++) {
+		is_page = kept && pages[i].bytes == kept;
+		if (is_page)
+			pages[i].is_lent = false;
+	}
+	g_mutex_unlock(&pages_lock);
+	if (!is_page)
+		g_free(kept);
 }
 
 void receive_end(struct fuse_session *session, uint64_t request, int error)

@@ -19,6 +19,13 @@ int receive_start(struct fuse_session *session);
 /* The place of the bytes of the write that this thread handles; libfuse takes it to be bytes. */
 const char *receive_bytes(const char *bytes);
 
+/*
+ * The same bytes for another thread, which gives them to receive_free(): the place is theirs, or a
+ * copy is. Bytes of any origin are copied.
+ */
+void *receive_keep(const void *bytes, size_t size);
+void receive_free(void *kept);
+
 /* The kernel's number of the request that this thread handles, which libfuse keeps to itself. */
 uint64_t receive_unique(void);
 

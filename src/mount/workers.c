@@ -162,9 +162,8 @@ static Job *job_new(const WorkerRequest *request)
 	job->asked_at = g_get_monotonic_time();
 	job->asked = *asked;
 	job->request.asked = &job->asked;
-	if (asked->data) /* an empty value is not none */
-		job->asked.data =
-			memcpy(g_malloc(asked->data_size + 1), asked->data, asked->data_size);
+	if (asked->data)
+		job->asked.data = receive_keep(asked->data, asked->data_size);
 	job->asked.name = g_strdup(asked->name);
 	job->asked.target = g_strdup(asked->target);
 	if (asked->fi) {
@@ -192,7 +191,7 @@ static void job_free(Job *job)
 	if (job->request.other)
 		node_unref(job->request.other);
 	node_unref(job->request.node);
-	g_free((gpointer)job->asked.data);
+	receive_free((gpointer)job->asked.data);
 	g_free((gpointer)job->asked.name);
 	g_free((gpointer)job->asked.target);
 	g_free(job);

@@ -27,6 +27,19 @@ ok "fallocate" fallocate -l 2M "$posix/g"
 is "$(stat -c '%s %b' "$posix/g")" "2097152 4096" "takes memory"
 ok "dd conv=notrunc" dd if="$TESTDIR/image" of="$posix/g" bs=10000 seek=3 conv=notrunc status=none
 ok "in its place" cmp -n 300000 -i 0:30000 "$TESTDIR/image" "$shm/g"
+# More large writes at once than the daemon has pages to hand over (src/mount/receive.c).
+writers=()
+for i in 1 2 3 4 5 6; do
+	head -c 3000000 /dev/urandom >"$TESTDIR/image-$i"
+	(for size in 40000 131072 1M; do
+		dd if="$TESTDIR/image-$i" of="$posix/at-once-$i" bs="$size" conv=notrunc status=none || exit
+		cmp "$TESTDIR/image-$i" "$shm/at-once-$i" || exit
+		rm "$shm/at-once-$i"
+	done) &
+	writers+=($!)
+done
+all_right() { local writer r=0; for writer in "${writers[@]}"; do wait "$writer" || r=1; done; return $r; }
+ok "six programs write at once, each its own" all_right
 ok "rsync --inplace" rsync --inplace "$TESTDIR/image" "$posix/h"
 ok "rsync with a rename" rsync "$TESTDIR/image" "$posix/h2"
 ok "both right" sh -c "cmp '$TESTDIR/image' '$shm/h' && cmp '$TESTDIR/image' '$shm/h2'"
