@@ -192,12 +192,6 @@ until_true() {
 }
 
 # The second by which the kernel stamps segments: time(2)'s clock, which is up to a tick behind that of date(1).
-# kernel_has MAJOR MINOR: it is that Linux, or a later one.
-kernel_has() {
-	local major minor
-	IFS=.- read -r major minor _ <<<"$(uname -r)"
-	((major > $1 || (major == $1 && minor >= $2)))
-}
 kernel_second() { printf '%(%s)T' -1; }
 # A second after the one in TIME has begun.
 past() {
@@ -392,8 +386,8 @@ linux_is() {
 	[ "$major" -gt "$1" ] || { [ "$major" -eq "$1" ] && [ "$minor" -ge "$2" ]; }
 }
 
-# Whether this run asked for the way through the daemon, or has a kernel that knows no other.
-no_passthrough() { [[ ,$SEGFS_OPTIONS, = *,no_passthrough,* ]] || ! linux_is 6 9; }
+# Whether this run asked for the way through the daemon, or has a kernel that knows no other: the mount says it.
+no_passthrough() { ! grep -q "native, by FUSE passthrough" "$(segfs_log "$MNT")"; }
 
 # Sizes and times of a build with sanitizers say nothing.
 sanitized() { grep -qa __asan_init "$SEGFS"; }

@@ -37,7 +37,7 @@ while read -r how pid id; do
 		ok "$how, ${file%/*}: its creator's end" until_true 10 has_value "$file" CreatorEnd "$end, *"
 		# Of an object whose creator runs another program within a tick of the clock it can be that one,
 		# where the kernel does not tell of the making.
-		if ! kernel_has 6 13 && [ "$how" = exec ] && [ "${file%/*}" = posix ] && [ "$(value "$file" Creator)" = true ]; then
+		if ! linux_is 6 13 && [ "$how" = exec ] && [ "${file%/*}" = posix ] && [ "$(value "$file" Creator)" = true ]; then
 			skip "$how, ${file%/*}: who it was" "it ran the next program within a tick"
 			continue
 		fi

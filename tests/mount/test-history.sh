@@ -132,7 +132,7 @@ for i in range(200):
     os.waitpid(pid, 0)'
 	all_followed() { [ "$(grep -cE ' create posix/(before|after)-' "$MNT/events")" -eq 400 ]; }
 	ok "200 that run another program: 400 events" until_true 30 all_followed
-	if [ $probes = yes ] && kernel_has 6 13; then
+	if [ $probes = yes ] && linux_is 6 13; then
 		is "$(grep -E ' create posix/before-' "$MNT/events" | grep -cE ' program=python[0-9.]* .* command="[^" ]*python[0-9.]* -c import')" 200 "all are of the first"
 		is "$(grep -E ' create posix/after-' "$MNT/events" | grep -cE ' program=sh .* command="sh -c ')" 200 "and all of the second are of that"
 	else

@@ -60,6 +60,11 @@ for program in "$SEGFS $TESTDIR/empty" "$SEGLS"; do
 	is "$status" 1 "$(basename "${program%% *}") refuses"
 	like "$output" "no openat2\(2\) here .*needs Linux 5\.6" "and says why"
 done
+if linux_is 6 9; then
+	ok "the line at start names passthrough" eval '! no_passthrough'
+else
+	like "$(cat "$(segfs_log "$MNT")")" "this kernel has no FUSE passthrough" "the line at start says that there is no passthrough"
+fi
 if linux_is 6 18; then
 	unlike "$(cat "$(segfs_log "$MNT")")" "this kernel has no" "the line at start names nothing that is lacking"
 else
