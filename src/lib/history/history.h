@@ -41,6 +41,9 @@ Gone *history_gone_one(SegfsHistory *history, uint64_t serial);
 void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *segments,
 		     int64_t asked);
 
+/* See probe_holds(). -1: there is no such probe. */
+int history_holds(const SegfsHistory *history);
+
 /* Is it told who removes a segment? history can be NULL. */
 bool history_tells_removals(const SegfsHistory *history);
 

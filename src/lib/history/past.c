@@ -240,6 +240,11 @@ bool history_tells_removals(const SegfsHistory *history)
 	return history && history->calls && calls_probe_tells(history->calls, CALLS_REMOVE);
 }
 
+int history_holds(const SegfsHistory *history)
+{
+	return history->probe ? probe_holds(history->probe) : -1;
+}
+
 Generation *history_generation(SegfsHistory *history, guint back)
 {
 	if (!history)

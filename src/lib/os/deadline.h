@@ -32,6 +32,8 @@ void deadline_leave(DeadlineCall *call);
 
 /* To be called by run(): from here on it asks about this process. */
 void deadline_at(pid_t pid);
+/* Nobody's pid: it asks about all of them at once. */
+#define DEADLINE_EVERYBODY (-1)
 /* Does a call that was left hang at this process? Then nobody else is to ask about it. */
 bool deadline_is_stuck(pid_t pid);
 /* Counts the calls of deadline_at(): does it go on? */

@@ -5,7 +5,7 @@
 
 #include "lib/probe/ends.h"
 
-/* The kernel's structs have here what ends.bpf.c and calls.bpf.c read of them: the loader finds the
+/* The kernel's structs have here what the programs of this room read of them: the loader finds the
  * offsets (CO-RE). */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -46,6 +46,8 @@ struct super_block {
 	unsigned long s_magic;
 };
 struct inode {
+	unsigned short i_mode;
+	unsigned int i_rdev;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	struct hlist_head i_dentry;
@@ -54,7 +56,19 @@ struct file {
 	struct inode *f_inode;
 	void *private_data;
 };
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+struct files_struct {
+	struct fdtable *fdt;
+};
+struct seqcount {
+	unsigned int sequence;
+};
 struct mm_struct {
+	int map_count;
+	struct seqcount mm_lock_seq;
 	unsigned long arg_start, arg_end;
 	struct file *exe_file;
 };
@@ -72,11 +86,12 @@ struct cred {
 	kuid_t uid;
 };
 struct task_struct {
-	int exit_code, tgid;
+	int exit_code, pid, tgid;
 	unsigned int flags;
 	const struct cred *real_cred;
 	struct nsproxy *nsproxy;
 	struct mm_struct *mm;
+	struct files_struct *files;
 	struct sysv_shm sysvshm;
 	struct signal_struct *signal;
 	struct task_struct *group_leader, *real_parent;

@@ -12,6 +12,7 @@
 
 #include <ends.skel.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/os/procfs.h"
 
 struct Probe {
@@ -38,6 +39,7 @@ typedef enum {
 	WITHOUT,
 	WITH_EXEC,  /* what a process was before it ran another program */
 	WITH_MAKER, /* and who makes a file, then and there */
+	WITH_HOLDS, /* and who holds nothing */
 } With;
 
 static int load(With with, struct ends_bpf **ret_skeleton)
@@ -52,6 +54,7 @@ static int load(With with, struct ends_bpf **ret_skeleton)
 	bpf_program__set_autoload(skeleton->progs.task_changes, with >= WITH_EXEC);
 	bpf_program__set_autoload(skeleton->progs.file_times, with >= WITH_MAKER);
 	bpf_program__set_autoload(skeleton->progs.file_same_times, with >= WITH_MAKER);
+	bpf_program__set_autoload(skeleton->progs.what_each_holds, with >= WITH_HOLDS);
 	if (r == 0)
 		r = ends_bpf__load(skeleton);
 	if (r == 0)
@@ -69,11 +72,14 @@ Probe *probe_new(char **ret_why_not)
 
 	libbpf_set_print(NULL);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	int r = load(WITH_MAKER, &probe->skeleton);
-	probe->has_made = r == 0;
-	for (int with = WITH_EXEC; r < 0 && r != -EPERM && with >= WITHOUT; with--)
-		r = load(with, &probe->skeleton);
+	/* What it takes (Linux 6.7) is not asked for itself: that takes longer than to do without.
+	 */
+	int with = kernel_has(KERNEL_PROCMAP_QUERY) ? WITH_HOLDS : WITH_MAKER;
+	int r = load(with, &probe->skeleton);
+	while (r < 0 && r != -EPERM && with > WITHOUT)
+		r = load(--with, &probe->skeleton);
 	if (r == 0) {
+		probe->has_made = with >= WITH_MAKER;
 		probe->ring = ring_buffer__new(bpf_map__fd(probe->skeleton->maps.ring), on_event,
 					       probe, NULL);
 		r = probe->ring ? 0 : -errno;
@@ -147,6 +153,13 @@ void probe_await(Probe *probe, pid_t pid, uint64_t start)
 	bpf_map_update_elem(bpf_map__fd(probe->skeleton->maps.awaited), &key, &value, BPF_ANY);
 }
 
+int probe_holds(const Probe *probe)
+{
+	const struct bpf_link *link = probe->skeleton->links.what_each_holds;
+
+	return link ? bpf_link__fd(link) : -1;
+}
+
 uint64_t probe_lost(Probe *probe)
 {
 	const __u32 which = ENDS_LOST_EVENTS;
@@ -200,6 +213,11 @@ bool probe_has_made(const Probe *probe)
 
 void probe_await(Probe *probe, pid_t pid, uint64_t start)
 {
+}
+
+int probe_holds(const Probe *probe)
+{
+	return -1;
 }
 
 uint64_t probe_lost(Probe *probe)

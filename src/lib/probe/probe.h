@@ -33,5 +33,15 @@ bool probe_has_made(const Probe *probe);
 /* The end of the process that started then (in ticks) will be an event. */
 void probe_await(Probe *probe, pid_t pid, uint64_t start);
 
+/* The iterator for holds_without(), which is the probe's. -1: the kernel has none. */
+int probe_holds(const Probe *probe);
+/*
+ * The pids (a set, the caller's) of which the kernel has proved that they have nothing mapped and
+ * nothing open that is on one of the devices (dev_t), nor a graphics device; these are to be all
+ * the devices of a tmpfs, hugetlbfs or FUSE that matter, of which none is on another file system.
+ * NULL: the kernel does not say it, of anybody. It waits for nobody's locks.
+ */
+GHashTable *holds_without(int iterator, const GArray *devices);
+
 /* Events that were lost so far. */
 uint64_t probe_lost(Probe *probe);

@@ -112,6 +112,15 @@ SegfsHolder *scan_add(SegfsScan *scan, GHashTable *table, const SegfsId *id, con
  */
 void scanner_watch(SegfsScanner *scanner, dev_t device);
 
+/*
+ * Who need not be looked at: a set of pids (to be unreferenced) of processes that have nothing of
+ * these devices (dev_t) mapped or open, and no graphics device; NULL where it is known of none. It
+ * is called by a thread that others do not wait for, and may be still when the scanner is gone.
+ */
+typedef GHashTable *(*ScannerWithout)(int iterator, const GArray *devices);
+/* Before the first scan. iterator: what without is given, -1: there is none. */
+void scanner_spare(SegfsScanner *scanner, ScannerWithout without, int iterator);
+
 /* Segfs mounts of root, or ours, through which also processes that were not examined may hold it.
  */
 guint scan_mounts(const SegfsScan *scan);

@@ -33,6 +33,8 @@ typedef struct {
 
 struct SegfsScanner {
 	char *proc_root;
+	ScannerWithout without; /* NULL: everybody is looked at */
+	int iterator;
 
 	GMutex lock; /* protects what follows */
 	GCond done;
@@ -142,9 +144,53 @@ typedef struct {
 	char *proc_root;
 	GArray *watched; /* dev_t */
 	bool whole;
+	ScannerWithout without;
+	int iterator;
 	SegfsScan *scan;
 	int result;
 } Job;
+
+/* Whom the kernel says to have nothing of what is looked for, or NULL. */
+static GHashTable *find_without(const Job *job, const ScanRun *run)
+{
+	g_autoptr(GArray) devices = g_array_new(FALSE, FALSE, sizeof(dev_t));
+
+	/* It says it of the daemon's own pid namespace. */
+	if (!job->without || strcmp(job->proc_root, "/proc") != 0 || !procfs_is_ours() ||
+	    deadline_is_stuck(DEADLINE_EVERYBODY))
+		return NULL;
+	for (guint i = 0; i < run->devices->len; i++)
+		g_array_append_val(devices, g_array_index(run->devices, Device, i).dev);
+	deadline_at(DEADLINE_EVERYBODY);
+	return job->without(job->iterator, devices);
+}
+
+static int examine(ScanRun *run, SegfsProcess *process)
+{
+	deadline_at(process->pid);
+	autofd fd = process_open(run, process->pid);
+
+	run->refused = 0;
+	if (fd < 0 ? !scan_run_tolerates(run, -errno) : !scan_run_process(run, fd, process))
+		scan_run_unexamined(run, process->pid, 0);
+	return run->error;
+}
+
+static int examine_all(const Job *job, ScanRun *run)
+{
+	g_autoptr(GHashTable) without = find_without(job, run);
+	const GPtrArray *processes = run->scan->processes;
+	int r = 0;
+
+	for (guint i = 0; r == 0 && i < processes->len; i++) {
+		SegfsProcess *process = processes->pdata[i];
+		if (deadline_is_stuck(process->pid))
+			scan_run_unexamined(run, process->pid, -ETIMEDOUT);
+		else if (!without || !g_hash_table_contains(without, GINT_TO_POINTER(process->pid)))
+			r = examine(run, process);
+	}
+	return r;
+}
 
 static int scan_make(Job *job, SegfsScan **ret_scan)
 {
@@ -168,20 +214,8 @@ static int scan_make(Job *job, SegfsScan **ret_scan)
 		scan_run_add_device(&run, g_array_index(job->watched, dev_t, i), DEVICE_SHM);
 	int r = find_processes(&run, job->whole);
 	scan_run_sort_bound(&run);
-	for (guint i = 0; job->whole && r == 0 && i < scan->processes->len; i++) {
-		SegfsProcess *process = scan->processes->pdata[i];
-		if (deadline_is_stuck(process->pid)) {
-			scan_run_unexamined(&run, process->pid, -ETIMEDOUT);
-			continue;
-		}
-		deadline_at(process->pid);
-		autofd fd = process_open(&run, process->pid);
-		run.refused = 0;
-		if (fd < 0 ? !scan_run_tolerates(&run, -errno)
-			   : !scan_run_process(&run, fd, process))
-			scan_run_unexamined(&run, process->pid, 0);
-		r = run.error;
-	}
+	if (r == 0 && job->whole)
+		r = examine_all(job, &run);
 	g_array_unref(run.devices);
 	g_hash_table_unref(run.mounts);
 	g_string_free(run.text, TRUE);
@@ -222,14 +256,16 @@ static bool await(DeadlineCall *call)
 }
 
 /* A scan, and where that hangs at a process another without it. */
-static int scan_patiently(const char *proc_root, const GArray *watched, bool whole,
+static int scan_patiently(const SegfsScanner *scanner, const GArray *watched, bool whole,
 			  SegfsScan **ret_scan)
 {
 	enum { TRIES = 8 };
 
 	for (int i = 0; i < TRIES; i++) {
 		Job *job = g_new0(Job, 1);
-		job->proc_root = g_strdup(proc_root);
+		job->proc_root = g_strdup(scanner->proc_root);
+		job->without = scanner->without;
+		job->iterator = scanner->iterator;
 		job->watched = g_array_copy((GArray *)watched);
 		job->whole = whole;
 		job->result = -ENOTRECOVERABLE;
@@ -275,6 +311,12 @@ void scanner_watch(SegfsScanner *scanner, dev_t device)
 	g_mutex_unlock(&scanner->lock);
 }
 
+void scanner_spare(SegfsScanner *scanner, ScannerWithout without, int iterator)
+{
+	scanner->without = iterator < 0 ? NULL : without;
+	scanner->iterator = iterator;
+}
+
 /* Call with the lock held, which is given up meanwhile. */
 static void make(SegfsScanner *scanner, Shared *shared)
 {
@@ -286,7 +328,7 @@ static void make(SegfsScanner *scanner, Shared *shared)
 	shared->running = true;
 	shared->running_from = start;
 	g_mutex_unlock(&scanner->lock);
-	const int r = scan_patiently(scanner->proc_root, watched, shared->whole, &scan);
+	const int r = scan_patiently(scanner, watched, shared->whole, &scan);
 	g_mutex_lock(&scanner->lock);
 	g_clear_pointer(&shared->latest, segfs_scan_unref);
 	shared->latest = scan;

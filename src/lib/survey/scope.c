@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <segfs/scope.h>
+#include <sys/vfs.h>
 
+#include "lib/history/history.h"
 #include "lib/memory/ipc.h"
 #include "lib/memory/posix.h"
+#include "lib/os/autofd.h"
+#include "lib/probe/probe.h"
 #include "lib/process/scan.h"
 #include "lib/survey/survey.h"
 
@@ -64,6 +69,17 @@ static SegfsView *make_view(const SegfsScope *scope,
 	});
 }
 
+/* Who has nothing of a tmpfs the kernel tells at once; a directory of objects can be another's. */
+static void spare_most(Shared *shared)
+{
+	autofd fd = -1;
+	struct statfs fs;
+
+	if (shared->history && segfs_posix_open(shared->posix, &fd) == 0 && fstatfs(fd, &fs) == 0 &&
+	    fs.f_type == TMPFS_MAGIC)
+		scanner_spare(shared->scanner, holds_without, history_holds(shared->history));
+}
+
 int segfs_scope_new(const SegfsScopeOptions *options, SegfsScope **ret_scope)
 {
 	g_autoptr(SegfsScope) scope = g_new0(SegfsScope, 1);
@@ -86,6 +102,7 @@ int segfs_scope_new(const SegfsScopeOptions *options, SegfsScope **ret_scope)
 	shared->own_inum = segfs_ipc_inum(scope->ipc);
 	shared->scanner = segfs_scanner_new(options->ipc.proc_root);
 	scanner_watch(shared->scanner, segfs_posix_dev(shared->posix));
+	spare_most(shared);
 	scope->view = make_view(scope, options->opened, options->data);
 	view_add_posix(scope->view, shared->posix);
 	*ret_scope = g_steal_pointer(&scope);
