@@ -249,10 +249,14 @@ static bool are_left(const Names *names)
 	return names && poll(&(struct pollfd){names_fd(names), POLLIN, 0}, 1, 0) != 0;
 }
 
+/* A queue that grows costs whoever makes a name: the kernel looks through it for an event like the
+ * new one. */
 static void read_names(SegfsHistory *history, Names *names)
 {
-	const guint lost = names_read(names, take_name, history);
+	guint lost = 0;
 
+	for (guint i = 0; i < READS_MOST && (i == 0 || are_left(names)); i++)
+		lost += names_read(names, take_name, history);
 	if (!are_left(history->names) && !are_left(history->others)) {
 		witness_round_ends(history->witness);
 		deeds_rest(history);
@@ -264,8 +268,7 @@ static void read_names(SegfsHistory *history, Names *names)
 /* What was done there before is told of first, where it is not too much. */
 static void end_others(SegfsHistory *history)
 {
-	for (guint i = 0; i < READS_MOST && are_left(history->others); i++)
-		read_names(history, history->others);
+	read_names(history, history->others);
 	names_end(history->others);
 }
 

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/os/escape.h"
 
@@ -69,10 +70,13 @@ static void append_value(GString *line, const char *value)
 
 static void append_time(GString *line, int64_t when)
 {
-	g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(when / G_USEC_PER_SEC);
-	g_autofree char *date = seconds ? g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S") : NULL;
+	const time_t seconds = when / G_USEC_PER_SEC;
+	char date[32] = "?";
+	struct tm tm;
 
-	g_string_append_printf(line, "%s.%06dZ", date ? date : "?", (int)(when % G_USEC_PER_SEC));
+	if (gmtime_r(&seconds, &tm))
+		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	g_string_append_printf(line, "%s.%06dZ", date, (int)(when % G_USEC_PER_SEC));
 }
 
 GString *log_line(int64_t when, const char *verb, const char *file)

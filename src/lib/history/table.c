@@ -22,9 +22,10 @@ typedef struct {
 struct Table {
 	GHashTable *entries; /* PieceKey -> Entry */
 	GHashTable
-		*creators; /* CreatorKey -> GQueue of of_creator: who ends has few of very many */
-	GQueue order;      /* their links, the oldest first */
-	GQueue gone;       /* Gone, the oldest first */
+		*creators;   /* CreatorKey -> GQueue of of_creator: who ends has few of very many */
+	GQueue order;        /* their links, the oldest first */
+	GQueue gone;         /* Gone, the oldest first */
+	GHashTable *gone_of; /* PieceKey -> GQueue of those of gone that had it, likewise */
 	guint pieces_most, gone_most;
 	uint64_t n_gone, n_forgotten;
 };
@@ -93,6 +94,11 @@ Gone *gone_copy(const Gone *gone)
 	return copy;
 }
 
+static void queue_free(gpointer queue)
+{
+	g_queue_free(queue);
+}
+
 Table *table_new(guint pieces_most, guint gone_most)
 {
 	Table *table = g_new0(Table, 1);
@@ -101,6 +107,7 @@ Table *table_new(guint pieces_most, guint gone_most)
 	table->creators = g_hash_table_new_full(creator_hash, creator_equal, g_free, g_free);
 	g_queue_init(&table->order);
 	g_queue_init(&table->gone);
+	table->gone_of = g_hash_table_new_full(key_hash, key_equal, g_free, queue_free);
 	table->pieces_most = pieces_most;
 	table->gone_most = gone_most;
 	return table;
@@ -110,6 +117,7 @@ void table_free(Table *table)
 {
 	g_hash_table_unref(table->entries);
 	g_hash_table_unref(table->creators);
+	g_hash_table_unref(table->gone_of);
 	g_queue_clear_full(&table->gone, gone_free);
 	g_free(table);
 }
@@ -213,12 +221,39 @@ static bool is_same(const Piece *piece, const Piece *known)
  * had lost its name. */
 static Gone *find_gone(Table *table, const Piece *known)
 {
-	for (GList *at = table->gone.tail; at; at = at->prev) {
+	const GQueue *all = g_hash_table_lookup(table->gone_of, &known->key);
+
+	for (GList *at = all ? all->tail : NULL; at; at = at->prev) {
 		Gone *gone = at->data;
 		if ((known->name || known->key.is_sysv) && is_same(&gone->piece, known))
 			return gone;
 	}
 	return NULL;
+}
+
+static void push_gone(Table *table, Gone *gone)
+{
+	const PieceKey *key = &gone->piece.key;
+	GQueue *all = g_hash_table_lookup(table->gone_of, key);
+
+	if (!all) {
+		all = g_queue_new();
+		g_hash_table_insert(table->gone_of, g_memdup2(key, sizeof(*key)), all);
+	}
+	gone->serial = ++table->n_gone;
+	g_queue_push_tail(all, gone);
+	g_queue_push_tail(&table->gone, gone);
+}
+
+static void forget_gone(Table *table)
+{
+	Gone *gone = g_queue_pop_head(&table->gone);
+	GQueue *all = g_hash_table_lookup(table->gone_of, &gone->piece.key);
+
+	g_queue_pop_head(all);
+	if (all->length == 0)
+		g_hash_table_remove(table->gone_of, &gone->piece.key);
+	gone_free(gone);
 }
 
 static Gone *add_gone(Table *table, const Piece *known, const Piece *of)
@@ -229,10 +264,9 @@ static Gone *add_gone(Table *table, const Piece *known, const Piece *of)
 	gone->piece.name = g_strdup(gone->piece.name);
 	gone->piece.past.creator = actor_copy(&gone->piece.past.creator);
 	gone->piece.past.kin = NULL;
-	gone->serial = ++table->n_gone;
-	g_queue_push_tail(&table->gone, gone);
+	push_gone(table, gone);
 	if (table->gone.length > table->gone_most)
-		gone_free(g_queue_pop_head(&table->gone));
+		forget_gone(table);
 	return gone;
 }
 
@@ -420,8 +454,7 @@ static void restore_gone(Table *table, GVariant *saved)
 	gone->is_at_the_latest = is_at_the_latest;
 	restore_piece(piece, &gone->piece);
 	restore_actor(remover, &gone->remover);
-	gone->serial = ++table->n_gone;
-	g_queue_push_tail(&table->gone, gone);
+	push_gone(table, gone);
 }
 
 void table_restore(Table *table, GVariant *saved)

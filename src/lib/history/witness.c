@@ -22,15 +22,23 @@
 /* nanoseconds; more than a tick */
 #define TICKS_LATE 20000000
 
+/* A process while it runs one program, as of struct ends_made. */
+typedef struct {
+	uint64_t start, exec;
+} Program;
+
 struct Witness {
 	char *proc_root;
 	Probe *probe;
 	bool no_arguments;
-	uint64_t round;     /* CLOCK_BOOTTIME: before the last events were waited for */
-	SegfsActor last;    /* whom it has read last; start 0: nobody */
-	uint64_t last_exec; /* when that one had run another program; 0: not that it is known */
-	uint64_t last_id;   /* of its pidfd; 0: not known */
-	uint64_t last_read; /* CLOCK_BOOTTIME */
+	uint64_t round;       /* CLOCK_BOOTTIME: before the last events were waited for */
+	SegfsActor last;      /* whom it has read last; start 0: nobody */
+	uint64_t last_exec;   /* when that one had run another program; 0: not that it is known */
+	uint64_t last_id;     /* of its pidfd; 0: not known */
+	uint64_t last_read;   /* CLOCK_BOOTTIME */
+	Program last_program; /* what that one is to the probe; start 0: not known */
+	pid_t awaited;        /* whose end the probe was told to tell of last, */
+	uint64_t awaited_start, awaited_at; /* and when: CLOCK_BOOTTIME */
 };
 
 Witness *witness_new(const char *proc_root, Probe *probe, bool no_arguments)
@@ -269,6 +277,7 @@ static void keep_last(Witness *witness, const SegfsActor *actor, int pidfd, uint
 		return;
 	SegfsActor copy = actor_copy(actor);
 
+	witness->last_program = (Program){};
 	witness->last_id = id;
 	witness->last_read = witness_now();
 	actor_clear(&witness->last);
@@ -323,8 +332,19 @@ static bool is_still(const SegfsActor *actor, const struct ends_made *made,
 	return changed ? made->exec == changed->exec + 1 : !strcmp(actor->command, made->command);
 }
 
-bool witness_read_maker(Witness *witness, const struct ends_made *made, int pidfd,
-			SegfsActor *ret_actor)
+/* Is that the program that was read last, a moment ago? */
+static bool is_last_maker(const Witness *witness, const struct ends_made *made)
+{
+	const Program *last = &witness->last_program;
+
+	return last->start && last->start == made->start && last->exec == made->exec &&
+	       witness->last.pid == (pid_t)made->pid &&
+	       witness_now() - witness->last_read < LAST_FOR;
+}
+
+/* To be cleared; its uid and command are those of now, if it lives. */
+static void read_maker(Witness *witness, const struct ends_made *made, int pidfd,
+		       SegfsActor *ret_actor)
 {
 	const pid_t pid = made->pid;
 	SegfsActor actor = {};
@@ -337,9 +357,10 @@ bool witness_read_maker(Witness *witness, const struct ends_made *made, int pidf
 		probe_changed(witness->probe, pid, &process) && process.start == made->start;
 	is_live = is_live && is_still(&actor, made, has_changed ? &process : NULL);
 	bool is_known = has_changed && is_maker(&process, made);
-	if (!is_known && is_live && actor.command_line)
+	if (!is_known && is_live && actor.command_line) {
 		keep_last(witness, &actor, pidfd, has_changed ? process.at : 0);
-	else if (!is_known) /* it may have ended while it was read */
+		witness->last_program = (Program){made->start, made->exec};
+	} else if (!is_known) /* it may have ended while it was read */
 		is_known = probe_ended(witness->probe, pid, &process) && is_maker(&process, made);
 	if (is_known || !is_live)
 		actor_clear(&actor);
@@ -347,6 +368,18 @@ bool witness_read_maker(Witness *witness, const struct ends_made *made, int pidf
 		witness_actor_of(witness, &process, &actor);
 	else if (!is_live)
 		actor = (SegfsActor){.pid = pid, .start = made->start / ENDS_TICK};
+	*ret_actor = actor;
+}
+
+bool witness_read_maker(Witness *witness, const struct ends_made *made, int pidfd,
+			SegfsActor *ret_actor)
+{
+	SegfsActor actor;
+
+	if (is_last_maker(witness, made))
+		actor = actor_copy(&witness->last);
+	else
+		read_maker(witness, made, pidfd, &actor);
 	/* As it was called then, and as whom it acted. */
 	actor.uid = made->uid;
 	memcpy(actor.command, made->command, sizeof(actor.command));
@@ -422,9 +455,17 @@ uint32_t witness_execs(const Witness *witness, const SegfsActor *actor, int64_t 
 
 bool witness_await(Witness *witness, const SegfsActor *actor, struct ends_process *ret_end)
 {
+	const uint64_t now = witness_now();
+
 	if (!witness->probe)
 		return true;
-	probe_await(witness->probe, actor->pid, actor->start);
+	if (actor->pid != witness->awaited || actor->start != witness->awaited_start ||
+	    now - witness->awaited_at >= LAST_FOR) {
+		probe_await(witness->probe, actor->pid, actor->start);
+		witness->awaited = actor->pid;
+		witness->awaited_start = actor->start;
+		witness->awaited_at = now;
+	}
 	/* In this order: an end in between is told twice, and not never. */
 	return !probe_ended(witness->probe, actor->pid, ret_end) ||
 	       ret_end->start / ENDS_TICK != actor->start;

@@ -24,9 +24,10 @@ const volatile __u32 reader_pid_ns; /* the number of the reader's pid namespace 
 __noinline __u32 number_for_reader(__u64 of)
 {
 	struct pid *pid = (void *)of;
-	const unsigned int level = BPF_CORE_READ(pid, level);
+	unsigned int i = BPF_CORE_READ(pid, level);
 
-	for (unsigned int i = 0; i < 32 && i <= level; i++) {
+	/* Mostly it is the process's own. */
+	for (int n = 0; n < 32 && i < 32; n++, i--) {
 		struct upid *one = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				   i * bpf_core_type_size(struct upid);
 		if (BPF_CORE_READ(one, ns, ns.inum) == reader_pid_ns)

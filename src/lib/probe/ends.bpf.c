@@ -59,8 +59,12 @@ TABLE(LRU_HASH, 4 * ENDS_KEPT, __u32, __u64) awaited SEC(".maps");
  */
 TABLE(HASH, 4 * ENDS_KEPT, __u32, __u64) scattered SEC(".maps");
 
-/* Who has made the files of tmpfs that came last. */
-TABLE(LRU_HASH, 4 * ENDS_KEPT, struct ends_file, struct ends_made) made SEC(".maps");
+/*
+ * Who has made the files of tmpfs that came last, each in the place of its number: who makes a file
+ * waits for this, so nobody takes a lock. What two write at once, or is read while it is written,
+ * does not have its sum, and is not there.
+ */
+TABLE(ARRAY, ENDS_MADE, __u32, struct ends_made) made SEC(".maps");
 
 /* Events for which the ring had no room; families that scattered had none for. */
 TABLE(ARRAY, 2, __u32, __u64) lost SEC(".maps");
@@ -413,21 +417,24 @@ static __always_inline int take_times(struct inode *inode)
 
 	if (sb->s_magic != TMPFS_MAGIC || inode->i_dentry.first || sb->s_flags & SB_KERNMOUNT)
 		return 0;
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	const struct ends_file file = {
-		.ino = inode->i_ino,
-		.dev = sb->s_dev,
-	};
+	const struct task_struct *task = bpf_get_current_task_btf();
+	const struct task_struct *leader = task->group_leader;
 	struct ends_made maker = {
-		.start = BPF_CORE_READ(leader, start_boottime),
-		.exec = BPF_CORE_READ(task, self_exec_id),
-		.pid = pid_for_reader((__u64)leader),
+		.ino = inode->i_ino,
+		.start = leader->start_boottime,
+		.exec = task->self_exec_id,
+		.dev = sb->s_dev,
+		.pid = pid_for_reader((__u64)BPF_CORE_READ(task, group_leader)),
 		.uid = bpf_get_current_uid_gid(),
 	};
-	maker.n_execs = count_execs(maker.pid, maker.start, task);
+	const __u32 index = ends_made_index(maker.dev, maker.ino);
+	struct ends_made *place = bpf_map_lookup_elem(&made, &index);
+	if (!place)
+		return 0;
+	maker.n_execs = count_execs(maker.pid, maker.start, (void *)task);
 	bpf_get_current_comm(maker.command, sizeof(maker.command));
-	bpf_map_update_elem(&made, &file, &maker, BPF_ANY);
+	maker.sum = ends_made_sum(&maker);
+	*place = maker;
 	return 0;
 }
 

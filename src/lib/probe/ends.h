@@ -13,7 +13,8 @@
 #define ENDS_MANY 0xffffffff
 #define ENDS_LOST_EVENTS 0
 #define ENDS_LOST_FAMILIES 1
-#define ENDS_KEPT 2048 /* processes that have ended, or have run another program, lately */
+#define ENDS_KEPT 2048  /* processes that have ended, or have run another program, lately */
+#define ENDS_MADE 16384 /* files that were made lately */
 
 struct ends_person {
 	__u64 start; /* CLOCK_BOOTTIME, nanoseconds */
@@ -50,19 +51,32 @@ struct ends_process {
 	char arguments[ENDS_ARGUMENTS]; /* a NUL after each */
 };
 
-/* A file of a tmpfs. */
-struct ends_file {
+/* A file of a tmpfs, and who has made it, at that moment. */
+struct ends_made {
 	__u64 ino;
-	__u32 dev; /* as the kernel has it */
-	__u32 padding;
+	__u64 start, exec; /* as above */
+	__u32 dev;         /* as the kernel has it */
+	__u32 pid, uid, n_execs;
+	char command[ENDS_COMMAND];
+	__u64 sum; /* of all before it: ends_made_sum() */
 };
 
-/* Who has made it, at that moment. */
-struct ends_made {
-	__u64 start, exec; /* as above */
-	__u32 pid, uid, n_execs, padding;
-	char command[ENDS_COMMAND];
-};
+/* Where it is in the table: a tmpfs numbers its files one after the other. */
+static inline __u32 ends_made_index(__u32 dev, __u64 ino)
+{
+	return (dev * 2654435761U + (__u32)ino) % ENDS_MADE;
+}
+
+static inline __u64 ends_made_sum(const struct ends_made *made)
+{
+	typedef __u64 __attribute__((may_alias)) Word;
+	const Word *words = (const Word *)made;
+	__u64 sum = 1;
+
+	for (unsigned int i = 0; i < sizeof(*made) / sizeof(*words) - 1; i++)
+		sum = (sum ^ words[i]) * 0x9e3779b97f4a7c15ULL;
+	return sum;
+}
 
 struct ends_segment {
 	__u64 size;

@@ -133,11 +133,13 @@ bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process)
 
 bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_made)
 {
-	const struct ends_file file = {
-		.ino = ino, .dev = major(dev) << 20 | minor(dev), /* linux/kdev_t.h */
-	};
+	const __u32 number = major(dev) << 20 | minor(dev); /* linux/kdev_t.h */
+	const __u32 index = ends_made_index(number, ino);
 
-	return bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.made), &file, ret_made) == 0;
+	return bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.made), &index, ret_made) ==
+		       0 &&
+	       ret_made->ino == ino && ret_made->dev == number &&
+	       ret_made->sum == ends_made_sum(ret_made);
 }
 
 bool probe_has_made(const Probe *probe)
