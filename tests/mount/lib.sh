@@ -389,5 +389,8 @@ linux_is() {
 # Whether this run asked for the way through the daemon, or has a kernel that knows no other: the mount says it.
 no_passthrough() { ! grep -q "native, by FUSE passthrough" "$(segfs_log "$MNT")"; }
 
+# FUSE has O_TMPFILE from Linux 6.1 on: test-kernel.sh holds it against the release.
+has_tmpfile() { [ "$("$SHMTOOL" run "open a $MNT/posix O_RDWR|O_TMPFILE 0600" 2>&1)" != EOPNOTSUPP ]; }
+
 # Sizes and times of a build with sanitizers say nothing.
 sanitized() { grep -qa __asan_init "$SEGFS"; }

@@ -77,8 +77,8 @@ for way in unlinked held; do
 	ok "chmod of what has the name ($way)" chmod 640 "$posix/file"
 	is "$(stat -c %a "$shm/file")" 640 "it is the new one's mode ($way)"
 	listed >/dev/null
-	echo other >"$shm/new" && mv "$shm/new" "$shm/file" && setfattr -n user.a -v b "$shm/file"
-	is "$(getfattr --only-values -n user.a "$posix/file")" b "an attribute of what has the name ($way)"
+	echo other >"$shm/new" && mv "$shm/new" "$shm/file" && setfattr -n trusted.a -v b "$shm/file"
+	is "$(getfattr --only-values -n trusted.a "$posix/file")" b "an attribute of what has the name ($way)"
 	listed >/dev/null
 	echo other >"$shm/new" && mv "$shm/new" "$shm/file"
 	ok "a link to what has the name ($way)" ln "$posix/file" "$posix/linked"
@@ -113,8 +113,8 @@ elif change == "removed": os.unlink(shm + name)
 elif change == "replaced": os.rename(shm + "/file", shm + name)
 for what, act in {
     "fchmod": lambda: os.fchmod(fd, 0o640), "fchown": lambda: os.fchown(fd, 0, 1), "futimens": lambda: os.utime(fd),
-    "fsetxattr": lambda: os.setxattr(fd, "user.a", b"c"), "fgetxattr": lambda: os.getxattr(fd, "user.a"),
-    "flistxattr": lambda: "user.a" in os.listxattr(fd), "fremovexattr": lambda: os.removexattr(fd, "user.a"),
+    "fsetxattr": lambda: os.setxattr(fd, "trusted.a", b"c"), "fgetxattr": lambda: os.getxattr(fd, "trusted.a"),
+    "flistxattr": lambda: "trusted.a" in os.listxattr(fd), "fremovexattr": lambda: os.removexattr(fd, "trusted.a"),
     "ftruncate": lambda: os.ftruncate(fd, 10), "reopen": lambda: os.close(os.open(f"/proc/self/fd/{fd}", os.O_RDWR)),
     "chmod": lambda: os.chmod(f"/proc/self/fd/{fd}", 0o600), "stat": lambda: os.fstat(fd).st_size,
 }.items():

@@ -30,6 +30,12 @@ operations=0
 while IFS= read -r line; do
 	case $line in
 	'#'* | '') continue ;;
+	*O_TMPFILE*)
+		if ! has_tmpfile; then
+			skip "$line" "FUSE of this kernel has no O_TMPFILE"
+			continue
+		fi
+		;;
 	esac
 	who=${line%%:*}
 	IFS=';' read -ra ops <<<"${line#*: }"
