@@ -389,6 +389,9 @@ linux_is() {
 # Whether this run asked for the way through the daemon, or has a kernel that knows no other: the mount says it.
 no_passthrough() { ! grep -q "native, by FUSE passthrough" "$(segfs_log "$MNT")"; }
 
+# What the line at start says of history; at the line's end is what this kernel lacks.
+history_told() { sed -n 's/; this kernel has no .*//; s/^segfs: reads .*; history: //p' "$(segfs_log "$MNT")"; }
+
 # FUSE has O_TMPFILE from Linux 6.1 on: test-kernel.sh holds it against the release.
 has_tmpfile() { [ "$("$SHMTOOL" run "open a $MNT/posix O_RDWR|O_TMPFILE 0600" 2>&1)" != EOPNOTSUPP ]; }
 

@@ -9,7 +9,7 @@ value() { sed -n "s/^$2:\t//p" "$MNT/info/$1"; }
 has_value() { [[ $(value "$1" "$2") == $3 ]]; }
 
 ok "it mounts" segfs_start "$MNT" "" || done_testing
-told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
+told=$(history_told)
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "events" "$told"; done_testing; }
 
 diag "--- what three creators have left"

@@ -5,7 +5,7 @@
 need python3
 
 ok "it mounts" segfs_start "$MNT" "" || done_testing
-told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
+told=$(history_told)
 [[ $told == "the ends of tasks"* ]] || { skip "what namespaces leave" "$told"; done_testing; }
 program=$(dirname "$0")/../programs/leak-namespaces.py
 mkfifo "$TESTDIR/hold"

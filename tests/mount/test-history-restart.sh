@@ -16,12 +16,11 @@ has_event() { lines | grep -E "Z $1 " >/dev/null; }
 gone() { sed -n "s/^$2:\t//p" "$MNT/gone/$1".*; }
 start() { segfs_start "$MNT" "history_dir=$state,orphan_age=1"; }
 starts() { ok "it mounts" start || done_testing; }
-history() { sed -n 's/^segfs: reads .*; history: //p' "$(segfs_log "$MNT")"; }
 warning() { grep -o 'history begins anew: .*' "$(segfs_log "$MNT")"; }
 
 starts
-[[ $(history) == "the ends of tasks and /dev/shm, since "* ]] || { skip "over a restart" "$(history)"; done_testing; }
-unlike "$(history)" "but not from|not kept" "it begins"
+[[ $(history_told) == "the ends of tasks and /dev/shm, since "* ]] || { skip "over a restart" "$(history_told)"; done_testing; }
+unlike "$(history_told)" "but not from|not kept" "it begins"
 
 diag "--- what was left, and by whom"
 left=$(mkseg 4096 0600 0xe01) gone=$(mkseg 4096 0600) again=$(mkseg 4096 0600 0xe02) removed=$(mkseg 4096 0600)
@@ -54,8 +53,8 @@ mkdir -p "$state/00000000-0000-4000-8000-000000000000" "$state/other"
 
 diag "--- afterwards"
 starts
-like "$(history)" "^the ends of tasks and /dev/shm, since [-0-9: +]* but not from [-0-9: +]* to [-0-9: +]*, [0-9]+ events lost(; [^;]*function probes[^;]*)?$" "History says since when, and what gap there is"
-is "$(value "sysv/$left" History | sed 's/[0-9]* events lost//')" "$(history | sed 's/[0-9]* events lost//')" "so do texts"
+like "$(history_told)" "^the ends of tasks and /dev/shm, since [-0-9: +]* but not from [-0-9: +]* to [-0-9: +]*, [0-9]+ events lost(; [^;]*function probes[^;]*)?$" "History says since when, and what gap there is"
+is "$(value "sysv/$left" History | sed 's/[0-9]* events lost//')" "$(history_told | sed 's/[0-9]* events lost//')" "so do texts"
 is "$(lines | grep -vE "Z (left|lost|begin) " | head -n "$(wc -l <<<"$before")")" "$before" "events goes on with those of before"
 like "$(lines | grep 'Z gap events')" " from=20[-0-9]*T[0-9:.]*Z$" "and says where the gap is"
 is "$(value "sysv/$left" Creator)" shmtool "a segment's creator"
@@ -106,11 +105,11 @@ rm "$file" && ln -s "$TESTDIR/good" "$file"
 refused "a symbolic link" "Too many levels of symbolic links"
 rm -r "$boot" && ln -s "$TESTDIR" "$boot"
 ok "a directory that is a link: it mounts" start
-like "$(history)" "; not kept over a restart: $state: Not a directory" "it says why nothing is kept"
+like "$(history_told)" "; not kept over a restart: $state: Not a directory" "it says why nothing is kept"
 segfs_stop_ok "$MNT" "it ends"
 rm "$boot" && chmod 0777 "$state"
 ok "a directory of everybody: it mounts" start
-like "$(history)" "; not kept over a restart: $state: it is not our own, or others may write to it" "it says why nothing is kept"
+like "$(history_told)" "; not kept over a restart: $state: it is not our own, or others may write to it" "it says why nothing is kept"
 segfs_stop_ok "$MNT" "it ends"
 rm -r "$state"
 

@@ -12,7 +12,7 @@ value() { sed -n "s/^$2:\t//p" "$1"; }
 n_watched() { ls -l "/proc/${segfs_pid[$MNT]}/fd" | grep -c pidfd; }
 
 ok "it mounts" segfs_start "$MNT" "" || done_testing
-told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
+told=$(history_told)
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "containers" "$told"; done_testing; }
 before=$(n_watched)
 container A --

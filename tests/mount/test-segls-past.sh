@@ -20,7 +20,7 @@ for what in --events --gone; do
 done
 
 ok "it mounts" segfs_start "$MNT" "" || done_testing
-told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
+told=$(history_told)
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "what is remembered" "$told"; done_testing; }
 id=$(mkseg 65536 0600)
 ok "how the creator ended is there" until_true 20 has_cell "sysv/$id" ENDED 'exit*status*0,*'
