@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A file of a mount is read by a child, which can be killed: a daemon that does not answer keeps
+ * A file of a mount is read by a child, which can be left: a daemon that does not answer keeps
  * nobody waiting. Whose mount it is the kernel says (user_id=, proc_pid_mountinfo(5)), not the
  * mount.
  */
@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 #define PATIENCE_MS 10000
 
 struct Mounted {
+	GArray *asked;     /* Asking, those asked first first */
 	GHashTable *pasts; /* what names a piece of memory -> MountedPast */
 };
 
@@ -124,27 +126,75 @@ static int collect(int from, GString *text)
 	}
 }
 
+typedef struct {
+	pid_t child;
+	int from; /* -1: it could not be asked, error says why */
+	int error;
+} Asking;
+
+/*
+ * Children that were killed and have not ended: what a daemon has begun to answer no signal ends
+ * (request_wait_answer(), fs/fuse/dev.c). While there are such, nobody is asked.
+ */
+static guint n_stuck;
+
+/* The child ends with whoever asks, and has nothing of that one's that others would wait for. */
+static Asking ask(Copy copy, const char *mountpoint, const char *name)
+{
+	int ends[2];
+
+	while (n_stuck > 0 && waitpid(-1, NULL, WNOHANG) > 0)
+		n_stuck--;
+	if (n_stuck > 0)
+		return (Asking){.from = -1, .error = -ETIMEDOUT};
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return (Asking){.from = -1, .error = -errno};
+	const pid_t child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(ends[1], STDIN_FILENO);
+		close_range(STDIN_FILENO + 1, ~0U, 0);
+		_exit(copy(mountpoint, name, STDIN_FILENO));
+	}
+	const int error = child < 0 ? -errno : 0;
+	close(ends[1]);
+	if (child < 0)
+		close(ends[0]);
+	return (Asking){child, child < 0 ? -1 : ends[0], error};
+}
+
+static void end(Asking *asking)
+{
+	if (asking->from < 0)
+		return;
+	close(asking->from);
+	asking->from = -1;
+	kill(asking->child, SIGKILL);
+	n_stuck++;
+}
+
+static int answer(Asking *asking, GString *text)
+{
+	int status = 0, r = asking->from < 0 ? asking->error : collect(asking->from, text);
+
+	/* It has said all, so it ends by itself. */
+	if (r == 0) {
+		while (waitpid(asking->child, &status, 0) < 0 && errno == EINTR)
+			;
+		close(asking->from);
+		asking->from = -1;
+		if (WIFEXITED(status))
+			r = -WEXITSTATUS(status);
+	}
+	end(asking);
+	return r;
+}
+
 static int read_mounted(Copy copy, const char *mountpoint, const char *name, GString *text)
 {
-	int ends[2], status = 0;
+	Asking asking = ask(copy, mountpoint, name);
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	const pid_t child = fork();
-	if (child == 0)
-		_exit(copy(mountpoint, name, ends[1]));
-	close(ends[1]);
-	int r = child < 0 ? -errno : collect(ends[0], text);
-	close(ends[0]);
-	if (child < 0)
-		return r;
-	if (r < 0)
-		kill(child, SIGKILL);
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	if (r == 0 && WIFEXITED(status))
-		r = -WEXITSTATUS(status);
-	return r;
+	return answer(&asking, text);
 }
 
 static void past_free(gpointer data)
@@ -203,12 +253,12 @@ static void take_segment(JsonArray *array, guint index, JsonNode *node, gpointer
 	g_hash_table_insert(mounted->pasts, g_steal_pointer(&name), past);
 }
 
-static bool take_mount(Mounted *mounted, const char *mountpoint)
+static bool take_answer(Mounted *mounted, Asking *asking)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 	g_autoptr(JsonParser) parser = json_parser_new();
 
-	if (read_mounted(copy_file, mountpoint, "segments.json", text) < 0 ||
+	if (answer(asking, text) < 0 ||
 	    !json_parser_load_from_data(parser, text->str, text->len, NULL))
 		return false;
 	JsonNode *root = json_parser_get_root(parser);
@@ -221,20 +271,34 @@ static bool take_mount(Mounted *mounted, const char *mountpoint)
 	return true;
 }
 
-Mounted *mounted_new(void)
+Mounted *mounted_ask(void)
 {
 	g_autoptr(GPtrArray) mounts = find_mounts();
-	g_autoptr(Mounted) mounted = g_new0(Mounted, 1);
+	Mounted *mounted = g_new0(Mounted, 1);
+
+	mounted->asked = g_array_new(false, false, sizeof(Asking));
+	mounted->pasts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, past_free);
+	for (guint i = 0; i < mounts->len; i++) {
+		const Asking asking = ask(copy_file, mounts->pdata[i], "segments.json");
+		g_array_append_val(mounted->asked, asking);
+	}
+	return mounted;
+}
+
+bool mounted_read(Mounted *mounted)
+{
 	bool any = false;
 
-	mounted->pasts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, past_free);
-	for (guint i = 0; i < mounts->len; i++)
-		any |= take_mount(mounted, mounts->pdata[i]);
-	return any ? g_steal_pointer(&mounted) : NULL;
+	for (guint i = 0; i < mounted->asked->len; i++)
+		any |= take_answer(mounted, &g_array_index(mounted->asked, Asking, i));
+	return any;
 }
 
 void mounted_free(Mounted *mounted)
 {
+	for (guint i = 0; i < mounted->asked->len; i++)
+		end(&g_array_index(mounted->asked, Asking, i));
+	g_array_unref(mounted->asked);
 	g_hash_table_unref(mounted->pasts);
 	g_free(mounted);
 }

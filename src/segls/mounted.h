@@ -12,8 +12,10 @@
  */
 typedef struct Mounted Mounted;
 
-/* NULL: there is none that answers. */
-Mounted *mounted_new(void);
+/* Asks them, which then look at all processes beside whatever the caller does. */
+Mounted *mounted_ask(void);
+/* Waits for the answers, once. False: there is none. */
+bool mounted_read(Mounted *mounted);
 void mounted_free(Mounted *mounted);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mounted, mounted_free)
 

@@ -51,32 +51,56 @@ static gboolean write_report(const Options *options, const Table *table, const S
 	return TRUE;
 }
 
-/* What has ended, and who it was, only the daemon of a mount can know. */
-static void ask_mounts(const GPtrArray *shown, const GPtrArray *items, Table *table, bool is_first)
+static bool has_column(const GPtrArray *shown, const char *name)
 {
-	bool is_asked_for = false, has_creator = false, may_help = false;
+	for (guint i = 0; i < shown->len; i++)
+		if (strcmp(((const Column *)shown->pdata[i])->name, name) == 0)
+			return true;
+	return false;
+}
 
-	for (guint i = 0; i < shown->len; i++) {
-		const char *name = ((const Column *)shown->pdata[i])->name;
-		is_asked_for |= strcmp(name, "COMMAND") == 0 || strcmp(name, "ENDED") == 0;
-		has_creator |= strcmp(name, "CREATOR") == 0;
-	}
-	for (guint i = 0; has_creator && i < items->len; i++)
+static bool wants_mounts(const GPtrArray *shown)
+{
+	return has_column(shown, "COMMAND") || has_column(shown, "ENDED");
+}
+
+/*
+ * What has ended, and who it was, only the daemon of a mount can know. Of orphans that is asked
+ * for before this program looks itself, so that both look at one time.
+ */
+static Mounted *ask_mounts(const Options *options, const GPtrArray *shown)
+{
+	const bool is_table = !options->by && !options->semaphores && !options->queues &&
+			      !options_want_report(options);
+	const bool wants =
+		wants_mounts(shown) || (options->orphans && has_column(shown, "CREATOR"));
+
+	return is_table && wants ? mounted_ask() : NULL;
+}
+
+static void read_mounts(const GPtrArray *shown, const GPtrArray *items, Table *table, bool is_first)
+{
+	bool may_help = false;
+
+	for (guint i = 0; has_column(shown, "CREATOR") && i < items->len; i++)
 		may_help |= !*((const SegfsItem *)items->pdata[i])->creator;
-	if (is_asked_for || may_help)
-		table->mounted = mounted_new();
-	if (is_asked_for && !table->mounted && is_first)
+	if (!table->mounted && may_help)
+		table->mounted = mounted_ask();
+	if (table->mounted && (may_help || wants_mounts(shown)) && !mounted_read(table->mounted))
+		g_clear_pointer(&table->mounted, mounted_free);
+	if (wants_mounts(shown) && !table->mounted && is_first)
 		g_printerr("segls: no mount of segfs answers, whose daemon would remember: of "
 			   "creators that have ended nothing is known\n");
 }
 
 static gboolean list(const Options *options, const GPtrArray *shown, const Source *source,
-		     bool is_first, GString *text, GError **error)
+		     Mounted *mounted, bool is_first, GString *text, GError **error)
 {
 	const bool headings = !options->noheadings;
 	g_auto(Table) table;
 
 	table_init(&table, options->bytes, options->format == OUTPUT_JSON);
+	table.mounted = mounted;
 	for (guint i = 0; i < source->of->len; i++)
 		keep(options, source->of->pdata[i]);
 	if (options->semaphores || options->queues)
@@ -86,7 +110,7 @@ static gboolean list(const Options *options, const GPtrArray *shown, const Sourc
 		return write_report(options, &table, source, text, error);
 	g_autoptr(GPtrArray) all = source_items(source);
 	if (!options->by)
-		ask_mounts(shown, all, &table, is_first);
+		read_mounts(shown, all, &table, is_first);
 	if (options->sort && !table_sort(&table, all, options->sort, error))
 		return FALSE;
 	if (options->by)
@@ -146,9 +170,11 @@ static gboolean run(const Options *options, GError **error)
 		return FALSE;
 	for (guint round = 0;; round++) {
 		g_autoptr(GString) text = g_string_new(round > 0 ? "\n" : NULL);
+		g_autoptr(Mounted) mounted = ask_mounts(options, shown);
 		g_autoptr(Progress) progress = progress_start("segls: looking at all processes");
 		const gboolean is_done = source_survey(options, &source, error) &&
-					 list(options, shown, &source, round == 0, text, error);
+					 list(options, shown, &source, g_steal_pointer(&mounted),
+					      round == 0, text, error);
 
 		g_clear_pointer(&progress, progress_end);
 		if (!is_done)

@@ -52,8 +52,11 @@ for wrong in "--events --gone" "--events --json" "--gone --tree" "--gone -o FILE
 	fails "$wrong is refused" segls $wrong
 done
 
+# At any moment: also where it has read the request already, which no signal ends then.
+timeout 120 "$SEGLS" -o FILE,COMMAND >"$TESTDIR/asked" &
+asking=$!
 kill -STOP "${segfs_pid[$MNT]}"
-ok "a daemon that does not answer" timeout 120 "$SEGLS" -o FILE,COMMAND
+ok "a daemon that does not answer" wait "$asking"
 like "$(errors_of timeout 120 "$SEGLS" --events)" "events.1: Connection timed out$" "keeps nobody waiting"
 kill -CONT "${segfs_pid[$MNT]}"
 segfs_stop_ok "$MNT" "it ends"
