@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <ncurses.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
@@ -16,6 +17,39 @@
 #define KEYS "Enter info  l holders  y history  d remove  v u c / filter  r g a h s n sort  ? help"
 
 static bool is_utf8;
+
+/*
+ * A size that has changed and changed back before ncurses asks for it is no new one to it, and it
+ * draws nothing; but the terminal has thrown away what did not fit meanwhile.
+ */
+static struct sigaction of_ncurses;
+static volatile sig_atomic_t is_resized;
+
+static void resized(int signal)
+{
+	is_resized = 1;
+	of_ncurses.sa_handler(signal);
+}
+
+static void watch_size(void)
+{
+	sigaction(SIGWINCH, NULL, &of_ncurses);
+	if (of_ncurses.sa_handler == SIG_DFL || of_ncurses.sa_handler == SIG_IGN)
+		return;
+	struct sigaction own = of_ncurses;
+	own.sa_handler = resized;
+	sigaction(SIGWINCH, &own, NULL);
+}
+
+/* What is drawn next is all there is. */
+static void begin(void)
+{
+	if (is_resized) {
+		is_resized = 0;
+		clearok(curscr, true);
+	}
+	erase();
+}
 
 bool screen_start(void)
 {
@@ -33,6 +67,7 @@ bool screen_start(void)
 		use_default_colors();
 		bars_start_colors();
 	}
+	watch_size();
 	return true;
 }
 
@@ -273,7 +308,7 @@ void screen_draw_list(Screen *screen)
 	if (selected >= screen->top + page)
 		screen->top = selected - page + 1;
 	screen->top = MIN(screen->top, shown->len > page ? shown->len - page : 0);
-	erase();
+	begin();
 	draw_title(screen);
 	if (first == HEADING_LINES)
 		bars_draw(1, screen->pieces->all, screen->shmem);
@@ -301,7 +336,7 @@ guint screen_draw_text(const char *title, const char *text, guint top)
 	const guint n = g_strv_length(lines), page = MAX(LINES - 2, 1);
 	const guint most = n > page ? n - page : 0;
 
-	erase();
+	begin();
 	attron(A_REVERSE);
 	mvhline(0, 0, ' ', COLS);
 	put(0, 0, COLS, title, false);

@@ -187,6 +187,18 @@ sees "and the bars again" "# sysv"
 log "200x60"
 for size in 20x5 10x3 3x2 200x60; do "${T[@]}" resize-window -x "${size%x*}" -y "${size#*x}"; done
 sees "made very small and large again" "CREATOR +CONTAINER +FILE"
+# Before it can ask for the size: to ncurses that is none that is new.
+pane=$("${T[@]}" display-message -p '#{pane_pid}')
+tty=$("${T[@]}" display-message -p '#{pane_tty}')
+read -r pid _ <"/proc/$pane/task/$pane/children"
+has_size() { [ "$(stty -F "$tty" size)" = "$1" ]; }
+kill -STOP "$pid"
+"${T[@]}" resize-window -x 3 -y 2
+ok "small" until_true 20 has_size "2 3"
+"${T[@]}" resize-window -x 200 -y 60
+ok "and large" until_true 20 has_size "60 200"
+kill -CONT "$pid"
+sees "both at once, and it is drawn anew" "CREATOR +CONTAINER +FILE"
 key q
 ok "it has survived all of it" until_true 20 is_dead
 died_with 0 "and ended well"
