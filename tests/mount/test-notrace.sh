@@ -52,6 +52,8 @@ held=$(tell A shmget 0x85 4096 'IPC_CREAT|0600')
 tell A shmat a "$held" >/dev/null
 
 agent hidden
+# Of who has nothing on a tmpfs the kernel can say so.
+tell hidden open d /dev/shm 'O_RDONLY|O_DIRECTORY' >/dev/null
 hidden=/proc/$(agent_pid hidden)
 mkdir -p "$TESTDIR/second" "$TESTDIR/unreadable/maps"
 mount --bind "$TESTDIR/unreadable" "$hidden" || skip_all "nothing can be mounted over /proc/PID"
