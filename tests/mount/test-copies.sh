@@ -65,7 +65,7 @@ rm "/dev/shm/$long"*
 for file in segments.json metrics limits; do is "$(copies "$MNT/$file")" "" "$file, shorter than before, too"; done
 
 # Two readers of different texts of one file, and one who lists it meanwhile.
-ok "two readers at once do not mix" python3 - "$MNT" <<'END'
+cat >"$TESTDIR/two.py" <<'END'
 import errno, os, sys
 mnt = sys.argv[1]; name = mnt + "/segments.json"
 def read(fd): return b"".join(iter(lambda: os.read(fd, 1 << 16), b""))
@@ -100,6 +100,7 @@ third = os.open(name, os.O_RDONLY)
 got = send(third)
 assert b"another-name" in got and got == os.pread(third, 1 << 24, 0), "whole again"
 END
+ok "two readers at once do not mix" python3 "$TESTDIR/two.py" "$MNT"
 rm -f /dev/shm/another-name /dev/shm/a-third
 
 # The programs. What limits says of the host may change meanwhile; this has as many lines each time, and an end.

@@ -34,7 +34,17 @@ for kind in sysv posix; do
 	ok "$kind: rm" rm "$orphans"/*
 done
 
-diag "--- another job of the program is no relative"
+diag "--- another job of the program is no relative, also once a process has ended that had very many children"
+cat >"$TESTDIR/crowd.py" <<-'END'
+	import os
+	(out, into) = os.pipe()
+	for _ in range(300):
+	    if os.fork() == 0:
+	        os.close(into)
+	        os.read(out, 1)
+	        os._exit(0)
+END
+ok "one with 300 ends" python3 "$TESTDIR/crowd.py"
 hold B "$SERVER" sysv job
 hold C "$SERVER" sysv job
 unseen=$(held C 2) kept=$(held B 2)
@@ -66,17 +76,27 @@ cat >"$TESTDIR/family.py" <<-'END'
 	    os.write(into, b"%d " % make())
 	    os.execv("/bin/true", ["true"])
 	os.waitpid(child, 0)
-	if (child := os.fork()) == 0:
-	    if os.fork() == 0:
-	        while os.getppid() == child:
-	            pass
+	def without_parent(deed):
+	    if (child := os.fork()) == 0:
+	        parent = os.getpid()
+	        if os.fork() == 0:
+	            while os.getppid() == parent:
+	                pass
+	            deed()
+	        os._exit(0)
+	    os.waitpid(child, 0)
+	def child_makes():
+	    if (child := os.fork()) == 0:
 	        os.write(into, b"%d " % make())
 	        os._exit(0)
-	    os._exit(0)
-	os.waitpid(child, 0)
-	said = b""
-	while said.count(b" ") < 2:
-	    said += os.read(out, 100)
+	    os.waitpid(child, 0)
+	said = os.read(out, 100)
+	without_parent(lambda: os.write(into, b"%d " % make()))
+	said += os.read(out, 100)
+	without_parent(child_makes)
+	said += os.read(out, 100)
+	os.close(into)
+	os.read(out, 1)
 	print("ready", os.getpid(), said.decode(), flush=True)
 	sys.stdin.read()
 END
@@ -85,6 +105,7 @@ aged
 idle "it was of its parent's program when it made it" "sysv/$(held A 2)" "; its creator's parent $(held A) \(python3[.0-9]*\) lives"
 # Its parent ended before it. Where that end was told of in time the family is known nevertheless.
 idle "whose parent had ended" "sysv/$(held A 3)" "; (its creator's ancestor $(held A) \(python3[.0-9]*\) lives|$(held A) \(python3[.0-9]*\) of its owner, older than it, holds another; its creator is not known)"
+idle "whose parent's parent had ended" "sysv/$(held A 4)" "; $(held A) \(python3[.0-9]*\) of its owner, older than it, holds another; its creator is not known"
 killed A
 is $false_verdicts 0 "no false verdict"
 done_testing

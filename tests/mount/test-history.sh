@@ -111,6 +111,23 @@ if [ $names = yes ]; then
 	fails_with EACCES "another user does not read it" as_user 20001 cat "$MNT/gone/$gone"
 	fails_with EACCES "nor lists them" as_user 20001 ls "$MNT/gone"
 
+	# A number that was given again, to another that has ended as well, before the event was read.
+	again() {
+		echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid && sh -c "echo \$\$ >'$TESTDIR/second'"
+		[ "$(cat "$TESTDIR/second")" = "$1" ]
+	}
+	if [ -w /proc/sys/kernel/ns_last_pid ]; then
+		: >/dev/shm/twice
+		until_true 10 has_event create.posix/twice
+		kill -STOP "${segfs_pid[$MNT]}"
+		sh -c "echo \$\$ >'$TESTDIR/first'; exec rm /dev/shm/twice"
+		first=$(cat "$TESTDIR/first")
+		ok "a number is given again" until_true 20 again "$first"
+		kill -CONT "${segfs_pid[$MNT]}"
+		ok "what the first one did is an event" until_true 10 has_event remove.posix/twice
+		like "$(event remove.posix/twice)" " remove posix/twice pid=$first (program=rm .*)?inode=" "and not the second one's"
+	fi
+
 	# Shells that have ended before anybody can look.
 	(for ((i = 0; i < 200; i++)); do sh -c ": >/dev/shm/shell-$i" & done; wait)
 	# Of what others of the host leave meanwhile events can have become events.1.

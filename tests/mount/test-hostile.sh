@@ -8,13 +8,14 @@ chmod 1777 "$shm"
 
 # A name that becomes a FIFO between opendir and readdir.
 touch "$shm/swap"
-ok "a listing in which a file becomes a FIFO" /usr/bin/python3 - "$posix" "$shm/swap" <<-'END'
+cat >"$TESTDIR/swap.py" <<-'END'
 	import os, sys
 	entries = os.scandir(sys.argv[1])
 	os.unlink(sys.argv[2])
 	os.mkfifo(sys.argv[2])
 	sys.exit(not any(entry.name == "swap" for entry in entries))
 END
+ok "a listing in which a file becomes a FIFO" /usr/bin/python3 "$TESTDIR/swap.py" "$posix" "$shm/swap"
 ok "the daemon lives" alive
 
 # A lease on one's own file: a program that opens it must not wait in a thread of the daemon.

@@ -152,7 +152,8 @@ SegfsKin *segfs_history_kin_of(SegfsHistory *history, pid_t pid, int64_t used)
 		return NULL;
 	/* Of all who have had the number: used is in whole seconds. */
 	if (witness_time(process.start) / G_USEC_PER_SEC > used ||
-	    witness_time(process.at) / G_USEC_PER_SEC < used)
+	    witness_time(process.at) / G_USEC_PER_SEC < used ||
+	    (process.before && witness_time(process.before) / G_USEC_PER_SEC >= used))
 		return NULL;
 	return kin_new(&process.kin, process.start > history->since_boot &&
 					     has_run_since(history, &process, used));

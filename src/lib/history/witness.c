@@ -301,8 +301,9 @@ bool witness_read(Witness *witness, pid_t pid, int pidfd, int64_t when, SegfsAct
 		actor = (SegfsActor){.pid = pid};
 		is_live = false;
 	}
+	/* Of those who have ended since one alone has had the number. */
 	if (!is_live && pid > 0 && witness->probe && probe_ended(witness->probe, pid, &ended) &&
-	    ended.at >= witness->round)
+	    ended.at >= witness->round && ended.before < witness->round)
 		witness_actor_of(witness, &ended, &actor);
 	if (is_live && has_none)
 		explain_none(witness, &reading, &actor);

@@ -22,26 +22,14 @@
 
 #include "lib/probe/common.h"
 #include "lib/probe/ends.h"
+#include "lib/probe/ends_kin.h"
 
 char LICENSE[] SEC("license") = "GPL";
-
-#define CHILDREN_MOST 256
-#define GENERATIONS_MOST 32
-
-const volatile bool has_exec; /* task_changes runs, too */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1024 * 1024);
 } ring SEC(".maps");
-
-#define TABLE(kind, most, key_type, value_type)                                                    \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_##kind);                                                 \
-		__uint(max_entries, most);                                                         \
-		__type(key, key_type);                                                             \
-		__type(value, value_type);                                                         \
-	}
 
 /* Those that have ended, by their pid. */
 TABLE(LRU_HASH, ENDS_KEPT, __u32, struct ends_process) ended SEC(".maps");
@@ -52,12 +40,14 @@ TABLE(LRU_HASH, ENDS_KEPT, __u32, struct ends_process) changed SEC(".maps");
 /* Whose end is told though they leave no segment: pid -> when that process started, in ticks. */
 TABLE(LRU_HASH, 4 * ENDS_KEPT, __u32, __u64) awaited SEC(".maps");
 
-/*
- * Those whose family is not the whole of it: whose parent has ended before them (the kernel gives
- * them another), who have a descendant of whom that is so, who were told of in vain. pid -> when
- * that process started. No entry goes before its process does.
- */
-TABLE(HASH, 4 * ENDS_KEPT, __u32, __u64) scattered SEC(".maps");
+/* The last end of a process by its number, of which several have one entry. */
+struct number {
+	__u64 at, start;
+	__u64 before; /* of the process before that one */
+};
+
+#define NUMBERS 16384
+TABLE(ARRAY, NUMBERS, __u32, struct number) numbers SEC(".maps");
 
 /*
  * Who has made the files of tmpfs that came last, each in the place of its number: who makes a file
@@ -65,168 +55,6 @@ TABLE(HASH, 4 * ENDS_KEPT, __u32, __u64) scattered SEC(".maps");
  * does not have its sum, and is not there.
  */
 TABLE(ARRAY, ENDS_MADE, __u32, struct ends_made) made SEC(".maps");
-
-/* Events for which the ring had no room; families that scattered had none for. */
-TABLE(ARRAY, 2, __u32, __u64) lost SEC(".maps");
-
-/* The stack has no room for one. */
-TABLE(PERCPU_ARRAY, 1, __u32, struct ends_process) scratch SEC(".maps");
-
-static __always_inline void count_lost(__u32 which)
-{
-	__u64 *n = bpf_map_lookup_elem(&lost, &which);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
-}
-
-static __always_inline struct list_head *children_of(struct task_struct *task)
-{
-	return (void *)task + bpf_core_field_offset(struct task_struct, children);
-}
-
-static __always_inline bool has_any(struct list_head *head)
-{
-	struct list_head *next = BPF_CORE_READ(head, next);
-
-	return next && next != head;
-}
-
-__noinline int scatter(__u64 of)
-{
-	struct task_struct *leader = (void *)of;
-	const __u32 pid = pid_for_reader(of);
-	const __u64 start = BPF_CORE_READ(leader, start_boottime);
-
-	if (pid && bpf_map_update_elem(&scattered, &pid, &start, BPF_ANY) != 0)
-		count_lost(ENDS_LOST_FAMILIES);
-	return 0;
-}
-
-/* Without task_changes nobody knows what it was when it made something. */
-static __always_inline bool is_whole(const struct ends_process *process)
-{
-	const __u32 pid = process->pid, families = ENDS_LOST_FAMILIES;
-	const __u64 *start = bpf_map_lookup_elem(&scattered, &pid);
-	const __u64 *n = bpf_map_lookup_elem(&lost, &families);
-
-	return has_exec && n && *n == 0 && !(start && *start == process->start);
-}
-
-/* Does the other run the program of the process in the scratch: by its file, or its name? */
-static __always_inline bool is_same_program(const struct ends_process *process, struct inode *mine,
-					    struct task_struct *other)
-{
-	__u64 name[2] = {}, its[2];
-
-	if (mine && BPF_CORE_READ(other, mm, exe_file, f_inode) == mine)
-		return true;
-	bpf_core_read_str(name, sizeof(name), &other->comm);
-	__builtin_memcpy(its, process->command, sizeof(its));
-	return name[0] == its[0] && name[1] == its[1];
-}
-
-/* What is computed of the number is computed behind its comparison, so the kernel sees its bounds.
- */
-#define KEEP(number) asm volatile("" : "+r"(number))
-
-__noinline int take_child(__u64 of)
-{
-	const __u32 zero = 0;
-	struct task_struct *child = (void *)of;
-	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
-
-	scatter(of);
-	if (!process)
-		return 0;
-	__u32 n = process->kin.n_children;
-	if (n >= ENDS_KIN)
-		return 0;
-	KEEP(n);
-	struct ends_person *person = &process->kin.children[n];
-	person->pid = pid_for_reader(of);
-	person->start = BPF_CORE_READ(child, start_boottime);
-	process->kin.n_children = n + 1;
-	return 0;
-}
-
-/* Its children get another parent now, and all that it comes from have descendants whom nobody
- * will know as such. */
-__noinline int give_up_children(__u64 of)
-{
-	const __u32 zero = 0;
-	struct task_struct *task = (void *)of;
-	struct list_head *head = children_of(task);
-	struct list_head *at = BPF_CORE_READ(head, next);
-	struct task_struct *parent = BPF_CORE_READ(task, group_leader);
-	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
-
-	if (!process || !at || at == head)
-		return 0;
-	/* What they make of it, and their children, is not followed. */
-	process->kin.is_known = false;
-	for (int i = 0; i < CHILDREN_MOST && at && at != head; i++) {
-		take_child((__u64)at - bpf_core_field_offset(struct task_struct, sibling));
-		at = BPF_CORE_READ(at, next);
-	}
-	if (at && at != head)
-		count_lost(ENDS_LOST_FAMILIES);
-	for (int i = 0; i < GENERATIONS_MOST && parent; i++) {
-		scatter((__u64)parent);
-		struct task_struct *next = BPF_CORE_READ(parent, real_parent, group_leader);
-		parent = next == parent ? NULL : next;
-	}
-	return 0;
-}
-
-/* One that the process in the scratch, which runs the file mine, comes from. */
-__noinline int take_ancestor(__u64 of, __u64 mine)
-{
-	const __u32 zero = 0;
-	struct task_struct *ancestor = (void *)of;
-	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
-
-	if (!process || !is_same_program(process, (void *)mine, ancestor))
-		return 0;
-	const __u32 pid = pid_for_reader(of);
-	__u32 n = process->kin.n_ancestors;
-	if (n >= ENDS_KIN || !pid) {
-		process->kin.is_known = false;
-		return 0;
-	}
-	KEEP(n);
-	struct ends_person *person = &process->kin.ancestors[n];
-	person->pid = pid;
-	person->start = BPF_CORE_READ(ancestor, start_boottime);
-	process->kin.n_ancestors = n + 1;
-	return 0;
-}
-
-__noinline int read_ancestors(__u64 of)
-{
-	const __u32 zero = 0;
-	struct task_struct *task = (void *)of;
-	struct inode *mine = BPF_CORE_READ(task, mm, exe_file, f_inode);
-	struct task_struct *at = BPF_CORE_READ(task, group_leader, real_parent, group_leader);
-	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
-
-	if (!process)
-		return 0;
-	struct ends_kin *kin = &process->kin;
-	kin->parent = pid_for_reader((__u64)at);
-	kin->n_ancestors = 0;
-	kin->n_children = 0;
-	/* Where the kernel has taken its memory already, what it ran is its name alone. */
-	kin->is_known = mine && is_whole(process);
-	for (int i = 0; i < GENERATIONS_MOST && at; i++) {
-		take_ancestor((__u64)at, (__u64)mine);
-		struct task_struct *next = BPF_CORE_READ(at, real_parent, group_leader);
-		at = next == at ? NULL : next;
-	}
-	if (at)
-		kin->is_known = false;
-	return 0;
-}
 
 /* Fills the scratch. */
 static __always_inline void fill(struct ends_process *process, struct task_struct *task, bool ended)
@@ -242,6 +70,7 @@ static __always_inline void fill(struct ends_process *process, struct task_struc
 	process->uid = bpf_get_current_uid_gid();
 	process->has_ended = ended;
 	process->n_execs = 0;
+	process->before = 0;
 	process->exec = BPF_CORE_READ(task, self_exec_id);
 	process->code = BPF_CORE_READ(task, signal, group_exit_code);
 	if (!process->code)
@@ -323,11 +152,29 @@ __noinline int tell_segments(void)
 	return at == (__u64)head;
 }
 
+/* When the number that it has was another's last. Several threads can be a process's last at once.
+ */
+static __always_inline void take_number(struct ends_process *process)
+{
+	const __u32 which = process->pid % NUMBERS;
+	struct number *number = bpf_map_lookup_elem(&numbers, &which);
+
+	if (!number)
+		return;
+	if (number->start != process->start) {
+		number->before = number->at;
+		number->start = process->start;
+	}
+	number->at = process->at;
+	process->before = number->before;
+}
+
 /* The process has ended. told: by an event that has segments. */
-static __always_inline void tell_end(const struct ends_process *process, bool told)
+static __always_inline void tell_end(struct ends_process *process, bool told)
 {
 	const __u32 pid = process->pid;
 
+	take_number(process);
 	bpf_map_update_elem(&ended, &pid, process, BPF_ANY);
 	bpf_map_delete_elem(&scattered, &pid);
 	__u64 *start = bpf_map_lookup_elem(&awaited, &pid);
@@ -400,7 +247,7 @@ int BPF_PROG(task_changes, struct task_struct *task)
 	if (process->n_execs != ENDS_MANY)
 		process->n_execs++;
 	if (has_any(segments_of(task)) && !tell_segments())
-		scatter((__u64)BPF_CORE_READ(task, group_leader));
+		scatter((__u64)BPF_CORE_READ(task, group_leader), false);
 	if (pid)
 		bpf_map_update_elem(&changed, &pid, process, BPF_ANY);
 	return 0;

@@ -45,7 +45,9 @@ struct ends_process {
 	__u32 n_execs;        /* programs that it has run since it was forked; of one that runs
 				 another program, with that; ENDS_MANY: not known */
 	__u32 padding;
-	__u64 exec; /* which of the programs that it has run in its life: each has another */
+	__u64 before; /* with has_ended: when the last one ended that had this number before, or
+			 another of few numbers; CLOCK_BOOTTIME, 0: none since the programs run */
+	__u64 exec;   /* which of the programs that it has run in its life: each has another */
 	struct ends_kin kin;
 	char command[ENDS_COMMAND];
 	char arguments[ENDS_ARGUMENTS]; /* a NUL after each */
