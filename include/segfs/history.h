@@ -56,13 +56,16 @@ bool segfs_history_watches(SegfsHistory *history, dev_t dev);
 
 /* A process that has done something. */
 typedef struct {
-	pid_t pid;          /* 0: of a pid namespace that is not seen from here */
-	uint64_t start;     /* clock ticks since boot; 0: not known */
-	uid_t uid;          /* valid where command is not "" */
-	char command[16];   /* as it was then; "": it had ended before it could be read */
+	pid_t pid;      /* 0: of a pid namespace that is not seen from here */
+	uint64_t start; /* clock ticks since boot; 0: not known */
+	uid_t uid;
+	char command[16];   /* as it was then, of whose it may be "" */
 	char *command_line; /* for a terminal; NULL: not known */
 	char *cgroup;       /* likewise */
 } SegfsActor;
+
+/* False: it had ended before it could be read; only pid counts. Cannot fail. */
+bool segfs_actor_is_known(const SegfsActor *actor);
 
 /* What a process is to one that has made something and ended. */
 typedef enum {

@@ -186,7 +186,7 @@ static void write_last_holder(IpcNs *ns, const SegfsCaller *caller, const SegfsP
 		.start = past->holder_code < 0 ? past->holder.start : 0,
 		.uid = past->holder.uid,
 	};
-	g_autofree char *command = escape_text(past->holder.command, -1);
+	g_autofree char *command = escape_item(past->holder.command);
 	g_autofree char *end =
 		past->holder_code < 0 ? g_strdup("detached") : segfs_end_text(past->holder_code);
 
@@ -206,10 +206,10 @@ static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *it
 
 	if (item->has_past && !is_sysv && past->creator.pid > 0)
 		line(text, "CreatorPid", "%d%s", past->creator.pid,
-		     past->ended                ? " (ended)"
-		     : past->ended_unseen       ? " (ended while segfs did not run)"
-		     : past->creator.command[0] ? ""
-						: " (ended before it could be read)");
+		     past->ended                            ? " (ended)"
+		     : past->ended_unseen                   ? " (ended while segfs did not run)"
+		     : segfs_actor_is_known(&past->creator) ? ""
+							    : " (ended before it could be read)");
 	if (item->has_past && segfs_past_is_visible(segfs_ipc_proc_root(ns->ipc), caller, past)) {
 		g_autofree char *how = segfs_end_text(past->code);
 		g_autofree char *end = g_strconcat(how, ", ", NULL);
@@ -242,8 +242,9 @@ static void write_history(const IpcNs *ns, dev_t dev, const char *missing, GStri
 static void write_removed(const Gone *gone, GString *text)
 {
 	const SegfsActor *actor = &gone->remover;
-	g_autofree char *user = segfs_user_name(actor->uid);
-	g_autofree char *command = escape_text(actor->command, -1);
+	g_autofree char *name = segfs_user_name(actor->uid);
+	g_autofree char *user = name ? g_strdup(name) : g_strdup_printf("%u", actor->uid);
+	g_autofree char *command = escape_item(actor->command);
 
 	line_moment(text, "Removed", gone->is_at_the_latest ? "before " : "", gone->removed);
 	if (actor->pid <= 0) {
@@ -252,12 +253,10 @@ static void write_removed(const Gone *gone, GString *text)
 		return;
 	}
 	g_string_append_printf(text, "RemovedBy:\t%d ", actor->pid);
-	if (!*command)
+	if (!segfs_actor_is_known(actor))
 		g_string_append(text, "(ended before it could be read)");
-	else if (user)
-		g_string_append_printf(text, "%s, user %s", command, user);
 	else
-		g_string_append_printf(text, "%s, user %u", command, actor->uid);
+		g_string_append_printf(text, "%s, user %s", *command ? command : "\"\"", user);
 	if (actor->command_line)
 		g_string_append_printf(text, ", %s", actor->command_line);
 	g_string_append_c(text, '\n');
@@ -312,7 +311,7 @@ static void write_holder(IpcNs *ns, const SegfsHolder *holder, GString *text)
 	g_autofree char *user = segfs_user_name(process->uid);
 	g_autofree char *command_line = segfs_process_command_line(proc_root, process);
 	g_autofree char *cgroup = segfs_process_cgroup(proc_root, process);
-	g_autofree char *command = escape_text(process->command, -1);
+	g_autofree char *command = escape_item(process->command);
 
 	const pid_t inner = segfs_process_inner_pid(proc_root, process);
 	g_string_append_printf(text, "Holder:\t%d %s", process->pid, command);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Who has made and removed what, also when nobody is left to ask. (with-mount -n)
 . "$(dirname "$0")/lib.sh"
-need ipcmk getfattr jq
+need ipcmk getfattr jq python3
 
 # The text of info/ has a line, or lines, of that key.
 value() { sed -n "s/^$2:\t//p" "$MNT/info/$1"; }
@@ -110,6 +110,22 @@ if [ $names = yes ]; then
 	like "$(sed -n 's/^Removed:\t//p' "$MNT/gone/$gone")" "^20[0-9-]+ [0-9:]+ [+-][0-9]+$" "and when"
 	fails_with EACCES "another user does not read it" as_user 20001 cat "$MNT/gone/$gone"
 	fails_with EACCES "nor lists them" as_user 20001 ls "$MNT/gone"
+
+	# Names that somebody has given to a program, so that it has none, or another user's.
+	cat >"$TESTDIR/named.py" <<-'END'
+		import ctypes, os
+		for name in b"", b"rm, user root":
+		    ctypes.CDLL(None).prctl(15, name, 0, 0, 0)
+		    path = b"/dev/shm/by-%d" % len(name)
+		    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+		    os.unlink(path)
+	END
+	as_user 20001 /usr/bin/python3 "$TESTDIR/named.py"
+	ok "programs of any name" until_true 10 has_event remove.posix/by-13
+	removed_by() { sed -n 's/^RemovedBy:\t//p' "$MNT/gone/$(ls "$MNT/gone" | grep "^posix-$1\.")"; }
+	like "$(event remove.posix/by-0)" "$(of ' program="" uid=20001 command="/usr/bin/python3 ' "pid=[0-9]+ inode=")" "one without a name is known"
+	like "$(removed_by by-0)" "^[0-9]+ $(of '"", user 20001, /usr/bin/python3 ' "[(]ended before it could be read[)]")" "gone/ has its user"
+	like "$(removed_by by-13)" "^[0-9]+ $(of 'rm\\054 user root, user 20001, /usr/bin/python3 ' "[(]ended before it could be read[)]")" "and another's own, and not the one in its name"
 
 	# A number that was given again, to another that has ended as well, before the event was read.
 	again() {

@@ -53,6 +53,11 @@ static void control_characters_do_not_get_through(void)
 			 "2J\x9b"
 			 "2J\0"),
 		    "\\302\\2332J\\2332J");
+	/* Python takes U+2028 for the end of a line; U+202E turns what follows. */
+	assert_line(LINE("a\xe2\x80\xa8"
+			 "b\xe2\x80\xae"
+			 "c\xe2\x80\xaa\0"),
+		    "a\\342\\200\\250b\\342\\200\\256c\\342\\200\\252");
 	assert_line(LINE("\xc2\x80\xc2\x9f\xc2\xa0\0"), "\\302\\200\\302\\237\xc2\xa0");
 	for (guint byte = 1; byte < 256; byte++) {
 		const char text[] = {'a', (char)byte, 'b', '\0'};

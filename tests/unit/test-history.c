@@ -99,6 +99,37 @@ static void a_table_is_bounded(void)
 	g_assert_cmpuint(table_find(table, &(PieceKey){.number = 4})->again, ==, 9);
 }
 
+/* Names and command lines are as long as somebody likes. */
+static void what_is_known_is_bounded(void)
+{
+	g_autoptr(Table) table = table_new(100, 100);
+	const SegfsActor remover = {.pid = 9};
+
+	for (guint i = 1; i <= 100; i++)
+		add(table, i, 0, 7);
+	g_assert_cmpuint(table_n_pieces(table), ==, 100);
+	for (guint i = 1; i <= 100; i++) {
+		Piece *piece = table_find(table, &(PieceKey){.number = i});
+		if (piece)
+			table_rename(table, piece, g_strnfill(4000, 'n'));
+	}
+	g_assert_cmpuint(table_n_pieces(table), <=, 100 * 512 / 4000);
+	g_assert_nonnull(table_find(table, &(PieceKey){.number = 100}));
+	for (guint i = 201; i <= 300; i++) {
+		g_autofree char *name = g_strnfill(4000, 'n');
+		const Piece known = {.key.number = i, .name = name};
+		table_remove(table, &known, 1, &remover, false);
+	}
+	g_autoptr(GPtrArray) gone = table_gone(table);
+	g_assert_cmpuint(gone->len, ==, 100 * 2048 / 4001);
+	g_assert_nonnull(table_gone_one(table, ((Gone *)gone->pdata[0])->serial));
+	/* One alone is kept, whatever it is. */
+	Piece large = piece_of(400, 0, 7);
+	large.past.creator.cgroup = g_strnfill(100 * 1024, 'c');
+	g_assert_nonnull(table_add(table, &large)->past.creator.cgroup);
+	g_assert_cmpuint(table_n_pieces(table), ==, 1);
+}
+
 static void an_end_is_of_that_very_process(void)
 {
 	g_autoptr(Table) table = table_new(10, 10);
@@ -289,6 +320,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/history/line", a_line_is_logfmt);
 	g_test_add_func("/history/log", a_log_is_bounded_and_says_what_it_has_forgotten);
 	g_test_add_func("/history/table", a_table_is_bounded);
+	g_test_add_func("/history/table/text", what_is_known_is_bounded);
 	g_test_add_func("/history/end", an_end_is_of_that_very_process);
 	g_test_add_func("/history/gone", what_is_gone_keeps_its_creator);
 	g_test_add_func("/history/segment", a_segment_goes_once);

@@ -6,10 +6,17 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "lib/os/escape.h"
+
 void actor_clear(SegfsActor *actor)
 {
 	g_clear_pointer(&actor->command_line, g_free);
 	g_clear_pointer(&actor->cgroup, g_free);
+}
+
+bool segfs_actor_is_known(const SegfsActor *actor)
+{
+	return actor->start || actor->command[0];
 }
 
 SegfsActor actor_copy(const SegfsActor *actor)
@@ -19,6 +26,48 @@ SegfsActor actor_copy(const SegfsActor *actor)
 	copy.command_line = g_strdup(actor->command_line);
 	copy.cgroup = g_strdup(actor->cgroup);
 	return copy;
+}
+
+static gsize text_size(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
+gsize actor_size(const SegfsActor *actor)
+{
+	return text_size(actor->command_line) + text_size(actor->cgroup);
+}
+
+gsize past_size(const SegfsPast *past)
+{
+	const SegfsKin *kin = past->kin;
+
+	return actor_size(&past->creator) + (kin ? sizeof(*kin) + kin->n * sizeof(*kin->all) : 0);
+}
+
+GVariant *actor_save(const SegfsActor *actor)
+{
+	return g_variant_new("(itu^aym^aym^ay)", actor->pid, actor->start, actor->uid,
+			     actor->command, actor->command_line, actor->cgroup);
+}
+
+/* Text for a terminal stays that, whatever is in a file. */
+static char *text_of(const char *saved)
+{
+	return saved ? escape_text(saved, -1) : NULL;
+}
+
+void actor_restore(GVariant *saved, SegfsActor *ret_actor)
+{
+	const char *command, *command_line, *cgroup;
+	SegfsActor actor = {};
+
+	g_variant_get(saved, "(itu^&aym^&aym^&ay)", &actor.pid, &actor.start, &actor.uid, &command,
+		      &command_line, &cgroup);
+	g_strlcpy(actor.command, command, sizeof(actor.command));
+	actor.command_line = text_of(command_line);
+	actor.cgroup = text_of(cgroup);
+	*ret_actor = actor;
 }
 
 void segfs_past_clear(SegfsPast *past)

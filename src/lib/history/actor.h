@@ -12,6 +12,15 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SegfsActor, actor_clear)
 /* A copy, which the calling function clears. */
 SegfsActor actor_copy(const SegfsActor *actor);
 
+/* Bytes of what they point to. */
+gsize actor_size(const SegfsActor *actor);
+gsize past_size(const SegfsPast *past);
+
+/* To be kept, floating; and back, to be cleared. */
+#define ACTOR_TYPE "(ituaymaymay)"
+GVariant *actor_save(const SegfsActor *actor);
+void actor_restore(GVariant *saved, SegfsActor *ret_actor);
+
 /* What ends.bpf.c says, for g_free(). */
 SegfsKin *kin_new(const struct ends_kin *told, bool is_known);
 /* Of its ancestors alone, which are doubtful. */

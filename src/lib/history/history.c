@@ -139,10 +139,8 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 	}
 	if (verbs & NAMES_RENAME) {
 		tell_object(history, "rename", piece, from ? from : "?", actor, at);
-		if (known) {
-			g_free(known->name);
-			known->name = g_strdup(piece->name);
-		}
+		if (known)
+			table_rename(history->table, known, g_strdup(piece->name));
 	}
 	if (verbs & NAMES_DELETE) {
 		tell_object(history, "remove", piece, NULL, actor, at);

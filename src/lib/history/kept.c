@@ -57,11 +57,12 @@ void history_recall(SegfsHistory *history, const char *directory, const char *na
 static void check_object(SegfsHistory *history, const Piece *was)
 {
 	const NamesFile file = {was->key.domain, was->key.number, was->again};
+	Names *names = was->ns ? history->others : history->names;
 	g_autofree char *path = NULL;
 	int64_t born = 0;
 	nlink_t links = 0;
 	int opened = -1;
-	const int r = names_open(was->ns ? history->others : history->names, &file, &opened, &path);
+	const int r = names ? names_open(names, &file, &opened, &path) : -EXDEV;
 	autofd fd = opened;
 	const bool is_it = r == 0 && names_look(fd, &born, &links) && born && born == was->born;
 
@@ -69,8 +70,7 @@ static void check_object(SegfsHistory *history, const Piece *was)
 	Piece *piece = table_find_same(history->table, was);
 	if (piece && is_it && path && links > 0) {
 		piece->is_recalled = false;
-		g_free(piece->name);
-		piece->name = g_steal_pointer(&path);
+		table_rename(history->table, piece, g_steal_pointer(&path));
 	} else if (piece && (r == -ESTALE || (is_it && links == 0))) {
 		history_is_gone(history, piece);
 	} else if (piece) {

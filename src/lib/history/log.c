@@ -110,7 +110,7 @@ void log_field_actor(GString *line, const char *prefix, const SegfsActor *actor)
 {
 	if (actor->pid > 0)
 		g_string_append_printf(line, " %spid=%d", prefix, actor->pid);
-	if (!actor->command[0])
+	if (!segfs_actor_is_known(actor))
 		return;
 	g_string_append_printf(line, " %sprogram=", prefix);
 	append_value(line, actor->command);

@@ -231,6 +231,8 @@ char *segfs_history_text(SegfsHistory *history)
 		g_string_append_printf(text, "; not kept over a restart: %s",
 				       history->why_not_kept);
 	g_mutex_unlock(&history->lock);
+	if (history->probe && !probe_knows_kin(history->probe))
+		g_string_append(text, "; no lineages: too many processes have lost their parent");
 	if (history->probe)
 		add_calls(history, text);
 	return g_string_free(text, FALSE);

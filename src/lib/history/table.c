@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#include "lib/os/escape.h"
+#define TEXT_EACH 512
+#define GONE_TEXT_EACH 2048
 
 /* A process, for good. */
 typedef struct {
@@ -17,6 +18,7 @@ typedef struct {
 	Piece piece;
 	CreatorKey creator;
 	GList link, of_creator;
+	gsize text; /* bytes of what the piece points to */
 } Entry;
 
 struct Table {
@@ -27,6 +29,7 @@ struct Table {
 	GQueue gone;         /* Gone, the oldest first */
 	GHashTable *gone_of; /* PieceKey -> GQueue of those of gone that had it, likewise */
 	guint pieces_most, gone_most;
+	gsize text, gone_text; /* bytes */
 	uint64_t n_gone, n_forgotten;
 };
 
@@ -72,6 +75,11 @@ static void entry_free(gpointer data)
 
 	piece_clear(&entry->piece);
 	g_free(entry);
+}
+
+static gsize piece_size(const Piece *piece)
+{
+	return (piece->name ? strlen(piece->name) + 1 : 0) + past_size(&piece->past);
 }
 
 void gone_free(gpointer data)
@@ -159,26 +167,54 @@ static void drop(Table *table, Entry *entry)
 	if (pieces->length == 0)
 		g_hash_table_remove(table->creators, &entry->creator);
 	g_queue_unlink(&table->order, &entry->link);
+	table->text -= entry->text;
 	g_hash_table_remove(table->entries, &entry->piece.key);
+}
+
+/* Forgets the oldest, but for that one, where there are too many, or too much is known of them. */
+static void make_room(Table *table, const Entry *but)
+{
+	const gsize most = (gsize)table->pieces_most * TEXT_EACH;
+
+	while ((table->order.length > table->pieces_most || table->text > most) &&
+	       table->order.head && table->order.head->data != but) {
+		drop(table, table->order.head->data);
+		table->n_forgotten++;
+	}
+}
+
+static void count_text(Table *table, Entry *entry)
+{
+	table->text -= entry->text;
+	entry->text = piece_size(&entry->piece);
+	table->text += entry->text;
 }
 
 Piece *table_add(Table *table, const Piece *piece)
 {
 	Entry *before = g_hash_table_lookup(table->entries, &piece->key);
 
-	if (before) {
+	if (before)
 		drop(table, before);
-	} else if (g_hash_table_size(table->entries) >= table->pieces_most) {
-		drop(table, table->order.head->data);
-		table->n_forgotten++;
-	}
 	Entry *entry = g_new0(Entry, 1);
 	entry->piece = *piece;
 	entry->link.data = entry;
 	g_queue_push_tail_link(&table->order, &entry->link);
 	g_hash_table_insert(table->entries, &entry->piece.key, entry);
 	add_to_creator(table, entry);
+	count_text(table, entry);
+	make_room(table, entry);
 	return &entry->piece;
+}
+
+void table_rename(Table *table, Piece *piece, char *name)
+{
+	Entry *entry = g_hash_table_lookup(table->entries, &piece->key);
+
+	g_free(piece->name);
+	piece->name = name;
+	count_text(table, entry);
+	make_room(table, entry);
 }
 
 static void add_kin(Piece *piece, const SegfsKin *kin, uint32_t n_execs)
@@ -206,7 +242,9 @@ void table_end(Table *table, pid_t pid, uint64_t start, int64_t ended, int code,
 		past->ended = ended;
 		past->code = code;
 		add_kin(piece, kin, n_execs);
+		count_text(table, at->data);
 	}
+	make_room(table, NULL);
 }
 
 /* Is it the same memory? A number of a segment is given again within its namespace, too. */
@@ -250,6 +288,7 @@ static void forget_gone(Table *table)
 	Gone *gone = g_queue_pop_head(&table->gone);
 	GQueue *all = g_hash_table_lookup(table->gone_of, &gone->piece.key);
 
+	table->gone_text -= gone->text;
 	g_queue_pop_head(all);
 	if (all->length == 0)
 		g_hash_table_remove(table->gone_of, &gone->piece.key);
@@ -265,9 +304,20 @@ static Gone *add_gone(Table *table, const Piece *known, const Piece *of)
 	gone->piece.past.creator = actor_copy(&gone->piece.past.creator);
 	gone->piece.past.kin = NULL;
 	push_gone(table, gone);
-	if (table->gone.length > table->gone_most)
-		forget_gone(table);
 	return gone;
+}
+
+/* Likewise, the oldest go. */
+static void count_gone(Table *table, Gone *gone)
+{
+	const gsize text = piece_size(&gone->piece) + actor_size(&gone->remover);
+	const gsize most = (gsize)table->gone_most * GONE_TEXT_EACH;
+
+	table->gone_text += text - gone->text;
+	gone->text = text;
+	while ((table->gone.length > table->gone_most || table->gone_text > most) &&
+	       table->gone.head->data != gone)
+		forget_gone(table);
 }
 
 Gone *table_remove(Table *table, const Piece *known, int64_t removed, const SegfsActor *remover,
@@ -297,6 +347,7 @@ Gone *table_remove(Table *table, const Piece *known, int64_t removed, const Segf
 	gone->is_at_the_latest = !remover;
 	actor_clear(&gone->remover);
 	gone->remover = remover ? actor_copy(remover) : (SegfsActor){};
+	count_gone(table, gone);
 	return gone;
 }
 
@@ -346,12 +397,6 @@ uint64_t table_n_forgotten(const Table *table)
 	return table->n_forgotten;
 }
 
-static GVariant *save_actor(const SegfsActor *actor)
-{
-	return g_variant_new("(itu^aym^aym^ay)", actor->pid, actor->start, actor->uid,
-			     actor->command, actor->command_line, actor->cgroup);
-}
-
 static GVariant *save_piece(const Piece *piece)
 {
 	const SegfsPast *past = &piece->past;
@@ -364,7 +409,7 @@ static GVariant *save_piece(const Piece *piece)
 	return g_variant_new("(bttm^ayttxuitx@" ACTOR_TYPE "ia(iut)xxib)", piece->key.is_sysv,
 			     piece->key.domain, piece->key.number, piece->name, piece->again,
 			     piece->size, piece->ctime, piece->sysv_key, piece->cpid, piece->ns,
-			     piece->born, save_actor(&past->creator),
+			     piece->born, actor_save(&past->creator),
 			     past->kin ? past->kin->parent : 0, &kin, past->made, past->ended,
 			     past->code, past->ended_unseen);
 }
@@ -381,29 +426,10 @@ GVariant *table_save(const Table *table)
 		const Gone *one = at->data;
 		g_variant_builder_add(&gone, "(@" PIECE_TYPE "xb@" ACTOR_TYPE ")",
 				      save_piece(&one->piece), one->removed, one->is_at_the_latest,
-				      save_actor(&one->remover));
+				      actor_save(&one->remover));
 	}
 	return g_variant_new("(ta" PIECE_TYPE "a(" PIECE_TYPE "xb" ACTOR_TYPE "))", table->n_gone,
 			     &pieces, &gone);
-}
-
-/* Text for a terminal stays that, whatever is in a file. */
-static char *text_of(const char *saved)
-{
-	return saved ? escape_text(saved, -1) : NULL;
-}
-
-static void restore_actor(GVariant *saved, SegfsActor *ret_actor)
-{
-	const char *command, *command_line, *cgroup;
-	SegfsActor actor = {};
-
-	g_variant_get(saved, "(itu^&aym^&aym^&ay)", &actor.pid, &actor.start, &actor.uid, &command,
-		      &command_line, &cgroup);
-	g_strlcpy(actor.command, command, sizeof(actor.command));
-	actor.command_line = text_of(command_line);
-	actor.cgroup = text_of(cgroup);
-	*ret_actor = actor;
 }
 
 static SegfsKin *restore_kin(GVariant *saved, pid_t parent)
@@ -437,7 +463,7 @@ static void restore_piece(GVariant *saved, Piece *ret_piece)
 	piece.key.is_sysv = is_sysv;
 	/* An object has one. */
 	piece.name = is_sysv ? NULL : g_strdup(name ? name : "?");
-	restore_actor(creator, &piece.past.creator);
+	actor_restore(creator, &piece.past.creator);
 	piece.past.kin = restore_kin(kin, parent);
 	piece.past.ended_unseen = ended_unseen;
 	*ret_piece = piece;
@@ -453,8 +479,9 @@ static void restore_gone(Table *table, GVariant *saved)
 		      &is_at_the_latest, &remover);
 	gone->is_at_the_latest = is_at_the_latest;
 	restore_piece(piece, &gone->piece);
-	restore_actor(remover, &gone->remover);
+	actor_restore(remover, &gone->remover);
 	push_gone(table, gone);
+	count_gone(table, gone);
 }
 
 void table_restore(Table *table, GVariant *saved)

@@ -40,9 +40,14 @@ typedef struct {
 	bool is_at_the_latest; /* it was seen then to be gone */
 	SegfsActor remover;
 	bool with_namespace; /* of a segment that nobody has removed: it went with its namespace */
+	gsize text;          /* the table's own: bytes of what it points to */
 } Gone;
 
-/* pieces_most: of live ones; the one that was added first is forgotten for another. */
+/*
+ * pieces_most: of live ones; the one that was added first is forgotten for another. So it is where
+ * their names, command lines and cgroups, which anybody may make long, are more than 512 bytes for
+ * each of so many, and of those that are gone 2 KiB.
+ */
 Table *table_new(guint pieces_most, guint gone_most);
 void table_free(Table *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
@@ -54,6 +59,8 @@ Piece *table_find_same(Table *table, const Piece *piece);
 
 /* Adds one, whatever had that key before; takes what piece points to, and returns its own. */
 Piece *table_add(Table *table, const Piece *piece);
+/* The table's own has another name: takes it. */
+void table_rename(Table *table, Piece *piece, char *name);
 
 /*
  * All pieces that the process made have its end, and its kin. start: in ticks; n_execs: programs
@@ -88,7 +95,6 @@ void table_forget(Table *table, const PieceKey *key);
  * All of it, floating; and back, into one that is new. Whose lineage was known is not so any more:
  * what has happened since is not known.
  */
-#define ACTOR_TYPE "(ituaymaymay)"
 #define PIECE_TYPE "(bttmayttxuitx" ACTOR_TYPE "ia(iut)xxib)"
 #define TABLE_TYPE "(ta" PIECE_TYPE "a(" PIECE_TYPE "xb" ACTOR_TYPE "))"
 GVariant *table_save(const Table *table);

@@ -6,6 +6,13 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* Does it begin a line, or turn what stands behind it? */
+static bool is_layout(gunichar c)
+{
+	return c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069);
+}
+
 char *escape_text(const char *text, gssize size)
 {
 	const char *end = text + (size < 0 ? (gssize)strlen(text) : size);
@@ -16,7 +23,7 @@ char *escape_text(const char *text, gssize size)
 		const bool is_utf8 = c != (gunichar)-1 && c != (gunichar)-2;
 		const char *next = is_utf8 ? g_utf8_next_char(at) : at + 1;
 
-		if (is_utf8 && !g_unichar_iscntrl(c)) {
+		if (is_utf8 && !g_unichar_iscntrl(c) && !is_layout(c)) {
 			g_string_append_len(escaped, at, next - at);
 			at = next;
 			continue;
@@ -31,6 +38,15 @@ char *escape_text(const char *text, gssize size)
 		}
 	}
 	return g_string_free(escaped, FALSE);
+}
+
+char *escape_item(const char *text)
+{
+	g_autofree char *escaped = escape_text(text, -1);
+	GString *item = g_string_new(escaped);
+
+	g_string_replace(item, ",", "\\054", 0);
+	return g_string_free(item, FALSE);
 }
 
 char *escape_printable(const char *text, bool is_utf8)

@@ -9,11 +9,15 @@
 
 /*
  * A name that another user has chosen, for a terminal: it stays on its line and moves no cursor.
- * Control characters, those of Unicode (U+0080 to U+009F) too, and bytes that are no UTF-8
- * are written as in C, "\n" or "\033"; all else is as it was, backslashes included. size -1: up to
- * the NUL; others are control characters. The caller's to free.
+ * Control characters, those of Unicode (U+0080 to U+009F) too, separators of lines, marks
+ * that turn the direction of text, and bytes that are no UTF-8 are written as in C, "\n" or "\033";
+ * all else is as it was, backslashes included. size -1: up to the NUL; others are control
+ * characters. The caller's to free.
  */
 char *escape_text(const char *text, gssize size);
+
+/* The same of what others follow on its line, behind a comma: its own are \054. */
+char *escape_item(const char *text);
 
 /*
  * The same for a table on a terminal, of which is_utf8 says whether it shows UTF-8: a byte of what

@@ -162,13 +162,22 @@ int probe_holds(const Probe *probe)
 	return link ? bpf_link__fd(link) : -1;
 }
 
-uint64_t probe_lost(Probe *probe)
+static uint64_t look_up_lost(const Probe *probe, __u32 which)
 {
-	const __u32 which = ENDS_LOST_EVENTS;
 	__u64 n = 0;
 
 	bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.lost), &which, &n);
 	return n;
+}
+
+uint64_t probe_lost(Probe *probe)
+{
+	return look_up_lost(probe, ENDS_LOST_EVENTS);
+}
+
+bool probe_knows_kin(Probe *probe)
+{
+	return look_up_lost(probe, ENDS_LOST_FAMILIES) == 0;
 }
 
 #else
@@ -225,6 +234,11 @@ int probe_holds(const Probe *probe)
 uint64_t probe_lost(Probe *probe)
 {
 	return 0;
+}
+
+bool probe_knows_kin(Probe *probe)
+{
+	return false;
 }
 
 #endif

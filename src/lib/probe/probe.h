@@ -45,3 +45,5 @@ GHashTable *holds_without(int iterator, const GArray *devices);
 
 /* Events that were lost so far. */
 uint64_t probe_lost(Probe *probe);
+/* False: more processes than it can keep have lost their parent, and no family is known since. */
+bool probe_knows_kin(Probe *probe);

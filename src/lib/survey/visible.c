@@ -85,7 +85,8 @@ bool segfs_past_is_visible(const char *proc_root, const SegfsCaller *caller, con
 		.uid = past->creator.uid,
 	};
 
-	return past->creator.command[0] && segfs_command_is_visible(proc_root, caller, &process);
+	return segfs_actor_is_known(&past->creator) &&
+	       segfs_command_is_visible(proc_root, caller, &process);
 }
 
 char *segfs_sysv_creator_shown(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment)
