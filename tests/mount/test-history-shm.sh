@@ -35,6 +35,16 @@ like "$(event remove.posix/moved)" " command=\"rm ${ns[A]}/posix/moved\" ns=${in
 gone=$(ls -d "$MNT"/gone/posix-made.*)
 is "$(value "$gone" Namespace) $(value "$gone" Creator)" "${inum[U]} sh" "gone/ has in which it was"
 is "$(n_watched)" $((before + 2)) "two are watched"
+# The number of a device is given again: of those that are free the lowest, which others of the host may take.
+dev=$(in_shm A stat -c %d /dev/shm)
+given_again() { in_shm A sh -c 'mount -t tmpfs none /dev/shm; stat -c %d /dev/shm' | grep -qx "$dev"; }
+in_shm A sh -c 'cd / && umount /dev/shm'
+until_true 5 given_again || diag "not the number that it had"
+ls "$MNT"/ns/*/orphans >/dev/null
+in_shm A sh -c ': >/dev/shm/another'
+ok "names of another, with the number that one had, are events" until_true 10 has_event create.posix/another
+is "$(value "${ns[A]}/info/posix/another" Creator)" sh "and who made it is known"
+is "$(n_watched)" $((before + 2)) "two are watched"
 ok "a container unmounts its own" in_shm A sh -c 'cd / && umount /dev/shm'
 quit A
 quit U

@@ -70,6 +70,21 @@ void actor_restore(GVariant *saved, SegfsActor *ret_actor)
 	*ret_actor = actor;
 }
 
+SegfsKin *kin_restore(GVariant *saved, pid_t parent)
+{
+	const guint n = g_variant_n_children(saved);
+	SegfsKin *kin = g_malloc0(sizeof(*kin) + n * sizeof(*kin->all));
+
+	kin->parent = parent;
+	kin->n = n;
+	for (guint i = 0; i < n; i++) {
+		guint32 role;
+		g_variant_get_child(saved, i, "(iut)", &kin->all[i].pid, &role, &kin->all[i].start);
+		kin->all[i].role = MIN(role, SEGFS_KIN_DOUBTFUL);
+	}
+	return kin;
+}
+
 void segfs_past_clear(SegfsPast *past)
 {
 	actor_clear(&past->creator);

@@ -20,6 +20,8 @@ gsize past_size(const SegfsPast *past);
 #define ACTOR_TYPE "(ituaymaymay)"
 GVariant *actor_save(const SegfsActor *actor);
 void actor_restore(GVariant *saved, SegfsActor *ret_actor);
+/* Of an array of "(iut)", for g_free(). */
+SegfsKin *kin_restore(GVariant *saved, pid_t parent);
 
 /* What ends.bpf.c says, for g_free(). */
 SegfsKin *kin_new(const struct ends_kin *told, bool is_known);

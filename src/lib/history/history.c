@@ -278,8 +278,10 @@ static void read_deeds(SegfsHistory *history)
 	g_mutex_unlock(&history->deeds_lock);
 	if (history->names)
 		read_names(history, history->names);
-	if (history->others)
+	if (history->others) {
 		read_names(history, history->others);
+		names_end(history->others);
+	}
 	if (history->probe)
 		read_probe(history);
 	deeds_take(history);
@@ -434,6 +436,9 @@ int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix)
 
 void segfs_history_watch_of(SegfsHistory *history, uint64_t ns, pid_t pid, dev_t dev)
 {
-	if (history->others && names_watch_of(history->others, pid, dev, ns) == 0)
-		kept_check_objects(history, dev);
+	if (!history->others || names_watch_of(history->others, pid, dev, ns) < 0)
+		return;
+	kept_check_objects(history, dev);
+	/* Those that are not seen any more go. */
+	history_wake(history);
 }

@@ -43,10 +43,10 @@ typedef struct {
 	int root; /* the directory, to be opened from; -1: it is another's, who may want to unmount
 		     it */
 	Handle root_handle;
-	uint64_t dev;
-	uint64_t ns; /* see NamesEvent */
-	pid_t pid;   /* of the process that sees it; 0: our own */
-	int pidfd;   /* likewise; -1 */
+	uint64_t dev; /* 0: its process does not see it any more */
+	uint64_t ns;  /* see NamesEvent */
+	pid_t pid;    /* of the process that sees it; 0: our own */
+	int pidfd;    /* likewise; -1 */
 } Watched;
 
 struct Names {
@@ -243,9 +243,8 @@ void names_end(Names *names)
 	g_mutex_lock(&names->lock);
 	for (guint i = names->watched->len; i-- > 0;) {
 		const Watched *watched = names->watched->pdata[i];
-		if (watched->pidfd < 0 || !procfs_has_ended(watched->pidfd))
-			continue;
-		g_ptr_array_remove_index(names->watched, i);
+		if (watched->pidfd >= 0 && (!watched->dev || procfs_has_ended(watched->pidfd)))
+			g_ptr_array_remove_index(names->watched, i);
 	}
 	g_mutex_unlock(&names->lock);
 }
@@ -253,7 +252,7 @@ void names_end(Names *names)
 /* open_by_handle_at(2) takes no O_PATH descriptor. */
 static int open_root(const Watched *watched)
 {
-	struct stat st;
+	struct statfs fs;
 	FdPath path;
 	int opened;
 
@@ -264,8 +263,11 @@ static int open_root(const Watched *watched)
 	autofd fd = opened;
 	fd_path(fd, path);
 	autofd root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return root >= 0 && fstat(root, &st) == 0 && st.st_dev == watched->dev ? steal_fd(&root)
-									       : -1;
+	/* The number of its device is given again. */
+	return root >= 0 && fstatfs(root, &fs) == 0 &&
+			       !memcmp(&fs.f_fsid, &watched->fsid, sizeof(fs.f_fsid))
+		       ? steal_fd(&root)
+		       : -1;
 }
 
 /* For as long as events are read. */
@@ -287,23 +289,26 @@ static const Watched *find_watched(Names *names, const void *fsid)
 	g_mutex_lock(&names->lock);
 	for (guint i = 0; i < names->watched->len && !found; i++) {
 		const Watched *watched = names->watched->pdata[i];
-		if (!memcmp(&watched->fsid, fsid, sizeof(watched->fsid)))
+		if (watched->dev && !memcmp(&watched->fsid, fsid, sizeof(watched->fsid)))
 			found = watched;
 	}
 	g_mutex_unlock(&names->lock);
 	return found;
 }
 
-static bool copy_watched(Names *names, uint64_t dev, Watched *ret_watched)
+/* forget: until the thread frees it nobody is to find it. */
+static bool copy_watched(Names *names, uint64_t dev, bool forget, Watched *ret_watched)
 {
 	bool found = false;
 
 	g_mutex_lock(&names->lock);
 	for (guint i = 0; i < names->watched->len && !found; i++) {
-		const Watched *watched = names->watched->pdata[i];
+		Watched *watched = names->watched->pdata[i];
 		found = watched->dev == dev;
 		if (found)
 			*ret_watched = *watched;
+		if (found && forget)
+			watched->dev = 0;
 	}
 	g_mutex_unlock(&names->lock);
 	return found;
@@ -313,7 +318,12 @@ bool names_watches(Names *names, uint64_t dev)
 {
 	Watched watched;
 
-	return copy_watched(names, dev, &watched);
+	if (!copy_watched(names, dev, false, &watched))
+		return false;
+	autofd root = open_root(&watched);
+	if (root < 0 && watched.root < 0)
+		copy_watched(names, dev, true, &watched);
+	return root >= 0 || watched.root >= 0;
 }
 
 static int open_handle(int root, const struct file_handle *handle, int flags)
@@ -333,7 +343,7 @@ int names_open(Names *names, const NamesFile *file, int *ret_fd, char **ret_path
 	Watched watched;
 	Handle handle = {.handle = {.handle_bytes = HANDLE_SIZE, .handle_type = TMPFS_HANDLE}};
 
-	if (!copy_watched(names, file->dev, &watched))
+	if (!copy_watched(names, file->dev, false, &watched))
 		return -EXDEV;
 	autofd root = open_root(&watched);
 	if (root < 0)

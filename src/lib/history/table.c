@@ -432,21 +432,6 @@ GVariant *table_save(const Table *table)
 			     &pieces, &gone);
 }
 
-static SegfsKin *restore_kin(GVariant *saved, pid_t parent)
-{
-	const guint n = g_variant_n_children(saved);
-	SegfsKin *kin = g_malloc0(sizeof(*kin) + n * sizeof(*kin->all));
-
-	kin->parent = parent;
-	kin->n = n;
-	for (guint i = 0; i < n; i++) {
-		guint32 role;
-		g_variant_get_child(saved, i, "(iut)", &kin->all[i].pid, &role, &kin->all[i].start);
-		kin->all[i].role = MIN(role, SEGFS_KIN_DOUBTFUL);
-	}
-	return kin;
-}
-
 static void restore_piece(GVariant *saved, Piece *ret_piece)
 {
 	g_autoptr(GVariant) creator = NULL, kin = NULL;
@@ -464,7 +449,7 @@ static void restore_piece(GVariant *saved, Piece *ret_piece)
 	/* An object has one. */
 	piece.name = is_sysv ? NULL : g_strdup(name ? name : "?");
 	actor_restore(creator, &piece.past.creator);
-	piece.past.kin = restore_kin(kin, parent);
+	piece.past.kin = kin_restore(kin, parent);
 	piece.past.ended_unseen = ended_unseen;
 	*ret_piece = piece;
 }
