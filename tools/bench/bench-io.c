@@ -15,6 +15,8 @@
  *   bench-io blink ID                          attached and detached: the last user is gone then
  *   bench-io transfer WAY BLOCK TOTAL TARGET   from one process to another: pipe, fifo (made as
  *                                              TARGET), sysv, posix (queues), memory; as measure
+ *   bench-io watch DIRECTORY                   reads what happens to the names of its tmpfs, and
+ *                                              does nothing with it, until the end of stdin
  *   bench-io crowd N                           N processes that do nothing, until the end of stdin
  *
  * TARGET is a file, or shm:ID: the same operation in attached memory, a memcpy for a read or a
@@ -277,6 +279,8 @@ int main(int argc, char **argv)
 		return shmdt(attach(number(argv[2]), SHM_RDONLY));
 	if (strcmp(command, "crowd") == 0 && argc == 3)
 		return crowd(number(argv[2]));
+	if (strcmp(command, "watch") == 0 && argc == 3)
+		return watch(argv[2]);
 	if (strcmp(command, "transfer") == 0 && argc == 6)
 		return transfer(argv[2], number(argv[3]), number(argv[4]), argv[5]);
 	usage();

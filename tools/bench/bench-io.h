@@ -35,6 +35,9 @@ int requests(long long tracepoint, long long device, char **argv, bool is_loop);
 /* bench-transfer.c */
 int transfer(const char *way, size_t block, size_t total, const char *path);
 
+/* bench-watch.c */
+int watch(const char *directory);
+
 /* bench-measure.c */
 void find(Target *t, const char *name); /* path or shmid, and the size */
 int measure(const char *op_name, size_t block, double seconds, const char *name);
