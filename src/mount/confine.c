@@ -108,7 +108,7 @@ static const char *const calls[] = {
 	"connect epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd eventfd2",
 	"getpeername getsockname getsockopt poll ppoll pselect6 recvfrom recvmsg select",
 	"pidfd_open sendmmsg sendmsg sendto setsockopt shutdown socketpair timerfd_create",
-	"fanotify_mark timerfd_gettime timerfd_settime",
+	"fanotify_mark inotify_add_watch timerfd_gettime timerfd_settime",
 };
 
 /* Calls of which one way is needed: the argument, its bits, and what they have to be. */

@@ -9,7 +9,7 @@ value() { sed -n "s/^$2:\t//p" "$MNT/info/$1"; }
 has_value() { [[ $(value "$1" "$2") == $3 ]]; }
 # Others of the host leave segments meanwhile: their namespaces are others.
 ns=$(stat -Lc %i /proc/self/ns/ipc)
-event() { grep -E "Z $1( |\$)" "$MNT/events" | grep -E " ns=$ns | (create|remove|rename) " | tail -n 1; }
+event() { grep -E "Z $1( |\$)" "$MNT/events" | grep -E " ns=$ns | (create|remove|rename) | gone posix/" | tail -n 1; }
 has_event() { [ -n "$(event "$1")" ]; }
 
 ok "it mounts" segfs_start "$MNT" "" || done_testing
@@ -102,6 +102,13 @@ if [ $names = yes ]; then
 	rm "/dev/shm/the other" /dev/shm/below/twin
 	ok "a removal is an event" until_true 10 has_event remove.posix/below/twin
 	like "$(event remove.posix/below/twin)" "$(of "program=rm uid=0 command=\"rm " "pid=[0-9]+ inode=")" "by whom"
+
+	exec 7<>/dev/shm/held
+	rm /dev/shm/held
+	ok "so is that of one that is held" until_true 10 has_event remove.posix/held
+	is "$(event gone.posix/held)" "" "whose memory is not gone"
+	exec 7<&-
+	ok "until nobody holds it" until_true 10 has_event gone.posix/held
 
 	gone=$(ls "$MNT/gone" | grep '^posix-below%2Ftwin\.')
 	isnt "$gone" "" "gone/ has it"

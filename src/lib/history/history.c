@@ -212,7 +212,10 @@ static void take_name(const NamesEvent *event, gpointer data)
 	SegfsActor actor;
 	nlink_t links;
 
-	const bool has_name = names_look(event->file_fd, &piece.born, &links) && links > 0;
+	const bool is_there = names_look(event->file_fd, &piece.born, &links);
+	const bool has_name = is_there && links > 0;
+	if (is_there && !has_name)
+		freed_watch(history, event->file_fd, &piece);
 	if (event->pid == getpid()) {
 		take_own(history, event, &piece, has_name);
 		return;
@@ -282,6 +285,8 @@ static void read_deeds(SegfsHistory *history)
 		read_names(history, history->others);
 		names_end(history->others);
 	}
+	if (history->freed_fd >= 0)
+		freed_read(history);
 	if (history->probe)
 		read_probe(history);
 	deeds_take(history);
@@ -301,10 +306,11 @@ static gpointer wait_for_events(gpointer data)
 		{.fd = history->calls ? calls_probe_fd(history->calls) : -1, .events = POLLIN},
 		{.fd = history->others ? names_fd(history->others) : -1, .events = POLLIN},
 		{.fd = history->others ? names_ends_fd(history->others) : -1, .events = POLLIN},
+		{.fd = history->freed_fd, .events = POLLIN},
 	};
 	/* Which of them are left alone for a while once there was something. */
 	const bool has_made = history->probe && probe_has_made(history->probe);
-	const bool may_rest[] = {true, false, has_made, true, has_made, false};
+	const bool may_rest[] = {true, false, has_made, true, has_made, false, true};
 	int all[G_N_ELEMENTS(fds)];
 	bool rests = false;
 	eventfd_t n;
@@ -325,6 +331,8 @@ static gpointer wait_for_events(gpointer data)
 			read_names(history, history->others);
 		if (fds[5].revents)
 			end_others(history);
+		if (fds[6].revents)
+			freed_read(history);
 		if (fds[1].revents)
 			read_probe(history);
 		if (fds[0].revents)
@@ -374,6 +382,7 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	if (options->directory)
 		history_recall(history, options->directory, options->name);
 	history->n_kept = log_number(history->log);
+	freed_begin(history);
 	history->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (history->wake_fd >= 0)
 		history->thread = g_thread_new("history", wait_for_events, history);
@@ -397,6 +406,7 @@ void segfs_history_free(SegfsHistory *history)
 	g_free(history->why_not_kept);
 	if (history->wake_fd >= 0)
 		close(history->wake_fd);
+	freed_end(history);
 	witness_free(history->witness);
 	g_clear_pointer(&history->probe, probe_free);
 	g_clear_pointer(&history->calls, calls_probe_free);

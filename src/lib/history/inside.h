@@ -20,6 +20,8 @@ struct SegfsHistory {
 	Names *others;       /* those of other namespaces; NULL: none */
 	char *why_no_names;
 	Witness *witness; /* the thread's own */
+	int freed_fd;     /* inotify(7) of what is in held; -1 */
+	GHashTable *held; /* the thread's own: watches of objects without a name: freed.c */
 	int wake_fd;      /* there are deeds, or it is to end, or somebody waits */
 	_Atomic bool ends;
 	GThread *thread; /* NULL: there is nothing to wait for */
@@ -72,6 +74,15 @@ void history_catch_up(SegfsHistory *history);
 
 /* segments.c, for the thread: writes down what function probes have told. */
 void segments_read(SegfsHistory *history);
+
+/*
+ * freed.c, for the thread: the object that fd (O_PATH) is of has no name any more, but a holder.
+ * When its memory is freed, that is an event; freed_read() where freed_fd is readable.
+ */
+void freed_begin(SegfsHistory *history);
+void freed_end(SegfsHistory *history);
+void freed_watch(SegfsHistory *history, int fd, const Piece *piece);
+void freed_read(SegfsHistory *history);
 
 /* kept.c: what was kept by the one before, if it was. */
 void history_recall(SegfsHistory *history, const char *directory, const char *name);
