@@ -33,25 +33,26 @@ typedef struct {
 	SegfsSysv sysv; /* of SEGFS_SYSV */
 	uint64_t size;  /* bytes */
 	uint64_t resident;                   /* bytes; valid where has_resident */
-	nlink_t nlink;                       /* of other than SEGFS_SYSV: names it has */
 	struct timespec atime, mtime, ctime; /* since 1970; as stat(2) on a mount shows them */
 
-	SegfsScan *scan;              /* what holders' processes belong to; a reference */
-	GArray *holders;              /* SegfsHolder */
-	uint64_t n_not_found;         /* attaches of processes that are not among the holders */
-	SegfsEvidence evidence;       /* of the verdict; in words: segfs_item_evidence() */
-	SegfsProcess creator_process; /* who that is; start is 0 where it has ended */
-	SegfsPast past;               /* what history knows of it; valid where has_past */
-	char creator[16];             /* command of a SysV segment's creator; empty: not known */
+	SegfsScan *scan;        /* what holders' processes belong to; a reference */
+	GArray *holders;        /* SegfsHolder */
+	uint64_t n_not_found;   /* attaches of processes that are not among the holders */
+	SegfsEvidence evidence; /* of the verdict; in words: segfs_item_evidence() */
+	uint64_t creator_start; /* see segfs_item_creator() */
+	SegfsPast *past;        /* what history knows of it; NULL: nothing */
+	char creator[16];       /* command of a SysV segment's creator; empty: not known */
 
-	guint directory;  /* which of the view's posix is, from 0 */
-	SegfsPages pages; /* of which resident counts them */
-	SegfsVerdict verdict;
+	guint nlink;     /* of other than SEGFS_SYSV: names it has */
+	guint directory; /* which of the view's posix is, from 0 */
 	uid_t uid;
 	gid_t gid;
-	mode_t mode;   /* permission bits, set-id and sticky ones too */
+	mode_t mode; /* permission bits, set-id and sticky ones too */
+	pid_t creator_pid;
+	SegfsPages pages : 8; /* of which resident counts them */
+	SegfsVerdict verdict : 8;
 	bool unlinked; /* has no name in sysv/ or posix/ any more */
-	bool has_resident, has_past;
+	bool has_resident;
 	bool creator_lives;
 	bool creator_unknown; /* whether it lives: it cannot be seen, or another mount knows it */
 } SegfsItem;
@@ -59,6 +60,10 @@ typedef struct {
 /* Frees it, and gives up its scan. Cannot fail. */
 void segfs_item_free(SegfsItem *item);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsItem, segfs_item_free)
+
+/* Who has created a segment; start is 0 where it has ended. Its command is not told. Cannot fail.
+ */
+SegfsProcess segfs_item_creator(const SegfsItem *item);
 
 /* "sysv", "posix", "memfd", "anon". Static. */
 const char *segfs_kind_name(SegfsKind kind);

@@ -317,10 +317,10 @@ static void write_creator(const Table *table, const SegfsItem *item, GString *ce
 
 static void write_command(const Table *table, const SegfsItem *item, GString *cell)
 {
-	const SegfsProcess *creator = &item->creator_process;
+	const SegfsProcess creator = segfs_item_creator(item);
 	const MountedPast *past = mounted_past(table->mounted, item);
 	g_autofree char *command =
-		creator->start ? segfs_process_command_line("/proc", creator) : NULL;
+		creator.start ? segfs_process_command_line("/proc", &creator) : NULL;
 
 	append_text(command || !past ? command : past->command, cell);
 }

@@ -89,6 +89,7 @@ static void line_group(GString *text, const char *key, gid_t gid)
 static void write_segment(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item,
 			  GString *text)
 {
+	const SegfsProcess creator = segfs_item_creator(item);
 	const SegfsSysv *segment = &item->sysv;
 	bool huge;
 
@@ -108,14 +109,14 @@ static void write_segment(IpcNs *ns, const SegfsCaller *caller, const SegfsItem 
 	/* The kernel takes us for the creator of what was made in key/. */
 	if (segment->cpid > 0)
 		line(text, "CreatorPid", "%d%s",
-		     item->creator_process.pid > 0 ? item->creator_process.pid : segment->cpid,
+		     item->creator_pid > 0 ? item->creator_pid : segment->cpid,
 		     item->creator_lives     ? ""
 		     : item->creator_unknown ? " (for somebody who is not known here)"
 					     : " (ended)");
 	else
 		line(text, "CreatorPid", "not visible from here");
 	if (*item->creator &&
-	    segfs_command_is_visible(segfs_ipc_proc_root(ns->ipc), caller, &item->creator_process))
+	    segfs_command_is_visible(segfs_ipc_proc_root(ns->ipc), caller, &creator))
 		line_escaped(text, "Creator", item->creator);
 	line(text, "LastUserPid", segment->lpid > 0 ? "%d" : "none", segment->lpid);
 	line_time(text, "Attached", segment->atime);
@@ -201,16 +202,16 @@ static void write_last_holder(IpcNs *ns, const SegfsCaller *caller, const SegfsP
 
 static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GString *text)
 {
-	const SegfsPast *past = &item->past;
+	const SegfsPast *past = item->past;
 	const bool is_sysv = item->id.kind == SEGFS_SYSV;
 
-	if (item->has_past && !is_sysv && past->creator.pid > 0)
+	if (past && !is_sysv && past->creator.pid > 0)
 		line(text, "CreatorPid", "%d%s", past->creator.pid,
 		     past->ended                            ? " (ended)"
 		     : past->ended_unseen                   ? " (ended while segfs did not run)"
 		     : segfs_actor_is_known(&past->creator) ? ""
 							    : " (ended before it could be read)");
-	if (item->has_past && segfs_past_is_visible(segfs_ipc_proc_root(ns->ipc), caller, past)) {
+	if (past && segfs_past_is_visible(segfs_ipc_proc_root(ns->ipc), caller, past)) {
 		g_autofree char *how = segfs_end_text(past->code);
 		g_autofree char *end = g_strconcat(how, ", ", NULL);
 		if (!is_sysv)
@@ -222,7 +223,7 @@ static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *it
 		if (past->creator.cgroup)
 			line(text, "CreatorCgroup", "%s", past->creator.cgroup);
 	}
-	if (item->has_past && is_sysv && item->sysv.nattch == 0)
+	if (past && is_sysv && item->sysv.nattch == 0)
 		write_last_holder(ns, caller, past, text);
 }
 
@@ -283,8 +284,7 @@ void info_write_gone(IpcNs *ns, const SegfsCaller *caller, const Gone *gone, GSt
 	const bool is_sysv = piece->key.is_sysv;
 	const SegfsItem item = {
 		.id.kind = is_sysv ? SEGFS_SYSV : SEGFS_POSIX,
-		.past = piece->past,
-		.has_past = true,
+		.past = (SegfsPast *)&piece->past,
 	};
 
 	if (is_sysv) {

@@ -115,7 +115,9 @@ static int numbers_get(IpcNs *ns, Moment *moment, GHashTable *counted, Numbers *
 	numbers.unexamined = segfs_scan_unexamined(all->scan);
 	for (guint i = 0; i < all->items->len; i++) {
 		const SegfsItem *item = all->items->pdata[i];
-		if (!g_hash_table_add(counted, g_memdup2(&item->id, sizeof(item->id))))
+		/* A segment is of one namespace alone. */
+		if (item->id.kind != SEGFS_SYSV &&
+		    !g_hash_table_add(counted, g_memdup2(&item->id, sizeof(item->id))))
 			continue;
 		uint64_t *sum = numbers.sums[item->id.kind][item->verdict][item->unlinked];
 		sum[COUNT]++;

@@ -42,7 +42,7 @@ struct SegfsReport {
 	gpointer sink_data;
 	JsonGenerator *generator;
 	GHashTable *users, *groups; /* number -> name, as asking takes long */
-	GHashTable *added;          /* a set of SegfsId */
+	GHashTable *added;          /* a set of SegfsId, of what several namespaces can have */
 	GHashTable *directories;    /* see segfs_item_is_visible(); of one segfs_report_add() */
 	GHashTable *processes;      /* SegfsProcess -> Known; of one segfs_report_add() */
 	Asked asked;                /* last, of who made a segment: mostly the next one's, too */
@@ -218,7 +218,7 @@ static void put_sysv(JsonBuilder *builder, const SegfsItem *item, const char *cr
 /* shown: to the caller; else it is as if nothing was known. */
 static void put_past(JsonBuilder *builder, const SegfsItem *item, bool shown)
 {
-	const SegfsPast *past = shown ? &item->past : &(SegfsPast){};
+	const SegfsPast *past = shown ? item->past : &(SegfsPast){};
 	g_autofree char *end = past->ended ? segfs_end_text(past->code) : NULL;
 
 	if (past->creator.pid > 0)
@@ -258,6 +258,7 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 {
 	g_autoptr(JsonBuilder) builder = json_builder_new();
 	const char *proc_root = segfs_ipc_proc_root(ipc);
+	const SegfsProcess creator = segfs_item_creator(item);
 	g_autofree char *path = segfs_item_path(item);
 	char mode[16];
 
@@ -280,14 +281,13 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 	put_text(builder, "mode", mode);
 	if (item->id.kind == SEGFS_SYSV)
 		put_sysv(builder, item,
-			 *item->creator && creator_is_visible(report, proc_root,
-							      &item->creator_process)
+			 *item->creator && creator_is_visible(report, proc_root, &creator)
 				 ? item->creator
 				 : NULL);
 	else
 		put_file(builder, item);
 	put_past(builder, item,
-		 item->has_past && segfs_past_is_visible(proc_root, report->caller, &item->past));
+		 item->past && segfs_past_is_visible(proc_root, report->caller, item->past));
 	put_text(builder, "verdict", segfs_verdict_name(item->verdict));
 	const guint n_hidden = put_holders(report, proc_root, builder, item->holders);
 	g_autofree char *evidence = segfs_item_evidence(proc_root, report->caller, item, n_hidden);
@@ -344,7 +344,9 @@ void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsLimits *lim
 	add_namespace(report, ipc, limits, containers, n_unread);
 	for (guint i = 0; i < items->len; i++) {
 		const SegfsItem *item = items->pdata[i];
-		if (!g_hash_table_add(report->added, g_memdup2(&item->id, sizeof(item->id))))
+		/* A segment is of one namespace alone. */
+		if (item->id.kind != SEGFS_SYSV &&
+		    !g_hash_table_add(report->added, g_memdup2(&item->id, sizeof(item->id))))
 			continue;
 		if (!segfs_item_is_visible(report->caller, item, report->directories)) {
 			report->n_hidden++;

@@ -35,8 +35,20 @@ void segfs_item_free(SegfsItem *item)
 	g_array_unref(item->holders);
 	g_clear_pointer(&item->scan, segfs_scan_unref);
 	g_free(item->name);
-	segfs_past_clear(&item->past);
+	if (item->past)
+		segfs_past_clear(item->past);
+	g_free(item->past);
 	g_free(item);
+}
+
+SegfsProcess segfs_item_creator(const SegfsItem *item)
+{
+	return (SegfsProcess){
+		.pid = item->creator_pid,
+		.thread = item->creator_pid,
+		.uid = item->sysv.cuid,
+		.start = item->creator_start,
+	};
 }
 
 void item_take_resident(SegfsItem *item)

@@ -62,6 +62,7 @@ typedef struct {
 	GHashTable *holding;
 	GHashTable *likeness; /* see likeness.c; a reference, or NULL */
 	int64_t now;          /* seconds since 1970 */
+	SegfsProcess creator; /* of the segment that is judged */
 } Judge;
 
 /* keep.c: a glob, and why what it names is kept (NULL: it was not said). */

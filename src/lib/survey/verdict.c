@@ -121,16 +121,19 @@ static void find_creator(Judge *judge, SegfsItem *item)
 
 	item->creator_lives = state == CREATOR_LIVES;
 	item->creator_unknown = state == CREATOR_UNKNOWN;
-	item->has_past = segfs_history_of_sysv(judge->view->options.history,
-					       judge->view->options.ipc, &item->sysv, &item->past);
+	SegfsPast past;
+	if (segfs_history_of_sysv(judge->view->options.history, judge->view->options.ipc,
+				  &item->sysv, &past))
+		item->past = g_memdup2(&past, sizeof(past));
 	if (creator.command[0])
 		g_strlcpy(item->creator, creator.command, sizeof(item->creator));
-	else if (item->has_past)
-		g_strlcpy(item->creator, item->past.creator.command, sizeof(item->creator));
-	item->creator_process = creator_process(&creator);
+	else if (item->past)
+		g_strlcpy(item->creator, item->past->creator.command, sizeof(item->creator));
+	judge->creator = creator_process(&creator);
+	item->creator_pid = judge->creator.pid;
+	item->creator_start = judge->creator.start;
 	if (item->creator_lives)
-		lineage_see_creator(judge, &item->sysv, item->creator_process.pid,
-				    item->creator_process.start);
+		lineage_see_creator(judge, &item->sysv, item->creator_pid, item->creator_start);
 }
 
 /* When a process attached or detached it last; 0: never. */
@@ -167,10 +170,10 @@ static bool may_be_mapped(const Judge *judge, const SegfsSysv *segment, SegfsOpe
 }
 
 /* Nobody has it attached: does a process live that may attach it again? */
-static bool judge_by_the_living(SegfsItem *item, const ProcfsStat *user)
+static bool judge_by_the_living(const Judge *judge, SegfsItem *item, const ProcfsStat *user)
 {
 	if (item->creator_lives) {
-		name(item, 0, SEGFS_ROLE_CREATOR, &item->creator_process);
+		name(item, 0, SEGFS_ROLE_CREATOR, &judge->creator);
 		item_conclude(item, SEGFS_RULE_CREATOR_LIVES);
 		return true;
 	}
@@ -234,10 +237,18 @@ static bool judge_by_kin(Judge *judge, SegfsItem *item, const SegfsKin *kin, boo
 	return true;
 }
 
-/* Does history know all who may go on with what the creator has made? */
+/* Who may go on with what the creator has made, as history knows it, or NULL. */
+static const SegfsKin *creators_kin(const SegfsItem *item)
+{
+	return item->past ? item->past->kin : NULL;
+}
+
+/* Are these all? */
 static bool knows_creators_kin(const SegfsItem *item)
 {
-	return item->has_past && item->past.ended && item->past.kin && item->past.kin->is_known;
+	const SegfsKin *kin = creators_kin(item);
+
+	return kin && item->past->ended && kin->is_known;
 }
 
 /* Those who have used it have ended: does somebody live for whom they did? */
@@ -256,7 +267,7 @@ static bool judge_by_relatives(Judge *judge, SegfsItem *item)
 			? NULL
 			: segfs_history_kin_of(judge->view->options.history, segment->lpid,
 					       last_use(segment));
-	if (judge_by_kin(judge, item, item->past.kin, true) ||
+	if (judge_by_kin(judge, item, creators_kin(item), true) ||
 	    judge_by_kin(judge, item, users, false))
 		return true;
 	const LineageKnown known =
@@ -270,7 +281,7 @@ static bool judge_by_relatives(Judge *judge, SegfsItem *item)
 }
 
 /* Has a process used it that cannot be seen from here? Then nobody knows whether it lives. */
-static bool judge_by_the_unseen(SegfsItem *item)
+static bool judge_by_the_unseen(const Judge *judge, SegfsItem *item)
 {
 	const SegfsSysv *segment = &item->sysv;
 
@@ -279,7 +290,7 @@ static bool judge_by_the_unseen(SegfsItem *item)
 	} else if (segment->lpid <= 0 && last_use(segment) > 0) {
 		item_conclude(item, SEGFS_RULE_LAST_USER_UNSEEN);
 	} else if (item->creator_unknown) {
-		SegfsProcess mount = item->creator_process;
+		SegfsProcess mount = judge->creator;
 		mount.pid = segment->cpid;
 		name(item, 0, SEGFS_ROLE_CREATOR, &mount);
 		item_conclude(item, SEGFS_RULE_CREATED_FOR);
@@ -319,7 +330,7 @@ static void judge_by_the_kernel(Judge *judge, SegfsItem *item)
 		const SegfsProcess last = {.pid = segment->lpid, .uid = -1};
 		const SegfsRole role =
 			mount_was_last(judge, segment) ? SEGFS_ROLE_MOUNT : SEGFS_ROLE_LAST_USER;
-		name(item, 0, SEGFS_ROLE_CREATOR, &item->creator_process);
+		name(item, 0, SEGFS_ROLE_CREATOR, &judge->creator);
 		if (segment->lpid > 0 && segment->lpid != segment->cpid)
 			name(item, 1, role, &last);
 		item_conclude(item, SEGFS_RULE_ENDED);
@@ -346,12 +357,12 @@ void judge_sysv(Judge *judge, SegfsItem *item)
 		return;
 	}
 	item->evidence.may_be_mapped = may_be_mapped(judge, segment, opened);
-	if (judge_by_the_living(item, user_lives ? &user : NULL) || judge_by_keep(judge, item) ||
-	    judge_by_relatives(judge, item))
+	if (judge_by_the_living(judge, item, user_lives ? &user : NULL) ||
+	    judge_by_keep(judge, item) || judge_by_relatives(judge, item))
 		return;
 	if (is_young(judge, latest(judge, segment->atime, segment->dtime, segment->ctime), item))
 		item_conclude(item, SEGFS_RULE_USED_LATELY);
-	else if (!judge_by_the_unseen(item))
+	else if (!judge_by_the_unseen(judge, item))
 		judge_by_the_kernel(judge, item);
 }
 
@@ -429,7 +440,7 @@ static bool judge_object_by_the_living(Judge *judge, SegfsItem *item, int at)
 		conclude_relative(item, SEGFS_ROLE_HOLDER, &relative, kinship);
 		return true;
 	}
-	return judge_by_kin(judge, item, item->past.kin, true) ||
+	return judge_by_kin(judge, item, creators_kin(item), true) ||
 	       (!knows_creators_kin(item) &&
 		judge_by_likeness(judge, item, object_born(item, at), false));
 }
@@ -439,10 +450,12 @@ static void find_past(const Judge *judge, SegfsItem *item, int at)
 {
 	SegfsHistory *history = judge->view->options.history;
 	SegfsObject object;
+	SegfsPast past;
 	struct stat st;
 
-	if (history && at >= 0 && segfs_object_read(item->posix, at, &object, &st) == 0)
-		item->has_past = segfs_history_of_object(history, &object, &item->past);
+	if (history && at >= 0 && segfs_object_read(item->posix, at, &object, &st) == 0 &&
+	    segfs_history_of_object(history, &object, &past))
+		item->past = g_memdup2(&past, sizeof(past));
 }
 
 void judge_object(Judge *judge, SegfsItem *item, int at)
