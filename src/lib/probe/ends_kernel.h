@@ -53,6 +53,7 @@ struct inode {
 	struct hlist_head i_dentry;
 };
 struct file {
+	unsigned int f_mode;
 	struct inode *f_inode;
 	void *private_data;
 };

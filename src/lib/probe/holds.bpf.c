@@ -31,6 +31,7 @@
 #define DRM_MAJOR 226
 #define MINOR_BITS 20 /* linux/kdev_t.h */
 #define PF_KTHREAD 0x00200000
+#define FMODE_BACKING (1 << 25)
 
 /* Nobody else runs on this processor meanwhile: of more it takes too long. */
 #define MOST_MAPPINGS 4096
@@ -88,6 +89,10 @@ __noinline int take_file(struct holds_process *process, __u64 of)
 		process->is_unknown |= inode->i_rdev >> MINOR_BITS == DRM_MAJOR;
 	else if (magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC || magic == FUSE_SUPER_MAGIC)
 		take_device(process, sb->s_dev);
+	else
+		return 0;
+	/* By FUSE passthrough: /proc has it on that file system, which is another. */
+	process->is_unknown |= (file->f_mode & FMODE_BACKING) != 0;
 	return 0;
 }
 
