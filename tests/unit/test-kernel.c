@@ -6,9 +6,13 @@
 #include <segfs/segfs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "lib/kernel/kernel.h"
+#include "lib/memory/holder.h"
 #include "lib/os/autofd.h"
 #include "lib/os/fd.h"
 #include "lib/os/procfs.h"
@@ -73,6 +77,34 @@ static void maps_are_not_asked_one_by_one(void)
 	g_assert_cmpint(procmap_next(maps, 0, false, &map), ==, -ENOTTY);
 }
 
+/* Their text is read by the one descriptor that there is; what it leads to takes another. */
+static void out_of_descriptors_maps_say_so(void)
+{
+	const int shmid = shmget(IPC_PRIVATE, 4096, 0600);
+	const SegfsSysv segment = {.shmid = shmid, .size = 4096, .nattch = 1};
+	struct rlimit before;
+	int fd = -7;
+
+	g_assert_no_errno(shmid);
+	void *memory = shmat(shmid, NULL, 0);
+	g_assert_no_errno(shmctl(shmid, IPC_RMID, NULL));
+	g_assert_true(memory != (void *)-1);
+	kernel_forget(KERNEL_PROCMAP_QUERY);
+	g_assert_no_errno(getrlimit(RLIMIT_NOFILE, &before));
+	const int next = dup(STDERR_FILENO);
+	close(next);
+	const struct rlimit few = {next + 1, before.rlim_max};
+	g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &few));
+	const int r = holder_open_mapping("/proc", "self", &segment, NULL, &fd);
+	g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &before));
+	g_assert_cmpint(r, ==, -EMFILE);
+	g_assert_cmpint(fd, ==, -7);
+	fd = dup(STDERR_FILENO);
+	g_assert_cmpint(fd, ==, next);
+	close(fd);
+	shmdt(memory);
+}
+
 static void what_it_lacks_is_named(void)
 {
 	g_autofree char *refusal = segfs_kernel_refusal();
@@ -93,6 +125,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/kernel/release", what_came_with_this_release_is_there);
 	g_test_add_func("/kernel/cached", a_walk_in_the_cache_is_not_found);
 	g_test_add_func("/kernel/maps", maps_are_not_asked_one_by_one);
+	g_test_add_func("/kernel/descriptors", out_of_descriptors_maps_say_so);
 	g_test_add_func("/kernel/named", what_it_lacks_is_named);
 	return g_test_run();
 }

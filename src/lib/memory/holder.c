@@ -99,16 +99,20 @@ static int search_by_query(const char *proc_root, const char *pid, int maps_fd,
 	return r == -ESRCH ? -ENOENT : r;
 }
 
+/* maps_fd is closed. */
 static int search_by_text(const char *proc_root, const char *pid, int maps_fd,
 			  const SegfsSysv *segment, const void *address, int *ret_fd)
 {
-	FILE *maps = fdopen(fcntl(maps_fd, F_DUPFD_CLOEXEC, 0), "r");
+	FILE *maps = fdopen(maps_fd, "r");
 	g_autofree char *line = NULL;
 	size_t line_size = 0;
 	int r = -ENOENT;
 
-	if (!maps)
-		return -errno;
+	if (!maps) {
+		r = -errno;
+		close(maps_fd);
+		return r;
+	}
 	while (r == -ENOENT && getline(&line, &line_size, maps) > 0) {
 		uint64_t start, end, inode;
 		int name = 0;
@@ -140,7 +144,9 @@ int holder_open_mapping(const char *proc_root, const char *pid, const SegfsSysv 
 	if (maps < 0)
 		return errno == ESRCH ? -ENOENT : -errno;
 	int r = search_by_query(proc_root, pid, maps, segment, address, ret_fd);
-	return r == -ENOTTY ? search_by_text(proc_root, pid, maps, segment, address, ret_fd) : r;
+	return r == -ENOTTY
+		       ? search_by_text(proc_root, pid, steal_fd(&maps), segment, address, ret_fd)
+		       : r;
 }
 
 /* The search has all that it needs: it may outlive the thread that wants its result. */
