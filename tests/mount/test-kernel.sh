@@ -60,6 +60,23 @@ for program in "$SEGFS $TESTDIR/empty" "$SEGLS"; do
 	is "$status" 1 "$(basename "${program%% *}") refuses"
 	like "$output" "no openat2\(2\) here .*needs Linux 5\.6" "and says why"
 done
+
+diag "--- as an older kernel answers"
+older=$TESTDIR/older
+mkdir "$older"
+# What linux/fs.h and linux/nsfs.h call PROCMAP_QUERY and NS_GET_ID; getxattrat(2).
+refused=madvise:2:23=EINVAL,ioctl:1:0xc0686611=ENOTTY,464=ENOSYS,ioctl:1:0x8008b70d=ENOTTY
+ok "it mounts there" segfs_start "$older" "$SEGFS_OPTIONS" python3 "$here/../programs/refuse.py" $refused
+like "$(cat "$(segfs_log "$older")")" "; this kernel has no .*MADV_POPULATE_WRITE \(5\.14\).* PROCMAP_QUERY \(6\.11\), getxattrat\(2\) \(6\.13\), NS_GET_ID \(6\.18\)$" "and says at start what is lacking"
+agent A
+tell A open f /dev/shm/object O_RDWR >/dev/null
+tell A mmap m f PROT_READ MAP_SHARED 4096 >/dev/null
+tell A close f >/dev/null
+like "$(cat "$older/info/posix/object")" "\b$(agent_pid A)\b.*mapped 1" "who has an object mapped is named"
+quit A
+like "$(ls "$older/orphans")" "^posix-object$" "then it is orphaned"
+segfs_stop_ok "$older" "it ends"
+
 if linux_is 6 9; then
 	ok "the line at start names passthrough" eval '! no_passthrough'
 else
