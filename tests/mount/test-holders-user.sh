@@ -14,7 +14,7 @@ them=(setpriv --reuid 20001 --regid 20001 --clear-groups)
 shm=/dev/shm
 chmod 1777 "$shm"
 chown $uid "$MNT"
-object() { head -c 4096 /dev/zero >"$shm/$1" && chown "$2" "$shm/$1" && chmod "$3" "$shm/$1"; }
+object() { rm -f "$shm/$1" && head -c 4096 /dev/zero >"$shm/$1" && chown "$2" "$shm/$1" && chmod "$3" "$shm/$1"; }
 
 segfs_start "$MNT" "${SEGFS_OPTIONS:+$SEGFS_OPTIONS,}orphan_age=0,orphan_age_unsafe" "${me[@]}" || done_testing
 # Only that user gets in.

@@ -17,8 +17,10 @@ for rights in caps ids; do
 	is "$("$RIGHTS_URING" $rights "$posix/private")" "$answer" "io_uring after $rights were given up, in posix/"
 	is "$("$RIGHTS_URING" $rights "$MNT/sysv/$id")" "$answer" "io_uring after $rights were given up, in sysv/"
 done
-chmod 644 "$shm/private"
-is "$("$RIGHTS_URING" ids "$posix/private")" "open OK, io_uring OK" "what everybody may open io_uring may, too"
+# In a directory that is not sticky: in one fs.protected_regular could forbid it to who opens with O_CREAT.
+mkdir "$shm/plain"
+as_user 20001 cat "$shm/private" >"$shm/plain/public"
+is "$("$RIGHTS_URING" ids "$posix/plain/public")" "open OK, io_uring OK" "what everybody may open io_uring may, too"
 
 # overlayfs: the request is made as who has mounted it, the thread is another.
 mkdir "$shm/lower" "$TESTDIR/merged" "$TESTDIR/private"

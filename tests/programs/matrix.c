@@ -127,6 +127,18 @@ static void unprotect(void)
 			sysctl_swap(sysctls[i].path, sysctls[i].before);
 }
 
+/* As the host has them, or --protected: as far as it matters to what is asked, see matrix.h. */
+static bool is_protected(void)
+{
+	char level = '0';
+	const int fd = open("/proc/sys/fs/protected_regular", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, &level, 1) != 1)
+		err(EXIT_FAILURE, "fs.protected_regular");
+	close(fd);
+	return level != '0';
+}
+
 /* Others may not change them while a batch runs, and get their turn in between. */
 static void lock_sysctls(int operation)
 {
@@ -334,6 +346,7 @@ static void run_kind(const struct kind *kind, const struct worker *workers)
 			err(EXIT_FAILURE, "calloc");
 		for (int j = 0; j < mode_count; j++) {
 			lock_sysctls(LOCK_SH);
+			arena->is_protected = is_protected();
 			make_batch(kind, caller, modes[j], j == 0);
 			run_batch(&workers[i], caller);
 			tally_batch(kind, tallies);
@@ -438,7 +451,6 @@ int main(int argc, char **argv)
 	sysctl_lock_fd = open(SYSCTL_LOCK, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
 	if (sysctl_lock_fd < 0 || (protected_only && flock(sysctl_lock_fd, LOCK_EX) < 0))
 		err(EXIT_FAILURE, SYSCTL_LOCK);
-	arena->is_protected = protected_only;
 	if (protected_only)
 		protect();
 	runner = fork();
