@@ -13,18 +13,26 @@ has_event() { [ -n "$(event "$1")" ]; }
 # gone NAME KEY: of the last one of that name
 gone() { sed -n "s/^$2:\t//p" "$(printf '%s\n' "$MNT/gone/$1".* | sort -t. -k2n | tail -n 1)"; }
 
+# Until Linux 6.18 the kernel takes the command line of a process before it tells of its end.
+has_lines=yes
+linux_is 6 18 || has_lines=no
+# line RE: a command line, where one can be known of who has ended
+line() { [ $has_lines = yes ] && echo "$1" || echo "($1)?"; }
+
 chmod 1777 /dev/shm
 ok "it mounts" segfs_start "$MNT" orphan_age=0,orphan_age_unsafe || done_testing
 told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "deeds" "$told"; done_testing; }
 
+[ $has_lines = yes ] || skip "command lines of who has ended" "that takes Linux 6.18"
+
 diag "--- segments"
 as_user 20001 truncate -s 8192 "$MNT/key/0x77"
 id=$(ls "$MNT/sysv")
 ok "creation in key/ is an event" until_true 10 has_event "create sysv/$id"
-like "$(event "create sysv/$id")" "pid=[0-9]+ program=truncate uid=20001 command=\"truncate -s 8192 $MNT/key/0x77\" ns=[0-9]+ size=8192 key=0x00000077$" "by whom"
+like "$(event "create sysv/$id")" "pid=[0-9]+ program=truncate uid=20001$(line " command=\"truncate -s 8192 $MNT/key/0x77\"") ns=[0-9]+ size=8192 key=0x00000077$" "by whom"
 ok "its creator's end is known" until_true 10 has_value "sysv/$id" CreatorEnd "exit status 0, *"
-is "$(value "sysv/$id" Creator) $(value "sysv/$id" CreatorCommand)" "truncate truncate -s 8192 $MNT/key/0x77" "and it is the caller"
+like "$(value "sysv/$id" Creator) $(value "sysv/$id" CreatorCommand)" "^truncate $(line "truncate -s 8192 $MNT/key/0x77")$" "and it is the caller"
 like "$(event "create sysv/$id") $(value "sysv/$id" CreatorPid)" " pid=([0-9]+) .* \1 \(ended\)$" "with its pid"
 ok "chmod" as_user 20001 chmod 0640 "$MNT/sysv/$id"
 ok "is an event" until_true 10 has_event "chmod sysv/$id"
@@ -34,24 +42,24 @@ agent holder
 ok "somebody attaches it" tell holder shmat a "$id"
 ok "rm" as_user 20001 rm -f "$MNT/sysv/$id"
 ok "is an event" until_true 10 has_event "remove sysv/$id"
-like "$(event "remove sysv/$id")" "program=rm uid=20001 command=\"rm -f $MNT/sysv/$id\" ns=" "by whom"
+like "$(event "remove sysv/$id")" "program=rm uid=20001$(line " command=\"rm -f $MNT/sysv/$id\"") ns=" "by whom"
 is "$(lines | grep -c "Z remove sysv/$id ")" 1 "what was refused is none"
-like "$(gone "sysv-$id" RemovedBy)" "^[0-9]+ rm, user 20001, rm -f $MNT/sysv/$id$" "gone/ has who removed it"
+like "$(gone "sysv-$id" RemovedBy)" "^[0-9]+ rm, user 20001$(line ", rm -f $MNT/sysv/$id")$" "gone/ has who removed it"
 is "$(gone "sysv-$id" Creator)" truncate "and who made it"
-is "$(value "unlinked/sysv-$id" CreatorCommand)" "truncate -s 8192 $MNT/key/0x77" "while somebody has it attached that is still known"
+like "$(value "unlinked/sysv-$id" CreatorCommand)" "^$(line "truncate -s 8192 $MNT/key/0x77")$" "while somebody has it attached that is still known"
 quit holder
 until_true 10 test ! -e "$MNT/unlinked/sysv-$id"
 is "$(ls "$MNT/gone" | grep -c "^sysv-$id\.")" 1 "and it is gone once"
 left=$(mkseg 4096 0600)
 ok "an orphan" until_true 20 rm "$MNT/orphans/sysv-$left"
 ok "rm there is an event" until_true 10 has_event "remove sysv/$left"
-like "$(gone "sysv-$left" RemovedBy)" "rm, user root, rm $MNT/orphans/sysv-$left$" "by whom"
+like "$(gone "sysv-$left" RemovedBy)" "rm, user root$(line ", rm $MNT/orphans/sysv-$left")$" "by whom"
 
 diag "--- objects"
 as_user 20001 sh -c ": >'$MNT/posix/made'"
 ok "a creation is an event" until_true 10 has_event create.posix/made
-like "$(event create.posix/made)" "program=sh uid=20001 command=\"sh -c : >'$MNT/posix/made'\" inode=" "by whom"
-is "$(value posix/made Creator) $(value posix/made CreatorCommand)" "sh sh -c : >'$MNT/posix/made'" "so says its text"
+like "$(event create.posix/made)" "program=sh uid=20001$(line " command=\"sh -c : >'$MNT/posix/made'\"") inode=" "by whom"
+like "$(value posix/made Creator) $(value posix/made CreatorCommand)" "^sh $(line "sh -c : >'$MNT/posix/made'")$" "so says its text"
 as_user 20001 mv "$MNT/posix/made" "$MNT/posix/moved"
 ok "a new name is an event" until_true 10 has_event rename.posix/moved
 like "$(event rename.posix/moved)" "from=posix/made pid=[0-9]+ program=mv uid=20001" "by whom"
@@ -60,15 +68,15 @@ thread = threading.Thread(target=os.unlink, args=sys.argv[1:])
 thread.start()
 thread.join()' "$MNT/posix/moved"
 ok "a removal is an event" until_true 10 has_event remove.posix/moved
-like "$(gone posix-moved RemovedBy)" "^[0-9]+ python3[.0-9]*, user root, .* $MNT/posix/moved$" "by the process of a thread"
+like "$(gone posix-moved RemovedBy)" "^[0-9]+ python3[.0-9]*, user root$(line ", .* $MNT/posix/moved")$" "by the process of a thread"
 as_user 20001 sh -c ': >/dev/shm/left'
 ok "an orphan" until_true 20 as_user 20001 rm "$MNT/orphans/posix-left"
 ok "rm there is an event" until_true 10 has_event remove.posix/left
-like "$(gone posix-left RemovedBy)" "rm, user 20001, rm $MNT/orphans/posix-left$" "by whom"
+like "$(gone posix-left RemovedBy)" "rm, user 20001$(line ", rm $MNT/orphans/posix-left")$" "by whom"
 (for ((i = 0; i < 100; i++)); do sh -c ": >$MNT/posix/shell-$i; exec rm $MNT/posix/shell-$i" & done; wait)
 all_gone() { [ "$(lines | grep -c ' remove posix/shell-')" -eq 100 ]; }
 ok "100 shells that become another program" until_true 30 all_gone
-is "$(lines | grep -E ' (create|remove) posix/shell-' | grep -vE ' create posix/shell-([0-9]+) .* command="sh -c : >[^ ]*/shell-\1; exec rm [^ ]*/shell-\1" inode=| remove posix/shell-([0-9]+) .* command="rm [^ ]*/posix/shell-\2" inode=')" "" "each has done what it has done as the program that it was"
+[ $has_lines = no ] || is "$(lines | grep -E ' (create|remove) posix/shell-' | grep -vE ' create posix/shell-([0-9]+) .* command="sh -c : >[^ ]*/shell-\1; exec rm [^ ]*/shell-\1" inode=| remove posix/shell-([0-9]+) .* command="rm [^ ]*/posix/shell-\2" inode=')" "" "each has done what it has done as the program that it was"
 
 diag "--- many who do the same"
 cat >"$TESTDIR/same.py" <<-'END'
