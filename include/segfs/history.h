@@ -83,6 +83,7 @@ typedef struct {
 /* Who may go on with what a process has made, as its end has shown. */
 typedef struct {
 	bool is_known; /* these are all; false: at least these */
+	bool is_alone; /* it has left no descendant */
 	pid_t parent;
 	guint n;
 	SegfsKinsman all[];

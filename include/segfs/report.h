@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <segfs/caller.h>
 #include <segfs/container.h>
+#include <segfs/history.h>
 #include <segfs/limits.h>
 #include <segfs/resource.h>
 #include <segfs/survey.h>
@@ -122,9 +123,10 @@ void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsLimits *lim
 
 /*
  * Adds the semaphore sets and message queues of the namespace of ipc, and who uses them; none where
- * it has gone. -EINTR: nobody wants it any more.
+ * it has gone. history, orphan_age: see segfs_history_judge(). -EINTR: nobody wants it any more.
  */
-int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc);
+int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc, SegfsHistory *history,
+			       int64_t orphan_age);
 
 /* Appends the JSON of all that was added to text, UTF-8, one line for each segment. Cannot fail. */
 void segfs_report_write(const SegfsReport *report, GString *text);

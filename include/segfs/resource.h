@@ -2,6 +2,7 @@
 #pragma once
 
 #include <segfs/caller.h>
+#include <segfs/history.h>
 #include <segfs/ipc.h>
 #include <segfs/scan.h>
 #include <segfs/survey.h>
@@ -119,17 +120,31 @@ typedef struct {
 	bool lives;
 	bool waits;
 	bool is_last; /* it has done a last operation */
+	bool is_told; /* history has seen it make or use it */
 } SegfsResourceUser;
 
+/* What history knows of one, where it knows all who have made and used it. */
+typedef struct {
+	bool is_known;
+	guint n_ended;         /* so many of them have ended */
+	int64_t ended;         /* the last one, seconds since 1970 */
+	SegfsProcess relative; /* an ancestor of one of those that runs the same program and lives;
+				  pid 0: there is none */
+} SegfsResourcePast;
+
 /*
- * Who is known to use it. The kernel counts no attaches of it, so nothing proves it abandoned: in
- * use where somebody waits, or where the process of a last operation lives; else unknown.
+ * Who is known to use it. The kernel counts no attaches of it, so what it says alone proves none
+ * abandoned: in use where somebody waits, or where the process of a last operation lives; else
+ * unknown, unless history knows more (segfs_history_judge()).
  */
 typedef struct {
 	SegfsVerdict verdict;
 	uint64_t waiting; /* as the kernel counts them; of a queue as many as were found */
 	bool has_users;   /* the processes of the last operations could be asked for */
-	GArray *users;    /* SegfsResourceUser: of the last operations, and those who wait */
+	GArray *users; /* SegfsResourceUser: of the last operations, those who wait, who are told */
+	SegfsResourcePast past;
+	int64_t age;        /* with past.is_known: seconds since it was used last, */
+	int64_t orphan_age; /* and before which it is no orphan */
 } SegfsResourceUse;
 
 /*
@@ -155,3 +170,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsWaiters, segfs_waiters_free)
  */
 int segfs_resource_uses(SegfsIpc *ipc, const SegfsCaller *caller, const GArray *resources,
 			SegfsWaiters *waiters, GArray **ret_uses);
+
+/*
+ * What follows from the past of a resource whose use is unknown otherwise: orphaned where all who
+ * have made and used it have ended, no relative of theirs lives, and it was not used for orphan_age
+ * seconds; idle where only one of the last two is not so. now: seconds since 1970. Cannot fail.
+ */
+void segfs_resource_judge(const SegfsResource *resource, const SegfsResourcePast *past, int64_t now,
+			  int64_t orphan_age, SegfsResourceUse *use);
+
+/*
+ * Adds to the uses (SegfsResourceUse) of resources (SegfsResource), both of the namespace of ipc
+ * and in the same order, as segfs_resource_uses() has found them, who else is known to use them,
+ * and judges them by it: segfs_resource_judge(). Only where function probes have told of their
+ * creation, and of all since. history can be NULL. Cannot fail.
+ */
+void segfs_history_judge(SegfsHistory *history, SegfsIpc *ipc, const GArray *resources,
+			 int64_t orphan_age, GArray *uses);

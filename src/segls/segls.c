@@ -45,7 +45,7 @@ static gboolean write_report(const Options *options, const Table *table, const S
 		const int r = segfs_limits_read(segfs_scope_ipc(scope), &limits);
 		segfs_report_add(report, segfs_scope_ipc(scope), r < 0 ? NULL : &limits, NULL,
 				 source->of->pdata[i], segfs_view_unread(segfs_scope_view(scope)));
-		segfs_report_add_resources(report, segfs_scope_ipc(scope));
+		segfs_report_add_resources(report, segfs_scope_ipc(scope), NULL, 0);
 	}
 	segfs_report_write(report, text);
 	return TRUE;

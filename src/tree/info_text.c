@@ -14,7 +14,7 @@
 #include "lib/os/autofd.h"
 #include "lib/os/escape.h"
 #include "lib/os/fd.h"
-#include "tree/item.h"
+#include "tree/resource/resource.h"
 #include "tree/sysv/segment.h"
 
 G_GNUC_PRINTF(3, 4)
@@ -465,13 +465,12 @@ int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResourc
 {
 	const bool is_set = resource->kind == SEGFS_SEM;
 	g_autoptr(GArray) one = g_array_new(FALSE, FALSE, sizeof(SegfsResource));
-	g_autoptr(SegfsWaiters) waiters = segfs_waiters_new(segfs_ipc_proc_root(ns->ipc));
 	g_autofree char *file =
 		g_strdup_printf("%s/%d", segfs_resource_kind_name(resource->kind), resource->id);
 	g_autoptr(GArray) uses = NULL;
 
 	g_array_append_vals(one, resource, 1);
-	int r = segfs_resource_uses(ns->ipc, caller, one, waiters, &uses);
+	int r = resource_uses(ns, caller, one, &uses);
 	if (r < 0)
 		return r;
 	line(text, "File", "%s", file);

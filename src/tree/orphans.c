@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The directory orphans/: what nobody uses any more, to be read and removed.
+ * The directory orphans/: what nobody uses any more, to be read and removed. Semaphore sets and
+ * queues are here as their nodes in sem/ and msg/, where the verdict holds at that moment.
  *
  * A file here is a node of its own around the node in sysv/ or posix/, which does the work. A file
  * is here by a verdict, and a verdict can be over: once a process holds the memory, a listing
@@ -13,6 +14,7 @@
  */
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <string.h>
 
 #include "lib/history/history.h"
@@ -20,6 +22,7 @@
 #include "lib/os/errand.h"
 #include "tree/item.h"
 #include "tree/posix/object.h"
+#include "tree/resource/resource.h"
 #include "tree/sysv/segment.h"
 
 typedef struct {
@@ -204,12 +207,24 @@ static int orphans_getattr(Node *directory, bool brief, struct stat *ret_stat)
 	return 0;
 }
 
+static bool is_of_resource(const char *name)
+{
+	return g_str_has_prefix(name, "sem-") || g_str_has_prefix(name, "msg-");
+}
+
 static int orphans_lookup(Node *directory, const SegfsCaller *caller, const char *name,
 			  Node **ret_node)
 {
 	g_autoptr(SegfsItem) item = NULL;
-	int r = item_find_orphan(directory->ns, name, &item);
+	SegfsResource resource;
 
+	if (is_of_resource(name)) {
+		int found = resource_find_orphan(directory->ns, name, &resource);
+		if (found == 0)
+			*ret_node = resource_node(directory->ns, &resource);
+		return found;
+	}
+	int r = item_find_orphan(directory->ns, name, &item);
 	if (r < 0)
 		return r;
 	const NodeKey key = key_of(directory->ns, item);
@@ -229,13 +244,39 @@ static bool all_may_search(const SegfsPosix *posix)
 	return segfs_posix_open(posix, &fd) == 0 && fstat(fd, &st) == 0 && st.st_mode & S_IXOTH;
 }
 
+/* An entry of a listing. */
+typedef struct {
+	SegfsItem *item; /* NULL: it is a set or queue */
+	SegfsResource resource;
+} Orphan;
+
+static void orphan_entry_free(gpointer data)
+{
+	Orphan *orphan = data;
+
+	g_clear_pointer(&orphan->item, segfs_item_free);
+	g_free(orphan);
+}
+
+static void free_orphans(gpointer orphans)
+{
+	g_ptr_array_unref(orphans);
+	trim_soon();
+}
+
 /* Each caller has to look up for itself what others may not find, or what is in a subdirectory. */
 static int look(const Listing *listing, const ListingEntry *entry, Node **ret_node,
 		struct stat *ret_stat)
 {
 	IpcNs *ns = listing->directory->ns;
-	const SegfsItem *item = entry->what;
+	const Orphan *orphan = entry->what;
+	const SegfsItem *item = orphan->item;
 
+	if (!item) {
+		*ret_node = resource_node(ns, &orphan->resource);
+		resource_stat(*ret_node, &orphan->resource, ret_stat);
+		return 0;
+	}
 	if (item->id.kind == SEGFS_SYSV)
 		segment_as_stat(ns, &item->sysv, ret_stat);
 	else if (!strchr(item->name, '/') && all_may_search(item->posix))
@@ -245,25 +286,78 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 	return orphan_node(ns, item, ret_node);
 }
 
+/* Takes the item. */
+static void add_item(Listing *listing, GPtrArray *orphans, SegfsItem *item)
+{
+	g_autofree char *name = segfs_item_orphan_name(item);
+	Orphan *orphan = g_new0(Orphan, 1);
+
+	orphan->item = item;
+	g_ptr_array_add(orphans, orphan);
+	listing_add(listing, name, segfs_mount_ino(&item->id, listing->directory->ns->tree->plain),
+		    S_IFREG, orphan);
+}
+
+/* Of what the kernel would let the caller remove: semctl(2), msgctl(2). */
+static void add_resources(Listing *listing, GPtrArray *orphans, const SegfsCaller *caller,
+			  const GArray *resources)
+{
+	for (guint i = 0; i < resources->len; i++) {
+		const SegfsResource *resource = &g_array_index(resources, SegfsResource, i);
+		g_autofree char *name = g_strdup_printf(
+			"%s-%d", segfs_resource_kind_name(resource->kind), resource->id);
+		if (caller->uid != resource->uid && caller->uid != resource->cuid &&
+		    !segfs_caller_has(caller, CAP_SYS_ADMIN))
+			continue;
+		Orphan *orphan = g_new0(Orphan, 1);
+		orphan->resource = *resource;
+		g_ptr_array_add(orphans, orphan);
+		listing_add(listing, name, resource_ino(listing->directory->ns, resource), S_IFREG,
+			    orphan);
+	}
+}
+
 static int orphans_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
 {
 	g_autoptr(GHashTable) known = segfs_directories_known_new();
+	g_autoptr(GPtrArray) items = NULL;
+	g_autoptr(GArray) resources = NULL;
 	IpcNs *ns = directory->ns;
-	GPtrArray *items;
 
 	int r = segfs_view_survey(ns->view, ipcns_list_since(ns, caller, LIST_ORPHANS), &items);
+	if (r == 0)
+		r = resource_orphans(ns, &resources);
 	if (r < 0)
 		return r;
 	ipcns_was_listed(ns, LIST_ORPHANS);
-	for (guint i = items->len; i-- > 0;) {
-		const SegfsItem *item = items->pdata[i];
-		if (item->unlinked || item->verdict != SEGFS_ORPHANED ||
-		    !segfs_item_is_visible(caller, item, known) ||
-		    !segfs_item_is_removable(caller, item, known))
-			g_ptr_array_remove_index(items, i);
+	GPtrArray *orphans = g_ptr_array_new_with_free_func(orphan_entry_free);
+	Listing *listing = listing_new(directory, look, orphans, free_orphans);
+	listing->taken = g_get_monotonic_time();
+	/* The orphans are the listing's now. */
+	g_ptr_array_set_free_func(items, NULL);
+	for (guint i = 0; i < items->len; i++) {
+		SegfsItem *item = items->pdata[i];
+		if (!item->unlinked && item->verdict == SEGFS_ORPHANED &&
+		    segfs_item_is_visible(caller, item, known) &&
+		    segfs_item_is_removable(caller, item, known))
+			add_item(listing, orphans, item);
+		else
+			segfs_item_free(item);
 	}
-	*ret_listing = item_listing_new(directory, look, segfs_item_orphan_name, items);
+	add_resources(listing, orphans, caller, resources);
+	*ret_listing = listing;
 	return 0;
+}
+
+static int remove_resource(IpcNs *ns, const SegfsCaller *caller, const char *name,
+			   bool is_directory)
+{
+	SegfsResource resource;
+	int r = resource_find_orphan(ns, name, &resource);
+
+	if (r < 0 || is_directory)
+		return r < 0 ? r : -ENOTDIR;
+	return segfs_resource_remove(ns->ipc, caller, resource.kind, resource.id);
 }
 
 static int orphans_remove(Node *directory, const SegfsCaller *caller, const char *name,
@@ -274,6 +368,8 @@ static int orphans_remove(Node *directory, const SegfsCaller *caller, const char
 	/* The locks of an object and its directory can be another user's. */
 	if (!g_str_has_prefix(name, "sysv-") && !errand_may_wait())
 		return -EAGAIN;
+	if (is_of_resource(name))
+		return remove_resource(directory->ns, caller, name, is_directory);
 	int r = item_find_orphan(directory->ns, name, &item);
 	/* What could not be asked without waiting is no ground for a verdict. */
 	if (errand_postpone())

@@ -54,7 +54,8 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, TextOut *
 		g_autoptr(GArray) containers = containers_of(ns, moment);
 		segfs_report_add(report, ns->ipc, all->has_limits ? &all->limits : NULL, containers,
 				 all->items, segfs_view_unread(ns->view));
-		r = segfs_report_add_resources(report, ns->ipc);
+		r = segfs_report_add_resources(report, ns->ipc, ns->tree->history,
+					       ns->tree->orphan_age);
 	}
 	if (r < 0)
 		return r;

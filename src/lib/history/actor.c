@@ -107,6 +107,7 @@ SegfsKin *kin_new(const struct ends_kin *told, bool is_known)
 	SegfsKin *kin = kin_alloc(2 * ENDS_KIN);
 
 	kin->is_known = is_known && told->is_known;
+	kin->is_alone = is_known && told->is_alone;
 	kin->parent = told->parent;
 	add_kin(kin, SEGFS_KIN_ANCESTOR, told->ancestors, told->n_ancestors);
 	add_kin(kin, SEGFS_KIN_CHILD, told->children, told->n_children);

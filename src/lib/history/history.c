@@ -91,8 +91,7 @@ static void take_end(const struct ends_event *event, gpointer data)
 	for (guint i = 0; i < event->n; i++)
 		take_segment(history, event, &event->segments[i], &actor, kin, at);
 	if (event->process.has_ended && actor.pid > 0)
-		table_end(history->table, actor.pid, actor.start, at, event->process.code, kin,
-			  event->process.n_execs);
+		history_take_end(history, &event->process, &actor, kin);
 	g_mutex_unlock(&history->lock);
 	actor_clear(&actor);
 	if (event->more)
@@ -364,6 +363,7 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	g_queue_init(&history->deeds);
 	history->log = log_new(LOG_MOST);
 	history->table = table_new(PIECES_MOST, GONE_MOST);
+	history->uses = uses_new();
 	history->since = g_get_real_time();
 	history->probe = probe_new(&history->why_no_probe);
 	/* These need no less, and an end tells which events are a process's last. */
@@ -414,6 +414,7 @@ void segfs_history_free(SegfsHistory *history)
 	g_clear_pointer(&history->others, names_free);
 	log_free(history->log);
 	table_free(history->table);
+	uses_free(history->uses);
 	g_mutex_clear(&history->lock);
 	g_mutex_clear(&history->change_lock);
 	deeds_clear(history);

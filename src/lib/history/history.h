@@ -2,6 +2,7 @@
 #pragma once
 
 #include <segfs/history.h>
+#include <segfs/resource.h>
 
 #include "lib/history/log.h"
 #include "lib/history/table.h"
@@ -43,6 +44,10 @@ void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *s
 
 /* See probe_holds(). -1: there is no such probe. */
 int history_holds(const SegfsHistory *history);
+
+/* Was its creation told? Then segfs_history_judge() may know more of it. history can be NULL. */
+bool history_knows_resource(SegfsHistory *history, const SegfsIpc *ipc,
+			    const SegfsResource *resource);
 
 /* Is it told who removes a segment? history can be NULL. */
 bool history_tells_removals(const SegfsHistory *history);

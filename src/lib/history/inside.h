@@ -3,6 +3,7 @@
 
 #include "lib/history/history.h"
 #include "lib/history/names.h"
+#include "lib/history/uses.h"
 #include "lib/history/witness.h"
 #include "lib/probe/calls_probe.h"
 #include "lib/probe/probe.h"
@@ -38,6 +39,7 @@ struct SegfsHistory {
 	GMutex lock; /* protects what follows */
 	Log *log;
 	Table *table;
+	Uses *uses;
 	guint n_watched; /* directories of POSIX objects */
 	uint64_t seen, lost;
 	uint64_t told; /* of seen: whom it concerns was told */
@@ -67,10 +69,14 @@ void history_is_gone(SegfsHistory *history, const Piece *piece);
 void history_wake(SegfsHistory *history);
 
 /*
- * What has happened before the call is told of after it, unless that takes a second. Not for the
- * thread; call without a lock.
+ * What has happened before the call is told of after it, unless that takes a second: false, as
+ * where nothing tells. Not for the thread; call without a lock.
  */
-void history_catch_up(SegfsHistory *history);
+bool history_catch_up(SegfsHistory *history);
+
+/* The process has ended. Call with the lock held. */
+void history_take_end(SegfsHistory *history, const struct ends_process *process,
+		      const SegfsActor *actor, const SegfsKin *kin);
 
 /* segments.c, for the thread: writes down what function probes have told. */
 void segments_read(SegfsHistory *history);
@@ -96,7 +102,7 @@ void history_lose(SegfsHistory *history, uint64_t n);
 /* What was before this history is not known to the program in the kernel either; for g_free(). */
 SegfsKin *history_kin_of(const SegfsHistory *history, const struct ends_process *process);
 
-/* Who has made something: its end, of now or later, is that of all that it has made. */
+/* Who has made or used something: its end, of now or later, is told to all of that. */
 void history_await(SegfsHistory *history, const SegfsActor *actor);
 
 /*

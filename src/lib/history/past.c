@@ -52,6 +52,16 @@ SegfsKin *history_kin_of(const SegfsHistory *history, const struct ends_process 
 	return kin_new(&process->kin, process->start > history->since_boot);
 }
 
+void history_take_end(SegfsHistory *history, const struct ends_process *process,
+		      const SegfsActor *actor, const SegfsKin *kin)
+{
+	const int64_t at = witness_time(process->at);
+
+	table_end(history->table, actor->pid, actor->start, at, process->code, kin,
+		  process->n_execs);
+	uses_end(history->uses, actor->pid, actor->start, at, kin && kin->is_alone);
+}
+
 void history_await(SegfsHistory *history, const SegfsActor *actor)
 {
 	struct ends_process end;
@@ -60,8 +70,7 @@ void history_await(SegfsHistory *history, const SegfsActor *actor)
 		return;
 	g_autofree SegfsKin *kin = history_kin_of(history, &end);
 	g_mutex_lock(&history->lock);
-	table_end(history->table, actor->pid, actor->start, witness_time(end.at), end.code, kin,
-		  end.n_execs);
+	history_take_end(history, &end, actor, kin);
 	g_mutex_unlock(&history->lock);
 }
 
@@ -194,16 +203,21 @@ static void write_since(const SegfsHistory *history, uint64_t lost, GString *tex
 static void add_calls(const SegfsHistory *history, GString *text)
 {
 	static const char *const names[] = {
-		[CALLS_CREATE] = "creations", [CALLS_ATTACH] = "attaches",
-		[CALLS_INHERIT] = "forks",    [CALLS_DETACH] = "detaches",
-		[CALLS_REMOVE] = "removals",  [CALLS_GONE] = "the end of memory",
+		[CALLS_CREATE] = "creations",
+		[CALLS_ATTACH] = "attaches",
+		[CALLS_INHERIT] = "forks",
+		[CALLS_DETACH] = "detaches",
+		[CALLS_REMOVE] = "removals",
+		[CALLS_GONE] = "the end of memory",
+		[CALLS_SEM_CREATE] = "semaphore sets",
+		[CALLS_MSG_CREATE] = "message queues",
 	};
 
 	g_string_append_printf(text, "; %s",
 			       history->calls ? "function probes" : history->why_no_calls);
 	const gsize all = text->len;
-	for (guint i = 0; history->calls && i < CALLS_N; i++)
-		if (!calls_probe_tells(history->calls, i))
+	for (guint i = 0; history->calls && i < G_N_ELEMENTS(names); i++)
+		if (names[i] && !calls_probe_tells(history->calls, i))
 			g_string_append_printf(text, "%s%s",
 					       text->len == all ? ", but not of " : ", ", names[i]);
 }

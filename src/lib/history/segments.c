@@ -2,7 +2,8 @@
 
 /*
  * What function probes tell of segments: who makes, attaches, detaches and removes them, and when
- * the memory goes. It is told as it happens, so of the process as it was then.
+ * the memory goes; of semaphore sets and queues who makes and uses them. It is told as it happens,
+ * so of the process as it was then.
  */
 
 #include "lib/history/inside.h"
@@ -86,11 +87,31 @@ static void take_gone(SegfsHistory *history, const struct calls_event *event, co
 	}
 }
 
+/* Of a semaphore set or queue. */
+static void take_use(SegfsHistory *history, const struct calls_event *event)
+{
+	g_auto(SegfsActor) actor = {};
+
+	g_mutex_lock(&history->lock);
+	/* See calls_probe.c: it is there. */
+	uses_take(history->uses, event, (const void *)event->arguments, witness_time(event->at));
+	g_mutex_unlock(&history->lock);
+	if (event->verb == CALLS_SEM_GONE || event->verb == CALLS_MSG_GONE)
+		return;
+	witness_actor_of_call(history->witness, event, &actor);
+	history_await(history, &actor);
+}
+
 static void take_call(const struct calls_event *event, gpointer data)
 {
 	SegfsHistory *history = data;
 	const int64_t at = witness_time(event->at);
 	g_auto(SegfsActor) actor = {};
+
+	if (event->verb >= CALLS_SEGMENTS) {
+		take_use(history, event);
+		return;
+	}
 
 	if (!event->is_kernel && !event->is_ours)
 		witness_actor_of_call(history->witness, event, &actor);

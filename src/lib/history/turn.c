@@ -18,17 +18,19 @@ void history_wake(SegfsHistory *history)
 		;
 }
 
-void history_catch_up(SegfsHistory *history)
+bool history_catch_up(SegfsHistory *history)
 {
 	const gint64 until = g_get_monotonic_time() + PATIENCE_US;
 
 	if (!history->calls || !history->thread)
-		return;
+		return false;
 	g_mutex_lock(&history->deeds_lock);
 	const uint64_t round = ++history->round_wanted;
 	history_wake(history);
 	while (history->round_done < round &&
 	       g_cond_wait_until(&history->round_changed, &history->deeds_lock, until))
 		;
+	const bool is_done = history->round_done >= round;
 	g_mutex_unlock(&history->deeds_lock);
+	return is_done;
 }

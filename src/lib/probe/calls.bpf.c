@@ -3,7 +3,7 @@
 /*
  * Who makes, attaches, detaches and removes SysV segments, as it happens: programs at the entry or
  * the return of the kernel's own functions (fentry, fexit). No function of the kernel is promised
- * to be there, or to be called where it was before, so calls.c tries each.
+ * to be there, or to be called where it was before, so calls_probe.c tries each.
  *
  * Memory is attached for as long as a mapping of it is there, and a mapping is split, moved and
  * copied: so it is counted how many are left of what one shmat(2), or one fork(2), has made.
@@ -42,23 +42,17 @@ struct attach {
 };
 
 /* How many mappings there are of those that have been split; of what is not here there is one. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAPPED_MOST);
-	__type(key, struct attach);
-	__type(value, __u32);
-} mapped SEC(".maps");
+TABLE(LRU_HASH, MAPPED_MOST, struct attach, __u32) mapped SEC(".maps");
 
-/* A mount of root's, this one or another, by the process and not the thread. */
+/* This mount or another, by the process and not the thread. */
 static __always_inline bool is_ours(struct task_struct *leader, __u32 pid)
 {
-	__u64 name = 0;
+	char command[8] = {};
 
 	if (pid == own_pid)
 		return true;
-	bpf_core_read(&name, sizeof(name), &leader->comm);
-	return (name & 0xffffffffffffULL) == 0x007366676573ULL /* "segfs", little-endian */ &&
-	       BPF_CORE_READ(leader, real_cred, uid.val) == 0;
+	bpf_core_read(command, sizeof(command), &leader->comm);
+	return is_mount_of_root(command, BPF_CORE_READ(leader, real_cred, uid.val));
 }
 
 static __always_inline bool is_tried(struct task_struct *leader, __u32 pid, __u32 verb)
@@ -84,32 +78,49 @@ static __always_inline void fill(struct calls_event *event, struct task_struct *
 	event->uid = bpf_get_current_uid_gid();
 	event->is_kernel = (flags & PF_KTHREAD) != 0;
 	event->is_ending = !event->is_kernel && flags & PF_EXITING;
-	event->code = BPF_CORE_READ(task, signal, group_exit_code);
-	if (!event->code)
-		event->code = BPF_CORE_READ(task, exit_code);
+	event->code = exit_code_of(task);
 	bpf_core_read(event->command, sizeof(event->command), &leader->comm);
 	event->arguments_size = 0;
 }
 
-static __always_inline void read_arguments(struct calls_event *event, struct task_struct *task)
+static __always_inline bool has_arguments(__u32 verb)
 {
-	const unsigned long from = BPF_CORE_READ(task, mm, arg_start);
-	unsigned long size = BPF_CORE_READ(task, mm, arg_end) - from;
+	return verb < CALLS_SEGMENTS && verb != CALLS_DETACH && verb != CALLS_GONE;
+}
 
-	if (!from || !size)
-		return;
-	if (size > ENDS_ARGUMENTS)
-		size = ENDS_ARGUMENTS;
-	if (bpf_probe_read_user(event->arguments, size & (2 * ENDS_ARGUMENTS - 1),
-				(const void *)from) == 0)
-		event->arguments_size = size;
+static __always_inline struct calls_event *reserve(__u32 verb)
+{
+	const __u64 before = *(volatile __u64 *)&lost;
+	struct calls_event *event = bpf_ringbuf_reserve(
+		&ring,
+		sizeof(*event) + (verb >= CALLS_SEGMENTS ? sizeof(struct calls_kin)
+				  : has_arguments(verb)  ? ENDS_ARGUMENTS
+							 : 0),
+		0);
+
+	if (!event) {
+		__sync_fetch_and_add(&lost, 1);
+		return NULL;
+	}
+	event->verb = verb;
+	event->lost = before;
+	event->made = 0;
+	return event;
+}
+
+static __always_inline void submit(struct calls_event *event, __u32 verb, struct task_struct *task)
+{
+	if (has_arguments(verb))
+		event->arguments_size = read_arguments(event->arguments, task);
+	bpf_ringbuf_submit(event, bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > WAKE_AT
+					  ? BPF_RB_FORCE_WAKEUP
+					  : 0);
 }
 
 /* of: the segment, where it is known. */
 static __always_inline void tell(__u32 verb, const struct ends_segment *segment,
 				 struct shmid_kernel *of)
 {
-	const bool has_arguments = verb != CALLS_DETACH && verb != CALLS_GONE;
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	const __u32 pid = pid_for_reader((__u64)leader);
@@ -120,24 +131,16 @@ static __always_inline void tell(__u32 verb, const struct ends_segment *segment,
 	/* What had been removed before goes with whoever has it last. */
 	if (ours && !(verb == CALLS_GONE && BPF_CORE_READ(of, shm_perm.mode) & SHM_DEST))
 		return;
-	struct calls_event *event = bpf_ringbuf_reserve(
-		&ring, sizeof(*event) + (has_arguments ? ENDS_ARGUMENTS : 0), 0);
-	if (!event) {
-		__sync_fetch_and_add(&lost, 1);
+	struct calls_event *event = reserve(verb);
+	if (!event)
 		return;
-	}
 	fill(event, task, leader);
 	event->segment = *segment;
-	event->verb = verb;
 	event->pid = pid;
 	event->is_ours = ours;
 	event->cpid = of ? number_for_reader((__u64)BPF_CORE_READ(of, shm_cprid)) : 0;
 	event->n_attaches = of ? BPF_CORE_READ(of, shm_nattch) : 0;
-	if (has_arguments)
-		read_arguments(event, task);
-	bpf_ringbuf_submit(event, bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > WAKE_AT
-					  ? BPF_RB_FORCE_WAKEUP
-					  : 0);
+	submit(event, verb, task);
 }
 
 SEC("fexit/newseg")
@@ -257,3 +260,5 @@ int BPF_PROG(segment_goes, struct ipc_namespace *ns, struct shmid_kernel *of)
 	tell(CALLS_GONE, &segment, of);
 	return 0;
 }
+
+#include "lib/probe/sets.bpf.h"

@@ -14,15 +14,34 @@ enum {
 	CALLS_DETACH,
 	CALLS_REMOVE,
 	CALLS_GONE, /* the memory is freed */
+	CALLS_SEM_CREATE,
+	CALLS_SEM_GET, /* semget(2) of one that is there */
+	CALLS_SEM_OPERATE,
+	CALLS_SEM_CONTROL, /* semctl(2) sets values */
+	CALLS_SEM_GONE,
+	CALLS_MSG_CREATE,
+	CALLS_MSG_GET,
+	CALLS_MSG_SEND,
+	CALLS_MSG_RECEIVE, /* begins: it may wait */
+	CALLS_MSG_GONE,
 	CALLS_N,
 };
+#define CALLS_SEGMENTS CALLS_SEM_CREATE /* those before are of segments */
+#define CALLS_SETS_MOST 8192            /* semaphore sets and queues whose users are told */
 
-/* What one process has done to one segment. */
+static inline int calls_is_of_queue(__u32 verb)
+{
+	return verb >= CALLS_MSG_CREATE;
+}
+
+/* What one process has done to one segment; of a set or queue that, once for each process. */
 struct calls_event {
 	__u64 at;                    /* CLOCK_BOOTTIME, nanoseconds */
 	__u64 start;                 /* of the process, likewise */
 	__u64 exec;                  /* as in ends_process */
 	__u64 cgroup;                /* likewise */
+	__u64 made;                  /* of a set or queue, when; CLOCK_BOOTTIME, no other has it */
+	__u64 lost;                  /* events that were lost before it */
 	struct ends_segment segment; /* what is attached and detached has no size and times here */
 	__u32 verb;                  /* CALLS_CREATE and so on */
 	__u32 pid;            /* in the pid namespace of the reader; 0: it is not seen there */
@@ -36,4 +55,17 @@ struct calls_event {
 	__u32 arguments_size; /* bytes; 0: not known */
 	char command[ENDS_COMMAND];
 	char arguments[]; /* up to ENDS_ARGUMENTS, a NUL after each */
+};
+
+#define CALLS_GENERATIONS 16
+
+#define CALLS_UNSEEN 0xffffffff
+
+/* What stands in the place of arguments where a set or queue is made or used. */
+struct calls_kin {
+	__u32 has_more; /* than there is room for */
+	__u32 padding;
+	/* Of the process, that run the same program; pid 0: one that does not; CALLS_UNSEEN: one
+	 * that the reader does not see. */
+	struct ends_person ancestors[CALLS_GENERATIONS];
 };

@@ -13,6 +13,8 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +40,16 @@ static void find_programs(const struct calls_bpf *skeleton, struct bpf_program *
 	ret_programs[CALLS_DETACH] = skeleton->progs.mapping_closes;
 	ret_programs[CALLS_REMOVE] = skeleton->progs.segment_removed;
 	ret_programs[CALLS_GONE] = skeleton->progs.segment_goes;
+	ret_programs[CALLS_SEM_CREATE] = skeleton->progs.sem_made;
+	ret_programs[CALLS_SEM_GET] = skeleton->progs.sem_got;
+	ret_programs[CALLS_SEM_OPERATE] = skeleton->progs.sem_operated;
+	ret_programs[CALLS_SEM_CONTROL] = skeleton->progs.sem_controlled;
+	ret_programs[CALLS_SEM_GONE] = skeleton->progs.sem_goes;
+	ret_programs[CALLS_MSG_CREATE] = skeleton->progs.msg_made;
+	ret_programs[CALLS_MSG_GET] = skeleton->progs.msg_got;
+	ret_programs[CALLS_MSG_SEND] = skeleton->progs.msg_sent;
+	ret_programs[CALLS_MSG_RECEIVE] = skeleton->progs.msg_received;
+	ret_programs[CALLS_MSG_GONE] = skeleton->progs.msg_goes;
 }
 
 /*
@@ -59,8 +71,11 @@ static int ask_kernel(void)
 	return fd >= 0 || errno == EINVAL ? 0 : -errno;
 }
 
+/* Which programs are tried: one that is refused takes all others with it. */
+typedef enum { LOAD_ALL, LOAD_KNOWN, LOAD_OF_SEGMENTS, N_LOADS } Load;
+
 /* Those whose functions this kernel has. */
-static int choose(struct calls_bpf *skeleton)
+static int choose(struct calls_bpf *skeleton, Load load)
 {
 	struct bpf_program *programs[CALLS_N];
 	struct btf *btf = btf__load_vmlinux_btf();
@@ -70,14 +85,16 @@ static int choose(struct calls_bpf *skeleton)
 	find_programs(skeleton, programs);
 	for (guint i = 0; i < CALLS_N; i++) {
 		const char *slash = strchr(bpf_program__section_name(programs[i]), '/');
+		const bool is_wanted = load == LOAD_KNOWN || i < CALLS_SEGMENTS;
 		bpf_program__set_autoload(
-			programs[i], btf__find_by_name_kind(btf, slash + 1, BTF_KIND_FUNC) > 0);
+			programs[i],
+			is_wanted && btf__find_by_name_kind(btf, slash + 1, BTF_KIND_FUNC) > 0);
 	}
 	btf__free(btf);
 	return 0;
 }
 
-static int load(bool chosen, struct calls_bpf **ret_skeleton)
+static int load(Load which, struct calls_bpf **ret_skeleton)
 {
 	struct calls_bpf *skeleton = calls_bpf__open();
 
@@ -86,8 +103,8 @@ static int load(bool chosen, struct calls_bpf **ret_skeleton)
 	skeleton->rodata->reader_pid_ns = procfs_namespace(AT_FDCWD, "/proc/self/ns/pid");
 	int r = skeleton->rodata->reader_pid_ns ? 0 : -errno;
 	skeleton->rodata->own_pid = getpid();
-	if (r == 0 && chosen)
-		r = choose(skeleton);
+	if (r == 0 && which != LOAD_ALL)
+		r = choose(skeleton, which);
 	if (r == 0)
 		r = calls_bpf__load(skeleton);
 	if (r < 0)
@@ -95,6 +112,28 @@ static int load(bool chosen, struct calls_bpf **ret_skeleton)
 	else
 		*ret_skeleton = skeleton;
 	return r;
+}
+
+/* Makes and uses a set and a queue. */
+static void use_both(void)
+{
+	struct sembuf up = {0, 1, IPC_NOWAIT};
+	struct {
+		long type;
+		char byte;
+	} message = {1, 0};
+	const key_t key = 1; /* in a namespace of its own */
+
+	const int set = semget(key, 1, IPC_CREAT | 0600);
+	semget(key, 1, 0);
+	semop(set, &up, 1);
+	semctl(set, 0, SETVAL, 0);
+	semctl(set, 0, IPC_RMID);
+	const int queue = msgget(key, IPC_CREAT | 0600);
+	msgget(key, 0);
+	msgsnd(queue, &message, 1, IPC_NOWAIT);
+	msgrcv(queue, &message, 1, 0, IPC_NOWAIT);
+	msgctl(queue, IPC_RMID, NULL);
 }
 
 /* What a child of the trial does: no more than may be done between fork(2) and execve(2). */
@@ -105,6 +144,7 @@ static void G_GNUC_NORETURN make_and_remove(int go_fd, int parent_fd)
 	close(parent_fd);
 	if (unshare(CLONE_NEWIPC) < 0 || read(go_fd, &byte, 1) != 1)
 		_exit(1);
+	use_both();
 	const int shmid = shmget(IPC_PRIVATE, 4096, 0600);
 	void *at = shmid < 0 ? (void *)-1 : shmat(shmid, NULL, 0);
 	if (at == (void *)-1)
@@ -157,6 +197,17 @@ static int attach(CallsProbe *probe)
 	return r;
 }
 
+/* Where one use is not told, none is. */
+static void drop_incomplete(CallsProbe *probe, guint first, guint last)
+{
+	bool is_complete = true;
+
+	for (guint i = first; i <= last; i++)
+		is_complete = is_complete && probe->links[i];
+	for (guint i = first; i <= last && !is_complete; i++)
+		g_clear_pointer(&probe->links[i], bpf_link__destroy);
+}
+
 /* What is attached and does not run is no better than what is not there. */
 static int prove(CallsProbe *probe)
 {
@@ -164,12 +215,13 @@ static int prove(CallsProbe *probe)
 	guint n = 0;
 
 	for (guint i = 0; i < CALLS_N; i++) {
-		if (probe->links[i] && !probe->skeleton->bss->tried[i]) {
-			bpf_link__destroy(probe->links[i]);
-			probe->links[i] = NULL;
-		}
-		n += probe->links[i] != NULL;
+		if (!probe->skeleton->bss->tried[i])
+			g_clear_pointer(&probe->links[i], bpf_link__destroy);
 	}
+	drop_incomplete(probe, CALLS_SEM_CREATE, CALLS_SEM_GONE);
+	drop_incomplete(probe, CALLS_MSG_CREATE, CALLS_MSG_GONE);
+	for (guint i = 0; i < CALLS_N; i++)
+		n += probe->links[i] != NULL;
 	return r < 0 ? r : n > 0 ? 0 : -ENOENT;
 }
 
@@ -178,7 +230,11 @@ static int on_event(void *context, void *bytes, size_t size)
 	CallsProbe *probe = context;
 	const struct calls_event *event = bytes;
 
-	if (size >= sizeof(*event) && size >= sizeof(*event) + event->arguments_size)
+	if (size < sizeof(*event))
+		return 0;
+	const size_t more =
+		event->verb >= CALLS_SEGMENTS ? sizeof(struct calls_kin) : event->arguments_size;
+	if (size >= sizeof(*event) + more)
 		probe->take(event, probe->data);
 	return 0;
 }
@@ -187,10 +243,10 @@ static int begin(CallsProbe *probe)
 {
 	int r = ask_kernel();
 
-	if (r == 0) {
-		r = load(false, &probe->skeleton);
-		if (r < 0 && r != -EPERM)
-			r = load(true, &probe->skeleton);
+	for (Load which = 0; r == 0 && !probe->skeleton && which < N_LOADS; which++) {
+		r = load(which, &probe->skeleton);
+		if (r < 0 && r != -EPERM && which + 1 < N_LOADS)
+			r = 0;
 	}
 	if (r == 0)
 		r = attach(probe);

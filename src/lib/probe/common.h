@@ -15,6 +15,14 @@
 
 #define PROC_PID_INIT_INO 0xeffffffcU /* include/linux/proc_ns.h */
 
+#define TABLE(kind, most, key_type, value_type)                                                    \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_##kind);                                                 \
+		__uint(max_entries, most);                                                         \
+		__type(key, key_type);                                                             \
+		__type(value, value_type);                                                         \
+	}
+
 const volatile __u32 reader_pid_ns; /* the number of the reader's pid namespace */
 
 /*
@@ -74,4 +82,50 @@ static __always_inline void read_segment(struct ends_segment *segment, struct sh
 	segment->key = BPF_CORE_READ(of, shm_perm.key);
 	segment->size = BPF_CORE_READ(of, shm_segsz);
 	segment->ctime = BPF_CORE_READ(of, shm_ctim);
+}
+
+/* Does the other run the program of that file (NULL: not known), or of that name? */
+static __always_inline bool is_same_program(struct inode *mine, const char *command,
+					    struct task_struct *other)
+{
+	__u64 name[2] = {}, its[2];
+
+	if (mine && BPF_CORE_READ(other, mm, exe_file, f_inode) == mine)
+		return true;
+	bpf_core_read_str(name, sizeof(name), &other->comm);
+	__builtin_memcpy(its, command, sizeof(its));
+	return name[0] == its[0] && name[1] == its[1];
+}
+
+/* A mount of root's, by what the process is called and whose it is. */
+static __always_inline bool is_mount_of_root(const char *command, __u32 uid)
+{
+	__u64 name;
+
+	__builtin_memcpy(&name, command, sizeof(name));
+	return (name & 0xffffffffffffULL) == 0x007366676573ULL /* "segfs", little-endian */ &&
+	       uid == 0;
+}
+
+/* As wait(2) has it, of a task that ends. */
+static __always_inline int exit_code_of(struct task_struct *task)
+{
+	const int code = BPF_CORE_READ(task, signal, group_exit_code);
+
+	return code ? code : BPF_CORE_READ(task, exit_code);
+}
+
+/* The command line of the task that runs, up to ENDS_ARGUMENTS; returns its size, 0: not known. */
+static __always_inline __u32 read_arguments(char *to, struct task_struct *task)
+{
+	const unsigned long from = BPF_CORE_READ(task, mm, arg_start);
+	unsigned long size = BPF_CORE_READ(task, mm, arg_end) - from;
+
+	if (!from || !size)
+		return 0;
+	if (size > ENDS_ARGUMENTS)
+		size = ENDS_ARGUMENTS;
+	return bpf_probe_read_user(to, size & (2 * ENDS_ARGUMENTS - 1), (const void *)from) == 0
+		       ? size
+		       : 0;
 }

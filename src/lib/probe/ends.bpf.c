@@ -60,8 +60,6 @@ TABLE(ARRAY, ENDS_MADE, __u32, struct ends_made) made SEC(".maps");
 static __always_inline void fill(struct ends_process *process, struct task_struct *task, bool ended)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	const unsigned long from = BPF_CORE_READ(task, mm, arg_start);
-	unsigned long size = BPF_CORE_READ(task, mm, arg_end) - from;
 
 	process->at = bpf_ktime_get_boot_ns();
 	process->start = BPF_CORE_READ(leader, start_boottime);
@@ -72,22 +70,11 @@ static __always_inline void fill(struct ends_process *process, struct task_struc
 	process->n_execs = 0;
 	process->before = 0;
 	process->exec = BPF_CORE_READ(task, self_exec_id);
-	process->code = BPF_CORE_READ(task, signal, group_exit_code);
-	if (!process->code)
-		process->code = BPF_CORE_READ(task, exit_code);
+	process->code = exit_code_of(task);
 	bpf_get_current_comm(process->command, sizeof(process->command));
-	const char *c = process->command;
-	process->is_daemon = process->uid == 0 && c[0] == 's' && c[1] == 'e' && c[2] == 'g' &&
-			     c[3] == 'f' && c[4] == 's' && !c[5];
+	process->is_daemon = is_mount_of_root(process->command, process->uid);
 	read_ancestors(bpf_get_current_task());
-	process->arguments_size = 0;
-	if (!from || !size)
-		return;
-	if (size > ENDS_ARGUMENTS)
-		size = ENDS_ARGUMENTS;
-	if (bpf_probe_read_user(process->arguments, size & (2 * ENDS_ARGUMENTS - 1),
-				(const void *)from) == 0)
-		process->arguments_size = size;
+	process->arguments_size = read_arguments(process->arguments, task);
 }
 
 #define EVENTS_MOST 256

@@ -27,6 +27,8 @@ struct ends_kin {
 	__u32 is_known; /* these are all, as far as the kernel's lists go */
 	__u32 parent;   /* its pid */
 	__u32 n_ancestors, n_children;
+	__u32 is_alone; /* it leaves no descendant */
+	__u32 padding;
 	struct ends_person ancestors[ENDS_KIN]; /* that run the same program, the nearest first */
 	struct ends_person children[ENDS_KIN];
 };

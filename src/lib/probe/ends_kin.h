@@ -16,14 +16,6 @@
 
 const volatile bool has_exec; /* task_changes runs, too */
 
-#define TABLE(kind, most, key_type, value_type)                                                    \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_##kind);                                                 \
-		__uint(max_entries, most);                                                         \
-		__type(key, key_type);                                                             \
-		__type(value, value_type);                                                         \
-	}
-
 /* Programs, by a bit of the file's number and one of the name's. One that has another's bits is
  * taken for it, which leaves the other rule. */
 struct programs {
@@ -118,6 +110,11 @@ static __always_inline bool has_program(struct programs *programs, __u64 number)
 	return *word & bit;
 }
 
+static __always_inline bool has_any_program(const struct programs *programs)
+{
+	return programs->bits[0] | programs->bits[1] | programs->bits[2] | programs->bits[3];
+}
+
 static __always_inline struct scattered *find_scattered(__u64 of)
 {
 	struct task_struct *leader = (void *)of;
@@ -168,27 +165,14 @@ __noinline int cut_off(__u64 of, __u32 is_ancestor)
 	return 0;
 }
 
-/* Without task_changes nobody knows what it was when it made something. */
+/* All of its descendants that live, if any, are in its list of children. */
 static __always_inline bool is_whole(const struct ends_process *process)
 {
 	const __u32 pid = process->pid, families = ENDS_LOST_FAMILIES;
 	const struct scattered *known = bpf_map_lookup_elem(&scattered, &pid);
 	const __u64 *n = bpf_map_lookup_elem(&lost, &families);
 
-	return has_exec && n && *n == 0 && !(known && known->start == process->start);
-}
-
-/* Does the other run the program of the process in the scratch: by its file, or its name? */
-static __always_inline bool is_same_program(const struct ends_process *process, struct inode *mine,
-					    struct task_struct *other)
-{
-	__u64 name[2], its[2];
-
-	if (mine && file_of(other) == mine)
-		return true;
-	read_name(name, other);
-	__builtin_memcpy(its, process->command, sizeof(its));
-	return name[0] == its[0] && name[1] == its[1];
+	return n && *n == 0 && !(known && known->start == process->start);
 }
 
 __noinline int take_child(__u64 of)
@@ -258,6 +242,7 @@ __noinline int give_up_children(__u64 of)
 		return 0;
 	/* What they make of it, and their children, is not followed. */
 	process->kin.is_known = false;
+	process->kin.is_alone = false;
 	give_up_descendants(of);
 	for (int i = 0; i < CHILDREN_ROUNDS && at && at != head; i++)
 		at = take_children(of, at);
@@ -282,7 +267,10 @@ __noinline int take_ancestor(__u64 of, __u64 mine)
 	if (known && (has_program(&known->cut_off, number_of_name(name)) ||
 		      has_program(&known->cut_off, mine)))
 		process->kin.is_known = false;
-	if (!is_same_program(process, (void *)mine, ancestor))
+	/* What it has used it can have used as another program. */
+	if (known && has_any_program(&known->cut_off))
+		process->kin.is_alone = false;
+	if (!is_same_program((void *)mine, process->command, ancestor))
 		return 0;
 	const __u32 pid = pid_for_reader(of);
 	__u32 n = process->kin.n_ancestors;
@@ -312,14 +300,16 @@ __noinline int read_ancestors(__u64 of)
 	kin->parent = pid_for_reader((__u64)at);
 	kin->n_ancestors = 0;
 	kin->n_children = 0;
-	/* Where the kernel has taken its memory already, what it ran is its name alone. */
-	kin->is_known = mine && is_whole(process);
+	kin->is_alone = is_whole(process);
+	/* Where the kernel has taken its memory already, what it ran is its name alone; and without
+	 * task_changes nobody knows what it was when it made something. */
+	kin->is_known = mine && has_exec && kin->is_alone;
 	for (int i = 0; i < GENERATIONS_MOST && at; i++) {
 		take_ancestor((__u64)at, (__u64)mine);
 		struct task_struct *next = BPF_CORE_READ(at, real_parent, group_leader);
 		at = next == at ? NULL : next;
 	}
 	if (at)
-		kin->is_known = false;
+		kin->is_known = kin->is_alone = false;
 	return 0;
 }

@@ -373,7 +373,8 @@ static void add_resource(SegfsReport *report, SegfsIpc *ipc, const SegfsResource
 	append(report, report->resources[resource->kind], builder);
 }
 
-int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc)
+int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc, SegfsHistory *history,
+			       int64_t orphan_age)
 {
 	int r = 0;
 
@@ -384,6 +385,8 @@ int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc)
 		if (r == 0)
 			r = segfs_resource_uses(ipc, report->caller, resources, report->waiters,
 						&uses);
+		if (r == 0)
+			segfs_history_judge(history, ipc, resources, orphan_age, uses);
 		for (guint i = 0; r == 0 && i < resources->len; i++)
 			add_resource(report, ipc, &g_array_index(resources, SegfsResource, i),
 				     &g_array_index(uses, SegfsResourceUse, i));

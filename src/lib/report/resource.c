@@ -29,6 +29,48 @@ char *segfs_resource_user_text(const char *proc_root, const SegfsCaller *caller,
 		       : g_strdup_printf("%d%s", user->process.pid, ended);
 }
 
+/* Those who live and did nothing last, as far as the caller may know of them. */
+static void write_told(const char *proc_root, const SegfsCaller *caller,
+		       const SegfsResourceUse *use, GString *text)
+{
+	guint n = 0, n_hidden = 0;
+
+	for (guint i = 0; i < use->users->len; i++) {
+		const SegfsResourceUser *user = &g_array_index(use->users, SegfsResourceUser, i);
+		if (!user->is_told || user->is_last || user->waits)
+			continue;
+		if (!segfs_holder_is_visible(proc_root, caller, &user->process)) {
+			n_hidden++;
+			continue;
+		}
+		g_autofree char *its = segfs_resource_user_text(proc_root, caller, user);
+		g_string_append_printf(text, "%s%s", n++ ? ", " : "; used also by ", its);
+	}
+	if (n_hidden > 0)
+		g_string_append_printf(text, "; used also by %u whom you may not look into",
+				       n_hidden);
+}
+
+static void write_past(const char *proc_root, const SegfsCaller *caller,
+		       const SegfsResourceUse *use, GString *text)
+{
+	const SegfsResourcePast *past = &use->past;
+
+	g_string_append_printf(text, "; all %u who are known to have made or used it have ended",
+			       past->n_ended);
+	if (past->relative.pid > 0) {
+		const SegfsResourceUser relative = {past->relative, .lives = true};
+		g_autofree char *its = segfs_resource_user_text(proc_root, caller, &relative);
+		g_string_append_printf(text, ", but one comes from %s, which runs the same program",
+				       its);
+	} else {
+		g_string_append_printf(text, "; used %" PRId64 " s ago", use->age);
+		if (use->age < use->orphan_age)
+			g_string_append_printf(text, ", less than orphan_age (%" PRId64 " s)",
+					       use->orphan_age);
+	}
+}
+
 char *segfs_resource_evidence(const char *proc_root, const SegfsCaller *caller,
 			      const SegfsResourceUse *use)
 {
@@ -49,6 +91,9 @@ char *segfs_resource_evidence(const char *proc_root, const SegfsCaller *caller,
 		g_string_append(text, "whose the last operations are may not be asked");
 	else if (n_last == 0)
 		g_string_append(text, "no operation is known");
+	write_told(proc_root, caller, use, text);
+	if (use->past.is_known)
+		write_past(proc_root, caller, use, text);
 	if (use->verdict == SEGFS_UNKNOWN)
 		g_string_append(text, "; who has used it before, and may again, is not known");
 	return g_string_free(text, FALSE);

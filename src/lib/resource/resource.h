@@ -20,3 +20,6 @@ static inline int resource_result(long r)
 {
 	return r >= 0 ? 0 : shm_error(-errno);
 }
+
+/* One more of its users. */
+void use_add(SegfsResourceUse *use, const SegfsResourceUser *added);

@@ -128,21 +128,26 @@ static int look(SegfsWaiters *waiters)
 	return 0;
 }
 
-static void add(GArray *users, const SegfsResourceUser *added)
+void use_add(SegfsResourceUse *use, const SegfsResourceUser *added)
 {
-	for (guint i = 0; i < users->len; i++) {
-		SegfsResourceUser *user = &g_array_index(users, SegfsResourceUser, i);
+	/* Who lives may use it again. */
+	if (added->lives)
+		use->verdict = SEGFS_IN_USE;
+	for (guint i = 0; i < use->users->len; i++) {
+		SegfsResourceUser *user = &g_array_index(use->users, SegfsResourceUser, i);
 		if (user->process.pid != added->process.pid || user->lives != added->lives)
 			continue;
 		user->waits |= added->waits;
 		user->is_last |= added->is_last;
+		user->is_told |= added->is_told;
 		return;
 	}
-	g_array_append_vals(users, added, 1);
+	g_array_append_vals(use->users, added, 1);
 }
 
 /* Who has done the last operation, at that time. */
-static void add_last(const SegfsIpc *ipc, GHashTable *known, GArray *users, pid_t pid, int64_t at)
+static void add_last(const SegfsIpc *ipc, GHashTable *known, SegfsResourceUse *use, pid_t pid,
+		     int64_t at)
 {
 	SegfsResourceUser user = {.process = {.pid = pid}, .is_last = true};
 	bool is_mount;
@@ -153,7 +158,7 @@ static void add_last(const SegfsIpc *ipc, GHashTable *known, GArray *users, pid_
 	user.lives = process_lives(ipc->proc_root, known, pid, at, &stat, &is_mount);
 	if (user.lives)
 		learn(ipc->proc_root, &user.process);
-	add(users, &user);
+	use_add(use, &user);
 }
 
 static void add_semaphores(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResource *resource,
@@ -166,7 +171,7 @@ static void add_semaphores(SegfsIpc *ipc, const SegfsCaller *caller, const Segfs
 	for (guint i = 0; r == 0 && i < semaphores->len; i++) {
 		const SegfsSemaphore *semaphore = &g_array_index(semaphores, SegfsSemaphore, i);
 		use->waiting += semaphore->ncount + semaphore->zcount;
-		add_last(ipc, known, use->users, semaphore->pid, resource->otime);
+		add_last(ipc, known, use, semaphore->pid, resource->otime);
 	}
 }
 
@@ -182,7 +187,7 @@ static void add_waiters(SegfsIpc *ipc, const SegfsResource *resource, const GArr
 			continue;
 		const SegfsResourceUser user = {waiter->process, .lives = true, .waits = true};
 		found++;
-		add(use->users, &user);
+		use_add(use, &user);
 	}
 	use->waiting = MAX(use->waiting, found);
 }
@@ -198,13 +203,10 @@ static void use_find(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsResour
 	if (resource->kind == SEGFS_SEM) {
 		add_semaphores(ipc, caller, resource, waiters->known, use);
 	} else {
-		add_last(ipc, waiters->known, use->users, resource->lspid, resource->stime);
-		add_last(ipc, waiters->known, use->users, resource->lrpid, resource->rtime);
+		add_last(ipc, waiters->known, use, resource->lspid, resource->stime);
+		add_last(ipc, waiters->known, use, resource->lrpid, resource->rtime);
 	}
 	add_waiters(ipc, resource, waiters->all, use);
-	for (guint i = 0; i < use->users->len; i++)
-		if (g_array_index(use->users, SegfsResourceUser, i).lives)
-			use->verdict = SEGFS_IN_USE;
 	if (use->waiting > 0)
 		use->verdict = SEGFS_IN_USE;
 }
@@ -230,4 +232,23 @@ int segfs_resource_uses(SegfsIpc *ipc, const SegfsCaller *caller, const GArray *
 	if (r == 0)
 		*ret_uses = g_steal_pointer(&uses);
 	return r;
+}
+
+void segfs_resource_judge(const SegfsResource *resource, const SegfsResourcePast *past, int64_t now,
+			  int64_t orphan_age, SegfsResourceUse *use)
+{
+	const int64_t times[] = {resource->ctime, resource->otime, resource->stime, resource->rtime,
+				 past->ended};
+	int64_t used = 0;
+
+	if (use->verdict != SEGFS_UNKNOWN || !use->has_users || !past->is_known)
+		return;
+	/* A time that has not come yet means nothing. */
+	for (guint i = 0; i < G_N_ELEMENTS(times); i++)
+		used = MAX(used, times[i] <= now ? times[i] : 0);
+	use->past = *past;
+	use->age = now - used;
+	use->orphan_age = orphan_age;
+	use->verdict =
+		past->relative.pid > 0 || use->age < orphan_age ? SEGFS_IDLE : SEGFS_ORPHANED;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/history/history.h"
 #include "lib/survey/item_name.h"
 #include "tree/resource/resource.h"
 
@@ -34,6 +35,76 @@ int resource_find(IpcNs *ns, SegfsResourceKind kind, const char *name, SegfsReso
 	else
 		r = segfs_resource_by_key(ns->ipc, kind, key, &id);
 	return r < 0 ? r : segfs_resource_stat(ns->ipc, kind, id, ret_resource);
+}
+
+int resource_uses(IpcNs *ns, const SegfsCaller *caller, const GArray *resources, GArray **ret_uses)
+{
+	g_autoptr(SegfsWaiters) waiters = segfs_waiters_new(segfs_ipc_proc_root(ns->ipc));
+
+	int r = segfs_resource_uses(ns->ipc, caller, resources, waiters, ret_uses);
+	if (r == 0)
+		segfs_history_judge(ns->tree->history, ns->ipc, resources, ns->tree->orphan_age,
+				    *ret_uses);
+	return r;
+}
+
+/* Drops those that are not orphaned. */
+static int keep_orphans(IpcNs *ns, GArray *resources)
+{
+	g_autoptr(GArray) uses = NULL;
+
+	/* Without history none is, and nobody has to be looked for. */
+	for (guint i = resources->len; i-- > 0;)
+		if (!history_knows_resource(ns->tree->history, ns->ipc,
+					    &g_array_index(resources, SegfsResource, i)))
+			g_array_remove_index(resources, i);
+	int r = resources->len > 0 ? resource_uses(ns, NULL, resources, &uses) : 0;
+	for (guint i = resources->len; r == 0 && i-- > 0;)
+		if (g_array_index(uses, SegfsResourceUse, i).verdict != SEGFS_ORPHANED)
+			g_array_remove_index(resources, i);
+	return r;
+}
+
+int resource_orphans(IpcNs *ns, GArray **ret_orphans)
+{
+	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(SegfsResource));
+	int r = 0;
+
+	for (SegfsResourceKind kind = 0; r == 0 && kind < SEGFS_N_RESOURCE_KINDS; kind++) {
+		g_autoptr(GArray) resources = NULL;
+		r = segfs_resource_list(ns->ipc, kind, &resources);
+		if (r == 0)
+			g_array_append_vals(all, resources->data, resources->len);
+	}
+	if (r == 0)
+		r = keep_orphans(ns, all);
+	if (r == 0)
+		*ret_orphans = g_steal_pointer(&all);
+	return r;
+}
+
+int resource_find_orphan(IpcNs *ns, const char *name, SegfsResource *ret_resource)
+{
+	g_autoptr(GArray) one = g_array_new(FALSE, FALSE, sizeof(SegfsResource));
+
+	for (SegfsResourceKind kind = 0; kind < SEGFS_N_RESOURCE_KINDS; kind++) {
+		g_autofree char *prefix = g_strconcat(segfs_resource_kind_name(kind), "-", NULL);
+		SegfsResource resource;
+		int id;
+		if (!g_str_has_prefix(name, prefix))
+			continue;
+		int r = item_parse_id(name + strlen(prefix), &id);
+		if (r == 0)
+			r = segfs_resource_stat(ns->ipc, kind, id, &resource);
+		if (r < 0)
+			return r;
+		g_array_append_val(one, resource);
+		r = keep_orphans(ns, one);
+		if (r == 0 && one->len > 0)
+			*ret_resource = resource;
+		return r < 0 ? r : one->len > 0 ? 0 : -ENOENT;
+	}
+	return -ENOENT;
 }
 
 static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)

@@ -19,6 +19,14 @@ void resource_stat(Node *node, const SegfsResource *resource, struct stat *ret_s
 /* The one that a name of sem/ or msg/ leads to: an id, or a key in hex after 0x. */
 int resource_find(IpcNs *ns, SegfsResourceKind kind, const char *name, SegfsResource *ret_resource);
 
+/* Of each (SegfsResource) who uses it, as history has it, too: segfs_resource_uses(). */
+int resource_uses(IpcNs *ns, const SegfsCaller *caller, const GArray *resources, GArray **ret_uses);
+
+/* Those that are orphaned, SegfsResource. */
+int resource_orphans(IpcNs *ns, GArray **ret_orphans);
+/* That which orphans/ calls sem-ID or msg-ID. -ENOENT: it is none. */
+int resource_find_orphan(IpcNs *ns, const char *name, SegfsResource *ret_resource);
+
 /* resource_text.c: what reading the node gives. */
 int resource_write(IpcNs *ns, const SegfsCaller *caller, const SegfsResource *resource,
 		   GString *text);
