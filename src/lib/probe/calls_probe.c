@@ -31,6 +31,13 @@ struct CallsProbe {
 	gpointer data;
 };
 
+static guint ring_bytes; /* 0: as calls.bpf.c has it */
+
+void calls_probe_limit(guint bytes)
+{
+	ring_bytes = bytes;
+}
+
 /* In the order of calls.h. */
 static void find_programs(const struct calls_bpf *skeleton, struct bpf_program **ret_programs)
 {
@@ -103,6 +110,8 @@ static int load(Load which, struct calls_bpf **ret_skeleton)
 	skeleton->rodata->reader_pid_ns = procfs_namespace(AT_FDCWD, "/proc/self/ns/pid");
 	int r = skeleton->rodata->reader_pid_ns ? 0 : -errno;
 	skeleton->rodata->own_pid = getpid();
+	if (r == 0 && ring_bytes)
+		r = bpf_map__set_max_entries(skeleton->maps.ring, ring_bytes);
 	if (r == 0 && which != LOAD_ALL)
 		r = choose(skeleton, which);
 	if (r == 0)
@@ -335,6 +344,10 @@ void calls_probe_read(CallsProbe *probe, CallsTake take, gpointer data)
 uint64_t calls_probe_lost(const CallsProbe *probe)
 {
 	return 0;
+}
+
+void calls_probe_limit(guint bytes)
+{
 }
 
 #endif

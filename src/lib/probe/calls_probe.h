@@ -18,6 +18,9 @@ CallsProbe *calls_probe_new(char **ret_why_not);
 void calls_probe_free(CallsProbe *probe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CallsProbe, calls_probe_free)
 
+/* For tests: of those that are made from here on so many bytes of events may wait. */
+void calls_probe_limit(guint bytes);
+
 /* What of calls.h is told. */
 bool calls_probe_tells(const CallsProbe *probe, guint verb);
 
