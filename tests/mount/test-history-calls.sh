@@ -50,6 +50,40 @@ like "$(events create "$shmid")" " uid=0 command=\"python3 $calls rounds 10\" ns
 is "$(gone "$shmid" RemovedBy)" "$pid $(events create "$shmid" | sed 's/.* program=\([^ ]*\) .*/\1/'), user root, python3 $calls rounds 10" "gone/ has who removed it"
 like "$(gone "$shmid" LastHolder)" "^$pid python3[^ ]*, detached 20" "and who has detached it last"
 
+diag "--- in pieces"
+counts() { echo "$(count create "$1") $(count attach "$1") $(count detach "$1") $(count remove "$1") $(count gone "$1")"; }
+shmid=$(python3 "$calls" pieces)
+ok "it is gone" until_true 10 has_events gone "$shmid" 1
+is "$(counts "$shmid")" "1 2 2 1 1" "two attaches, one of which goes in pieces, are detached once each"
+
+diag "--- a 32-bit caller"
+: "${CALLS32:?}"
+shmid=$("$CALLS32" 2>"$TESTDIR/why")
+status=$?
+if [ $status -ne 1 ]; then
+	is "$status" 0 "all of its calls succeed"
+	ok "its segment is gone" until_true 10 has_events gone "$shmid" 1
+	is "$(counts "$shmid")" "1 1 1 1 1" "each of its calls is an event"
+	is "$(events '[a-z]*' "$shmid" | grep -c " program=calls32 ")" 5 "of its own"
+else
+	skip "a 32-bit caller" "$(cat "$TESTDIR/why")"
+fi
+
+diag "--- a creator that runs another program before its end"
+mkfifo "$TESTDIR/becomes"
+python3 "$calls" exec <"$TESTDIR/becomes" >"$TESTDIR/made" &
+creator=$!
+exec {becomes}>"$TESTDIR/becomes"
+is_cat() { [ "$(cat "/proc/$creator/comm")" = cat ]; }
+ok "it has become another" until_true 20 is_cat
+kill -KILL $creator
+wait $creator 2>/dev/null
+exec {becomes}>&-
+shmid=$(cat "$TESTDIR/made")
+ok "its end is known" until_true 20 has_value "sysv/$shmid" CreatorEnd "signal 9 (KILL), *"
+like "$(value "sysv/$shmid" CreatorPid) $(value "sysv/$shmid" Creator) $(value "sysv/$shmid" CreatorCommand)" "^$creator \(ended\) python3[^ ]* python3 $calls exec$" "and who it was when it made it"
+ok "ipcrm" ipcrm -m "$shmid"
+
 diag "--- by another than its creator"
 id=$(mkseg 8192 0600)
 ok "who has made it" until_true 10 has_value "sysv/$id" CreatorCommand "$SHMTOOL run shmget 0 8192 *"

@@ -4,6 +4,9 @@
 
 calls.py rounds N   N times: makes a segment, attaches it, moves and splits the mapping, has a child that ends with it,
                     detaches and removes it; says "SHMID PID-OF-CHILD" for each
+calls.py pieces     makes a segment, attaches it twice, takes one of the two away in pieces, detaches the other, removes
+                    it; says SHMID
+calls.py exec       makes a segment, says SHMID and becomes cat
 calls.py die SHMID  attaches it, says so, reads a line and ends by a signal 11
 """
 import ctypes
@@ -45,9 +48,24 @@ def one_round() -> None:
     print(shmid, child)
 
 
+def in_pieces() -> None:
+    shmid = done(libc.shmget(IPC_PRIVATE, ctypes.c_size_t(SIZE), 0o600))
+    at, other = attach(shmid), attach(shmid)
+    for page in (1, 3, 0, 2):
+        done(libc.munmap(ctypes.c_void_p(at + page * PAGE), ctypes.c_size_t(PAGE)))
+    done(libc.shmdt(ctypes.c_void_p(other)))
+    done(libc.shmctl(shmid, IPC_RMID, None))
+    print(shmid)
+
+
 if sys.argv[1] == "rounds":
     for _ in range(int(sys.argv[2])):
         one_round()
+elif sys.argv[1] == "pieces":
+    in_pieces()
+elif sys.argv[1] == "exec":
+    print(done(libc.shmget(IPC_PRIVATE, ctypes.c_size_t(SIZE), 0o600)), flush=True)
+    os.execvp("cat", ["cat"])
 else:
     attach(int(sys.argv[2]))
     print("attached", flush=True)
