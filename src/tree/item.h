@@ -3,7 +3,7 @@
 
 #include <segfs/resource.h>
 
-#include "lib/history/table.h"
+#include "lib/record/table.h"
 #include "tree/tree.h"
 
 /* What the directories of judged memory (orphans/, unlinked/, info/) have in common. */

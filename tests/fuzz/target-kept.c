@@ -6,8 +6,8 @@
 #include <glib.h>
 #include <stdint.h>
 
-#include "lib/history/log.h"
-#include "lib/history/table.h"
+#include "lib/record/log.h"
+#include "lib/record/table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

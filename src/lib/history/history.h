@@ -4,9 +4,9 @@
 #include <segfs/history.h>
 #include <segfs/resource.h>
 
-#include "lib/history/log.h"
-#include "lib/history/table.h"
 #include "lib/history/witness.h"
+#include "lib/record/log.h"
+#include "lib/record/table.h"
 
 /* The inside of SegfsHistory, for those who show it. */
 

@@ -4,9 +4,9 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "lib/history/actor.h"
 #include "lib/probe/calls.h"
 #include "lib/probe/probe.h"
+#include "lib/record/actor.h"
 
 /* Who a process is, or was. Not safe to use from two threads at once. */
 typedef struct Witness Witness;

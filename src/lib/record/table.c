@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "lib/history/table.h"
+#include "lib/record/table.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "lib/history/actor.h"
+#include "lib/record/actor.h"
 
 /*
  * What is remembered: of live pieces of memory who made them, and of the last that were removed

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "lib/history/actor.h"
+#include "lib/record/actor.h"
 
 #include <signal.h>
 #include <string.h>

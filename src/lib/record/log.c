@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "lib/history/log.h"
+#include "lib/record/log.h"
 
 #include <inttypes.h>
 #include <string.h>

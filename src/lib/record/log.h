@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/history/actor.h"
+#include "lib/record/actor.h"
 
 /*
  * Lines of text, of which the last are kept: a generation that is full becomes the one before, and
