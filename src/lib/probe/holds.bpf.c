@@ -51,10 +51,10 @@ struct bpf_iter_task_vma {
 	__u64 opaque;
 };
 int bpf_iter_task_vma_new(struct bpf_iter_task_vma *at, struct task_struct *task,
-			  __u64 from) __ksym;
-struct vm_area_struct *bpf_iter_task_vma_next(struct bpf_iter_task_vma *at) __ksym;
-void bpf_iter_task_vma_destroy(struct bpf_iter_task_vma *at) __ksym;
-void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
+			  __u64 from) __weak __ksym;
+struct vm_area_struct *bpf_iter_task_vma_next(struct bpf_iter_task_vma *at) __weak __ksym;
+void bpf_iter_task_vma_destroy(struct bpf_iter_task_vma *at) __weak __ksym;
+void *bpf_rdonly_cast(const void *object, __u32 type) __weak __ksym;
 
 /* ends.bpf.c has it, by way of common.h. */
 extern __u32 pid_for_reader(__u64 of);
