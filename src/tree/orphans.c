@@ -244,23 +244,19 @@ static bool all_may_search(const SegfsPosix *posix)
 	return segfs_posix_open(posix, &fd) == 0 && fstat(fd, &st) == 0 && st.st_mode & S_IXOTH;
 }
 
-/* An entry of a listing. */
+/* What the entries of a listing are of: which of both the name says. */
 typedef struct {
-	SegfsItem *item; /* NULL: it is a set or queue */
-	SegfsResource resource;
-} Orphan;
+	GPtrArray *items;  /* SegfsItem */
+	GArray *resources; /* SegfsResource */
+} Orphans;
 
-static void orphan_entry_free(gpointer data)
+static void free_orphans(gpointer data)
 {
-	Orphan *orphan = data;
+	Orphans *orphans = data;
 
-	g_clear_pointer(&orphan->item, segfs_item_free);
-	g_free(orphan);
-}
-
-static void free_orphans(gpointer orphans)
-{
-	g_ptr_array_unref(orphans);
+	g_ptr_array_unref(orphans->items);
+	g_array_unref(orphans->resources);
+	g_free(orphans);
 	trim_soon();
 }
 
@@ -269,12 +265,12 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 		struct stat *ret_stat)
 {
 	IpcNs *ns = listing->directory->ns;
-	const Orphan *orphan = entry->what;
-	const SegfsItem *item = orphan->item;
+	const SegfsItem *item = entry->what;
 
-	if (!item) {
-		*ret_node = resource_node(ns, &orphan->resource);
-		resource_stat(*ret_node, &orphan->resource, ret_stat);
+	if (is_of_resource(entry->name)) {
+		const SegfsResource *resource = entry->what;
+		*ret_node = resource_node(ns, resource);
+		resource_stat(*ret_node, resource, ret_stat);
 		return 0;
 	}
 	if (item->id.kind == SEGFS_SYSV)
@@ -286,40 +282,53 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 	return orphan_node(ns, item, ret_node);
 }
 
-/* Takes the item. */
-static void add_item(Listing *listing, GPtrArray *orphans, SegfsItem *item)
+static void keep_items(const SegfsCaller *caller, GPtrArray *items)
 {
-	g_autofree char *name = segfs_item_orphan_name(item);
-	Orphan *orphan = g_new0(Orphan, 1);
+	g_autoptr(GHashTable) known = segfs_directories_known_new();
 
-	orphan->item = item;
-	g_ptr_array_add(orphans, orphan);
-	listing_add(listing, name, segfs_mount_ino(&item->id, listing->directory->ns->tree->plain),
-		    S_IFREG, orphan);
+	for (guint i = items->len; i-- > 0;) {
+		const SegfsItem *item = items->pdata[i];
+		if (item->unlinked || item->verdict != SEGFS_ORPHANED ||
+		    !segfs_item_is_visible(caller, item, known) ||
+		    !segfs_item_is_removable(caller, item, known))
+			g_ptr_array_remove_index(items, i);
+	}
 }
 
-/* Of what the kernel would let the caller remove: semctl(2), msgctl(2). */
-static void add_resources(Listing *listing, GPtrArray *orphans, const SegfsCaller *caller,
-			  const GArray *resources)
+/* Those that the kernel would let the caller remove: semctl(2), msgctl(2). */
+static void keep_resources(const SegfsCaller *caller, GArray *resources)
 {
+	const bool may_all = segfs_caller_has(caller, CAP_SYS_ADMIN);
+	guint kept = 0;
+
 	for (guint i = 0; i < resources->len; i++) {
 		const SegfsResource *resource = &g_array_index(resources, SegfsResource, i);
+		if (may_all || caller->uid == resource->uid || caller->uid == resource->cuid)
+			g_array_index(resources, SegfsResource, kept++) = *resource;
+	}
+	g_array_set_size(resources, kept);
+}
+
+static void add_all(Listing *listing, const Orphans *orphans)
+{
+	IpcNs *ns = listing->directory->ns;
+
+	for (guint i = 0; i < orphans->items->len; i++) {
+		SegfsItem *item = orphans->items->pdata[i];
+		g_autofree char *name = segfs_item_orphan_name(item);
+		listing_add(listing, name, segfs_mount_ino(&item->id, ns->tree->plain), S_IFREG,
+			    item);
+	}
+	for (guint i = 0; i < orphans->resources->len; i++) {
+		SegfsResource *resource = &g_array_index(orphans->resources, SegfsResource, i);
 		g_autofree char *name = g_strdup_printf(
 			"%s-%d", segfs_resource_kind_name(resource->kind), resource->id);
-		if (caller->uid != resource->uid && caller->uid != resource->cuid &&
-		    !segfs_caller_has(caller, CAP_SYS_ADMIN))
-			continue;
-		Orphan *orphan = g_new0(Orphan, 1);
-		orphan->resource = *resource;
-		g_ptr_array_add(orphans, orphan);
-		listing_add(listing, name, resource_ino(listing->directory->ns, resource), S_IFREG,
-			    orphan);
+		listing_add(listing, name, resource_ino(ns, resource), S_IFREG, resource);
 	}
 }
 
 static int orphans_list(Node *directory, const SegfsCaller *caller, Listing **ret_listing)
 {
-	g_autoptr(GHashTable) known = segfs_directories_known_new();
 	g_autoptr(GPtrArray) items = NULL;
 	g_autoptr(GArray) resources = NULL;
 	IpcNs *ns = directory->ns;
@@ -330,22 +339,13 @@ static int orphans_list(Node *directory, const SegfsCaller *caller, Listing **re
 	if (r < 0)
 		return r;
 	ipcns_was_listed(ns, LIST_ORPHANS);
-	GPtrArray *orphans = g_ptr_array_new_with_free_func(orphan_entry_free);
-	Listing *listing = listing_new(directory, look, orphans, free_orphans);
-	listing->taken = g_get_monotonic_time();
-	/* The orphans are the listing's now. */
-	g_ptr_array_set_free_func(items, NULL);
-	for (guint i = 0; i < items->len; i++) {
-		SegfsItem *item = items->pdata[i];
-		if (!item->unlinked && item->verdict == SEGFS_ORPHANED &&
-		    segfs_item_is_visible(caller, item, known) &&
-		    segfs_item_is_removable(caller, item, known))
-			add_item(listing, orphans, item);
-		else
-			segfs_item_free(item);
-	}
-	add_resources(listing, orphans, caller, resources);
-	*ret_listing = listing;
+	keep_items(caller, items);
+	keep_resources(caller, resources);
+	Orphans *orphans = g_new(Orphans, 1);
+	*orphans = (Orphans){g_steal_pointer(&items), g_steal_pointer(&resources)};
+	*ret_listing = listing_new(directory, look, orphans, free_orphans);
+	(*ret_listing)->taken = g_get_monotonic_time();
+	add_all(*ret_listing, orphans);
 	return 0;
 }
 

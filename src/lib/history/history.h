@@ -51,6 +51,8 @@ bool history_knows_resource(SegfsHistory *history, const SegfsIpc *ipc,
 
 /* Is it told who removes a segment? history can be NULL. */
 bool history_tells_removals(const SegfsHistory *history);
+/* Likewise, who makes semaphore sets or queues? */
+bool history_tells_uses(const SegfsHistory *history);
 
 /* What this process does for a caller is the caller's deed. history can be NULL in what follows. */
 typedef enum { DEED_CREATE, DEED_REMOVE, DEED_RENAME, DEED_CHMOD } DeedVerb;

@@ -257,6 +257,13 @@ bool history_tells_removals(const SegfsHistory *history)
 	return history && history->calls && calls_probe_tells(history->calls, CALLS_REMOVE);
 }
 
+bool history_tells_uses(const SegfsHistory *history)
+{
+	return history && history->calls &&
+	       (calls_probe_tells(history->calls, CALLS_SEM_CREATE) ||
+		calls_probe_tells(history->calls, CALLS_MSG_CREATE));
+}
+
 int history_holds(const SegfsHistory *history)
 {
 	return history->probe ? probe_holds(history->probe) : -1;

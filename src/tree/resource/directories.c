@@ -52,25 +52,33 @@ int resource_uses(IpcNs *ns, const SegfsCaller *caller, const GArray *resources,
 static int keep_orphans(IpcNs *ns, GArray *resources)
 {
 	g_autoptr(GArray) uses = NULL;
+	guint kept = 0;
 
-	/* Without history none is, and nobody has to be looked for. */
-	for (guint i = resources->len; i-- > 0;)
-		if (!history_knows_resource(ns->tree->history, ns->ipc,
-					    &g_array_index(resources, SegfsResource, i)))
-			g_array_remove_index(resources, i);
-	int r = resources->len > 0 ? resource_uses(ns, NULL, resources, &uses) : 0;
-	for (guint i = resources->len; r == 0 && i-- > 0;)
-		if (g_array_index(uses, SegfsResourceUse, i).verdict != SEGFS_ORPHANED)
-			g_array_remove_index(resources, i);
+	/* Of others there is no verdict, and nobody has to be looked for. */
+	for (guint i = 0; i < resources->len; i++) {
+		const SegfsResource *resource = &g_array_index(resources, SegfsResource, i);
+		if (history_knows_resource(ns->tree->history, ns->ipc, resource))
+			g_array_index(resources, SegfsResource, kept++) = *resource;
+	}
+	g_array_set_size(resources, kept);
+	int r = kept > 0 ? resource_uses(ns, NULL, resources, &uses) : 0;
+	kept = 0;
+	for (guint i = 0; r == 0 && i < resources->len; i++)
+		if (g_array_index(uses, SegfsResourceUse, i).verdict == SEGFS_ORPHANED)
+			g_array_index(resources, SegfsResource, kept++) =
+				g_array_index(resources, SegfsResource, i);
+	g_array_set_size(resources, kept);
 	return r;
 }
 
 int resource_orphans(IpcNs *ns, GArray **ret_orphans)
 {
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(SegfsResource));
+	const bool may_be = history_tells_uses(ns->tree->history);
 	int r = 0;
 
-	for (SegfsResourceKind kind = 0; r == 0 && kind < SEGFS_N_RESOURCE_KINDS; kind++) {
+	for (SegfsResourceKind kind = 0; may_be && r == 0 && kind < SEGFS_N_RESOURCE_KINDS;
+	     kind++) {
 		g_autoptr(GArray) resources = NULL;
 		r = segfs_resource_list(ns->ipc, kind, &resources);
 		if (r == 0)
