@@ -16,7 +16,7 @@ has_events() { [ "$(count "$1" "$2")" -ge "$3" ]; }
 gone() { sed -n "s/^$2:\t//p" "$MNT/gone/$(ls "$MNT/gone" | grep "^sysv-$1\." | sort -t. -k2n | tail -n 1)"; }
 
 ok "it mounts" segfs_start "$MNT" "" || done_testing
-told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
+told=$(history_told)
 if [[ $told != *"; function probes"* ]]; then
 	like "$told" "no (function )?probes: [A-Z][^;]+" "the line at start says why there are no function probes"
 	like "$(value "sysv/$(mkseg 4096 0600)" History)" "no (function )?probes: [A-Z][^;]+" "so does History"

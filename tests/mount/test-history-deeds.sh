@@ -21,7 +21,7 @@ line() { [ $has_lines = yes ] && echo "$1" || echo "($1)?"; }
 
 chmod 1777 /dev/shm
 ok "it mounts" segfs_start "$MNT" orphan_age=0,orphan_age_unsafe || done_testing
-told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
+told=$(history_told)
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "deeds" "$told"; done_testing; }
 
 [ $has_lines = yes ] || skip "command lines of who has ended" "that takes Linux 6.18"

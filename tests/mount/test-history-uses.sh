@@ -18,7 +18,7 @@ killed() {
 
 before=$("$SHMTOOL" run "semget 0 1 IPC_CREAT|0600")
 ok "it mounts" segfs_start "$MNT" orphan_age=0,orphan_age_unsafe || done_testing
-told=$(sed -n 's/^segfs: .*; history: //p' "$(segfs_log "$MNT")")
+told=$(history_told)
 left=$("$SHMTOOL" run "semget 0 1 IPC_CREAT|0600")
 if [[ $told != *"; function probes"* || $told == *"but not of "*"semaphore sets"* ]]; then
 	is "$(info "sem/$left" Verdict) $(is_listed "sem-$left")" "unknown no" "without function probes none is an orphan"
