@@ -36,18 +36,25 @@ static void free_items(gpointer items)
 	trim_soon();
 }
 
-Listing *item_listing_new(Node *directory, ListingLook look, char *(*name)(const SegfsItem *item),
-			  GPtrArray *items)
+void item_listing_add(Listing *listing, char *(*name)(const SegfsItem *item),
+		      const GPtrArray *items)
 {
-	Listing *listing = listing_new(directory, look, items, free_items);
+	const dev_t plain = listing->directory->ns->tree->plain;
 
 	listing->taken = g_get_monotonic_time();
 	for (guint i = 0; i < items->len; i++) {
 		SegfsItem *item = items->pdata[i];
 		g_autofree char *its = name(item);
-		listing_add(listing, its, segfs_mount_ino(&item->id, directory->ns->tree->plain),
-			    S_IFREG, item);
+		listing_add(listing, its, segfs_mount_ino(&item->id, plain), S_IFREG, item);
 	}
+}
+
+Listing *item_listing_new(Node *directory, ListingLook look, char *(*name)(const SegfsItem *item),
+			  GPtrArray *items)
+{
+	Listing *listing = listing_new(directory, look, items, free_items);
+
+	item_listing_add(listing, name, items);
 	return listing;
 }
 

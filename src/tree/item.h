@@ -11,6 +11,9 @@
 /* A listing of items, which it takes; name() names one, and an entry's what is the item. */
 Listing *item_listing_new(Node *directory, ListingLook look, char *(*name)(const SegfsItem *item),
 			  GPtrArray *items);
+/* The same in a listing that has others besides, and that has them until it is freed. */
+void item_listing_add(Listing *listing, char *(*name)(const SegfsItem *item),
+		      const GPtrArray *items);
 
 /* What stat shows of an item that is no SysV segment, as it was when it was judged. */
 void item_stat(const IpcNs *ns, const SegfsItem *item, struct stat *ret_stat);

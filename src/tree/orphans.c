@@ -207,18 +207,13 @@ static int orphans_getattr(Node *directory, bool brief, struct stat *ret_stat)
 	return 0;
 }
 
-static bool is_of_resource(const char *name)
-{
-	return g_str_has_prefix(name, "sem-") || g_str_has_prefix(name, "msg-");
-}
-
 static int orphans_lookup(Node *directory, const SegfsCaller *caller, const char *name,
 			  Node **ret_node)
 {
 	g_autoptr(SegfsItem) item = NULL;
 	SegfsResource resource;
 
-	if (is_of_resource(name)) {
+	if (resource_is_orphan_name(name)) {
 		int found = resource_find_orphan(directory->ns, name, &resource);
 		if (found == 0)
 			*ret_node = resource_node(directory->ns, &resource);
@@ -267,7 +262,7 @@ static int look(const Listing *listing, const ListingEntry *entry, Node **ret_no
 	IpcNs *ns = listing->directory->ns;
 	const SegfsItem *item = entry->what;
 
-	if (is_of_resource(entry->name)) {
+	if (resource_is_orphan_name(entry->name)) {
 		const SegfsResource *resource = entry->what;
 		*ret_node = resource_node(ns, resource);
 		resource_stat(*ret_node, resource, ret_stat);
@@ -311,19 +306,12 @@ static void keep_resources(const SegfsCaller *caller, GArray *resources)
 
 static void add_all(Listing *listing, const Orphans *orphans)
 {
-	IpcNs *ns = listing->directory->ns;
-
-	for (guint i = 0; i < orphans->items->len; i++) {
-		SegfsItem *item = orphans->items->pdata[i];
-		g_autofree char *name = segfs_item_orphan_name(item);
-		listing_add(listing, name, segfs_mount_ino(&item->id, ns->tree->plain), S_IFREG,
-			    item);
-	}
+	item_listing_add(listing, segfs_item_orphan_name, orphans->items);
 	for (guint i = 0; i < orphans->resources->len; i++) {
 		SegfsResource *resource = &g_array_index(orphans->resources, SegfsResource, i);
-		g_autofree char *name = g_strdup_printf(
-			"%s-%d", segfs_resource_kind_name(resource->kind), resource->id);
-		listing_add(listing, name, resource_ino(ns, resource), S_IFREG, resource);
+		g_autofree char *name = resource_orphan_name(resource);
+		listing_add(listing, name, resource_ino(listing->directory->ns, resource), S_IFREG,
+			    resource);
 	}
 }
 
@@ -344,7 +332,6 @@ static int orphans_list(Node *directory, const SegfsCaller *caller, Listing **re
 	Orphans *orphans = g_new(Orphans, 1);
 	*orphans = (Orphans){g_steal_pointer(&items), g_steal_pointer(&resources)};
 	*ret_listing = listing_new(directory, look, orphans, free_orphans);
-	(*ret_listing)->taken = g_get_monotonic_time();
 	add_all(*ret_listing, orphans);
 	return 0;
 }
@@ -368,7 +355,7 @@ static int orphans_remove(Node *directory, const SegfsCaller *caller, const char
 	/* The locks of an object and its directory can be another user's. */
 	if (!g_str_has_prefix(name, "sysv-") && !errand_may_wait())
 		return -EAGAIN;
-	if (is_of_resource(name))
+	if (resource_is_orphan_name(name))
 		return remove_resource(directory->ns, caller, name, is_directory);
 	int r = item_find_orphan(directory->ns, name, &item);
 	/* What could not be asked without waiting is no ground for a verdict. */

@@ -280,10 +280,8 @@ static void read_deeds(SegfsHistory *history)
 	g_mutex_unlock(&history->deeds_lock);
 	if (history->names)
 		read_names(history, history->names);
-	if (history->others) {
-		read_names(history, history->others);
-		names_end(history->others);
-	}
+	if (history->others)
+		end_others(history);
 	if (history->freed_fd >= 0)
 		freed_read(history);
 	if (history->probe)

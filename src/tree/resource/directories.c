@@ -91,28 +91,48 @@ int resource_orphans(IpcNs *ns, GArray **ret_orphans)
 	return r;
 }
 
+char *resource_orphan_name(const SegfsResource *resource)
+{
+	return g_strdup_printf("%s-%d", segfs_resource_kind_name(resource->kind), resource->id);
+}
+
+/* The id in the name, whatever it is; NULL: it is of no resource. */
+static const char *parse_orphan_name(const char *name, SegfsResourceKind *ret_kind)
+{
+	for (SegfsResourceKind kind = 0; kind < SEGFS_N_RESOURCE_KINDS; kind++) {
+		g_autofree char *prefix = g_strconcat(segfs_resource_kind_name(kind), "-", NULL);
+		*ret_kind = kind;
+		if (g_str_has_prefix(name, prefix))
+			return name + strlen(prefix);
+	}
+	return NULL;
+}
+
+bool resource_is_orphan_name(const char *name)
+{
+	SegfsResourceKind kind;
+
+	return parse_orphan_name(name, &kind);
+}
+
 int resource_find_orphan(IpcNs *ns, const char *name, SegfsResource *ret_resource)
 {
 	g_autoptr(GArray) one = g_array_new(FALSE, FALSE, sizeof(SegfsResource));
+	SegfsResourceKind kind;
+	SegfsResource resource;
+	int id;
 
-	for (SegfsResourceKind kind = 0; kind < SEGFS_N_RESOURCE_KINDS; kind++) {
-		g_autofree char *prefix = g_strconcat(segfs_resource_kind_name(kind), "-", NULL);
-		SegfsResource resource;
-		int id;
-		if (!g_str_has_prefix(name, prefix))
-			continue;
-		int r = item_parse_id(name + strlen(prefix), &id);
-		if (r == 0)
-			r = segfs_resource_stat(ns->ipc, kind, id, &resource);
-		if (r < 0)
-			return r;
-		g_array_append_val(one, resource);
-		r = keep_orphans(ns, one);
-		if (r == 0 && one->len > 0)
-			*ret_resource = resource;
-		return r < 0 ? r : one->len > 0 ? 0 : -ENOENT;
-	}
-	return -ENOENT;
+	const char *number = parse_orphan_name(name, &kind);
+	int r = number ? item_parse_id(number, &id) : -ENOENT;
+	if (r == 0)
+		r = segfs_resource_stat(ns->ipc, kind, id, &resource);
+	if (r < 0)
+		return r;
+	g_array_append_val(one, resource);
+	r = keep_orphans(ns, one);
+	if (r == 0 && one->len > 0)
+		*ret_resource = resource;
+	return r < 0 ? r : one->len > 0 ? 0 : -ENOENT;
 }
 
 static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)

@@ -24,7 +24,10 @@ int resource_uses(IpcNs *ns, const SegfsCaller *caller, const GArray *resources,
 
 /* Those that are orphaned, SegfsResource. */
 int resource_orphans(IpcNs *ns, GArray **ret_orphans);
-/* That which orphans/ calls sem-ID or msg-ID. -ENOENT: it is none. */
+/* What orphans/ calls one: sem-ID, msg-ID; and whether a name is so, whatever stands for ID. */
+char *resource_orphan_name(const SegfsResource *resource);
+bool resource_is_orphan_name(const char *name);
+/* That which orphans/ calls so. -ENOENT: it is none. */
 int resource_find_orphan(IpcNs *ns, const char *name, SegfsResource *ret_resource);
 
 /* resource_text.c: what reading the node gives. */
