@@ -34,6 +34,9 @@ bool segfs_command_is_visible(const char *proc_root, const SegfsCaller *caller,
 
 /* The same of the creator that history knows. Of one that has not been read nothing is. */
 bool segfs_past_is_visible(const char *proc_root, const SegfsCaller *caller, const SegfsPast *past);
+/* The same of who has detached it last, where that is known. */
+bool segfs_last_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
+				  const SegfsPast *past);
 
 /*
  * Which processes a scan could not examine, and why, the first few: "4711 sshd (Permission denied),
@@ -127,6 +130,13 @@ void segfs_report_add(SegfsReport *report, SegfsIpc *ipc, const SegfsLimits *lim
  */
 int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc, SegfsHistory *history,
 			       int64_t orphan_age);
+
+/*
+ * Adds what is gone lately, of all namespaces, once, for a caller who may read all of history; ipc
+ * is the namespace whose segments that are no more are seen to be gone now. Where it is not added,
+ * or history is NULL, "gone" is null. Cannot fail.
+ */
+void segfs_report_add_gone(SegfsReport *report, SegfsIpc *ipc, SegfsHistory *history);
 
 /* Appends the JSON of all that was added to text, UTF-8, one line for each segment. Cannot fail. */
 void segfs_report_write(const SegfsReport *report, GString *text);

@@ -182,11 +182,6 @@ static void line_moment(GString *text, const char *key, const char *what, int64_
 static void write_last_holder(IpcNs *ns, const SegfsCaller *caller, const SegfsPast *past,
 			      GString *text)
 {
-	const SegfsProcess process = {
-		.pid = past->holder.pid,
-		.start = past->holder_code < 0 ? past->holder.start : 0,
-		.uid = past->holder.uid,
-	};
 	g_autofree char *command = escape_item(past->holder.command);
 	g_autofree char *end =
 		past->holder_code < 0 ? g_strdup("detached") : segfs_end_text(past->holder_code);
@@ -194,7 +189,7 @@ static void write_last_holder(IpcNs *ns, const SegfsCaller *caller, const SegfsP
 	if (past->holder.pid <= 0)
 		return;
 	g_autofree char *what =
-		segfs_command_is_visible(segfs_ipc_proc_root(ns->ipc), caller, &process)
+		segfs_last_holder_is_visible(segfs_ipc_proc_root(ns->ipc), caller, past)
 			? g_strdup_printf("%d %s, %s ", past->holder.pid, command, end)
 			: g_strdup_printf("%d, detached ", past->holder.pid);
 	line_moment(text, "LastHolder", what, past->detached);

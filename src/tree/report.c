@@ -59,6 +59,8 @@ static int segments_json_answer(IpcNs *own, const SegfsCaller *caller, TextOut *
 	}
 	if (r < 0)
 		return r;
+	if (caller_may_read_history(caller))
+		segfs_report_add_gone(report, own->ipc, own->tree->history);
 	g_autoptr(GString) text = g_string_new(NULL);
 	segfs_report_tail(report, text);
 	text_put(out, text);

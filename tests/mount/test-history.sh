@@ -51,6 +51,15 @@ if [ $probes = yes ]; then
 		like "$(sed -n 's/^History:\t//p' "$MNT/gone/$gone")" "who removes a segment beside this mount is not told" "and says so"
 	fi
 	like "$(ls "$MNT/gone" | grep -c '^sysv-')" "^1$" "no other segment is gone"
+	in_json() { jq -r ".gone[] | select(.shmid == $id and .namespace == $ns) | $1" "$MNT/segments.json"; }
+	is "$(in_json '[.file, .kind, .size, .creator, .with_namespace] | @csv')" "\"sysv/$id\",\"sysv\",4096,\"ipcmk\",false" "segments.json has it"
+	is "gone/sysv-$id.$(in_json .serial)" "gone/$gone" "and names its file"
+	if [[ $started == *"; function probes"* ]]; then
+		is "$(in_json '[.removed_by.command, .removed_by.user, .removed_by.cmdline, .removed_before] | @csv')" "\"ipcrm\",\"root\",\"ipcrm -m $id\",false" "who has removed it"
+	else
+		is "$(in_json '[.removed_by, .last_holder, .removed_before] | @csv')" ",,true" "who has removed it is not told"
+	fi
+	is "$(as_user 20001 cat "$MNT/segments.json" | jq -c '[.gone, (.segments | type)]')" '[null,"array"]' "another user is shown nothing of it, as of gone/"
 
 	# 300 at once: everyone's own.
 	(for ((i = 0; i < 300; i++)); do ipcmk -M $((4096 + i)) >/dev/null & done; wait)
@@ -115,6 +124,9 @@ if [ $names = yes ]; then
 	is "$(sed -n 's/^Creator:\t//p' "$MNT/gone/$gone")" sh "with who has made it"
 	like "$(sed -n 's/^RemovedBy:\t//p' "$MNT/gone/$gone")" "^[0-9]+ $(of "rm, user root, rm /dev/shm/the other /dev/shm/below/twin" "[(]ended before it could be read[)]")$" "and who has removed it"
 	like "$(sed -n 's/^Removed:\t//p' "$MNT/gone/$gone")" "^20[0-9-]+ [0-9:]+ [+-][0-9]+$" "and when"
+	of_twin() { jq -r ".gone[] | select(.file == \"posix/below/twin\") | $1" "$MNT/segments.json"; }
+	is "$(of_twin '[.kind, .creator, .namespace, .serial] | @csv')" "\"posix\",\"sh\",$ns,${gone##*.}" "so has segments.json"
+	like "$(of_twin '[.removed_by.command, .removed_by.user, .removed_by.cmdline] | @csv')" "^$(of '"rm","root","rm /dev/shm/the other /dev/shm/below/twin"' ",,")$" "and who has removed it"
 	fails_with EACCES "another user does not read it" as_user 20001 cat "$MNT/gone/$gone"
 	fails_with EACCES "nor lists them" as_user 20001 ls "$MNT/gone"
 

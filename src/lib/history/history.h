@@ -35,12 +35,8 @@ GPtrArray *history_gone(SegfsHistory *history);
 /* A copy of the one with that serial number, gone_free(); NULL: there is none any more. */
 Gone *history_gone_one(SegfsHistory *history, uint64_t serial);
 
-/*
- * These, SegfsSysv, are the segments of the namespace, as they were asked for at that time
- * (microseconds since 1970) or later: others that are known from before are gone.
- */
-void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *segments,
-		     int64_t asked);
+/* Segments of the namespace that are known from before and are no more are seen to be gone. */
+void history_look(SegfsHistory *history, SegfsIpc *ipc);
 
 /* See probe_holds(). -1: there is no such probe. */
 int history_holds(const SegfsHistory *history);

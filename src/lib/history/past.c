@@ -354,8 +354,9 @@ void history_is_gone(SegfsHistory *history, const Piece *piece)
 	table_remove(history->table, piece, now, NULL, false);
 }
 
-void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *segments,
-		     int64_t asked)
+/* asked: when these were, in microseconds since 1970; or they were later. */
+static void compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *segments,
+		    int64_t asked)
 {
 	g_autoptr(GHashTable) by_id = g_hash_table_new(NULL, NULL);
 
@@ -380,6 +381,15 @@ void history_compare(SegfsHistory *history, const SegfsIpc *ipc, const GArray *s
 	}
 	g_mutex_unlock(&history->lock);
 	history_tell(history);
+}
+
+void history_look(SegfsHistory *history, SegfsIpc *ipc)
+{
+	g_autoptr(GArray) segments = NULL;
+	const int64_t asked = g_get_real_time();
+
+	if (segfs_sysv_list_brief(ipc, &segments) == 0)
+		compare(history, ipc, segments, asked);
 }
 
 #define SAVED_TYPE "(txxxxttt" LOG_TYPE TABLE_TYPE ")"

@@ -12,13 +12,15 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
+#include "lib/history/history.h"
 #include "lib/process/scan.h"
+#include "lib/report/past.h"
 #include "lib/report/put.h"
 #include "lib/report/resource.h"
 
 /* Of the format; doc/segments.json.md says what changes them. */
 #define VERSION 1
-#define REVISION 2
+#define REVISION 3
 
 /* May the caller know what this process is called? */
 typedef struct {
@@ -36,6 +38,7 @@ struct SegfsReport {
 	int64_t taken;
 	GString *namespaces, *segments; /* elements of arrays, with commas between */
 	GString *resources[SEGFS_N_RESOURCE_KINDS];
+	GString *gone;         /* likewise; NULL: nothing is known, or not to be */
 	SegfsWaiters *waiters; /* for them */
 	bool has_segments;     /* whoever takes them piece by piece has some */
 	SegfsReportSink sink;  /* NULL: nobody does */
@@ -93,6 +96,8 @@ void segfs_report_free(SegfsReport *report)
 	g_string_free(report->segments, TRUE);
 	for (SegfsResourceKind kind = 0; kind < SEGFS_N_RESOURCE_KINDS; kind++)
 		g_string_free(report->resources[kind], TRUE);
+	if (report->gone)
+		g_string_free(report->gone, TRUE);
 	segfs_waiters_free(report->waiters);
 	g_object_unref(report->generator);
 	g_hash_table_unref(report->added);
@@ -215,24 +220,6 @@ static void put_sysv(JsonBuilder *builder, const SegfsItem *item, const char *cr
 		put_bool(builder, "creator_lives", item->creator_lives);
 }
 
-/* shown: to the caller; else it is as if nothing was known. */
-static void put_past(JsonBuilder *builder, const SegfsItem *item, bool shown)
-{
-	const SegfsPast *past = shown ? item->past : &(SegfsPast){};
-	g_autofree char *end = past->ended ? segfs_end_text(past->code) : NULL;
-
-	if (past->creator.pid > 0)
-		put_number(builder, "creator_pid", past->creator.pid);
-	else
-		put_null(builder, "creator_pid");
-	if (item->id.kind != SEGFS_SYSV)
-		put_text(builder, "creator", shown ? past->creator.command : NULL);
-	put_text(builder, "creator_command", past->creator.command_line);
-	put_text(builder, "creator_cgroup", past->creator.cgroup);
-	put_text(builder, "creator_end", end);
-	put_time(builder, "creator_ended", past->ended / G_USEC_PER_SEC);
-}
-
 static void put_file(JsonBuilder *builder, const SegfsItem *item)
 {
 	g_autofree char *device =
@@ -286,8 +273,11 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 				 : NULL);
 	else
 		put_file(builder, item);
-	put_past(builder, item,
-		 item->past && segfs_past_is_visible(proc_root, report->caller, item->past));
+	const bool shown =
+		item->past && segfs_past_is_visible(proc_root, report->caller, item->past);
+	put_creator(builder, shown ? item->past : NULL);
+	if (item->id.kind != SEGFS_SYSV)
+		put_text(builder, "creator", shown ? item->past->creator.command : NULL);
 	put_text(builder, "verdict", segfs_verdict_name(item->verdict));
 	const guint n_hidden = put_holders(report, proc_root, builder, item->holders);
 	g_autofree char *evidence = segfs_item_evidence(proc_root, report->caller, item, n_hidden);
@@ -395,6 +385,22 @@ int segfs_report_add_resources(SegfsReport *report, SegfsIpc *ipc, SegfsHistory 
 	return r == -EINTR ? r : 0;
 }
 
+void segfs_report_add_gone(SegfsReport *report, SegfsIpc *ipc, SegfsHistory *history)
+{
+	if (!history || report->gone)
+		return;
+	history_look(history, ipc);
+	g_autoptr(GPtrArray) all = history_gone(history);
+	report->gone = g_string_new(NULL);
+	for (guint i = 0; i < all->len; i++) {
+		g_autoptr(JsonBuilder) builder = json_builder_new();
+		json_builder_begin_object(builder);
+		put_gone(builder, segfs_ipc_proc_root(ipc), report->caller, segfs_ipc_inum(ipc),
+			 report->users, all->pdata[i]);
+		append(report, report->gone, builder);
+	}
+}
+
 void segfs_report_stream(SegfsReport *report, SegfsReportSink sink, gpointer data)
 {
 	report->sink = sink;
@@ -445,7 +451,11 @@ void segfs_report_head(const SegfsReport *report, GString *text)
 void segfs_report_tail(const SegfsReport *report, GString *text)
 {
 	g_string_append_len(text, report->segments->str, report->segments->len);
-	g_string_append_printf(text, "\n],\n\"semaphores\":[\n%s\n],\n\"queues\":[\n%s\n]}\n",
+	if (report->gone)
+		g_string_append_printf(text, "\n],\n\"gone\":[\n%s\n]", report->gone->str);
+	else
+		g_string_append(text, "\n],\n\"gone\":null");
+	g_string_append_printf(text, ",\n\"semaphores\":[\n%s\n],\n\"queues\":[\n%s\n]}\n",
 			       report->resources[SEGFS_SEM]->str,
 			       report->resources[SEGFS_MSG]->str);
 }

@@ -89,6 +89,18 @@ bool segfs_past_is_visible(const char *proc_root, const SegfsCaller *caller, con
 	       segfs_command_is_visible(proc_root, caller, &process);
 }
 
+bool segfs_last_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
+				  const SegfsPast *past)
+{
+	const SegfsProcess process = {
+		.pid = past->holder.pid,
+		.start = past->holder_code < 0 ? past->holder.start : 0,
+		.uid = past->holder.uid,
+	};
+
+	return segfs_command_is_visible(proc_root, caller, &process);
+}
+
 char *segfs_sysv_creator_shown(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment)
 {
 	g_autoptr(GHashTable) known = process_table_new();

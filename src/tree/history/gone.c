@@ -99,16 +99,6 @@ static Node *gone_node(IpcNs *ns, const Gone *gone)
 	return node_intern(ns, &gone_ops, &key, gone);
 }
 
-/* The mount's own segments that are no more are seen to be so now. */
-static void look(IpcNs *ns)
-{
-	g_autoptr(GArray) segments = NULL;
-	const int64_t asked = g_get_real_time();
-
-	if (segfs_sysv_list_brief(ns->ipc, &segments) == 0)
-		history_compare(ns->tree->history, ns->ipc, segments, asked);
-}
-
 static int directory_getattr(Node *directory, bool brief, struct stat *ret_stat)
 {
 	node_static_directory_stat(directory, 0500, ret_stat);
@@ -150,7 +140,7 @@ static int directory_list(Node *directory, const SegfsCaller *caller, Listing **
 	*ret_listing = listing;
 	if (!directory->ns->tree->history)
 		return 0;
-	look(directory->ns);
+	history_look(directory->ns->tree->history, directory->ns->ipc);
 	g_autoptr(GPtrArray) all = history_gone(directory->ns->tree->history);
 	for (guint i = 0; i < all->len; i++) {
 		const Gone *gone = all->pdata[i];
