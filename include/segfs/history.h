@@ -84,6 +84,8 @@ typedef struct {
 typedef struct {
 	bool is_known; /* these are all; false: at least these */
 	bool is_alone; /* it has left no descendant */
+	/* One has lost its parent before: there may be others, whom no scan has seen as such. */
+	bool is_scattered;
 	pid_t parent;
 	guint n;
 	SegfsKinsman all[];

@@ -107,5 +107,14 @@ idle "it was of its parent's program when it made it" "sysv/$(held A 2)" "; its 
 idle "whose parent had ended" "sysv/$(held A 3)" "; (its creator's ancestor $(held A) \(python3[.0-9]*\) lives|$(held A) \(python3[.0-9]*\) of its owner, older than it, holds another; its creator is not known)"
 idle "whose parent's parent had ended" "sysv/$(held A 4)" "; $(held A) \(python3[.0-9]*\) of its owner, older than it, holds another; its creator is not known"
 killed A
+rm -f "$orphans"/*
+
+diag "--- one whose parent had ended before somebody looked, and that leads a session as services do"
+hold A python3 "$(dirname "$0")/../programs/adopted.py" setsid
+row "its creator lives" "sysv/$(held A 2)" idle
+is "$(tell A end child)" ended "it ends"
+aged
+idle "that it was seen is not all" "sysv/$(held A 2)" "; $(held A) \(python3[.0-9]*\) of its owner, older than it, holds another; its creator is not known"
+drop A
 is $false_verdicts 0 "no false verdict"
 done_testing

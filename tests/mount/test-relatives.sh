@@ -1,6 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What nobody has just now, but somebody may want again: it is idle, and never in orphans/. (-o orphan_age=1)
+# As whatever an init starts: what leads no session may have been another's child (process.h).
+read -ra stat <"/proc/$$/stat"
+[ "${stat[5]}" = $$ ] || exec setsid --wait "$0" "$@"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib-holders.sh"
 . "$(dirname "$0")/lib-relatives.sh"
@@ -101,6 +104,16 @@ idle "its last user's parent is of the same program" "sysv/$id" "; its last user
 drop A
 ok "and has ended" until_true 20 orphans_are "sysv-$id"
 ok "rm" rm "$orphans"/*
+
+diag "--- a creator that was seen, but after its own parent had ended"
+hold A python3 "$(dirname "$0")/../programs/adopted.py"
+row "its creator lives" "sysv/$(held A 2)" idle
+is "$(tell A end child)" ended "it ends"
+aged
+idle "the server that it came from is no relative that is known" "sysv/$(held A 2)" "; $(held A) \(python3[.0-9]*\) of its owner, older than it, holds another; its creator is not known"
+drop A
+ok "when that has ended it is an orphan" until_true 20 test -e "$orphans/sysv-$(held A 2)"
+rm -f "$orphans"/*
 
 diag "--- where it was not seen, who has something like it"
 # like NAME VERDICT OLDER_ID NEW_ID: what that process holds, and the segment of nobody's

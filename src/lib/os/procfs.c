@@ -126,9 +126,10 @@ bool procfs_stat(const char *proc_root, pid_t pid, ProcfsStat *ret_stat)
 	const char *before = strchr(stat, '('), *after = strrchr(stat, ')');
 	if (!before || !after ||
 	    sscanf(after + 1,
-		   " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u "
+		   " %c %d %*d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u "
 		   "%*d %llu",
-		   &found.state, &found.parent, &found.flags, &found.n_threads, &start) != 5)
+		   &found.state, &found.parent, &found.session, &found.flags, &found.n_threads,
+		   &start) != 6)
 		return false;
 	g_strlcpy(found.command, before + 1, MIN(sizeof(found.command), (size_t)(after - before)));
 	found.start = start;

@@ -36,6 +36,7 @@ typedef struct {
 	char command[16];
 	char state;     /* a letter; Z: dead, and not yet waited for */
 	pid_t parent;   /* 0: it has none, or none that is seen from here */
+	pid_t session;  /* likewise */
 	uint64_t start; /* clock ticks since boot */
 	guint n_threads;
 	unsigned int flags; /* PF_ of linux/sched.h */

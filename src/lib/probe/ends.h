@@ -28,7 +28,8 @@ struct ends_kin {
 	__u32 parent;   /* its pid */
 	__u32 n_ancestors, n_children;
 	__u32 is_alone; /* it leaves no descendant */
-	__u32 padding;
+	/* One of its family has lost its parent, and may have come from one of its program. */
+	__u32 is_scattered;
 	struct ends_person ancestors[ENDS_KIN]; /* that run the same program, the nearest first */
 	struct ends_person children[ENDS_KIN];
 };

@@ -243,6 +243,7 @@ __noinline int give_up_children(__u64 of)
 	/* What they make of it, and their children, is not followed. */
 	process->kin.is_known = false;
 	process->kin.is_alone = false;
+	process->kin.is_scattered = true;
 	give_up_descendants(of);
 	for (int i = 0; i < CHILDREN_ROUNDS && at && at != head; i++)
 		at = take_children(of, at);
@@ -265,8 +266,10 @@ __noinline int take_ancestor(__u64 of, __u64 mine)
 	__builtin_memcpy(name, process->command, sizeof(name));
 	/* It may have come from one of its program by way of this one. */
 	if (known && (has_program(&known->cut_off, number_of_name(name)) ||
-		      has_program(&known->cut_off, mine)))
+		      has_program(&known->cut_off, mine))) {
 		process->kin.is_known = false;
+		process->kin.is_scattered = true;
+	}
 	/* What it has used it can have used as another program. */
 	if (known && has_any_program(&known->cut_off))
 		process->kin.is_alone = false;
@@ -301,6 +304,7 @@ __noinline int read_ancestors(__u64 of)
 	kin->n_ancestors = 0;
 	kin->n_children = 0;
 	kin->is_alone = is_whole(process);
+	kin->is_scattered = !kin->is_alone;
 	/* Where the kernel has taken its memory already, what it ran is its name alone; and without
 	 * task_changes nobody knows what it was when it made something. */
 	kin->is_known = mine && has_exec && kin->is_alone;
@@ -309,7 +313,9 @@ __noinline int read_ancestors(__u64 of)
 		struct task_struct *next = BPF_CORE_READ(at, real_parent, group_leader);
 		at = next == at ? NULL : next;
 	}
-	if (at)
+	if (at) {
 		kin->is_known = kin->is_alone = false;
+		kin->is_scattered = true;
+	}
 	return 0;
 }

@@ -226,3 +226,28 @@ pid_t segfs_process_inner_pid(const char *proc_root, const SegfsProcess *process
 
 	return last ? atoi(last + 1) : 0;
 }
+
+/* The init of its own pid namespace, or ours. */
+static bool is_init(const char *proc_root, pid_t pid, const ProcfsStat *stat)
+{
+	const SegfsProcess process = {.pid = pid, .thread = pid, .start = stat->start};
+
+	return pid == 1 || segfs_process_inner_pid(proc_root, &process) == 1;
+}
+
+bool process_may_be_adopted(const char *proc_root, pid_t pid, uint64_t start)
+{
+	enum { GENERATIONS_MOST = 64 };
+	ProcfsStat child, parent;
+
+	if (!procfs_stat(proc_root, pid, &child) || child.start != start)
+		return true;
+	for (int i = 0; child.parent; i++, pid = child.parent, child = parent) {
+		if (i == GENERATIONS_MOST || !procfs_stat(proc_root, child.parent, &parent))
+			return true;
+		if (child.session != pid &&
+		    (child.session != parent.session || is_init(proc_root, child.parent, &parent)))
+			return true;
+	}
+	return false;
+}

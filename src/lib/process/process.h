@@ -31,6 +31,15 @@ GHashTable *process_table_new(void);
 char *process_ask(const char *proc_root, const SegfsProcess *process, const char *name,
 		  gsize *ret_size);
 
+/*
+ * May it, or one that it comes from, be another's child than its parent's now? Whose parent ends
+ * gets the init of its pid namespace instead, or a subreaper (PR_SET_CHILD_SUBREAPER of prctl(2)),
+ * and the kernel does not say so. But a child is born into its parent's session (credentials(7)).
+ * One that leads a session is taken to be its parent's own: services are init's, and lead one. True
+ * also where that cannot be asked.
+ */
+bool process_may_be_adopted(const char *proc_root, pid_t pid, uint64_t start);
+
 /* Arguments with a NUL after each as segfs_process_command_line() has them, the caller's to free;
  * NULL: there are none. */
 char *process_line_of(const char *arguments, gsize size);

@@ -108,6 +108,7 @@ SegfsKin *kin_new(const struct ends_kin *told, bool is_known)
 
 	kin->is_known = is_known && told->is_known;
 	kin->is_alone = is_known && told->is_alone;
+	kin->is_scattered = told->is_scattered;
 	kin->parent = told->parent;
 	add_kin(kin, SEGFS_KIN_ANCESTOR, told->ancestors, told->n_ancestors);
 	add_kin(kin, SEGFS_KIN_CHILD, told->children, told->n_children);
@@ -134,6 +135,7 @@ SegfsKin *kin_join(const SegfsKin *kin, const SegfsKin *other)
 		return kin_copy(kin ? kin : other);
 	SegfsKin *both = kin_alloc(kin->n + other->n);
 	both->is_known = kin->is_known && other->is_known;
+	both->is_scattered = kin->is_scattered || other->is_scattered;
 	both->parent = kin->parent ? kin->parent : other->parent;
 	both->n = kin->n + other->n;
 	memcpy(both->all, kin->all, kin->n * sizeof(*kin->all));

@@ -6,8 +6,8 @@
  * there. Of its ancestors those count that run the same program: a server's other parts, but not
  * the shell or the init that has started it. Of its descendants all do.
  *
- * A family is complete only from the scans that have seen it. So a segment of whose creator no scan
- * has seen the family has an unknown lineage, which is not the same as having no relatives.
+ * A family is complete only from the scans that have seen it, where none of it had lost a parent.
+ * Else a segment's lineage is unknown, which is not the same as having no relatives.
  */
 
 #include <limits.h>
@@ -18,6 +18,7 @@
 #include "lib/memory/shm.h"
 #include "lib/os/procfs.h"
 #include "lib/os/sweep.h"
+#include "lib/process/process.h"
 #include "lib/process/scan.h"
 #include "lib/survey/relatives.h"
 
@@ -38,7 +39,8 @@ typedef struct {
 	guint64 scan;        /* number of the scan that was asked last */
 	GArray *ancestors;   /* SegfsProcess, of the same program */
 	GArray *descendants; /* SegfsProcess */
-	bool is_cut;         /* there are more descendants than are kept */
+	bool is_seen;        /* while it lived */
+	bool is_cut;         /* there may be more of it */
 } Family;
 
 typedef struct {
@@ -137,9 +139,8 @@ static bool read_program(const Judge *judge, pid_t pid, char ret_link[PATH_MAX])
 	if (n <= 0)
 		return false;
 	ret_link[n] = '\0';
-	char *deleted = strstr(ret_link, " (deleted)");
-	if (deleted && !deleted[strlen(" (deleted)")])
-		*deleted = '\0';
+	if (g_str_has_suffix(ret_link, " (deleted)"))
+		ret_link[n - strlen(" (deleted)")] = '\0';
 	return true;
 }
 
@@ -179,11 +180,6 @@ static void learn_ancestors(const Judge *judge, Family *family, const SegfsProce
 	}
 }
 
-static bool has_ended(const Judge *judge, const SegfsProcess *process)
-{
-	return !find_person(judge, &(Person){process->pid, process->start});
-}
-
 /* Adds the children of each that is there, theirs too, and drops those that have ended since. */
 static void learn_descendants(const Judge *judge, Family *family)
 {
@@ -191,9 +187,11 @@ static void learn_descendants(const Judge *judge, Family *family)
 	g_autoptr(GHashTable) known = g_hash_table_new(NULL, NULL);
 	const SegfsProcess *self = find_person(judge, &family->person);
 
-	for (guint i = all->len; i-- > 0;)
-		if (has_ended(judge, &g_array_index(all, SegfsProcess, i)))
+	for (guint i = all->len; i-- > 0;) {
+		const SegfsProcess *one = &g_array_index(all, SegfsProcess, i);
+		if (!find_person(judge, &(Person){one->pid, one->start}))
 			g_array_remove_index_fast(all, i);
+	}
 	for (guint i = 0; i < all->len; i++)
 		g_hash_table_add(known, GINT_TO_POINTER(g_array_index(all, SegfsProcess, i).pid));
 	for (guint i = self ? 0 : 1; i <= all->len; i++) {
@@ -254,8 +252,8 @@ static void sweep_families(SegfsView *view)
 		const GArray *holders = value;
 		for (guint i = 0; i < holders->len; i++) {
 			const SegfsProcess *holder = &g_array_index(holders, SegfsProcess, i);
-			const Person person = {holder->pid, holder->start};
-			g_hash_table_add(wanted, g_memdup2(&person, sizeof(person)));
+			g_hash_table_add(wanted, g_memdup2(&(Person){holder->pid, holder->start},
+							   sizeof(Person)));
 		}
 	}
 	g_mutex_unlock(&view->lock);
@@ -264,7 +262,7 @@ static void sweep_families(SegfsView *view)
 }
 
 /* Call with the lock held. */
-static void see(Judge *judge, const Person *person)
+static Family *see(Judge *judge, const Person *person)
 {
 	Relatives *relatives = judge->view->relatives;
 	Family *family = g_hash_table_lookup(relatives->families, person);
@@ -278,6 +276,7 @@ static void see(Judge *judge, const Person *person)
 		g_hash_table_insert(relatives->families, &family->person, family);
 	}
 	learn(judge, family);
+	return family;
 }
 
 static gboolean is_gone(gpointer key, gpointer value, gpointer data)
@@ -314,7 +313,12 @@ static void remember(Judge *judge, const SegfsSysv *segment, const Person *perso
 		g_hash_table_replace(relatives->lineages, &lineage->segment.shmid, lineage);
 	}
 	*(is_creator ? &lineage->creator : &lineage->last_user) = *person;
-	see(judge, person);
+	Family *family = see(judge, person);
+	if (!family->is_seen && find_person(judge, person)) {
+		family->is_seen = true;
+		family->is_cut |= process_may_be_adopted(
+			segfs_ipc_proc_root(judge->view->options.ipc), person->pid, person->start);
+	}
 	g_mutex_unlock(&relatives->lock);
 }
 
@@ -352,25 +356,25 @@ static bool is_known(Judge *judge, const Person *person)
 {
 	const Family *family = family_of(judge, person);
 
-	return family && !family->is_cut;
+	return family && family->is_seen && !family->is_cut;
 }
 
-LineageKnown lineage_known(Judge *judge, const SegfsSysv *segment, LineageKnown told)
+LineageKnown lineage_known(Judge *judge, const SegfsSysv *segment, LineageKnown known,
+			   LineageKnown scattered)
 {
 	Relatives *relatives = judge->view->relatives;
-	LineageKnown known = told;
 
 	g_mutex_lock(&relatives->lock);
 	const Lineage *lineage = recall(judge, segment);
 	if (lineage && is_known(judge, &lineage->creator))
-		known |= LINEAGE_OF_CREATOR;
+		known |= LINEAGE_OF_CREATOR & ~scattered;
 	if (segment->lpid == 0 && segment->atime == 0 && segment->dtime == 0)
 		known |= LINEAGE_OF_LAST_USER;
 	else if (segment->lpid == segment->cpid)
 		known |= known & LINEAGE_OF_CREATOR ? LINEAGE_OF_LAST_USER : 0;
 	else if (lineage && lineage->last_user.pid == segment->lpid &&
 		 is_known(judge, &lineage->last_user))
-		known |= LINEAGE_OF_LAST_USER;
+		known |= LINEAGE_OF_LAST_USER & ~scattered;
 	g_mutex_unlock(&relatives->lock);
 	return known;
 }
@@ -433,13 +437,6 @@ bool lineage_find(Judge *judge, const SegfsSysv *segment, SegfsProcess *ret_rela
 	return found;
 }
 
-static void add_holders(GHashTable *pids, const GArray *holders)
-{
-	for (guint i = 0; i < holders->len; i++)
-		g_hash_table_add(
-			pids, GINT_TO_POINTER(g_array_index(holders, SegfsHolder, i).process->pid));
-}
-
 static bool holds_object(Judge *judge, pid_t pid)
 {
 	if (!judge->holding) {
@@ -447,8 +444,12 @@ static bool holds_object(Judge *judge, pid_t pid)
 		judge->holding = g_hash_table_new(NULL, NULL);
 		for (guint i = 0; i < all->len; i++) {
 			const SegfsHeld *held = all->pdata[i];
-			if (held->id.kind == SEGFS_POSIX)
-				add_holders(judge->holding, held->holders);
+			const GArray *holders = held->holders;
+			for (guint j = 0; held->id.kind == SEGFS_POSIX && j < holders->len; j++) {
+				const SegfsHolder *holder = &g_array_index(holders, SegfsHolder, j);
+				g_hash_table_add(judge->holding,
+						 GINT_TO_POINTER(holder->process->pid));
+			}
 		}
 	}
 	return g_hash_table_contains(judge->holding, GINT_TO_POINTER(pid));

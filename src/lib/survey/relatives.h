@@ -41,9 +41,10 @@ typedef enum {
 
 /*
  * Of which of the two the whole lineage is known; who has not used a segment has none to know.
- * told: of whom history knows it.
+ * known: of whom history knows it; scattered: of whom it knows that scans cannot have seen it all.
  */
-LineageKnown lineage_known(Judge *judge, const SegfsSysv *segment, LineageKnown told);
+LineageKnown lineage_known(Judge *judge, const SegfsSysv *segment, LineageKnown known,
+			   LineageKnown scattered);
 
 /* A living relative of one of them; of an object, of those who held it (SegfsProcess). */
 bool lineage_find(Judge *judge, const SegfsSysv *segment, SegfsProcess *ret_relative,

@@ -270,10 +270,13 @@ static bool judge_by_relatives(Judge *judge, SegfsItem *item)
 	if (judge_by_kin(judge, item, creators_kin(item), true) ||
 	    judge_by_kin(judge, item, users, false))
 		return true;
+	const SegfsKin *creators = creators_kin(item);
 	const LineageKnown known =
 		lineage_known(judge, segment,
 			      (knows_creators_kin(item) ? LINEAGE_OF_CREATOR : 0) |
-				      (users && users->is_known ? LINEAGE_OF_LAST_USER : 0));
+				      (users && users->is_known ? LINEAGE_OF_LAST_USER : 0),
+			      (creators && creators->is_scattered ? LINEAGE_OF_CREATOR : 0) |
+				      (users && users->is_scattered ? LINEAGE_OF_LAST_USER : 0));
 	/* The time of its last change is in whole seconds, and it is not older than that. */
 	return known != LINEAGE_KNOWN &&
 	       judge_by_likeness(judge, item, (segment->ctime + 1) * G_USEC_PER_SEC,
