@@ -85,8 +85,8 @@ is "$(segls --raw -n -o NAME,KIND | grep 31m)" 'a\x20b\x0a\x1b[31m\xff\x5cx\xe2\
 is "$(segls -r -o KEY,VERDICT | head -n 1)" "KEY VERDICT" "-r: one blank between them"
 rm "/dev/shm/$odd"
 
-# The same as a mount says; ages in the evidence apart, and what the daemon itself has
-strip='del(.taken) | .segments |= (map(select(.name != "segfs") | .evidence |= gsub("[0-9]+ s"; "N s")) | sort_by(.file))'
+# The same as a mount says; ages in the evidence, what is gone and what the daemon itself has apart
+strip='del(.taken, .gone) | .segments |= (map(select(.name != "segfs") | .evidence |= gsub("[0-9]+ s"; "N s")) | sort_by(.file))'
 segfs_start "$MNT" ""
 segls --json | jq -S "$strip" >"$TESTDIR/segls"
 jq -S "$strip" <"$MNT/segments.json" >"$TESTDIR/mount"
