@@ -10,7 +10,7 @@
 typedef enum { BY_FD, ATTACHED } Way;
 
 /* Two whole pages and a third that is not. */
-enum { SIZE = 2 * 4096 + 1001 };
+#define SIZE (2 * PAGE + 1001)
 
 /* What it takes to open memory as ourselves. */
 typedef struct {

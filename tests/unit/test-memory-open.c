@@ -151,7 +151,8 @@ static void holder_makes_no_attach_work_without_a_trace(void)
 		return;
 	scoped_segment shmid = segment_make(SIZE, 0600);
 	g_auto(Hold) other = {};
-	char bytes[SIZE + 10];
+	const size_t size = SIZE + 10;
+	g_autofree char *bytes = g_malloc(size);
 
 	hold_segment(&other, shmid);
 	hold_attach(&other);
@@ -161,7 +162,7 @@ static void holder_makes_no_attach_work_without_a_trace(void)
 	for (int i = 0; i < 2; i++) {
 		g_autoptr(SegfsMemory) memory = memory_open(&us, shmid, i);
 		g_assert_cmpint(segfs_memory_fd(memory), >=, 0);
-		g_assert_cmpint(pread(segfs_memory_fd(memory), bytes, sizeof(bytes), 0), ==, SIZE);
+		g_assert_cmpint(pread(segfs_memory_fd(memory), bytes, size, 0), ==, SIZE);
 		g_assert_true(all_are((unsigned char *)bytes, 'h', 4096));
 		g_assert_cmpint(segfs_memory_write(memory, "w", 1, SIZE - 1), ==, 1);
 	}

@@ -14,8 +14,6 @@
 #include "lib/memory/ipc.h"
 #include "memory_way.h"
 
-static long page;
-
 static void opened_it_is_the_memory_itself(gconstpointer way)
 {
 	g_auto(Us) us = {};
@@ -45,12 +43,12 @@ static void opened_it_is_the_memory_itself(gconstpointer way)
 
 static void write_ends_at_the_size(gconstpointer way)
 {
-	static const size_t sizes[] = {1, 4095, 4096, 4097, SIZE, 3 * 65536};
+	const size_t sizes[] = {1, PAGE - 1, PAGE, PAGE + 1, SIZE, 3 * 65536};
 	g_auto(Us) us = {};
 	if (!us_start(&us, way, false))
 		return;
 	for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
-		const size_t size = sizes[i], whole = (size + page - 1) / page * page;
+		const size_t size = sizes[i], whole = (size + PAGE - 1) / PAGE * PAGE;
 		scoped_segment shmid = segment_make(size, 0600);
 		g_autoptr(SegfsMemory) memory = memory_open(&us, shmid, true);
 		g_auto(Seen) seen = seen_attach(shmid);
@@ -95,7 +93,7 @@ static void large_writes_reach_every_byte(gconstpointer way)
 		if (there == 1)
 			memset(seen.bytes, 'x', AT + LARGE + 10);
 		if (there == 2)
-			for (int i = 0; i < LARGE; i += 5 * 4096)
+			for (int i = 0; i < LARGE; i += 5 * PAGE)
 				seen.bytes[i] = 0;
 		for (int i = 0; i < 2; i++) {
 			g_assert_cmpint(segfs_memory_write(memory, bytes, LARGE, AT), ==, LARGE);
@@ -131,7 +129,7 @@ static void what_is_prepared_is_written_as_any_other(gconstpointer way)
 		g_assert_cmpint(segfs_memory_write(memory, bytes, LARGE, at), ==, LARGE);
 		segfs_memory_prepare(memory, at + LARGE, LARGE);
 		if (at == 2 * LARGE)
-			g_assert_cmpint(segfs_memory_punch(memory, at + LARGE, 4096), ==, 0);
+			g_assert_cmpint(segfs_memory_punch(memory, at + LARGE, PAGE), ==, 0);
 	}
 	g_assert_true(all_are(seen.bytes, 'b', 6 * LARGE));
 	g_assert_cmpint(segfs_memory_write(memory, bytes, LARGE, BEYOND_CACHE - LARGE), ==, LARGE);
@@ -155,53 +153,53 @@ static bool prepare_and_copy(char *to, const void *bytes, size_t size)
 
 static void copy_writes_only_where_every_page_is_there(void)
 {
-	scoped_segment shmid = segment_make(1500 * 4096, 0600);
+	scoped_segment shmid = segment_make(1500 * PAGE, 0600);
 	g_auto(Seen) seen = seen_attach(shmid);
 	char *const to = (char *)seen.bytes;
 
 	/* More pages than one look of it takes in; the last is not there. */
 	g_assert_false(prepare_and_copy(to, "x", 1));
-	memset(to, 'a', 1499 * 4096);
-	g_autofree char *bytes = g_strnfill(1500 * 4096, 'b');
-	g_assert_false(prepare_and_copy(to + 1, bytes, 1499 * 4096));
-	g_assert_true(all_are(seen.bytes, 'a', 1499 * 4096));
-	g_assert_true(prepare_and_copy(to + 1, bytes, 1499 * 4096 - 2));
+	memset(to, 'a', 1499 * PAGE);
+	g_autofree char *bytes = g_strnfill(1500 * PAGE, 'b');
+	g_assert_false(prepare_and_copy(to + 1, bytes, 1499 * PAGE));
+	g_assert_true(all_are(seen.bytes, 'a', 1499 * PAGE));
+	g_assert_true(prepare_and_copy(to + 1, bytes, 1499 * PAGE - 2));
 	g_assert_cmpint(to[0], ==, 'a');
-	g_assert_true(all_are(seen.bytes + 1, 'b', 1499 * 4096 - 2));
-	g_assert_cmpint(to[1499 * 4096 - 1], ==, 'a');
-	g_assert_true(prepare_and_copy(to + 4095, "cc", 2));
-	g_assert_cmpmem(to + 4094, 4, "bccb", 4);
+	g_assert_true(all_are(seen.bytes + 1, 'b', 1499 * PAGE - 2));
+	g_assert_cmpint(to[1499 * PAGE - 1], ==, 'a');
+	g_assert_true(prepare_and_copy(to + PAGE - 1, "cc", 2));
+	g_assert_cmpmem(to + PAGE - 2, 4, "bccb", 4);
 }
 
 static void punch_makes_zero_and_frees_whole_pages(gconstpointer way)
 {
-	static const struct {
+	const struct {
 		off_t offset, length;
 		int pages_left; /* of the three */
 	} punches[] = {
 		{0, SIZE, 0},
 		{0, SIZE * 10L, 0},
 		{0, G_MAXOFFSET, 0},
-		{0, 4096, 2},
-		{4096, 4096, 2},
-		{2 * 4096, 1001, 2},
-		{2 * 4096, 100000, 2},
-		{100, 4096, 3},
-		{100, 2 * 4096, 2},
+		{0, PAGE, 2},
+		{PAGE, PAGE, 2},
+		{2 * PAGE, 1001, 2},
+		{2 * PAGE, 25 * PAGE, 2},
+		{100, PAGE, 3},
+		{100, 2 * PAGE, 2},
 		{1, 1, 3},
-		{4000, 200, 3},
-		{2 * 4096 + 10, 20, 3},
-		{2 * 4096 + 10, SIZE, 3},
-		{2 * 4096, 1000, 3},
-		{4095, 2, 3},
+		{PAGE - 96, 200, 3},
+		{2 * PAGE + 10, 20, 3},
+		{2 * PAGE + 10, SIZE, 3},
+		{2 * PAGE, 1000, 3},
+		{PAGE - 1, 2, 3},
 		{SIZE - 1, 1, 3},
 		{SIZE, 10, 3},
 		{SIZE + 10000, 10, 3},
 		{0, 0, 3},
 		{-1, 10, 3},
-		{4096, SIZE, 1},
-		{4095, 2 * 4096, 1},
-		{4095, SIZE - 4095, 1},
+		{PAGE, SIZE, 1},
+		{PAGE - 1, 2 * PAGE, 1},
+		{PAGE - 1, SIZE - PAGE + 1, 1},
 	};
 	g_auto(Us) us = {};
 	if (!us_start(&us, way, false))
@@ -217,9 +215,9 @@ static void punch_makes_zero_and_frees_whole_pages(gconstpointer way)
 		g_assert_cmpint(segfs_memory_punch(memory, offset, length), ==, 0);
 		segfs_sysv_resident_changed(us.ipc);
 		g_assert_cmpint(segfs_sysv_resident(us.ipc, &segment), ==, 0);
-		if (segment.rss + segment.swap != (uint64_t)punches[i].pages_left * page)
+		if (segment.rss + segment.swap != (uint64_t)punches[i].pages_left * PAGE)
 			g_test_message("punch %u", i);
-		g_assert_cmpuint(segment.rss + segment.swap, ==, punches[i].pages_left * page);
+		g_assert_cmpuint(segment.rss + segment.swap, ==, punches[i].pages_left * PAGE);
 		const off_t start = CLAMP(offset, 0, SIZE);
 		const off_t end = offset < 0 || length > SIZE - start ? offset < 0 ? start : SIZE
 								      : start + length;
@@ -241,15 +239,15 @@ static void allocate_has_pages_and_keeps_the_bytes(gconstpointer way)
 	struct stat st;
 
 	seen.bytes[0] = 'x';
-	g_assert_cmpint(segfs_memory_allocate(memory, 100, 4000), ==, 0);
+	g_assert_cmpint(segfs_memory_allocate(memory, 100, PAGE - 96), ==, 0);
 	segfs_sysv_resident_changed(us.ipc);
 	g_assert_cmpint(segfs_sysv_resident(us.ipc, &segment), ==, 0);
-	g_assert_cmpuint(segment.rss + segment.swap, ==, 2 * page - (4100 <= 4096) * page);
+	g_assert_cmpuint(segment.rss + segment.swap, ==, 2 * PAGE);
 	g_assert_cmpint(segfs_memory_allocate(memory, 0, SIZE), ==, 0);
 	segfs_sysv_resident_changed(us.ipc);
 	segment.has_resident = false;
 	g_assert_cmpint(segfs_sysv_resident(us.ipc, &segment), ==, 0);
-	g_assert_cmpuint(segment.rss + segment.swap, ==, 3 * page);
+	g_assert_cmpuint(segment.rss + segment.swap, ==, 3 * PAGE);
 	g_assert_cmpint(seen.bytes[0], ==, 'x');
 	g_assert_true(all_are(seen.bytes + 1, 0, SIZE - 1));
 
@@ -279,7 +277,7 @@ static void seek_finds_data_and_true_holes(gconstpointer way)
 	g_auto(Us) us = {};
 	if (!us_start(&us, way, false))
 		return;
-	const off_t size = PAGES * page + LAST;
+	const off_t size = PAGES * PAGE + LAST;
 	scoped_segment shmid = segment_make(size, 0600);
 	g_autoptr(SegfsMemory) memory = memory_open(&us, shmid, true);
 	g_auto(Seen) seen = seen_attach(shmid);
@@ -292,27 +290,27 @@ static void seek_finds_data_and_true_holes(gconstpointer way)
 	g_assert_cmpint(segfs_memory_seek(memory, -1, SEEK_HOLE), ==, -ENXIO);
 
 	/* Two pages of data beyond what one look takes in, and the last that is not whole. */
-	seen.bytes[18000 * page + 5] = 1;
-	seen.bytes[18001 * page] = 1;
-	seen.bytes[PAGES * page] = 1;
+	seen.bytes[18000 * PAGE + 5] = 1;
+	seen.bytes[18001 * PAGE] = 1;
+	seen.bytes[PAGES * PAGE] = 1;
 	if (!nothing_in_swap(&us, shmid)) {
 		g_test_skip("swapped out meanwhile");
 		return;
 	}
-	g_assert_cmpint(segfs_memory_seek(memory, 0, SEEK_DATA), ==, 18000 * page);
-	g_assert_cmpint(segfs_memory_seek(memory, 18000 * page + 7, SEEK_DATA), ==,
-			18000 * page + 7);
-	g_assert_cmpint(segfs_memory_seek(memory, 18000 * page, SEEK_HOLE), ==, 18002 * page);
-	g_assert_cmpint(segfs_memory_seek(memory, 18001 * page + 9, SEEK_HOLE), ==, 18002 * page);
-	g_assert_cmpint(segfs_memory_seek(memory, 18002 * page, SEEK_DATA), ==, PAGES * page);
-	g_assert_cmpint(segfs_memory_seek(memory, PAGES * page + 3, SEEK_DATA), ==,
-			PAGES * page + 3);
+	g_assert_cmpint(segfs_memory_seek(memory, 0, SEEK_DATA), ==, 18000 * PAGE);
+	g_assert_cmpint(segfs_memory_seek(memory, 18000 * PAGE + 7, SEEK_DATA), ==,
+			18000 * PAGE + 7);
+	g_assert_cmpint(segfs_memory_seek(memory, 18000 * PAGE, SEEK_HOLE), ==, 18002 * PAGE);
+	g_assert_cmpint(segfs_memory_seek(memory, 18001 * PAGE + 9, SEEK_HOLE), ==, 18002 * PAGE);
+	g_assert_cmpint(segfs_memory_seek(memory, 18002 * PAGE, SEEK_DATA), ==, PAGES * PAGE);
+	g_assert_cmpint(segfs_memory_seek(memory, PAGES * PAGE + 3, SEEK_DATA), ==,
+			PAGES * PAGE + 3);
 	/* The end is a hole, and it is the size, not that of a page. */
-	g_assert_cmpint(segfs_memory_seek(memory, PAGES * page, SEEK_HOLE), ==, size);
+	g_assert_cmpint(segfs_memory_seek(memory, PAGES * PAGE, SEEK_HOLE), ==, size);
 	g_assert_cmpint(segfs_memory_seek(memory, size - 1, SEEK_HOLE), ==, size);
 
-	g_assert_cmpint(segfs_memory_punch(memory, 18000 * page, 2 * page), ==, 0);
-	g_assert_cmpint(segfs_memory_seek(memory, 0, SEEK_DATA), ==, PAGES * page);
+	g_assert_cmpint(segfs_memory_punch(memory, 18000 * PAGE, 2 * PAGE), ==, 0);
+	g_assert_cmpint(segfs_memory_seek(memory, 0, SEEK_DATA), ==, PAGES * PAGE);
 }
 
 static void resident_is_known_with_a_descriptor_alone(gconstpointer way)
@@ -333,7 +331,7 @@ static void resident_is_known_with_a_descriptor_alone(gconstpointer way)
 	g_assert_cmpuint(bytes, ==, 0);
 	g_assert_cmpint(segfs_memory_write(memory, "x", 1, SIZE - 1), ==, 1);
 	g_assert_cmpint(segfs_memory_resident(memory, &bytes), ==, 0);
-	g_assert_cmpuint(bytes, ==, page);
+	g_assert_cmpuint(bytes, ==, PAGE);
 }
 
 static void swapped_memory_is_all_data_when_attached(void)
@@ -343,8 +341,8 @@ static void swapped_memory_is_all_data_when_attached(void)
 		return;
 	scoped_tree tree = tree_make(NULL);
 	scoped_segment shmid = segment_make(SIZE, 0600);
-	g_autofree char *table =
-		g_strdup_printf("heading\n0 %d 600 %d 1 2 0 0 0 0 0 0 0 0 0 4096\n", shmid, SIZE);
+	g_autofree char *table = g_strdup_printf(
+		"heading\n0 %d 600 %d 1 2 0 0 0 0 0 0 0 0 0 4096\n", shmid, (int)SIZE);
 
 	tree_write(tree, "sysvipc/shm", table);
 	segfs_ipc_free(us.ipc);
@@ -386,7 +384,6 @@ static void huge_pages_are_written_and_punched(void)
 
 int main(int argc, char **argv)
 {
-	page = sysconf(_SC_PAGESIZE);
 	unit_init(&argc, &argv);
 	unit_handle_sigbus();
 	BOTH("is-the-memory-itself", opened_it_is_the_memory_itself);

@@ -140,7 +140,7 @@ static void truncation_makes_it(void)
 	g_assert_cmpint(file_write(making.file, self, "x", 6000), ==, -ENOSPC);
 	g_autofree char *bytes = file_bytes(making.file, 2, 5998);
 	g_assert_cmpint(bytes[1], ==, 'x');
-	g_assert_cmpint(making.file->ops->seek(making.file, 0, SEEK_DATA), ==, 4096);
+	g_assert_cmpint(making.file->ops->seek(making.file, 0, SEEK_DATA), ==, 5999 / PAGE * PAGE);
 	g_assert_cmpint(making.file->ops->flush(making.file, self), ==, 0);
 	g_assert_cmpint(node_truncate(making.node, self, making.file, 7000), ==, -EPERM);
 	g_assert_cmpint(segment_opened(making.world.tree->ns, shmget(making.key, 0, 0)), ==,
@@ -166,21 +166,22 @@ static void what_was_written_makes_it_at_close(void)
 	making_start(&making);
 	const SegfsCaller *self = &making.world.self;
 	const FileOps *ops = making.file->ops;
+	const off_t far = 3 * PAGE;
 
 	g_assert_cmpint(file_write(making.file, self, "abc", 0), ==, 3);
-	g_assert_cmpint(file_write(making.file, self, "xyz", 10000), ==, 3);
-	g_autofree char *kept = file_bytes(making.file, 100, 10001);
+	g_assert_cmpint(file_write(making.file, self, "xyz", far), ==, 3);
+	g_autofree char *kept = file_bytes(making.file, 100, far + 1);
 	g_assert_cmpstr(kept, ==, "yz");
-	g_autofree char *behind = file_bytes(making.file, 100, 10003);
+	g_autofree char *behind = file_bytes(making.file, 100, far + 3);
 	g_assert_cmpstr(behind, ==, "");
-	g_assert_cmpint(ops->seek(making.file, 0, SEEK_HOLE), ==, 4096);
-	g_assert_cmpint(ops->seek(making.file, 20000, SEEK_DATA), ==, -ENXIO);
+	g_assert_cmpint(ops->seek(making.file, 0, SEEK_HOLE), ==, PAGE);
+	g_assert_cmpint(ops->seek(making.file, 2 * far, SEEK_DATA), ==, -ENXIO);
 	g_assert_false(is_made(&making));
 	g_assert_cmpint(ops->flush(making.file, self), ==, 0);
-	assert_made(&making, 10003, 0644);
+	assert_made(&making, far + 3, 0644);
 	g_autofree char *first = file_bytes(making.file, 4, 0);
 	g_assert_cmpstr(first, ==, "abc");
-	g_autofree char *last = file_bytes(making.file, 4, 9999);
+	g_autofree char *last = file_bytes(making.file, 4, far - 1);
 	g_assert_cmpint(memcmp(last, "\0xyz", 4), ==, 0);
 }
 
@@ -342,27 +343,29 @@ static void limits_bind_what_is_kept(void)
 	g_auto(Making) making = {};
 	if (!unit_as_new_process())
 		return;
-	limit_write("shmmax", "20000");
+	const off_t most = 5 * PAGE;
+	g_autofree char *shmmax = g_strdup_printf("%" G_GINT64_FORMAT, (gint64)most);
+	limit_write("shmmax", shmmax);
 	limit_write("shmall", "4");
 	making_start(&making);
 	const SegfsCaller *self = &making.world.self;
-	g_autofree char *bytes = g_malloc0(30000);
+	g_autofree char *bytes = g_malloc0(8 * PAGE);
 
-	g_assert_cmpint(file_write(making.file, self, "x", 20000), ==, -EFBIG);
+	g_assert_cmpint(file_write(making.file, self, "x", most), ==, -EFBIG);
 	const FileOps *ops = making.file->ops;
-	g_assert_cmpint(ops->write(making.file, self, bytes, 30000, 0), ==, -ENOSPC);
-	g_assert_cmpint(ops->write(making.file, self, bytes, 4 * 4096, 0), ==, 4 * 4096);
+	g_assert_cmpint(ops->write(making.file, self, bytes, 8 * PAGE, 0), ==, -ENOSPC);
+	g_assert_cmpint(ops->write(making.file, self, bytes, 4 * PAGE, 0), ==, 4 * PAGE);
 	g_assert_cmpint(ops->write(making.file, self, bytes, 100, 5), ==, 100); /* no new page */
-	g_assert_cmpint(ops->write(making.file, self, bytes, 1, 4 * 4096), ==, -ENOSPC);
+	g_assert_cmpint(ops->write(making.file, self, bytes, 1, 4 * PAGE), ==, -ENOSPC);
 	/* What is there is not all there should be: it is not made of it. */
 	g_assert_cmpint(ops->flush(making.file, self), ==, -ENOSPC);
 	g_assert_false(is_made(&making));
 	g_assert_cmpuint(making.world.tree->ns->pages_pending, ==, 0);
-	g_assert_cmpint(node_truncate(making.node, self, making.file, 20001), ==, -EINVAL);
-	g_assert_cmpint(node_truncate(making.node, self, making.file, 19999), ==, -ENOSPC);
-	g_assert_cmpint(ops->write(making.file, self, bytes, 4096, 0), ==, 4096);
-	g_assert_cmpint(node_truncate(making.node, self, making.file, 4 * 4096), ==, 0);
-	assert_made(&making, 4 * 4096, 0644);
+	g_assert_cmpint(node_truncate(making.node, self, making.file, most + 1), ==, -EINVAL);
+	g_assert_cmpint(node_truncate(making.node, self, making.file, most - 1), ==, -ENOSPC);
+	g_assert_cmpint(ops->write(making.file, self, bytes, PAGE, 0), ==, PAGE);
+	g_assert_cmpint(node_truncate(making.node, self, making.file, 4 * PAGE), ==, 0);
+	assert_made(&making, 4 * PAGE, 0644);
 }
 
 /* The mount may end under what is open: what was written becomes its segment. */

@@ -104,13 +104,13 @@ static void its_bytes_are_the_objects(void)
 	g_assert_cmpint(memcmp(text, "\0\0\0hello", 8), ==, 0);
 	g_autofree char *bytes = file_bytes(file, 5, 3);
 	g_assert_cmpstr(bytes, ==, "hello");
-	g_assert_cmpint(ops->allocate(file, 0, 0, 10000), ==, 0);
-	g_assert_cmpint(node_stat(node).st_size, ==, 10000);
-	g_assert_cmpint(ops->allocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096),
+	g_assert_cmpint(ops->allocate(file, 0, 0, 3 * PAGE), ==, 0);
+	g_assert_cmpint(node_stat(node).st_size, ==, 3 * PAGE);
+	g_assert_cmpint(ops->allocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE, PAGE),
 			==, 0);
-	g_assert_cmpint(ops->seek(file, 0, SEEK_HOLE), ==, 4096);
-	g_assert_cmpint(ops->seek(file, 20000, SEEK_DATA), ==, -ENXIO);
-	g_assert_cmpint(ops->allocate(file, FALLOC_FL_INSERT_RANGE, 0, 4096), ==, -EOPNOTSUPP);
+	g_assert_cmpint(ops->seek(file, 0, SEEK_HOLE), ==, PAGE);
+	g_assert_cmpint(ops->seek(file, 6 * PAGE, SEEK_DATA), ==, -ENXIO);
+	g_assert_cmpint(ops->allocate(file, FALLOC_FL_INSERT_RANGE, 0, PAGE), ==, -EOPNOTSUPP);
 	g_assert_cmpint(ops->memory_fd(file), >=, 0);
 	g_autoptr(File) reader = node_open(node, &world.self, O_RDONLY);
 	g_assert_cmpint(file_write(reader, &world.self, "x", 0), ==, -EBADF);

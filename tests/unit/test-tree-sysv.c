@@ -140,10 +140,9 @@ static void its_bytes_are_read_and_written_in_place(void)
 
 static void holes_are_made_and_found(void)
 {
-	enum { PAGE = 4096, PAGES = 4 * PAGE };
 	g_auto(World) world = {};
 	world_start(&world);
-	scoped_segment shmid = segment_make(PAGES, 0600);
+	scoped_segment shmid = segment_make(4 * PAGE, 0600);
 	g_autoptr(Node) node = world_node_of(&world, "sysv/%d", shmid);
 	g_autoptr(File) file = node_open(node, &world.self, O_RDWR);
 	const FileOps *ops = file->ops;
@@ -158,7 +157,7 @@ static void holes_are_made_and_found(void)
 	g_assert_cmpint(ops->seek(file, 0, SEEK_DATA), ==, -ENXIO);
 	g_assert_cmpint(ops->allocate(file, 0, 0, 2 * PAGE), ==, 0);
 	g_assert_cmpint(node_stat(node).st_blocks, ==, 2 * PAGE / 512);
-	g_assert_cmpint(ops->allocate(file, FALLOC_FL_KEEP_SIZE, PAGES - 1, 2), ==, -ENOSPC);
+	g_assert_cmpint(ops->allocate(file, FALLOC_FL_KEEP_SIZE, 4 * PAGE - 1, 2), ==, -ENOSPC);
 	g_assert_cmpint(ops->allocate(file, FALLOC_FL_ZERO_RANGE, 0, PAGE), ==, -EOPNOTSUPP);
 }
 

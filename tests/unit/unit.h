@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <sys/shm.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 enum {
 	UNIT_UID = 12345, /* a user with no rights; no passwd file is asked */
@@ -48,6 +49,9 @@ void unit_handle_sigbus(void);
 
 /* Until the clock that the kernel stamps segments with shows another second. */
 void unit_next_second(void);
+
+/* The size of a page, which differs among machines and kernels. */
+#define PAGE sysconf(_SC_PAGESIZE)
 
 /* A segment that exists as long as its variable. */
 #define scoped_segment __attribute__((cleanup(segment_remove))) int
