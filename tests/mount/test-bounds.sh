@@ -155,7 +155,7 @@ opened() {
 		    for _ in range(times):
 		        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 		        descriptors.append(fd)
-		        if libc.syscall(217, fd, buffer, 4096) <= 0:
+		        if libc.getdents64(fd, buffer, 4096) <= 0:
 		            why = "unread"
 		except OSError as error:
 		    why = errno.errorcode[error.errno]
