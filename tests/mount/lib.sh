@@ -392,6 +392,11 @@ no_passthrough() { ! grep -q "native, by FUSE passthrough" "$(segfs_log "$MNT")"
 # What the line at start says of history; at the line's end is what this kernel lacks.
 history_told() { sed -n 's/; this kernel has no .*//; s/^segfs: reads .*; history: //p' "$(segfs_log "$MNT")"; }
 
+# line RE: the command line of who has ended. Until Linux 6.18 it is gone before the kernel tells of the end.
+line() { if linux_is 6 18; then echo "$1"; else echo "($1)?"; fi; }
+# segment_line RE: of who has made a segment, which function probes tell as it is made.
+segment_line() { if [[ $(history_told) == *"; function probes"* ]]; then echo "$1"; else line "$1"; fi; }
+
 # FUSE has O_TMPFILE from Linux 6.1 on: test-kernel.sh holds it against the release.
 has_tmpfile() { [ "$("$SHMTOOL" run "open a $MNT/posix O_RDWR|O_TMPFILE 0600" 2>&1)" != EOPNOTSUPP ]; }
 

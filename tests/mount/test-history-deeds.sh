@@ -13,18 +13,12 @@ has_event() { [ -n "$(event "$1")" ]; }
 # gone NAME KEY: of the last one of that name
 gone() { sed -n "s/^$2:\t//p" "$(printf '%s\n' "$MNT/gone/$1".* | sort -t. -k2n | tail -n 1)"; }
 
-# Until Linux 6.18 the kernel takes the command line of a process before it tells of its end.
-has_lines=yes
-linux_is 6 18 || has_lines=no
-# line RE: a command line, where one can be known of who has ended
-line() { [ $has_lines = yes ] && echo "$1" || echo "($1)?"; }
-
 chmod 1777 /dev/shm
 ok "it mounts" segfs_start "$MNT" orphan_age=0,orphan_age_unsafe || done_testing
 told=$(history_told)
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "deeds" "$told"; done_testing; }
 
-[ $has_lines = yes ] || skip "command lines of who has ended" "that takes Linux 6.18"
+linux_is 6 18 || skip "command lines of who has ended" "that takes Linux 6.18"
 
 diag "--- segments"
 as_user 20001 truncate -s 8192 "$MNT/key/0x77"
@@ -76,7 +70,7 @@ like "$(gone posix-left RemovedBy)" "rm, user 20001$(line ", rm $MNT/orphans/pos
 (for ((i = 0; i < 100; i++)); do sh -c ": >$MNT/posix/shell-$i; exec rm $MNT/posix/shell-$i" & done; wait)
 all_gone() { [ "$(lines | grep -c ' remove posix/shell-')" -eq 100 ]; }
 ok "100 shells that become another program" until_true 30 all_gone
-[ $has_lines = no ] || is "$(lines | grep -E ' (create|remove) posix/shell-' | grep -vE ' create posix/shell-([0-9]+) .* command="sh -c : >[^ ]*/shell-\1; exec rm [^ ]*/shell-\1" inode=| remove posix/shell-([0-9]+) .* command="rm [^ ]*/posix/shell-\2" inode=')" "" "each has done what it has done as the program that it was"
+! linux_is 6 18 || is "$(lines | grep -E ' (create|remove) posix/shell-' | grep -vE ' create posix/shell-([0-9]+) .* command="sh -c : >[^ ]*/shell-\1; exec rm [^ ]*/shell-\1" inode=| remove posix/shell-([0-9]+) .* command="rm [^ ]*/posix/shell-\2" inode=')" "" "each has done what it has done as the program that it was"
 
 diag "--- many who do the same"
 cat >"$TESTDIR/same.py" <<-'END'

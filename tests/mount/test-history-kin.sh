@@ -11,6 +11,7 @@ orphans=$MNT/orphans
 chmod 1777 /dev/shm
 told=$(info "sysv/$(mkseg 4096 0600)" History)
 [[ $told == "the ends of tasks and /dev/shm, since "* ]] || { skip "who lives of a family" "$told"; done_testing; }
+linux_is 6 18 || { skip "who lives of a family" "before Linux 6.18 what a task ran is gone when the kernel tells of its end"; done_testing; }
 ipcrm --all=shm
 # Which has one parent of its name, and not all the shells that a test has: an object's creator may still have been that.
 serve() { hold "$1" python3 -c 'import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))' "$SERVER" "${@:2}"; }

@@ -58,7 +58,7 @@ is "$(value "sysv/$left" History | sed 's/[0-9]* events lost//')" "$(history_tol
 is "$(lines | grep -vE "Z (left|lost|begin) " | head -n "$(wc -l <<<"$before")")" "$before" "events goes on with those of before"
 like "$(lines | grep 'Z gap events')" " from=20[-0-9]*T[0-9:.]*Z$" "and says where the gap is"
 is "$(value "sysv/$left" Creator)" shmtool "a segment's creator"
-like "$(value "sysv/$left" CreatorCommand)" "^$SHMTOOL run shmget 0xe01 4096" "its command line"
+like "$(value "sysv/$left" CreatorCommand)" "^$(segment_line "$SHMTOOL run shmget 0xe01 4096 .*")$" "its command line"
 like "$(value "sysv/$left" CreatorEnd)" "^exit status 0, " "and its end"
 for name in left new; do like "$(value "posix/$name" Creator) $(value "posix/$name" CreatorEnd)" "^sh exit status 0, " "the same of the object $name"; done
 is "$(value posix/again Creator)" "" "of one that was made meanwhile nothing is known"
@@ -68,7 +68,7 @@ else
 	skip "a number that is given again" "no shm_next_id here"
 fi
 like "$(value posix/ending CreatorPid) $(value posix/ending Creator)$(value posix/ending CreatorEnd)" "^[0-9]+ .ended while segfs did not run. shmtool$" "who ended meanwhile"
-like "$(gone "sysv-$removed" RemovedBy)" " rm, user root, rm $MNT/sysv/$removed$" "gone/ has what was removed before"
+like "$(gone "sysv-$removed" RemovedBy)" " rm, user root$(line ", rm $MNT/sysv/$removed")$" "gone/ has what was removed before"
 is "$(gone "sysv-$gone" RemovedBy) $(gone posix-gone RemovedBy)" "not known not known" "and what is gone since"
 like "$(gone posix-gone Removed)" "^before 20" "it was before the start"
 quit lives

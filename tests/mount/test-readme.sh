@@ -294,7 +294,7 @@ recipe_of_history() {
 		said "^CreatorPid:	[0-9]+ \(ended\)$" "who made it has ended"
 		if [ "$who$knows_ends" = rootyes ]; then
 			said "^Creator:	train$" "it was this program"
-			said "^CreatorCommand:	train run shmget 0x52415401 8M" "with this command line"
+			said "^$(segment_line "CreatorCommand:	train run shmget 0x52415401 8M")" "with this command line"
 			said "^CreatorEnd:	exit status 0, 20[0-9-]+ [0-9:]+ \+0000$" "which ended so"
 		fi ;;
 	'grep -h -e ^File -e ^Creator: -e ^Removed mnt/gone/*')
@@ -302,7 +302,7 @@ recipe_of_history() {
 		if [ "$who$knows_names" = rootyes ]; then
 			went_well
 			like "$(grep -A 3 '^File:	posix/lock$' <<<"$out" | xargs -0)" "^Creator:	(test-readme.sh|bash)\$" "who had made it"
-			said "^RemovedBy:	[0-9]+ rm, user root, rm /dev/shm/lock$" "who removed it"
+			said "^RemovedBy:	[0-9]+ rm, user root$(line ", rm /dev/shm/lock")$" "who removed it"
 		else
 			is "$status" 2 "nothing is known of what was removed"
 		fi ;;
