@@ -62,10 +62,11 @@ libjson-glib-dev|pc json-glib-1.0|JSON-GLib with its headers
 libseccomp-dev|pc libseccomp|libseccomp with its headers
 libsmartcols-dev|pc smartcols >= 2.38|libsmartcols of util-linux with its headers
 libncurses-dev|pc ncursesw|ncurses with its headers"
-# What history's programs in the kernel are built with; without it all else works.
+# What history's programs are built with; without it all else works.
 history_needs="clang|cmd clang|clang, which compiles programs for the kernel
 bpftool|cmd /usr/sbin/bpftool|bpftool, which packs them
-libbpf-dev|pc libbpf|libbpf with its headers"
+libbpf-dev|pc libbpf|libbpf with its headers
+libdw-dev|pc libdw|libdw of elfutils, which knows functions by their addresses"
 # shellcheck disable=SC2034 # the scripts' own
 start_needs="$build_needs
 fuse3|cmd fusermount3|fusermount3, to mount and unmount"

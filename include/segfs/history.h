@@ -21,6 +21,8 @@ typedef struct SegfsHistory SegfsHistory;
 typedef struct {
 	const char *proc_root; /* NULL: /proc */
 	bool no_arguments;     /* of no process the command line is kept */
+	bool stacks;           /* and how the creator has made it, */
+	const char *symbols;   /* with that program's help; NULL: without names of functions */
 	const char
 		*directory; /* where it is kept for the next one; NULL: nowhere. Made if missing */
 	const char *name;   /* whose it is there: any text, such as the mountpoint */
@@ -91,10 +93,41 @@ typedef struct {
 	SegfsKinsman all[];
 } SegfsKin;
 
+/*
+ * The user stack with which a process has made a piece of shared memory: where in which files its
+ * code was. It never changes. Safe to use from many threads.
+ */
+typedef struct SegfsStack SegfsStack;
+
+/* stack can be NULL, and is returned. Cannot fail. */
+SegfsStack *segfs_stack_ref(SegfsStack *stack);
+/* Frees it with the last reference. Cannot fail. */
+void segfs_stack_unref(SegfsStack *stack);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SegfsStack, segfs_stack_unref)
+
+typedef struct {
+	const char *file; /* its path as the process had it, from the root where it begins with a
+			     slash, else its end alone; any bytes. NULL: offset is an address */
+	const char *build_id; /* of that file, in hex; NULL: not known */
+	uint64_t offset;      /* in the file, bytes; where the function is gone back to */
+} SegfsFrame;
+
+/* Could the process's user have looked into it (PR_SET_DUMPABLE of prctl(2))? Cannot fail. */
+bool segfs_stack_is_dumpable(const SegfsStack *stack);
+
+/* Frames, 1 or more. Cannot fail. */
+guint segfs_stack_n(const SegfsStack *stack);
+/* That one, from 0, the innermost; what it points to is the stack's. Cannot fail. */
+SegfsFrame segfs_stack_frame(const SegfsStack *stack, guint i);
+
+/* "nightly-job+0x1f2a", for a terminal; the caller's to free. Cannot fail. */
+char *segfs_frame_text(const SegfsFrame *frame);
+
 /* What is known of one piece of memory. */
 typedef struct {
 	SegfsActor creator;
 	SegfsKin *kin;     /* of the creator; NULL: not known */
+	SegfsStack *stack; /* with which the creator has made it; NULL: not known */
 	int64_t made;      /* microseconds since 1970; 0: not known */
 	int64_t ended;     /* when the creator did, likewise; 0: not known */
 	int code;          /* how, as wait(2) has it; with ended */

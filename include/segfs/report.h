@@ -37,6 +37,12 @@ bool segfs_past_is_visible(const char *proc_root, const SegfsCaller *caller, con
 /* The same of who has detached it last, where that is known. */
 bool segfs_last_holder_is_visible(const char *proc_root, const SegfsCaller *caller,
 				  const SegfsPast *past);
+/*
+ * May the caller know how its creator has made it? Who may look into that process (ptrace(2)); of
+ * one that has ended its user, where that could have. False where it is not known. Cannot fail.
+ */
+bool segfs_past_stack_is_visible(const char *proc_root, const SegfsCaller *caller,
+				 const SegfsPast *past);
 
 /*
  * Which processes a scan could not examine, and why, the first few: "4711 sshd (Permission denied),

@@ -22,6 +22,7 @@
 	"  nons             without ns/, the other IPC namespaces of the host\n"                   \
 	"  ipcns=PID        the IPC namespace and /dev/shm of that process; or /proc/PID/ns/ipc\n" \
 	"  history=off      remember nothing of who has made and removed what (default on)\n"      \
+	"  history=stacks   remember also by which functions it was made (frame pointers)\n"       \
 	"  history_args=no  remember programs' names, not their command lines\n"                   \
 	"  history_dir=DIR  where it is kept over a restart (root: " HISTORY_DIR "; empty: not)\n" \
 	"  noattach         never attach a segment: what cannot be opened without is EBUSY\n"      \
@@ -170,10 +171,12 @@ static void take_nons(Options *options, const char *name, const char *value)
 
 static void take_history(Options *options, const char *name, const char *value)
 {
-	if (!strcmp(value, "on") || !strcmp(value, "off"))
-		options->no_history = !strcmp(value, "off");
-	else
-		options->wanted = "on or off";
+	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0 && strcmp(value, "stacks") != 0) {
+		options->wanted = "on, off or stacks";
+		return;
+	}
+	options->no_history = !strcmp(value, "off");
+	options->history.stacks = !strcmp(value, "stacks");
 }
 
 static void take_history_args(Options *options, const char *name, const char *value)
@@ -187,6 +190,7 @@ static void take_history_args(Options *options, const char *name, const char *va
 static void take_history_dir(Options *options, const char *name, const char *value)
 {
 	g_free(options->history_dir);
+	g_free(options->symbols);
 	options->history_dir = *value ? g_canonicalize_filename(value, NULL) : g_strdup("");
 }
 
@@ -414,6 +418,20 @@ static void find_history_dir(Options *options)
 		options->history_dir && *options->history_dir ? options->history_dir : NULL;
 }
 
+/* The program that knows functions' names stands beside this one where both were built. */
+static void find_symbols(Options *options)
+{
+#ifdef SEGFS_SYMBOLS
+	g_autofree char *own = g_file_read_link("/proc/self/exe", NULL);
+	g_autofree char *directory = own ? g_path_get_dirname(own) : g_strdup(".");
+	g_autofree char *beside = g_build_filename(directory, "segfs-symbols", NULL);
+	const bool is_there = own && g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE);
+
+	options->symbols = is_there ? g_steal_pointer(&beside) : g_strdup(SEGFS_SYMBOLS);
+#endif
+	options->history.symbols = options->symbols;
+}
+
 gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVerdict *ret_verdict,
 		       GError **error)
 {
@@ -446,6 +464,7 @@ gboolean options_parse(int *argc, char ***argv, Options *ret_options, OptionsVer
 	if (!options_check(&options, error))
 		return FALSE;
 	find_history_dir(&options);
+	find_symbols(&options);
 	options.foreground = line.foreground || line.debug;
 	options.debug = line.debug;
 	options.mountpoint = g_strdup(line.rest[n_rest - 1]);

@@ -20,6 +20,7 @@ typedef struct {
 	char *keep_file;     /* as given; NULL: the usual one */
 	TreeOptions tree;
 	SegfsHistoryOptions history;
+	char *symbols;     /* of history; NULL: there is none */
 	char *history_dir; /* of history, an absolute path; NULL: nowhere */
 	GString *kernel;   /* options for the kernel and libfuse, with commas */
 	char *mountpoint;  /* as given */

@@ -218,6 +218,8 @@ static void write_past(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *it
 		if (past->creator.cgroup)
 			line(text, "CreatorCgroup", "%s", past->creator.cgroup);
 	}
+	if (past)
+		info_write_stack(ns, caller, past, text);
 	if (past && is_sysv && item->sysv.nattch == 0)
 		write_last_holder(ns, caller, past, text);
 }

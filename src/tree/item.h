@@ -41,6 +41,9 @@ void info_write(IpcNs *ns, const SegfsCaller *caller, const SegfsItem *item, GSt
 /* The same of what is gone. */
 void info_write_gone(IpcNs *ns, const SegfsCaller *caller, const Gone *gone, GString *text);
 /* The same of a semaphore set or message queue. -EACCES, -ENOENT: as segfs_sem_read(). */
+/* The lines CreatorStack, where the caller may know them. */
+void info_write_stack(IpcNs *ns, const SegfsCaller *caller, const SegfsPast *past, GString *text);
+
 int info_write_resource(IpcNs *ns, const SegfsCaller *caller, const SegfsResource *resource,
 			GString *text);
 

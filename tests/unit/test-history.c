@@ -209,8 +209,13 @@ static GVariant *saved(void)
 {
 	g_autoptr(Log) log = log_new(4096);
 	g_autoptr(Table) table = table_new(10, 4);
-	const Piece segment = {
-		.key = {true, 1, 5}, .again = 3, .size = 4096, .ctime = 8, .cpid = 7};
+	const struct stack stack = {.n = 1, .n_modules = 1, .frames = {{64, 0, 0}}};
+	const Piece segment = {.key = {true, 1, 5},
+			       .again = 3,
+			       .size = 4096,
+			       .ctime = 8,
+			       .cpid = 7,
+			       .past.stack = stack_new(&stack)};
 	const struct ends_kin told = {.is_known = 1, .n_ancestors = 1, .ancestors = {{.pid = 3}}};
 	g_autofree SegfsKin *kin = kin_new(&told, true);
 
@@ -254,6 +259,7 @@ static void what_was_kept_is_there_again(void)
 	const Piece *segment = table_find(table, &(PieceKey){true, 1, 5});
 	g_assert_true(segment->is_recalled && segment->size == 4096 && segment->ctime == 8);
 	g_assert_cmpint(segment->cpid, ==, 7);
+	g_assert_cmpuint(segfs_stack_frame(segment->past.stack, 0).offset, ==, 64);
 	const Piece *object = table_find(table, &(PieceKey){.number = 1});
 	g_assert_cmpstr(object->name, ==, "x");
 	g_assert_cmpstr(object->past.creator.command_line, ==, actor.command_line);

@@ -242,7 +242,7 @@ static void test_scanner(void)
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
-	probe = probe_new(&why_not);
+	probe = probe_new(false, &why_not);
 	g_test_add_func("/holds/taken", test_taken);
 	g_test_add_func("/holds/other-device", test_other_device);
 	g_test_add_func("/holds/no-first-thread", test_no_first_thread);

@@ -20,6 +20,7 @@
 #include "lib/history/inside.h"
 #include "lib/kernel/kernel.h"
 #include "lib/os/autofd.h"
+#include "lib/stack/stack.h"
 
 #define LOG_MOST ((gsize)1024 * 1024)
 #define PIECES_MOST 10000
@@ -29,6 +30,17 @@
  * keeps its caller's number) nor beside it, where the kernel remembers who it was. Nothing is lost
  * by reading them so many milliseconds later. */
 #define REST_MS 5
+
+/* NULL: that is not known. */
+static SegfsStack *stack_of_segment(SegfsHistory *history, const struct ends_event *event,
+				    const struct ends_segment *segment)
+{
+	struct stack told;
+
+	return probe_segment_stack(history->probe, segment, &event->process, &told)
+		       ? stack_new(&told)
+		       : NULL;
+}
 
 /* A segment that its creator has left, or still has when it runs another program. */
 static void take_segment(SegfsHistory *history, const struct ends_event *event,
@@ -53,10 +65,13 @@ static void take_segment(SegfsHistory *history, const struct ends_event *event,
 		piece.past = before->past;
 		piece.past.creator = actor_copy(&before->past.creator);
 		piece.past.kin = kin_join(before->past.kin, kin);
+		segfs_stack_ref(piece.past.stack);
 	} else {
 		piece.past.creator = actor_copy(actor);
 		piece.past.kin = kin_copy(kin);
 	}
+	if (!piece.past.stack)
+		piece.past.stack = stack_of_segment(history, event, segment);
 	if (event->process.has_ended) {
 		piece.past.ended = at;
 		piece.past.code = event->process.code;
@@ -132,6 +147,7 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 			made.name = g_strdup(piece->name);
 			made.past.creator = actor_copy(actor);
 			made.past.kin = kin_copy(piece->past.kin);
+			made.past.stack = segfs_stack_ref(piece->past.stack);
 			made.past.made = at;
 			known = table_add(history->table, &made);
 		}
@@ -151,13 +167,14 @@ static void take_change(SegfsHistory *history, guint verbs, const Piece *piece, 
 }
 
 /*
- * Who has caused the event; n_execs and the kin of the piece are set where it has made that. False:
- * another mount has done it for somebody whom only that one knows.
+ * Who has caused the event; n_execs, kin and stack of the piece are set where it has made that.
+ * False: another mount has done it for somebody whom only that one knows.
  */
 static bool find_actor(SegfsHistory *history, const NamesEvent *event, Piece *piece,
 		       SegfsActor *ret_actor)
 {
 	struct ends_made made;
+	struct stack told;
 
 	/* One more name of it (link(2)) can be another's, or of another program's. */
 	if (event->verbs & NAMES_CREATE && history->probe &&
@@ -165,6 +182,8 @@ static bool find_actor(SegfsHistory *history, const NamesEvent *event, Piece *pi
 	    probe_made(history->probe, event->file.dev, event->file.ino, &made) &&
 	    made.pid == (uint32_t)event->pid) {
 		piece->n_execs = made.n_execs;
+		if (probe_stack(history->probe, &made, &told))
+			piece->past.stack = stack_new(&told);
 		return witness_read_maker(history->witness, &made, event->pidfd, ret_actor);
 	}
 	const int64_t when = event->verbs & NAMES_CREATE ? piece->born : 0;
@@ -226,6 +245,7 @@ static void take_name(const NamesEvent *event, gpointer data)
 	}
 	take_change(history, event->verbs, &piece, event->from, &actor, has_name);
 	g_free(piece.past.kin);
+	g_clear_pointer(&piece.past.stack, segfs_stack_unref);
 	if (event->verbs & NAMES_CREATE)
 		history_await(history, &actor);
 	actor_clear(&actor);
@@ -363,10 +383,11 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	history->table = table_new(PIECES_MOST, GONE_MOST);
 	history->uses = uses_new();
 	history->since = g_get_real_time();
-	history->probe = probe_new(&history->why_no_probe);
+	history->stacks = options->stacks;
+	history->probe = probe_new(options->stacks, &history->why_no_probe);
 	/* These need no less, and an end tells which events are a process's last. */
 	if (history->probe)
-		history->calls = calls_probe_new(&history->why_no_calls);
+		history->calls = calls_probe_new(options->stacks, &history->why_no_calls);
 	const int r = names_new(&history->names);
 	if (r < 0)
 		history->why_no_names =
@@ -374,6 +395,10 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 								    : "that takes Linux 5.17");
 	else if (names_new(&history->others) < 0)
 		history->others = NULL;
+	if (options->stacks && options->symbols)
+		history->symbols = symbols_new(options->symbols, &history->why_no_symbols);
+	else
+		history->why_no_symbols = g_strdup("segfs was built without libdw");
 	history->witness = witness_new(options->proc_root ? options->proc_root : "/proc",
 				       history->probe, options->no_arguments);
 	history->since_boot = witness_now();
@@ -419,6 +444,8 @@ void segfs_history_free(SegfsHistory *history)
 	g_mutex_clear(&history->deeds_lock);
 	g_cond_clear(&history->deeds_changed);
 	g_cond_clear(&history->round_changed);
+	g_clear_pointer(&history->symbols, symbols_free);
+	g_free(history->why_no_symbols);
 	g_free(history->why_no_probe);
 	g_free(history->why_no_calls);
 	g_free(history->why_no_names);

@@ -50,6 +50,9 @@ bool history_tells_removals(const SegfsHistory *history);
 /* Likewise, who makes semaphore sets or queues? */
 bool history_tells_uses(const SegfsHistory *history);
 
+/* See symbols_of(), of a piece whose stack is known. */
+char **history_name_stack(SegfsHistory *history, const SegfsCaller *caller, const SegfsPast *past);
+
 /* What this process does for a caller is the caller's deed. history can be NULL in what follows. */
 typedef enum { DEED_CREATE, DEED_REMOVE, DEED_RENAME, DEED_CHMOD } DeedVerb;
 

@@ -7,12 +7,16 @@
 #include "lib/history/witness.h"
 #include "lib/probe/calls_probe.h"
 #include "lib/probe/probe.h"
+#include "lib/stack/symbols.h"
 #include "lib/state/state.h"
 
 /* What history.c writes and past.c reads. */
 struct SegfsHistory {
 	Probe *probe; /* NULL: why_no_probe */
 	char *why_no_probe;
+	bool stacks;      /* they were asked for */
+	Symbols *symbols; /* NULL: why_no_symbols, or that, too, where they were not */
+	char *why_no_symbols;
 	uint64_t probe_lost; /* the thread's own: of probe_lost(), what is counted in lost */
 	CallsProbe *calls;   /* NULL: why_no_calls, and that is NULL where there is no probe */
 	char *why_no_calls;

@@ -87,6 +87,7 @@ static void copy_past(const Piece *piece, SegfsPast *ret_past)
 	*ret_past = piece->past;
 	ret_past->creator = actor_copy(&piece->past.creator);
 	ret_past->kin = kin_copy(piece->past.kin);
+	segfs_stack_ref(ret_past->stack);
 }
 
 static bool may_be_of(const Piece *piece, const SegfsSysv *segment)
@@ -222,6 +223,25 @@ static void add_calls(const SegfsHistory *history, GString *text)
 					       text->len == all ? ", but not of " : ", ", names[i]);
 }
 
+/* Of what it is told how it was made, and when, or why not. */
+static void add_stacks(const SegfsHistory *history, GString *text)
+{
+	const bool objects = history->probe && probe_has_stacks(history->probe);
+	const bool segments = history->calls && calls_probe_has_stacks(history->calls);
+
+	if (segments && objects)
+		g_string_append(text, "; stacks");
+	else if (segments)
+		g_string_append(text, "; stacks of segments");
+	else if (objects)
+		g_string_append(text, "; stacks, of segments from their creators' ends on");
+	else
+		g_string_append(text, "; no stacks: they take x86-64, and Linux 6.13 or function "
+				      "probes");
+	if ((segments || objects) && !history->symbols)
+		g_string_append_printf(text, " without names: %s", history->why_no_symbols);
+}
+
 char *segfs_history_text(SegfsHistory *history)
 {
 	SegfsHistoryCounts counts;
@@ -249,7 +269,16 @@ char *segfs_history_text(SegfsHistory *history)
 		g_string_append(text, "; no lineages: too many processes have lost their parent");
 	if (history->probe)
 		add_calls(history, text);
+	if (history->stacks)
+		add_stacks(history, text);
 	return g_string_free(text, FALSE);
+}
+
+char **history_name_stack(SegfsHistory *history, const SegfsCaller *caller, const SegfsPast *past)
+{
+	const bool lives = procfs_is_alive("/proc", past->creator.pid, past->creator.start);
+
+	return symbols_of(history->symbols, caller, lives ? past->creator.pid : 0, past->stack);
 }
 
 bool history_tells_removals(const SegfsHistory *history)

@@ -7,6 +7,7 @@
  */
 
 #include "lib/history/inside.h"
+#include "lib/stack/stack.h"
 
 static const char *const verbs[] = {
 	[CALLS_CREATE] = "create", [CALLS_ATTACH] = "attach", [CALLS_INHERIT] = "attach",
@@ -122,6 +123,8 @@ static void take_call(const struct calls_event *event, gpointer data)
 	case CALLS_CREATE:
 		piece.past.creator = actor_copy(&actor);
 		piece.past.made = at;
+		if (event->has_stack)
+			piece.past.stack = stack_new(calls_stack(event));
 		table_add(history->table, &piece);
 		break;
 	case CALLS_DETACH:

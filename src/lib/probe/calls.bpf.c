@@ -13,6 +13,7 @@
 
 #include "lib/probe/calls.h"
 #include "lib/probe/common.h"
+#include "lib/probe/stack.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -88,15 +89,18 @@ static __always_inline bool has_arguments(__u32 verb)
 	return verb < CALLS_SEGMENTS && verb != CALLS_DETACH && verb != CALLS_GONE;
 }
 
-static __always_inline struct calls_event *reserve(__u32 verb)
+/* stack: there is room for one, too. */
+static __always_inline struct calls_event *reserve(__u32 verb, bool stack)
 {
 	const __u64 before = *(volatile __u64 *)&lost;
-	struct calls_event *event = bpf_ringbuf_reserve(
-		&ring,
-		sizeof(*event) + (verb >= CALLS_SEGMENTS ? sizeof(struct calls_kin)
-				  : has_arguments(verb)  ? ENDS_ARGUMENTS
-							 : 0),
-		0);
+	struct calls_event *event =
+		bpf_ringbuf_reserve(&ring,
+				    sizeof(*event) +
+					    (verb >= CALLS_SEGMENTS ? sizeof(struct calls_kin)
+					     : has_arguments(verb)  ? ENDS_ARGUMENTS
+								    : 0) +
+					    (stack ? sizeof(struct stack) : 0),
+				    0);
 
 	if (!event) {
 		__sync_fetch_and_add(&lost, 1);
@@ -105,6 +109,7 @@ static __always_inline struct calls_event *reserve(__u32 verb)
 	event->verb = verb;
 	event->lost = before;
 	event->made = 0;
+	event->has_stack = false;
 	return event;
 }
 
@@ -117,9 +122,18 @@ static __always_inline void submit(struct calls_event *event, __u32 verb, struct
 					  : 0);
 }
 
-/* of: the segment, where it is known. */
-static __always_inline void tell(__u32 verb, const struct ends_segment *segment,
-				 struct shmid_kernel *of)
+static __always_inline void tell_stack(struct calls_event *event)
+{
+	const struct walk *walk = take_stack(0);
+
+	event->has_stack =
+		walk && bpf_probe_read_kernel((void *)calls_stack(event), sizeof(walk->made.stack),
+					      &walk->made.stack) == 0;
+}
+
+/* of: the segment, where it is known; stack: of the task, too. */
+static __always_inline void tell_all(__u32 verb, const struct ends_segment *segment,
+				     struct shmid_kernel *of, bool stack)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
@@ -131,7 +145,7 @@ static __always_inline void tell(__u32 verb, const struct ends_segment *segment,
 	/* What had been removed before goes with whoever has it last. */
 	if (ours && !(verb == CALLS_GONE && BPF_CORE_READ(of, shm_perm.mode) & SHM_DEST))
 		return;
-	struct calls_event *event = reserve(verb);
+	struct calls_event *event = reserve(verb, stack);
 	if (!event)
 		return;
 	fill(event, task, leader);
@@ -140,11 +154,19 @@ static __always_inline void tell(__u32 verb, const struct ends_segment *segment,
 	event->is_ours = ours;
 	event->cpid = of ? number_for_reader((__u64)BPF_CORE_READ(of, shm_cprid)) : 0;
 	event->n_attaches = of ? BPF_CORE_READ(of, shm_nattch) : 0;
+	if (stack)
+		tell_stack(event);
 	submit(event, verb, task);
 }
 
-SEC("fexit/newseg")
-int BPF_PROG(segment_made, struct ipc_namespace *ns, struct ipc_params *params, int made)
+static __always_inline void tell(__u32 verb, const struct ends_segment *segment,
+				 struct shmid_kernel *of)
+{
+	tell_all(verb, segment, of, false);
+}
+
+static __always_inline int tell_made(struct ipc_namespace *ns, struct ipc_params *params, int made,
+				     bool stack)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct ends_segment segment = {};
@@ -166,8 +188,21 @@ int BPF_PROG(segment_made, struct ipc_namespace *ns, struct ipc_params *params, 
 		segment.size = BPF_CORE_READ(params, u.size);
 		read_ns(&segment, ns);
 	}
-	tell(CALLS_CREATE, &segment, of);
+	tell_all(CALLS_CREATE, &segment, of, stack);
 	return 0;
+}
+
+SEC("fexit/newseg")
+int BPF_PROG(segment_made, struct ipc_namespace *ns, struct ipc_params *params, int made)
+{
+	return tell_made(ns, params, made, false);
+}
+
+/* Instead of that, where it is wanted. */
+SEC("fexit/newseg")
+int BPF_PROG(segment_made_stack, struct ipc_namespace *ns, struct ipc_params *params, int made)
+{
+	return tell_made(ns, params, made, true);
 }
 
 SEC("fexit/do_shmat")

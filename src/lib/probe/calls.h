@@ -51,11 +51,18 @@ struct calls_event {
 	__u32 is_ending;      /* the process ends, and code is how */
 	__s32 code;           /* as wait(2) has it */
 	__u32 is_kernel;      /* the kernel itself did it: at the end of the namespace */
+	__u32 has_stack;      /* see calls_stack() */
 	__u32 is_ours;        /* a segfs of root's did it, for whom it says itself */
 	__u32 arguments_size; /* bytes; 0: not known */
 	char command[ENDS_COMMAND];
 	char arguments[]; /* up to ENDS_ARGUMENTS, a NUL after each */
 };
+
+/* How a segment was made, behind all else. */
+static inline const struct stack *calls_stack(const struct calls_event *event)
+{
+	return (const void *)((const char *)(event + 1) + ENDS_ARGUMENTS);
+}
 
 #define CALLS_GENERATIONS 16
 

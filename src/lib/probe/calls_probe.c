@@ -27,6 +27,7 @@ struct CallsProbe {
 	struct calls_bpf *skeleton;
 	struct bpf_link *links[CALLS_N]; /* NULL: it is not told */
 	struct ring_buffer *ring;
+	bool has_stacks;
 	CallsTake take; /* while the ring is read */
 	gpointer data;
 };
@@ -39,9 +40,11 @@ void calls_probe_limit(guint bytes)
 }
 
 /* In the order of calls.h. */
-static void find_programs(const struct calls_bpf *skeleton, struct bpf_program **ret_programs)
+static void find_programs(const struct calls_bpf *skeleton, bool stacks,
+			  struct bpf_program **ret_programs)
 {
-	ret_programs[CALLS_CREATE] = skeleton->progs.segment_made;
+	ret_programs[CALLS_CREATE] =
+		stacks ? skeleton->progs.segment_made_stack : skeleton->progs.segment_made;
 	ret_programs[CALLS_ATTACH] = skeleton->progs.segment_attached;
 	ret_programs[CALLS_INHERIT] = skeleton->progs.mapping_opens;
 	ret_programs[CALLS_DETACH] = skeleton->progs.mapping_closes;
@@ -82,14 +85,14 @@ static int ask_kernel(void)
 typedef enum { LOAD_ALL, LOAD_KNOWN, LOAD_OF_SEGMENTS, N_LOADS } Load;
 
 /* Those whose functions this kernel has. */
-static int choose(struct calls_bpf *skeleton, Load load)
+static int choose(struct calls_bpf *skeleton, bool stacks, Load load)
 {
 	struct bpf_program *programs[CALLS_N];
 	struct btf *btf = btf__load_vmlinux_btf();
 
 	if (!btf)
 		return -errno;
-	find_programs(skeleton, programs);
+	find_programs(skeleton, stacks, programs);
 	for (guint i = 0; i < CALLS_N; i++) {
 		const char *slash = strchr(bpf_program__section_name(programs[i]), '/');
 		const bool is_wanted = load == LOAD_KNOWN || i < CALLS_SEGMENTS;
@@ -101,7 +104,7 @@ static int choose(struct calls_bpf *skeleton, Load load)
 	return 0;
 }
 
-static int load(Load which, struct calls_bpf **ret_skeleton)
+static int load(Load which, bool stacks, struct calls_bpf **ret_skeleton)
 {
 	struct calls_bpf *skeleton = calls_bpf__open();
 
@@ -112,8 +115,10 @@ static int load(Load which, struct calls_bpf **ret_skeleton)
 	skeleton->rodata->own_pid = getpid();
 	if (r == 0 && ring_bytes)
 		r = bpf_map__set_max_entries(skeleton->maps.ring, ring_bytes);
+	bpf_program__set_autoload(
+		stacks ? skeleton->progs.segment_made : skeleton->progs.segment_made_stack, false);
 	if (r == 0 && which != LOAD_ALL)
-		r = choose(skeleton, which);
+		r = choose(skeleton, stacks, which);
 	if (r == 0)
 		r = calls_bpf__load(skeleton);
 	if (r < 0)
@@ -196,7 +201,7 @@ static int attach(CallsProbe *probe)
 	struct bpf_program *programs[CALLS_N];
 	int r = -ENOENT;
 
-	find_programs(probe->skeleton, programs);
+	find_programs(probe->skeleton, probe->has_stacks, programs);
 	for (guint i = 0; i < CALLS_N; i++) {
 		if (!bpf_program__autoload(programs[i]))
 			continue;
@@ -243,20 +248,31 @@ static int on_event(void *context, void *bytes, size_t size)
 		return 0;
 	const size_t more =
 		event->verb >= CALLS_SEGMENTS ? sizeof(struct calls_kin) : event->arguments_size;
-	if (size >= sizeof(*event) + more)
+	if (event->has_stack ? size >= sizeof(*event) + ENDS_ARGUMENTS + sizeof(struct stack)
+			     : size >= sizeof(*event) + more)
 		probe->take(event, probe->data);
 	return 0;
 }
 
-static int begin(CallsProbe *probe)
+static int load_most(CallsProbe *probe, bool stacks)
+{
+	int r = -ENOENT;
+
+	for (Load which = 0; r < 0 && r != -EPERM && which < N_LOADS; which++)
+		r = load(which, stacks, &probe->skeleton);
+	probe->has_stacks = stacks;
+	return r;
+}
+
+static int begin(CallsProbe *probe, bool stacks)
 {
 	int r = ask_kernel();
 
-	for (Load which = 0; r == 0 && !probe->skeleton && which < N_LOADS; which++) {
-		r = load(which, &probe->skeleton);
-		if (r < 0 && r != -EPERM && which + 1 < N_LOADS)
-			r = 0;
-	}
+	if (r < 0)
+		return r;
+	r = stacks ? load_most(probe, true) : -EOPNOTSUPP;
+	if (r < 0 && r != -EPERM)
+		r = load_most(probe, false);
 	if (r == 0)
 		r = attach(probe);
 	if (r == 0)
@@ -268,11 +284,11 @@ static int begin(CallsProbe *probe)
 	return probe->ring ? 0 : -errno;
 }
 
-CallsProbe *calls_probe_new(char **ret_why_not)
+CallsProbe *calls_probe_new(bool stacks, char **ret_why_not)
 {
 	g_autoptr(CallsProbe) probe = g_new0(CallsProbe, 1);
 
-	const int r = begin(probe);
+	const int r = begin(probe, stacks);
 	if (r == 0)
 		return g_steal_pointer(&probe);
 	*ret_why_not = r == -ECHILD   ? g_strdup("no function probes: they could not be tried")
@@ -293,6 +309,11 @@ void calls_probe_free(CallsProbe *probe)
 bool calls_probe_tells(const CallsProbe *probe, guint verb)
 {
 	return probe->links[verb] != NULL;
+}
+
+bool calls_probe_has_stacks(const CallsProbe *probe)
+{
+	return probe->has_stacks && probe->links[CALLS_CREATE];
 }
 
 int calls_probe_fd(const CallsProbe *probe)
@@ -316,7 +337,7 @@ uint64_t calls_probe_lost(const CallsProbe *probe)
 
 #else
 
-CallsProbe *calls_probe_new(char **ret_why_not)
+CallsProbe *calls_probe_new(bool stacks, char **ret_why_not)
 {
 	*ret_why_not = g_strdup("no function probes: segfs was built without them (-Dhistory)");
 	return NULL;
@@ -328,6 +349,11 @@ void calls_probe_free(CallsProbe *probe)
 }
 
 bool calls_probe_tells(const CallsProbe *probe, guint verb)
+{
+	return false;
+}
+
+bool calls_probe_has_stacks(const CallsProbe *probe)
 {
 	return false;
 }

@@ -11,10 +11,11 @@
 typedef struct CallsProbe CallsProbe;
 
 /*
- * Loads them, and tries each: a child makes a segment, in an IPC namespace of its own. NULL: they
- * are refused, do not run here, or are not built in: why, the caller's to free.
+ * Loads them, and tries each: a child makes a segment, in an IPC namespace of its own. stacks: of
+ * who makes one, too. NULL: they are refused, do not run here, or are not built in: why, the
+ * caller's to free.
  */
-CallsProbe *calls_probe_new(char **ret_why_not);
+CallsProbe *calls_probe_new(bool stacks, char **ret_why_not);
 void calls_probe_free(CallsProbe *probe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CallsProbe, calls_probe_free)
 
@@ -23,6 +24,7 @@ void calls_probe_limit(guint bytes);
 
 /* What of calls.h is told. */
 bool calls_probe_tells(const CallsProbe *probe, guint verb);
+bool calls_probe_has_stacks(const CallsProbe *probe);
 
 /* Readable where there are events. */
 int calls_probe_fd(const CallsProbe *probe);

@@ -82,6 +82,7 @@ static __always_inline void read_segment(struct ends_segment *segment, struct sh
 	segment->key = BPF_CORE_READ(of, shm_perm.key);
 	segment->size = BPF_CORE_READ(of, shm_segsz);
 	segment->ctime = BPF_CORE_READ(of, shm_ctim);
+	segment->inode = (__u64)BPF_CORE_READ(of, shm_file, f_inode);
 }
 
 /* Does the other run the program of that file (NULL: not known), or of that name? */

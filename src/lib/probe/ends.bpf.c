@@ -23,6 +23,7 @@
 #include "lib/probe/common.h"
 #include "lib/probe/ends.h"
 #include "lib/probe/ends_kin.h"
+#include "lib/probe/stack.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -55,6 +56,9 @@ TABLE(ARRAY, NUMBERS, __u32, struct number) numbers SEC(".maps");
  * does not have its sum, and is not there.
  */
 TABLE(ARRAY, ENDS_MADE, __u32, struct ends_made) made SEC(".maps");
+
+/* Likewise how. */
+TABLE(ARRAY, ENDS_STACKS, __u32, struct ends_stack) stacks SEC(".maps");
 
 /* Fills the scratch. */
 static __always_inline void fill(struct ends_process *process, struct task_struct *task, bool ended)
@@ -243,16 +247,43 @@ int BPF_PROG(task_changes, struct task_struct *task)
 #define TMPFS_MAGIC 0x01021994
 #define SB_KERNMOUNT (1 << 22)
 
-/* Its times were set. A file that has no name yet is new; those of the kernel's own tmpfs, segments
- * and memfds, never have one. */
-static __always_inline int take_times(struct inode *inode)
+/* Which scratch a program has; NO_STACK: what has made it is not kept. */
+#define NO_STACK 2
+
+static __always_inline void keep_stack(__u32 dev, __u64 ino, __u64 start, __u32 which)
+{
+	const __u32 index = ends_stack_index(dev, ino);
+	struct walk *walk = take_stack(which);
+
+	if (!walk)
+		return;
+	walk->made.ino = ino;
+	walk->made.dev = dev;
+	walk->made.start = start;
+	walk->made.at = bpf_ktime_get_boot_ns();
+	walk->made.sum = ends_stack_sum(&walk->made);
+	bpf_map_update_elem(&stacks, &index, &walk->made, BPF_ANY);
+}
+
+/*
+ * Its times were set. A file that has no name yet is new; those of the kernel's own tmpfs, segments
+ * and memfds, never have one, nor yet a number.
+ */
+static __always_inline int take_times(struct inode *inode, __u32 which)
 {
 	const struct super_block *sb = inode->i_sb;
 
-	if (sb->s_magic != TMPFS_MAGIC || inode->i_dentry.first || sb->s_flags & SB_KERNMOUNT)
+	if (sb->s_magic != TMPFS_MAGIC || inode->i_dentry.first)
 		return 0;
 	const struct task_struct *task = bpf_get_current_task_btf();
 	const struct task_struct *leader = task->group_leader;
+	if (sb->s_flags & SB_KERNMOUNT) {
+		/* With a pointer the kernel lets nobody compute. */
+		__u64 at = 0;
+		if (which != NO_STACK && bpf_probe_read_kernel(&at, sizeof(at), &inode) == 0)
+			keep_stack(0, at, leader->start_boottime, which);
+		return 0;
+	}
 	struct ends_made maker = {
 		.ino = inode->i_ino,
 		.start = leader->start_boottime,
@@ -269,18 +300,33 @@ static __always_inline int take_times(struct inode *inode)
 	bpf_get_current_comm(maker.command, sizeof(maker.command));
 	maker.sum = ends_made_sum(&maker);
 	*place = maker;
+	if (which != NO_STACK)
+		keep_stack(maker.dev, maker.ino, maker.start, which);
 	return 0;
 }
 
 SEC("tp_btf/ctime_ns_xchg")
 int BPF_PROG(file_times, struct inode *inode)
 {
-	return take_times(inode);
+	return take_times(inode, NO_STACK);
 }
 
 /* The memory of an inode that was freed within the same tick has had these times. */
 SEC("tp_btf/ctime_xchg_skip")
 int BPF_PROG(file_same_times, struct inode *inode)
 {
-	return take_times(inode);
+	return take_times(inode, NO_STACK);
+}
+
+/* The same with the stack. */
+SEC("tp_btf/ctime_ns_xchg")
+int BPF_PROG(file_times_stack, struct inode *inode)
+{
+	return take_times(inode, 0);
+}
+
+SEC("tp_btf/ctime_xchg_skip")
+int BPF_PROG(file_same_times_stack, struct inode *inode)
+{
+	return take_times(inode, 1);
 }

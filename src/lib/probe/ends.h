@@ -3,6 +3,8 @@
 
 #include <linux/types.h>
 
+#include "lib/probe/stack.h"
+
 /* What ends.bpf.c tells, and ends.c reads: through a ring buffer, and from two tables. */
 
 #define ENDS_COMMAND 16
@@ -13,8 +15,9 @@
 #define ENDS_MANY 0xffffffff
 #define ENDS_LOST_EVENTS 0
 #define ENDS_LOST_FAMILIES 1
-#define ENDS_KEPT 2048  /* processes that have ended, or have run another program, lately */
-#define ENDS_MADE 16384 /* files that were made lately */
+#define ENDS_KEPT 2048   /* processes that have ended, or have run another program, lately */
+#define ENDS_MADE 16384  /* files that were made lately */
+#define ENDS_STACKS 2048 /* of those, and segments and memfds, with the stack of their creator */
 
 struct ends_person {
 	__u64 start; /* CLOCK_BOOTTIME, nanoseconds */
@@ -66,26 +69,52 @@ struct ends_made {
 	__u64 sum; /* of all before it: ends_made_sum() */
 };
 
+/* Likewise how. */
+struct ends_stack {
+	__u64 ino;       /* of a segment or a memfd, where the kernel has it */
+	__u64 start, at; /* as in ends_process */
+	__u32 dev;       /* 0: of a segment or a memfd */
+	__u32 padding;
+	struct stack stack;
+	__u64 sum; /* likewise: ends_stack_sum() */
+};
+
 /* Where it is in the table: a tmpfs numbers its files one after the other. */
 static inline __u32 ends_made_index(__u32 dev, __u64 ino)
 {
 	return (dev * 2654435761U + (__u32)ino) % ENDS_MADE;
 }
 
-static inline __u64 ends_made_sum(const struct ends_made *made)
+static inline __u32 ends_stack_index(__u32 dev, __u64 ino)
+{
+	return (dev ^ (ino * 0x9e3779b97f4a7c15ULL >> 32)) % ENDS_STACKS;
+}
+
+static inline __u64 ends_sum(const void *of, unsigned int size)
 {
 	typedef __u64 __attribute__((may_alias)) Word;
-	const Word *words = (const Word *)made;
+	const Word *words = (const Word *)of;
 	__u64 sum = 1;
 
-	for (unsigned int i = 0; i < sizeof(*made) / sizeof(*words) - 1; i++)
+	for (unsigned int i = 0; i < size / sizeof(*words) - 1; i++)
 		sum = (sum ^ words[i]) * 0x9e3779b97f4a7c15ULL;
 	return sum;
+}
+
+static inline __u64 ends_made_sum(const struct ends_made *made)
+{
+	return ends_sum(made, sizeof(*made));
+}
+
+static inline __u64 ends_stack_sum(const struct ends_stack *made)
+{
+	return ends_sum(made, sizeof(*made));
 }
 
 struct ends_segment {
 	__u64 size;
 	__u64 ns_id; /* never given again (NS_GET_ID); 0: this kernel has none */
+	__u64 inode; /* where the kernel has its file; 0: not known */
 	__s64 ctime;
 	__u32 ns; /* as in /proc/PID/ns/ipc */
 	__u32 key;

@@ -111,6 +111,7 @@ struct shmid_kernel {
 	struct kern_ipc_perm shm_perm;
 	unsigned long shm_nattch;
 	unsigned long shm_segsz;
+	struct file *shm_file;
 	long long shm_ctim;
 	struct pid *shm_cprid;
 	struct list_head shm_clist;

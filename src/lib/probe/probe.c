@@ -18,7 +18,7 @@
 struct Probe {
 	struct ends_bpf *skeleton;
 	struct ring_buffer *ring;
-	bool has_made;
+	bool has_made, has_stacks;
 	ProbeTake take; /* while the ring is read */
 	gpointer data;
 };
@@ -42,7 +42,7 @@ typedef enum {
 	WITH_HOLDS, /* and who holds nothing */
 } With;
 
-static int load(With with, struct ends_bpf **ret_skeleton)
+static int load(With with, bool stacks, struct ends_bpf **ret_skeleton)
 {
 	struct ends_bpf *skeleton = ends_bpf__open();
 
@@ -52,8 +52,13 @@ static int load(With with, struct ends_bpf **ret_skeleton)
 	int r = skeleton->rodata->reader_pid_ns ? 0 : -errno;
 	skeleton->rodata->has_exec = with >= WITH_EXEC;
 	bpf_program__set_autoload(skeleton->progs.task_changes, with >= WITH_EXEC);
-	bpf_program__set_autoload(skeleton->progs.file_times, with >= WITH_MAKER);
-	bpf_program__set_autoload(skeleton->progs.file_same_times, with >= WITH_MAKER);
+	const bool has_stacks = stacks && with >= WITH_MAKER;
+	bpf_program__set_autoload(skeleton->progs.file_times, with >= WITH_MAKER && !stacks);
+	bpf_program__set_autoload(skeleton->progs.file_same_times, with >= WITH_MAKER && !stacks);
+	bpf_program__set_autoload(skeleton->progs.file_times_stack, has_stacks);
+	bpf_program__set_autoload(skeleton->progs.file_same_times_stack, has_stacks);
+	if (!has_stacks)
+		bpf_map__set_max_entries(skeleton->maps.stacks, 1);
 	bpf_program__set_autoload(skeleton->progs.what_each_holds, with >= WITH_HOLDS);
 	if (r == 0)
 		r = ends_bpf__load(skeleton);
@@ -66,20 +71,31 @@ static int load(With with, struct ends_bpf **ret_skeleton)
 	return r;
 }
 
-Probe *probe_new(char **ret_why_not)
+/* As much as the kernel takes; least: not less. */
+static int load_most(Probe *probe, bool stacks, With least)
+{
+	/* What it takes (Linux 6.7) is not asked for itself: that takes longer than to do without.
+	 */
+	int with = kernel_has(KERNEL_PROCMAP_QUERY) ? WITH_HOLDS : WITH_MAKER;
+	int r = load(with, stacks, &probe->skeleton);
+
+	while (r < 0 && r != -EPERM && with > (int)least)
+		r = load(--with, stacks, &probe->skeleton);
+	probe->has_made = with >= WITH_MAKER;
+	probe->has_stacks = stacks;
+	return r;
+}
+
+Probe *probe_new(bool stacks, char **ret_why_not)
 {
 	g_autoptr(Probe) probe = g_new0(Probe, 1);
 
 	libbpf_set_print(NULL);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	/* What it takes (Linux 6.7) is not asked for itself: that takes longer than to do without.
-	 */
-	int with = kernel_has(KERNEL_PROCMAP_QUERY) ? WITH_HOLDS : WITH_MAKER;
-	int r = load(with, &probe->skeleton);
-	while (r < 0 && r != -EPERM && with > WITHOUT)
-		r = load(--with, &probe->skeleton);
+	int r = stacks ? load_most(probe, true, WITH_MAKER) : -EOPNOTSUPP;
+	if (r < 0 && r != -EPERM)
+		r = load_most(probe, false, WITHOUT);
 	if (r == 0) {
-		probe->has_made = with >= WITH_MAKER;
 		probe->ring = ring_buffer__new(bpf_map__fd(probe->skeleton->maps.ring), on_event,
 					       probe, NULL);
 		r = probe->ring ? 0 : -errno;
@@ -142,6 +158,38 @@ bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_
 	       ret_made->sum == ends_made_sum(ret_made);
 }
 
+static bool look_up_stack(Probe *probe, uint32_t dev, uint64_t ino, uint64_t start, uint64_t at,
+			  struct stack *ret_stack)
+{
+	const __u32 index = ends_stack_index(dev, ino);
+	struct ends_stack found;
+
+	if (!probe->has_stacks ||
+	    bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.stacks), &index, &found) < 0 ||
+	    found.sum != ends_stack_sum(&found) || found.dev != dev || found.ino != ino ||
+	    found.start != start || found.at > at)
+		return false;
+	*ret_stack = found.stack;
+	return true;
+}
+
+bool probe_stack(Probe *probe, const struct ends_made *made, struct stack *ret_stack)
+{
+	return look_up_stack(probe, made->dev, made->ino, made->start, UINT64_MAX, ret_stack);
+}
+
+bool probe_segment_stack(Probe *probe, const struct ends_segment *segment,
+			 const struct ends_process *creator, struct stack *ret_stack)
+{
+	return segment->inode &&
+	       look_up_stack(probe, 0, segment->inode, creator->start, creator->at, ret_stack);
+}
+
+bool probe_has_stacks(const Probe *probe)
+{
+	return probe->has_stacks;
+}
+
 bool probe_has_made(const Probe *probe)
 {
 	return probe->has_made;
@@ -182,7 +230,7 @@ bool probe_knows_kin(Probe *probe)
 
 #else
 
-Probe *probe_new(char **ret_why_not)
+Probe *probe_new(bool stacks, char **ret_why_not)
 {
 	*ret_why_not = g_strdup("no probes: segfs was built without them (-Dhistory)");
 	return NULL;
@@ -213,6 +261,22 @@ bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process)
 }
 
 bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_made)
+{
+	return false;
+}
+
+bool probe_stack(Probe *probe, const struct ends_made *made, struct stack *ret_stack)
+{
+	return false;
+}
+
+bool probe_segment_stack(Probe *probe, const struct ends_segment *segment,
+			 const struct ends_process *creator, struct stack *ret_stack)
+{
+	return false;
+}
+
+bool probe_has_stacks(const Probe *probe)
 {
 	return false;
 }

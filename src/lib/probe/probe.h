@@ -10,8 +10,9 @@
 /* The programs of ends.bpf.c in the kernel, and what comes from them. */
 typedef struct Probe Probe;
 
-/* Loads them. NULL: they are refused, or are not built in: why, the caller's to free. */
-Probe *probe_new(char **ret_why_not);
+/* Loads them; stacks: of who makes a file, too. NULL: they are refused, or are not built in: why,
+ * the caller's to free. */
+Probe *probe_new(bool stacks, char **ret_why_not);
 void probe_free(Probe *probe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Probe, probe_free)
 
@@ -28,7 +29,13 @@ bool probe_ended(Probe *probe, pid_t pid, struct ends_process *ret_process);
 bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process);
 /* Who made the file of a tmpfs of that st_dev and st_ino. False: it is not among the last. */
 bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_made);
-/* Does it know that of all files? */
+/* And how. False: it is not among the last, or that is not kept. */
+bool probe_stack(Probe *probe, const struct ends_made *made, struct stack *ret_stack);
+/* The same of a segment of which its creator tells, which ends or runs another program. */
+bool probe_segment_stack(Probe *probe, const struct ends_segment *segment,
+			 const struct ends_process *creator, struct stack *ret_stack);
+bool probe_has_stacks(const Probe *probe);
+/* Does it know who made each file? */
 bool probe_has_made(const Probe *probe);
 /* The end of the process that started then (in ticks) will be an event. */
 void probe_await(Probe *probe, pid_t pid, uint64_t start);

@@ -77,7 +77,7 @@ static __always_inline void tell_set(__u32 verb, struct ipc_namespace *ns, __s32
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	struct calls_event *event = reserve(verb);
+	struct calls_event *event = reserve(verb, false);
 
 	if (!event)
 		return;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "lib/os/escape.h"
+#include "lib/stack/stack.h"
 
 void actor_clear(SegfsActor *actor)
 {
@@ -42,7 +43,8 @@ gsize past_size(const SegfsPast *past)
 {
 	const SegfsKin *kin = past->kin;
 
-	return actor_size(&past->creator) + (kin ? sizeof(*kin) + kin->n * sizeof(*kin->all) : 0);
+	return actor_size(&past->creator) + stack_size(past->stack) +
+	       (kin ? sizeof(*kin) + kin->n * sizeof(*kin->all) : 0);
 }
 
 GVariant *actor_save(const SegfsActor *actor)
@@ -89,6 +91,7 @@ void segfs_past_clear(SegfsPast *past)
 {
 	actor_clear(&past->creator);
 	g_clear_pointer(&past->kin, g_free);
+	g_clear_pointer(&past->stack, segfs_stack_unref);
 }
 
 static SegfsKin *kin_alloc(guint most)

@@ -98,6 +98,7 @@ Gone *gone_copy(const Gone *gone)
 	copy->piece.name = g_strdup(gone->piece.name);
 	copy->piece.past.creator = actor_copy(&gone->piece.past.creator);
 	copy->piece.past.kin = NULL;
+	segfs_stack_ref(copy->piece.past.stack);
 	copy->remover = actor_copy(&gone->remover);
 	return copy;
 }
@@ -303,6 +304,7 @@ static Gone *add_gone(Table *table, const Piece *known, const Piece *of)
 	gone->piece.name = g_strdup(gone->piece.name);
 	gone->piece.past.creator = actor_copy(&gone->piece.past.creator);
 	gone->piece.past.kin = NULL;
+	segfs_stack_ref(gone->piece.past.stack);
 	push_gone(table, gone);
 	return gone;
 }
@@ -406,12 +408,12 @@ static GVariant *save_piece(const Piece *piece)
 	for (guint i = 0; past->kin && i < past->kin->n; i++)
 		g_variant_builder_add(&kin, "(iut)", past->kin->all[i].pid, past->kin->all[i].role,
 				      past->kin->all[i].start);
-	return g_variant_new("(bttm^ayttxuitx@" ACTOR_TYPE "ia(iut)xxib)", piece->key.is_sysv,
-			     piece->key.domain, piece->key.number, piece->name, piece->again,
-			     piece->size, piece->ctime, piece->sysv_key, piece->cpid, piece->ns,
-			     piece->born, actor_save(&past->creator),
+	return g_variant_new("(bttm^ayttxuitx@" ACTOR_TYPE "ia(iut)xxib@" STACK_TYPE ")",
+			     piece->key.is_sysv, piece->key.domain, piece->key.number, piece->name,
+			     piece->again, piece->size, piece->ctime, piece->sysv_key, piece->cpid,
+			     piece->ns, piece->born, actor_save(&past->creator),
 			     past->kin ? past->kin->parent : 0, &kin, past->made, past->ended,
-			     past->code, past->ended_unseen);
+			     past->code, past->ended_unseen, stack_save(past->stack));
 }
 
 GVariant *table_save(const Table *table)
@@ -434,22 +436,23 @@ GVariant *table_save(const Table *table)
 
 static void restore_piece(GVariant *saved, Piece *ret_piece)
 {
-	g_autoptr(GVariant) creator = NULL, kin = NULL;
+	g_autoptr(GVariant) creator = NULL, kin = NULL, stack = NULL;
 	const char *name;
 	gboolean is_sysv, ended_unseen;
 	pid_t parent;
 	Piece piece = {.is_recalled = true, .n_execs = ENDS_MANY};
 
-	g_variant_get(saved, "(bttm^&ayttxuitx@" ACTOR_TYPE "i@a(iut)xxib)", &is_sysv,
-		      &piece.key.domain, &piece.key.number, &name, &piece.again, &piece.size,
-		      &piece.ctime, &piece.sysv_key, &piece.cpid, &piece.ns, &piece.born, &creator,
-		      &parent, &kin, &piece.past.made, &piece.past.ended, &piece.past.code,
-		      &ended_unseen);
+	g_variant_get(saved, "(bttm^&ayttxuitx@" ACTOR_TYPE "i@a(iut)xxib@" STACK_TYPE ")",
+		      &is_sysv, &piece.key.domain, &piece.key.number, &name, &piece.again,
+		      &piece.size, &piece.ctime, &piece.sysv_key, &piece.cpid, &piece.ns,
+		      &piece.born, &creator, &parent, &kin, &piece.past.made, &piece.past.ended,
+		      &piece.past.code, &ended_unseen, &stack);
 	piece.key.is_sysv = is_sysv;
 	/* An object has one. */
 	piece.name = is_sysv ? NULL : g_strdup(name ? name : "?");
 	actor_restore(creator, &piece.past.creator);
 	piece.past.kin = kin_restore(kin, parent);
+	piece.past.stack = stack_restore(stack);
 	piece.past.ended_unseen = ended_unseen;
 	*ret_piece = piece;
 }

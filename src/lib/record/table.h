@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/record/actor.h"
+#include "lib/stack/stack.h"
 
 /*
  * What is remembered: of live pieces of memory who made them, and of the last that were removed
@@ -95,7 +96,7 @@ void table_forget(Table *table, const PieceKey *key);
  * All of it, floating; and back, into one that is new. Whose lineage was known is not so any more:
  * what has happened since is not known.
  */
-#define PIECE_TYPE "(bttmayttxuitx" ACTOR_TYPE "ia(iut)xxib)"
+#define PIECE_TYPE "(bttmayttxuitx" ACTOR_TYPE "ia(iut)xxib" STACK_TYPE ")"
 #define TABLE_TYPE "(ta" PIECE_TYPE "a(" PIECE_TYPE "xb" ACTOR_TYPE "))"
 GVariant *table_save(const Table *table);
 void table_restore(Table *table, GVariant *saved);

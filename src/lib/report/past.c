@@ -27,6 +27,26 @@ void put_creator(JsonBuilder *builder, const SegfsPast *past)
 	put_time(builder, "creator_ended", past->ended / G_USEC_PER_SEC);
 }
 
+void put_stack(JsonBuilder *builder, const char *proc_root, const SegfsCaller *caller,
+	       const SegfsPast *past)
+{
+	if (!past || !segfs_past_stack_is_visible(proc_root, caller, past)) {
+		put_null(builder, "creator_stack");
+		return;
+	}
+	json_builder_set_member_name(builder, "creator_stack");
+	json_builder_begin_array(builder);
+	for (guint i = 0; i < segfs_stack_n(past->stack); i++) {
+		const SegfsFrame frame = segfs_stack_frame(past->stack, i);
+		json_builder_begin_object(builder);
+		put_name(builder, "file", frame.file);
+		put_text(builder, "build_id", frame.build_id);
+		put_size(builder, "offset", frame.offset);
+		json_builder_end_object(builder);
+	}
+	json_builder_end_array(builder);
+}
+
 /* Of one that had ended before it could be read only the number is known. */
 static void put_actor(JsonBuilder *builder, GHashTable *users, const SegfsActor *actor, bool shown)
 {
@@ -109,6 +129,7 @@ void put_gone(JsonBuilder *builder, const char *proc_root, const SegfsCaller *ca
 	put_size(builder, "serial", gone->serial);
 	put_piece(builder, own, &gone->piece);
 	put_creator(builder, shown ? past : NULL);
+	put_stack(builder, proc_root, caller, past);
 	put_text(builder, "creator",
 		 shown && past->creator.command[0] ? past->creator.command : NULL);
 	if (gone->piece.key.is_sysv)

@@ -11,6 +11,10 @@
  * whoever reads it. */
 void put_creator(JsonBuilder *builder, const SegfsPast *past);
 
+/* And how, where the caller may know that; past: NULL: not known. */
+void put_stack(JsonBuilder *builder, const char *proc_root, const SegfsCaller *caller,
+	       const SegfsPast *past);
+
 /* Likewise of what is gone: what it was, who made it and who removed it, as far as caller may know
  * that. own: the number of the IPC namespace whose objects have none in history; users: see
  * put_owner(). */

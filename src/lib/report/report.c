@@ -276,6 +276,7 @@ static void add_item(SegfsReport *report, SegfsIpc *ipc, const SegfsItem *item)
 	const bool shown =
 		item->past && segfs_past_is_visible(proc_root, report->caller, item->past);
 	put_creator(builder, shown ? item->past : NULL);
+	put_stack(builder, proc_root, report->caller, item->past);
 	if (item->id.kind != SEGFS_SYSV)
 		put_text(builder, "creator", shown ? item->past->creator.command : NULL);
 	put_text(builder, "verdict", segfs_verdict_name(item->verdict));

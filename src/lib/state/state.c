@@ -20,7 +20,7 @@
 #include "lib/os/autofd.h"
 #include "lib/os/fd.h"
 
-#define MAGIC "segfs history 2 "
+#define MAGIC "segfs history 3 "
 #define DIGEST_SIZE 64 /* SHA-256, in hexadecimal */
 #define HEAD_SIZE (sizeof(MAGIC) - 1 + DIGEST_SIZE + 1)
 #define SIZE_MOST (64 * 1024 * 1024)

@@ -101,6 +101,24 @@ bool segfs_last_holder_is_visible(const char *proc_root, const SegfsCaller *call
 	return segfs_command_is_visible(proc_root, caller, &process);
 }
 
+bool segfs_past_stack_is_visible(const char *proc_root, const SegfsCaller *caller,
+				 const SegfsPast *past)
+{
+	const SegfsProcess process = {
+		.pid = past->creator.pid,
+		.thread = past->creator.pid,
+		.start = past->creator.start,
+	};
+
+	if (!past->stack)
+		return false;
+	if (!caller || segfs_caller_has(caller, CAP_SYS_PTRACE))
+		return true;
+	if (procfs_is_alive(proc_root, process.pid, process.start))
+		return segfs_holder_is_visible(proc_root, caller, &process);
+	return caller->uid == past->creator.uid && segfs_stack_is_dumpable(past->stack);
+}
+
 char *segfs_sysv_creator_shown(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv *segment)
 {
 	g_autoptr(GHashTable) known = process_table_new();

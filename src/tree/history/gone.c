@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/history/history.h"
+#include "lib/os/errand.h"
 #include "tree/item.h"
 
 typedef struct {
@@ -67,6 +68,9 @@ static int gone_open(Node *base, const SegfsCaller *caller, int flags, File **re
 
 	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC || !caller_may_read_history(caller))
 		return -EACCES;
+	/* Names of functions may take long: this is asked again, by who may wait. */
+	if (node->gone->piece.past.stack && !errand_may_wait())
+		return -EAGAIN;
 	GString *text = g_string_new(NULL);
 	info_write_gone(base->ns, caller, node->gone, text);
 	return text_file_new(&node->text, caller, flags, text, ret_file);
