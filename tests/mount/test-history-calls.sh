@@ -1,7 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Who makes, attaches, detaches and removes a segment, as it happens: function probes, where the kernel has them. (with-mount -n)
+# An argument "kprobes": by those, of a daemon that believes that its kernel refuses fentry.
 . "$(dirname "$0")/lib.sh"
+way=${1-fentry}
+: "${NO_FENTRY:?}"
 need ipcmk ipcrm python3 unshare
 
 calls=$(dirname "$0")/../programs/calls.py
@@ -15,7 +18,13 @@ has_events() { [ "$(count "$1" "$2")" -ge "$3" ]; }
 # gone SHMID KEY: of the last one of that number
 gone() { sed -n "s/^$2:\t//p" "$MNT/gone/$(ls "$MNT/gone" | grep "^sysv-$1\." | sort -t. -k2n | tail -n 1)"; }
 
-ok "it mounts" segfs_start "$MNT" "" || done_testing
+start=() what="; function probes"
+if [ "$way" = kprobes ]; then
+	! sanitized || skip_all "what is preloaded does not go with sanitizers"
+	[ -e /sys/bus/event_source/devices/kprobe/type ] || skip_all "this kernel has no kprobes"
+	start=(LD_PRELOAD="$NO_FENTRY") what="; function probes (kprobes)"
+fi
+ok "it mounts" segfs_start "$MNT" "" "${start[@]}" || done_testing
 told=$(history_told)
 if [[ $told != *"; function probes"* ]]; then
 	like "$told" "no (function )?probes: [A-Z][^;]+" "the line at start says why there are no function probes"
@@ -24,7 +33,9 @@ if [[ $told != *"; function probes"* ]]; then
 	segfs_stop_ok "$MNT" "it ends"
 	done_testing
 fi
-like "$told" "; function probes$" "each that is attached runs"
+is "${told:$((${#told} - ${#what}))}" "$what" "each that is attached runs"
+# 38 and 39: CAP_PERFMON, CAP_BPF.
+is $((0x$(sed -n 's/^CapPrm:[[:space:]]*//p' "/proc/${segfs_pid[$MNT]}/status") >> 38 & 3)) 0 "what they take is given up once they run"
 unlike "$(cat "$MNT/events")" "program=segfs " "what was done to try them is no event"
 
 diag "--- ten rounds"
@@ -114,5 +125,42 @@ ok "its segment goes" until_true 20 has_gone
 like "$(of_other create)" " program=ipcmk .* command=\"ipcmk -M 12288\" " "who had made it"
 like "$(of_other gone)" "Z gone sysv/[0-9]+ by=\"end of namespace\" " "it is nobody's deed"
 is "$(gone "$(of_other gone | sed 's/.* sysv\/\([0-9]*\) .*/\1/')" RemovedBy)" "the end of its IPC namespace" "so says gone/"
+
+diag "--- memfds, and objects that are made larger"
+# of_file FILE: "VERB PID SIZE" of its events
+of_file() { sed -nE "s/^[^ ]*Z ([a-z]+) (\"[^\"]*\"|[^ ]+) pid=([0-9]+) .*size=([0-9]+)\$/\2 \1 \3 \4/p" "$MNT/events" | tr -d '"' | grep -F "$1 " | cut -d' ' -f$(($(wc -w <<<"$1") + 1))-; }
+page=$(getconf PAGESIZE)
+python3 "$calls" memfds 10 >"$TESTDIR/memfds"
+is $? 0 "ten memfds"
+while read -r inode child; do
+	file="unlinked/memfd-a b%2Fc-$inode"
+	ok "memfd $inode is gone" until_true 10 grep -q "Z gone \"$file\"" "$MNT/events"
+	maker=$(of_file "$file" | sed -n 's/^create \([0-9]*\) .*/\1/p')
+	is "$(of_file "$file" | xargs)" "create $maker 0 resize $maker $((3 * page)) resize $maker $page gone $child $page" "made, resized twice, and gone with its last holder"
+done <"$TESTDIR/memfds"
+like "$(grep "Z create \"unlinked/memfd-a b%2Fc-$inode\"" "$MNT/events")" " program=python3[^ ]* uid=0 command=\"python3 $calls memfds 10\" inode=$inode size=0$" "with the command line of who made it"
+python3 "$calls" memfd-die <"$TESTDIR/go" >"$TESTDIR/said" &
+holder=$!
+exec {go}>"$TESTDIR/go"
+ok "another one" until_true 20 test -s "$TESTDIR/said"
+exec {go}>&-
+wait $holder 2>/dev/null
+inode=$(cat "$TESTDIR/said")
+ok "goes with who made it" until_true 10 grep -q "Z gone unlinked/memfd-dies-$inode " "$MNT/events"
+like "$(grep "Z gone unlinked/memfd-dies-$inode " "$MNT/events")" " pid=$holder program=python3[^ ]* uid=0 end=\"signal 11 \(SEGV\)\" " "which ended by a signal 11"
+mkdir /dev/shm/below
+truncate -s 12345 /dev/shm/below/grows
+like "$(grep "Z resize posix/below/grows " "$MNT/events")" " program=truncate uid=0 inode=[0-9]+ size=12345$" "an object is made larger: by whom, and how large"
+exec 7<>/dev/shm/below/grows
+rm /dev/shm/below/grows
+truncate -s 0 /proc/self/fd/7
+like "$(grep "Z resize unlinked/posix-grows-" "$MNT/events")" " program=truncate uid=0 inode=[0-9]+ size=0$" "one without a name, too"
+exec 7<&-
+mkdir "$TESTDIR/other"
+mount -t tmpfs none "$TESTDIR/other"
+truncate -s 54321 "$TESTDIR/other/grows"
+umount "$TESTDIR/other"
+is "$(grep -c "size=54321" "$MNT/events")" 0 "nothing is told of another tmpfs"
+
 segfs_stop_ok "$MNT" "it ends"
 done_testing

@@ -8,6 +8,9 @@ calls.py pieces     makes a segment, attaches it twice, takes one of the two awa
                     it; says SHMID
 calls.py exec       makes a segment, says SHMID and becomes cat
 calls.py die SHMID  attaches it, says so, reads a line and ends by a signal 11
+calls.py memfds N   N times: makes a memfd, makes it larger and smaller, has a child that holds it last; says "INODE
+                    PID-OF-CHILD" for each
+calls.py memfd-die  makes a memfd, says its inode, reads a line and ends by a signal 11
 """
 import ctypes
 import os
@@ -58,6 +61,29 @@ def in_pieces() -> None:
     print(shmid)
 
 
+def memfds() -> None:
+    for _ in range(int(sys.argv[2])):
+        fd, (ours, its) = os.memfd_create("a b/c"), os.pipe()
+        os.ftruncate(fd, 3 * PAGE)
+        os.ftruncate(fd, PAGE)
+        child = os.fork()
+        if child == 0:
+            os.close(its)
+            os.read(ours, 1)
+            os._exit(0)
+        print(os.fstat(fd).st_ino, child)
+        os.close(fd)
+        os.close(its)
+        os.waitpid(child, 0)
+        os.close(ours)
+
+
+def die() -> None:
+    sys.stdin.readline()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 if sys.argv[1] == "rounds":
     for _ in range(int(sys.argv[2])):
         one_round()
@@ -66,9 +92,12 @@ elif sys.argv[1] == "pieces":
 elif sys.argv[1] == "exec":
     print(done(libc.shmget(IPC_PRIVATE, ctypes.c_size_t(SIZE), 0o600)), flush=True)
     os.execvp("cat", ["cat"])
+elif sys.argv[1] == "memfds":
+    memfds()
+elif sys.argv[1] == "memfd-die":
+    print(os.fstat(os.memfd_create("dies")).st_ino, flush=True)
+    die()
 else:
     attach(int(sys.argv[2]))
     print("attached", flush=True)
-    sys.stdin.readline()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.kill(os.getpid(), signal.SIGSEGV)
+    die()

@@ -459,6 +459,8 @@ int segfs_history_watch(SegfsHistory *history, const SegfsPosix *posix)
 	const int r = names_watch(history->names, posix);
 	if (r == 0)
 		kept_check_objects(history, segfs_posix_dev(posix));
+	if (r == 0 && history->calls)
+		calls_probe_watch(history->calls, segfs_posix_dev(posix), true);
 	g_mutex_lock(&history->lock);
 	/* Until now nobody has told of its names. */
 	if (r == 0 && history->n_watched++ == 0 && history->n_gaps > 0)
@@ -475,6 +477,8 @@ void segfs_history_watch_of(SegfsHistory *history, uint64_t ns, pid_t pid, dev_t
 	if (!history->others || names_watch_of(history->others, pid, dev, ns) < 0)
 		return;
 	kept_check_objects(history, dev);
+	if (history->calls)
+		calls_probe_watch(history->calls, dev, true);
 	/* Those that are not seen any more go. */
 	history_wake(history);
 }

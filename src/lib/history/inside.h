@@ -85,6 +85,9 @@ void history_take_end(SegfsHistory *history, const struct ends_process *process,
 /* segments.c, for the thread: writes down what function probes have told. */
 void segments_read(SegfsHistory *history);
 
+/* files.c, for the thread: likewise of a memfd or an object. */
+void files_take(SegfsHistory *history, const struct calls_event *event);
+
 /*
  * freed.c, for the thread: the object that fd (O_PATH) is of has no name any more, but a holder.
  * When its memory is freed, that is an event; freed_read() where freed_fd is readable.

@@ -212,10 +212,16 @@ static void add_calls(const SegfsHistory *history, GString *text)
 		[CALLS_GONE] = "the end of memory",
 		[CALLS_SEM_CREATE] = "semaphore sets",
 		[CALLS_MSG_CREATE] = "message queues",
+		[CALLS_MEMFD_CREATE] = "memfds",
+		[CALLS_RESIZE] = "sizes",
+		[CALLS_MEMFD_GONE] = "the end of memfds",
 	};
 
 	g_string_append_printf(text, "; %s",
-			       history->calls ? "function probes" : history->why_no_calls);
+			       !history->calls ? history->why_no_calls
+			       : calls_probe_by_kprobes(history->calls)
+				       ? "function probes (kprobes)"
+				       : "function probes");
 	const gsize all = text->len;
 	for (guint i = 0; history->calls && i < G_N_ELEMENTS(names); i++)
 		if (names[i] && !calls_probe_tells(history->calls, i))

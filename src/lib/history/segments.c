@@ -99,7 +99,7 @@ static void take_use(SegfsHistory *history, const struct calls_event *event)
 	g_mutex_unlock(&history->lock);
 	if (event->verb == CALLS_SEM_GONE || event->verb == CALLS_MSG_GONE)
 		return;
-	witness_actor_of_call(history->witness, event, &actor);
+	witness_actor_of_call(history->witness, event, NULL, &actor);
 	history_await(history, &actor);
 }
 
@@ -109,13 +109,16 @@ static void take_call(const struct calls_event *event, gpointer data)
 	const int64_t at = witness_time(event->at);
 	g_auto(SegfsActor) actor = {};
 
+	if (event->verb >= CALLS_FILES) {
+		files_take(history, event);
+		return;
+	}
 	if (event->verb >= CALLS_SEGMENTS) {
 		take_use(history, event);
 		return;
 	}
-
 	if (!event->is_kernel && !event->is_ours)
-		witness_actor_of_call(history->witness, event, &actor);
+		witness_actor_of_call(history->witness, event, event->arguments, &actor);
 	Piece piece = piece_of(event);
 	g_mutex_lock(&history->lock);
 	tell(history, event, &actor);

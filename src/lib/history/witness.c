@@ -125,7 +125,7 @@ void witness_actor_of(const Witness *witness, const struct ends_process *process
 }
 
 void witness_actor_of_call(const Witness *witness, const struct calls_event *event,
-			   SegfsActor *ret_actor)
+			   const char *arguments, SegfsActor *ret_actor)
 {
 	*ret_actor = (SegfsActor){
 		.pid = event->pid,
@@ -135,7 +135,7 @@ void witness_actor_of_call(const Witness *witness, const struct calls_event *eve
 	/* Shown of the creator alone. */
 	if (event->verb == CALLS_CREATE)
 		ret_actor->cgroup = cgroup_path(event->cgroup);
-	take_command(witness, event->command, event->arguments, event->arguments_size, ret_actor);
+	take_command(witness, event->command, arguments, event->arguments_size, ret_actor);
 }
 
 static bool find_exec(const Witness *witness, const SegfsActor *actor, struct ends_process *before)

@@ -24,9 +24,9 @@ int64_t witness_time(uint64_t boottime);
 /* The same in nanoseconds since 1970, at the latest. */
 int64_t witness_latest_time(uint64_t boottime);
 
-/* What the probe says of a process, to be cleared. */
+/* What the probe says of a process, to be cleared; arguments: those of the event. */
 void witness_actor_of_call(const Witness *witness, const struct calls_event *event,
-			   SegfsActor *ret_actor);
+			   const char *arguments, SegfsActor *ret_actor);
 void witness_actor_of(const Witness *witness, const struct ends_process *process,
 		      SegfsActor *ret_actor);
 

@@ -95,3 +95,32 @@ void escape_append_age(GString *text, int64_t seconds)
 	else
 		g_string_append_printf(text, "%" PRId64 "d", seconds / (24 * 3600));
 }
+
+/*
+ * Is the byte at at written by its number? So is what would end a line, or drive a terminal: the
+ * control characters of ASCII, and those that UTF-8 writes as 0xc2 and one of 0x80 to 0x9f.
+ */
+static bool is_escaped(const char *name, const char *at)
+{
+	const guchar byte = *at;
+
+	if (byte == '/' || byte == '%' || g_ascii_iscntrl(byte))
+		return true;
+	if (byte == 0xc2)
+		return ((guchar)at[1] & 0xe0) == 0x80;
+	return (byte & 0xe0) == 0x80 && at > name && (guchar)at[-1] == 0xc2;
+}
+
+bool escape_flat(const char *name, size_t most, GString *flat)
+{
+	for (const char *at = name; *at; at++) {
+		const bool escape = is_escaped(name, at);
+		if (flat->len + (escape ? strlen("%25") : 1) > most)
+			return false;
+		if (escape)
+			g_string_append_printf(flat, "%%%02X", (guchar)*at);
+		else
+			g_string_append_c(flat, *at);
+	}
+	return true;
+}

@@ -26,6 +26,12 @@ char *escape_item(const char *text);
  */
 char *escape_printable(const char *text, bool is_utf8);
 
+/*
+ * Appends the name as one of a file, that stays on its line: "/", "%" and control characters are
+ * written by their numbers, "%2F". Until flat has most bytes; false: the rest was cut off.
+ */
+bool escape_flat(const char *name, gsize most, GString *flat);
+
 /* Bytes as lsipc(1) shows them: 512B, 1.5K, 64M. */
 void escape_append_size(GString *text, uint64_t size);
 /* Seconds as 59s, 12m, 3h or 20d. */

@@ -89,18 +89,21 @@ static __always_inline bool has_arguments(__u32 verb)
 	return verb < CALLS_SEGMENTS && verb != CALLS_DETACH && verb != CALLS_GONE;
 }
 
+static __always_inline __u32 size_of_more(__u32 verb)
+{
+	return verb == CALLS_MEMFD_CREATE ? sizeof(struct calls_file) + ENDS_ARGUMENTS
+	       : verb >= CALLS_FILES      ? sizeof(struct calls_file)
+	       : verb >= CALLS_SEGMENTS   ? sizeof(struct calls_kin)
+	       : has_arguments(verb)      ? ENDS_ARGUMENTS
+					  : 0;
+}
+
 /* stack: there is room for one, too. */
 static __always_inline struct calls_event *reserve(__u32 verb, bool stack)
 {
 	const __u64 before = *(volatile __u64 *)&lost;
-	struct calls_event *event =
-		bpf_ringbuf_reserve(&ring,
-				    sizeof(*event) +
-					    (verb >= CALLS_SEGMENTS ? sizeof(struct calls_kin)
-					     : has_arguments(verb)  ? ENDS_ARGUMENTS
-								    : 0) +
-					    (stack ? sizeof(struct stack) : 0),
-				    0);
+	struct calls_event *event = bpf_ringbuf_reserve(
+		&ring, sizeof(*event) + size_of_more(verb) + (stack ? sizeof(struct stack) : 0), 0);
 
 	if (!event) {
 		__sync_fetch_and_add(&lost, 1);
@@ -296,4 +299,8 @@ int BPF_PROG(segment_goes, struct ipc_namespace *ns, struct shmid_kernel *of)
 	return 0;
 }
 
+#include "lib/probe/files.bpf.h"
 #include "lib/probe/sets.bpf.h"
+
+/* After those two, of which it is another form. */
+#include "lib/probe/kprobes.bpf.h"

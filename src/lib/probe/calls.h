@@ -24,10 +24,19 @@ enum {
 	CALLS_MSG_SEND,
 	CALLS_MSG_RECEIVE, /* begins: it may wait */
 	CALLS_MSG_GONE,
+	CALLS_MEMFD_CREATE,
+	CALLS_RESIZE, /* of a memfd, or of an object */
+	CALLS_MEMFD_GONE,
 	CALLS_N,
 };
 #define CALLS_SEGMENTS CALLS_SEM_CREATE /* those before are of segments */
+#define CALLS_FILES CALLS_MEMFD_CREATE  /* and from here on of memfds and objects */
 #define CALLS_SETS_MOST 8192            /* semaphore sets and queues whose users are told */
+
+static inline int calls_is_of_set(__u32 verb)
+{
+	return verb >= CALLS_SEGMENTS && verb < CALLS_FILES;
+}
 
 static inline int calls_is_of_queue(__u32 verb)
 {
@@ -75,4 +84,18 @@ struct calls_kin {
 	/* Of the process, that run the same program; pid 0: one that does not; CALLS_UNSEEN: one
 	 * that the reader does not see. */
 	struct ends_person ancestors[CALLS_GENERATIONS];
+};
+
+#define CALLS_WATCHED_MOST 2048 /* file systems whose objects are told of */
+#define CALLS_NAME 256          /* NAME_MAX and a NUL */
+
+/* What stands there of a memfd, or of an object of a tmpfs. */
+struct calls_file {
+	__u64 ino, size;
+	__u32 dev; /* major << 20 | minor */
+	__u32 generation;
+	__u32 is_memfd;
+	__u32 padding;
+	char name[CALLS_NAME]; /* what memfd_create(2) was given; the last part of a path */
+	char arguments[];      /* as in calls_event */
 };

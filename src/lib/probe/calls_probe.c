@@ -10,13 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/ipc.h>
-#include <sys/msg.h>
-#include <sys/sem.h>
-#include <sys/shm.h>
-#include <sys/wait.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <calls.skel.h>
@@ -25,12 +20,17 @@
 
 struct CallsProbe {
 	struct calls_bpf *skeleton;
-	struct bpf_link *links[CALLS_N]; /* NULL: it is not told */
+	bool by_kprobes;
+	struct bpf_link *links[CALLS_N];   /* NULL: it is not told */
+	struct bpf_link *entries[CALLS_N]; /* of kprobes that go with one at the return, or NULL */
 	struct ring_buffer *ring;
 	bool has_stacks;
 	CallsTake take; /* while the ring is read */
 	gpointer data;
 };
+
+/* Where kernels that have kprobes say how to ask for them (perf_event_open(2)). */
+#define KPROBES "/sys/bus/event_source/devices/kprobe/type"
 
 static guint ring_bytes; /* 0: as calls.bpf.c has it */
 
@@ -60,6 +60,9 @@ static void find_programs(const struct calls_bpf *skeleton, bool stacks,
 	ret_programs[CALLS_MSG_SEND] = skeleton->progs.msg_sent;
 	ret_programs[CALLS_MSG_RECEIVE] = skeleton->progs.msg_received;
 	ret_programs[CALLS_MSG_GONE] = skeleton->progs.msg_goes;
+	ret_programs[CALLS_MEMFD_CREATE] = skeleton->progs.memfd_made;
+	ret_programs[CALLS_RESIZE] = skeleton->progs.file_resized;
+	ret_programs[CALLS_MEMFD_GONE] = skeleton->progs.memfd_goes;
 }
 
 /*
@@ -82,7 +85,30 @@ static int ask_kernel(void)
 }
 
 /* Which programs are tried: one that is refused takes all others with it. */
-typedef enum { LOAD_ALL, LOAD_KNOWN, LOAD_OF_SEGMENTS, N_LOADS } Load;
+typedef enum { LOAD_ALL, LOAD_KNOWN, LOAD_OF_SEGMENTS, N_LOADS, LOAD_KPROBES } Load;
+
+/* As a kprobe, or what that takes at the function's entry; NULL: none. */
+static struct bpf_program *find_kprobe(const struct calls_bpf *skeleton, const char *prefix,
+				       const struct bpf_program *program)
+{
+	g_autofree char *name = g_strconcat(prefix, bpf_program__name(program), NULL);
+
+	return bpf_object__find_program_by_name(skeleton->obj, name);
+}
+
+static void choose_kprobes(struct calls_bpf *skeleton, bool stacks, bool are_wanted)
+{
+	static const char *const prefixes[] = {"k_", "e_"};
+	struct bpf_program *programs[CALLS_N], *kprobe;
+
+	find_programs(skeleton, stacks, programs);
+	for (guint i = 0; i < CALLS_N; i++) {
+		bpf_program__set_autoload(programs[i], !are_wanted);
+		for (guint j = 0; j < G_N_ELEMENTS(prefixes); j++)
+			if ((kprobe = find_kprobe(skeleton, prefixes[j], programs[i])))
+				bpf_program__set_autoload(kprobe, are_wanted);
+	}
+}
 
 /* Those whose functions this kernel has. */
 static int choose(struct calls_bpf *skeleton, bool stacks, Load load)
@@ -115,9 +141,10 @@ static int load(Load which, bool stacks, struct calls_bpf **ret_skeleton)
 	skeleton->rodata->own_pid = getpid();
 	if (r == 0 && ring_bytes)
 		r = bpf_map__set_max_entries(skeleton->maps.ring, ring_bytes);
+	choose_kprobes(skeleton, stacks, which == LOAD_KPROBES);
 	bpf_program__set_autoload(
 		stacks ? skeleton->progs.segment_made : skeleton->progs.segment_made_stack, false);
-	if (r == 0 && which != LOAD_ALL)
+	if (r == 0 && (which == LOAD_KNOWN || which == LOAD_OF_SEGMENTS))
 		r = choose(skeleton, stacks, which);
 	if (r == 0)
 		r = calls_bpf__load(skeleton);
@@ -128,74 +155,6 @@ static int load(Load which, bool stacks, struct calls_bpf **ret_skeleton)
 	return r;
 }
 
-/* Makes and uses a set and a queue. */
-static void use_both(void)
-{
-	struct sembuf up = {0, 1, IPC_NOWAIT};
-	struct {
-		long type;
-		char byte;
-	} message = {1, 0};
-	const key_t key = 1; /* in a namespace of its own */
-
-	const int set = semget(key, 1, IPC_CREAT | 0600);
-	semget(key, 1, 0);
-	semop(set, &up, 1);
-	semctl(set, 0, SETVAL, 0);
-	semctl(set, 0, IPC_RMID);
-	const int queue = msgget(key, IPC_CREAT | 0600);
-	msgget(key, 0);
-	msgsnd(queue, &message, 1, IPC_NOWAIT);
-	msgrcv(queue, &message, 1, 0, IPC_NOWAIT);
-	msgctl(queue, IPC_RMID, NULL);
-}
-
-/* What a child of the trial does: no more than may be done between fork(2) and execve(2). */
-static void G_GNUC_NORETURN make_and_remove(int go_fd, int parent_fd)
-{
-	char byte;
-
-	close(parent_fd);
-	if (unshare(CLONE_NEWIPC) < 0 || read(go_fd, &byte, 1) != 1)
-		_exit(1);
-	use_both();
-	const int shmid = shmget(IPC_PRIVATE, 4096, 0600);
-	void *at = shmid < 0 ? (void *)-1 : shmat(shmid, NULL, 0);
-	if (at == (void *)-1)
-		_exit(1);
-	const pid_t child = fork();
-	if (child == 0)
-		_exit(0);
-	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-		;
-	_exit(shmdt(at) < 0 || shmctl(shmid, IPC_RMID, NULL) < 0 || child < 0);
-}
-
-/* Has a child do all that is to be told of. */
-static int try_all(CallsProbe *probe)
-{
-	int fds[2], status = 0;
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	const pid_t pid = fork();
-	if (pid == 0)
-		make_and_remove(fds[0], fds[1]);
-	int r = pid < 0 ? -errno : 0;
-	close(fds[0]);
-	if (r == 0) {
-		probe->skeleton->bss->tried_pid = pid;
-		/* It goes on with this byte, or at the end of the file. */
-		if (write(fds[1], "", 1) != 1)
-			r = -EIO;
-	}
-	close(fds[1]);
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	probe->skeleton->bss->tried_pid = 0;
-	return r == 0 && status != 0 ? -ECHILD : r;
-}
-
 static int attach(CallsProbe *probe)
 {
 	struct bpf_program *programs[CALLS_N];
@@ -203,12 +162,25 @@ static int attach(CallsProbe *probe)
 
 	find_programs(probe->skeleton, probe->has_stacks, programs);
 	for (guint i = 0; i < CALLS_N; i++) {
-		if (!bpf_program__autoload(programs[i]))
+		struct bpf_program *program =
+			probe->by_kprobes ? find_kprobe(probe->skeleton, "k_", programs[i])
+					  : programs[i];
+		struct bpf_program *entry =
+			probe->by_kprobes ? find_kprobe(probe->skeleton, "e_", programs[i]) : NULL;
+		if (!program || !bpf_program__autoload(program))
 			continue;
-		probe->links[i] = bpf_program__attach(programs[i]);
+		probe->links[i] = bpf_program__attach(program);
 		r = probe->links[i] ? 0 : r == 0 ? 0 : -errno;
+		if (probe->links[i] && entry)
+			probe->entries[i] = bpf_program__attach(entry);
 	}
 	return r;
+}
+
+static void drop(CallsProbe *probe, guint verb)
+{
+	g_clear_pointer(&probe->entries[verb], bpf_link__destroy);
+	g_clear_pointer(&probe->links[verb], bpf_link__destroy);
 }
 
 /* Where one use is not told, none is. */
@@ -219,24 +191,30 @@ static void drop_incomplete(CallsProbe *probe, guint first, guint last)
 	for (guint i = first; i <= last; i++)
 		is_complete = is_complete && probe->links[i];
 	for (guint i = first; i <= last && !is_complete; i++)
-		g_clear_pointer(&probe->links[i], bpf_link__destroy);
+		drop(probe, i);
+}
+
+static guint count_told(const CallsProbe *probe)
+{
+	guint n = 0;
+
+	for (guint i = 0; i < CALLS_N; i++)
+		n += probe->links[i] != NULL;
+	return n;
 }
 
 /* What is attached and does not run is no better than what is not there. */
 static int prove(CallsProbe *probe)
 {
-	int r = try_all(probe);
-	guint n = 0;
+	const int r = calls_try(&probe->skeleton->bss->tried_pid);
 
 	for (guint i = 0; i < CALLS_N; i++) {
 		if (!probe->skeleton->bss->tried[i])
-			g_clear_pointer(&probe->links[i], bpf_link__destroy);
+			drop(probe, i);
 	}
 	drop_incomplete(probe, CALLS_SEM_CREATE, CALLS_SEM_GONE);
 	drop_incomplete(probe, CALLS_MSG_CREATE, CALLS_MSG_GONE);
-	for (guint i = 0; i < CALLS_N; i++)
-		n += probe->links[i] != NULL;
-	return r < 0 ? r : n > 0 ? 0 : -ENOENT;
+	return r < 0 ? r : count_told(probe) > 0 ? 0 : -ENOENT;
 }
 
 static int on_event(void *context, void *bytes, size_t size)
@@ -246,10 +224,12 @@ static int on_event(void *context, void *bytes, size_t size)
 
 	if (size < sizeof(*event))
 		return 0;
-	const size_t more =
-		event->verb >= CALLS_SEGMENTS ? sizeof(struct calls_kin) : event->arguments_size;
-	if (event->has_stack ? size >= sizeof(*event) + ENDS_ARGUMENTS + sizeof(struct stack)
-			     : size >= sizeof(*event) + more)
+	const size_t more = calls_is_of_set(event->verb) ? sizeof(struct calls_kin)
+			    : event->verb >= CALLS_FILES
+				    ? sizeof(struct calls_file) + event->arguments_size
+			    : event->has_stack ? ENDS_ARGUMENTS + sizeof(struct stack)
+					       : event->arguments_size;
+	if (size >= sizeof(*event) + more)
 		probe->take(event, probe->data);
 	return 0;
 }
@@ -264,7 +244,7 @@ static int load_most(CallsProbe *probe, bool stacks)
 	return r;
 }
 
-static int begin(CallsProbe *probe, bool stacks)
+static int set_up_fentry(CallsProbe *probe, bool stacks)
 {
 	int r = ask_kernel();
 
@@ -275,8 +255,55 @@ static int begin(CallsProbe *probe, bool stacks)
 		r = load_most(probe, false);
 	if (r == 0)
 		r = attach(probe);
+	return r == 0 ? prove(probe) : r;
+}
+
+static int set_up_kprobes(CallsProbe *probe)
+{
+	int r = load(LOAD_KPROBES, false, &probe->skeleton);
+
+	probe->by_kprobes = true;
 	if (r == 0)
-		r = prove(probe);
+		r = attach(probe);
+	return r == 0 ? prove(probe) : r;
+}
+
+static void clear(CallsProbe *probe)
+{
+	g_clear_pointer(&probe->ring, ring_buffer__free);
+	for (guint i = 0; i < CALLS_N; i++)
+		drop(probe, i);
+	g_clear_pointer(&probe->skeleton, calls_bpf__destroy);
+}
+
+static void swap(CallsProbe *probe, CallsProbe *other)
+{
+	const CallsProbe before = *probe;
+
+	*probe = *other;
+	*other = before;
+}
+
+/* What tells more; kprobes cost more. */
+static int set_up(CallsProbe *probe, bool stacks)
+{
+	CallsProbe other = {};
+	int r = set_up_fentry(probe, stacks);
+
+	if ((r == 0 && count_told(probe) == CALLS_N) || access(KPROBES, F_OK) < 0)
+		return r;
+	if (set_up_kprobes(&other) == 0 && (r < 0 || count_told(&other) > count_told(probe))) {
+		swap(probe, &other);
+		r = 0;
+	}
+	clear(&other);
+	return r;
+}
+
+static int begin(CallsProbe *probe, bool stacks)
+{
+	const int r = set_up(probe, stacks);
+
 	if (r < 0)
 		return r;
 	probe->ring =
@@ -299,10 +326,7 @@ CallsProbe *calls_probe_new(bool stacks, char **ret_why_not)
 
 void calls_probe_free(CallsProbe *probe)
 {
-	g_clear_pointer(&probe->ring, ring_buffer__free);
-	for (guint i = 0; i < CALLS_N; i++)
-		g_clear_pointer(&probe->links[i], bpf_link__destroy);
-	g_clear_pointer(&probe->skeleton, calls_bpf__destroy);
+	clear(probe);
 	g_free(probe);
 }
 
@@ -314,6 +338,11 @@ bool calls_probe_tells(const CallsProbe *probe, guint verb)
 bool calls_probe_has_stacks(const CallsProbe *probe)
 {
 	return probe->has_stacks && probe->links[CALLS_CREATE];
+}
+
+bool calls_probe_by_kprobes(const CallsProbe *probe)
+{
+	return probe->by_kprobes;
 }
 
 int calls_probe_fd(const CallsProbe *probe)
@@ -328,6 +357,14 @@ void calls_probe_read(CallsProbe *probe, CallsTake take, gpointer data)
 	/* Not by way of the epoll set, which does not have those whose wake is still on its way. */
 	ring_buffer__consume(probe->ring);
 	ring_buffer__poll(probe->ring, 0);
+}
+
+void calls_probe_watch(CallsProbe *probe, uint64_t dev, bool watched)
+{
+	const __u32 number = major(dev) << 20 | minor(dev); /* linux/kdev_t.h */
+	const __u8 is = watched;
+
+	bpf_map_update_elem(bpf_map__fd(probe->skeleton->maps.watched), &number, &is, BPF_ANY);
 }
 
 uint64_t calls_probe_lost(const CallsProbe *probe)
@@ -358,12 +395,21 @@ bool calls_probe_has_stacks(const CallsProbe *probe)
 	return false;
 }
 
+bool calls_probe_by_kprobes(const CallsProbe *probe)
+{
+	return false;
+}
+
 int calls_probe_fd(const CallsProbe *probe)
 {
 	return -1;
 }
 
 void calls_probe_read(CallsProbe *probe, CallsTake take, gpointer data)
+{
+}
+
+void calls_probe_watch(CallsProbe *probe, uint64_t dev, bool watched)
 {
 }
 

@@ -11,8 +11,8 @@
 typedef struct CallsProbe CallsProbe;
 
 /*
- * Loads them, and tries each: a child makes a segment, in an IPC namespace of its own. stacks: of
- * who makes one, too. NULL: they are refused, do not run here, or are not built in: why, the
+ * Loads them, and tries each: a child does all that, in an IPC namespace of its own. stacks: of
+ * who makes a segment, too. NULL: they are refused, do not run here, or are not built in: why, the
  * caller's to free.
  */
 CallsProbe *calls_probe_new(bool stacks, char **ret_why_not);
@@ -25,6 +25,8 @@ void calls_probe_limit(guint bytes);
 /* What of calls.h is told. */
 bool calls_probe_tells(const CallsProbe *probe, guint verb);
 bool calls_probe_has_stacks(const CallsProbe *probe);
+/* By kprobes, which cost more, where fentry is refused or does not tell all. */
+bool calls_probe_by_kprobes(const CallsProbe *probe);
 
 /* Readable where there are events. */
 int calls_probe_fd(const CallsProbe *probe);
@@ -33,5 +35,14 @@ int calls_probe_fd(const CallsProbe *probe);
 typedef void (*CallsTake)(const struct calls_event *event, gpointer data);
 void calls_probe_read(CallsProbe *probe, CallsTake take, gpointer data);
 
+/* Are objects of the tmpfs with this st_dev told of? 2,048 at most. */
+void calls_probe_watch(CallsProbe *probe, uint64_t dev, bool watched);
+
 /* Events that were lost so far. */
 uint64_t calls_probe_lost(const CallsProbe *probe);
+
+/*
+ * calls_trial.c: has a child do all that is told of, in an IPC namespace of its own, whose number
+ * is in tried_pid meanwhile. -ECHILD: it could not.
+ */
+int calls_try(uint32_t *tried_pid);

@@ -244,9 +244,6 @@ int BPF_PROG(task_changes, struct task_struct *task)
 	return 0;
 }
 
-#define TMPFS_MAGIC 0x01021994
-#define SB_KERNMOUNT (1 << 22)
-
 /* Which scratch a program has; NO_STACK: what has made it is not kept. */
 #define NO_STACK 2
 

@@ -51,6 +51,20 @@ struct inode {
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	struct hlist_head i_dentry;
+	long long i_size;
+	__u32 i_generation;
+};
+struct qstr {
+	const unsigned char *name;
+};
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+struct iattr {
+	unsigned int ia_valid;
+	long long ia_size;
 };
 struct file {
 	unsigned int f_mode;

@@ -49,13 +49,6 @@ struct mm_struct___bits {
 		unsigned long __mm_flags[1];
 	} flags; /* Linux 6.18 */
 };
-struct qstr {
-	const unsigned char *name;
-};
-struct dentry {
-	struct dentry *d_parent;
-	struct qstr d_name;
-};
 struct vfsmount {
 	struct dentry *mnt_root;
 };

@@ -10,6 +10,8 @@
 #include <segfs/survey.h>
 #include <string.h>
 
+#include "lib/os/escape.h"
+
 const char *segfs_kind_name(SegfsKind kind)
 {
 	static const char *const names[] = {
@@ -22,36 +24,6 @@ const char *segfs_kind_name(SegfsKind kind)
 	return names[kind];
 }
 
-/*
- * Is the byte at at written by its number? So is what would end a line, or drive a terminal: the
- * control characters of ASCII, and those that UTF-8 writes as 0xc2 and one of 0x80 to 0x9f.
- */
-static bool is_escaped(const char *name, const char *at)
-{
-	const guchar byte = *at;
-
-	if (byte == '/' || byte == '%' || g_ascii_iscntrl(byte))
-		return true;
-	if (byte == 0xc2)
-		return ((guchar)at[1] & 0xe0) == 0x80;
-	return (byte & 0xe0) == 0x80 && at > name && (guchar)at[-1] == 0xc2;
-}
-
-/* A name, flat, of at most so many bytes; false: it had to be cut. */
-static bool flatten(const char *name, size_t most, GString *flat)
-{
-	for (const char *at = name; *at; at++) {
-		const bool escape = is_escaped(name, at);
-		if (flat->len + (escape ? strlen("%25") : 1) > most)
-			return false;
-		if (escape)
-			g_string_append_printf(flat, "%%%02X", (guchar)*at);
-		else
-			g_string_append_c(flat, *at);
-	}
-	return true;
-}
-
 /* kind-name, and where it is too long ~number for the rest of it. */
 static char *flat_name(const char *kind, const char *name, uint64_t number)
 {
@@ -61,9 +33,9 @@ static char *flat_name(const char *kind, const char *name, uint64_t number)
 	g_string_append_c(flat, '-');
 	const size_t begin = flat->len;
 	/* A name that is cut has at least NAME_MAX - 2 bytes, so that no other has it. */
-	if (!flatten(name, NAME_MAX - 3, flat)) {
+	if (!escape_flat(name, NAME_MAX - 3, flat)) {
 		g_string_truncate(flat, begin);
-		flatten(name, NAME_MAX - strlen(end), flat);
+		escape_flat(name, NAME_MAX - strlen(end), flat);
 		g_string_append(flat, end);
 	}
 	return g_string_free(flat, FALSE);
@@ -83,7 +55,7 @@ static char *unlinked_name(const SegfsItem *item)
 
 	if (item->name) {
 		g_string_append_c(flat, '-');
-		flatten(item->name, NAME_MAX - strlen(number), flat);
+		escape_flat(item->name, NAME_MAX - strlen(number), flat);
 	}
 	g_string_append(flat, number);
 	return g_string_free(flat, FALSE);

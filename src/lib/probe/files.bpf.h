@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The part of calls.bpf.c that is of memfds, and of objects that are made larger or smaller.
+ *
+ * These functions are those of every tmpfs. So what is told of has a table: memfds that were seen
+ * to be made or resized, and the file systems whose names are watched. Of names fanotify(7) tells,
+ * of an object's end inotify(7): both have the path, and need no program.
+ *
+ * The first argument of an inode operation is of another type from release to release.
+ */
+
+#define ATTR_SIZE (1 << 3) /* include/linux/fs.h */
+#define MEMFDS_MOST 8192
+#define MEMFD "memfd:"
+
+/* The kernel's inode of a memfd -> 1. Of one that has to give way its end is not told. */
+TABLE(LRU_HASH, MEMFDS_MOST, __u64, __u8) memfds SEC(".maps");
+
+/* The device of a tmpfs -> is it watched? */
+TABLE(LRU_HASH, CALLS_WATCHED_MOST, __u32, __u8) watched SEC(".maps");
+
+/* That of memfds, which nobody can mount. */
+static __always_inline bool is_inner(struct super_block *sb)
+{
+	return BPF_CORE_READ(sb, s_flags) & SB_KERNMOUNT &&
+	       BPF_CORE_READ(sb, s_magic) == TMPFS_MAGIC;
+}
+
+static __always_inline bool is_watched(struct super_block *sb)
+{
+	const __u32 dev = BPF_CORE_READ(sb, s_dev);
+	const __u8 *is = bpf_map_lookup_elem(&watched, &dev);
+
+	return is && *is;
+}
+
+static __always_inline bool is_memfd_name(const unsigned char *name)
+{
+	__u64 begin = 0;
+
+	bpf_probe_read_kernel_str(&begin, sizeof(MEMFD), name);
+	return begin == 0x3a64666d656dULL; /* little-endian */
+}
+
+static __always_inline void tell_file(__u32 verb, struct inode *inode, const unsigned char *name,
+				      bool is_memfd)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	const __u32 pid = pid_for_reader((__u64)leader);
+	const bool ours = is_ours(leader, pid);
+	const bool tried = is_tried(leader, pid, verb);
+	const __u64 address = (__u64)inode;
+	const __u8 one = 1;
+
+	if (ours && !tried && verb != CALLS_MEMFD_GONE)
+		return;
+	if (is_memfd && verb != CALLS_MEMFD_GONE)
+		bpf_map_update_elem(&memfds, &address, &one, BPF_ANY);
+	if (tried)
+		return;
+	struct calls_event *event = reserve(verb, false);
+	if (!event)
+		return;
+	struct calls_file *file = (void *)event->arguments;
+	fill(event, task, leader);
+	event->segment = (struct ends_segment){};
+	event->pid = pid;
+	event->is_ours = ours;
+	event->cpid = 0;
+	event->n_attaches = 0;
+	file->ino = BPF_CORE_READ(inode, i_ino);
+	file->size = BPF_CORE_READ(inode, i_size);
+	file->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	file->generation = BPF_CORE_READ(inode, i_generation);
+	file->is_memfd = is_memfd;
+	file->padding = 0;
+	file->name[0] = 0;
+	if (name)
+		bpf_probe_read_kernel_str(file->name, sizeof(file->name),
+					  is_memfd ? name + sizeof(MEMFD) - 1 : name);
+	if (verb == CALLS_MEMFD_CREATE)
+		event->arguments_size = read_arguments(file->arguments, task);
+	submit(event, verb, task);
+}
+
+SEC("fexit/shmem_file_setup")
+int BPF_PROG(memfd_made, const unsigned char *name, long long size, unsigned long flags,
+	     struct file *made)
+{
+	/* Errors are the last addresses (include/linux/err.h). */
+	if ((unsigned long)made < -4095UL && is_memfd_name(name))
+		tell_file(CALLS_MEMFD_CREATE, BPF_CORE_READ(made, f_inode), name, true);
+	return 0;
+}
+
+SEC("fexit/shmem_setattr")
+int BPF_PROG(file_resized, void *map, struct dentry *dentry, struct iattr *attributes, int r)
+{
+	if (r != 0 || !(BPF_CORE_READ(attributes, ia_valid) & ATTR_SIZE))
+		return 0;
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
+	const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
+	const bool is_memfd = is_inner(sb) && is_memfd_name(name);
+
+	if (is_memfd || is_watched(sb))
+		tell_file(CALLS_RESIZE, inode, name, is_memfd);
+	return 0;
+}
+
+SEC("fentry/shmem_evict_inode")
+int BPF_PROG(memfd_goes, struct inode *inode)
+{
+	const __u64 address = (__u64)inode;
+
+	if (!is_inner(BPF_CORE_READ(inode, i_sb)) || !bpf_map_lookup_elem(&memfds, &address))
+		return 0;
+	bpf_map_delete_elem(&memfds, &address);
+	tell_file(CALLS_MEMFD_GONE, inode, NULL, true);
+	return 0;
+}
