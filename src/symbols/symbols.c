@@ -27,9 +27,21 @@
 #include "symbols/resolve.h"
 
 #define NOBODY 65534
-#define MEMORY_MOST ((rlim_t)1 << 30)
+#define MEMORY_MOST ((rlim_t)1 << 29)
 #define SECONDS_MOST 5 /* of a processor's; of the clock's 10 */
 #define CHILDREN_MOST 16
+
+/* Where memory is short the kernel is to end these first, whatever the daemon's own score is. */
+static void go_first(void)
+{
+	const int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	/* Without it all else holds. */
+	if (fd < 0 || write(fd, "1000", 4) != 4)
+		fprintf(stderr, "segfs-symbols: oom_score_adj: %s\n", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
 
 static int give_up_rights(void)
 {
@@ -165,6 +177,7 @@ int main(void)
 	/* At the end of a session it ends with the daemon, which is told then. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_DFL);
+	go_first();
 	const int r = give_up_rights();
 	if (r < 0) {
 		fprintf(stderr, "segfs-symbols: rights cannot be given up: %s\n", strerror(-r));
