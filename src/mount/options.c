@@ -190,7 +190,6 @@ static void take_history_args(Options *options, const char *name, const char *va
 static void take_history_dir(Options *options, const char *name, const char *value)
 {
 	g_free(options->history_dir);
-	g_free(options->symbols);
 	options->history_dir = *value ? g_canonicalize_filename(value, NULL) : g_strdup("");
 }
 
@@ -486,5 +485,6 @@ void options_clear(Options *options)
 	g_free(options->source);
 	g_free(options->ipcns);
 	g_free(options->history_dir);
+	g_free(options->symbols);
 	*options = (Options){};
 }

@@ -81,13 +81,22 @@ static int confine(void)
 	return r;
 }
 
+/* Sanitizers map far more than they use. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
 static void limit(void)
 {
 	const struct rlimit seconds = {SECONDS_MOST, SECONDS_MOST};
 
 	setrlimit(RLIMIT_CPU, &seconds);
 	alarm(2 * SECONDS_MOST);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef SANITIZED
 	const struct rlimit memory = {MEMORY_MOST, MEMORY_MOST};
 	setrlimit(RLIMIT_AS, &memory);
 #endif
