@@ -35,7 +35,7 @@ if [[ $told != *"; function probes"* ]]; then
 fi
 is "${told:$((${#told} - ${#what}))}" "$what" "each that is attached runs"
 # 38 and 39: CAP_PERFMON, CAP_BPF.
-is $((0x$(sed -n 's/^CapPrm:[[:space:]]*//p' "/proc/${segfs_pid[$MNT]}/status") >> 38 & 3)) 0 "what they take is given up once they run"
+is $((0x$(sed -n 's/^CapPrm:[[:space:]]*//p' "/proc/${segfs_pid[$MNT]}/status") >> 38 & 3)) 0 "the daemon has not what it would take besides"
 unlike "$(cat "$MNT/events")" "program=segfs " "what was done to try them is no event"
 
 diag "--- ten rounds"

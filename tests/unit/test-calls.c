@@ -20,7 +20,7 @@ static CallsProbe *probe_with_small_ring(void)
 	g_autofree char *why_not = NULL;
 
 	calls_probe_limit(RING);
-	CallsProbe *probe = calls_probe_new(false, &why_not);
+	CallsProbe *probe = calls_probe_new(false, NULL, &why_not);
 	calls_probe_limit(0);
 	if (!probe)
 		g_test_skip(why_not);

@@ -387,7 +387,9 @@ SegfsHistory *segfs_history_new(const SegfsHistoryOptions *options)
 	history->probe = probe_new(options->stacks, &history->why_no_probe);
 	/* These need no less, and an end tells which events are a process's last. */
 	if (history->probe)
-		history->calls = calls_probe_new(options->stacks, &history->why_no_calls);
+		history->calls =
+			calls_probe_new(options->stacks, options->directory ? options->name : NULL,
+					&history->why_no_calls);
 	const int r = names_new(&history->names);
 	if (r < 0)
 		history->why_no_names =
@@ -420,6 +422,8 @@ void segfs_history_end(SegfsHistory *history)
 	history_wake(history);
 	g_thread_join(g_steal_pointer(&history->thread));
 	history_keep(history);
+	if (history->calls)
+		calls_probe_forget(history->calls);
 }
 
 void segfs_history_free(SegfsHistory *history)

@@ -20,9 +20,8 @@ struct SegfsHistory {
 	uint64_t probe_lost; /* the thread's own: of probe_lost(), what is counted in lost */
 	CallsProbe *calls;   /* NULL: why_no_calls, and that is NULL where there is no probe */
 	char *why_no_calls;
-	uint64_t calls_lost; /* as probe_lost */
-	Names *names;        /* NULL: why_no_names */
-	Names *others;       /* those of other namespaces; NULL: none */
+	Names *names;  /* NULL: why_no_names */
+	Names *others; /* those of other namespaces; NULL: none */
 	char *why_no_names;
 	Witness *witness; /* the thread's own */
 	int freed_fd;     /* inotify(7) of what is in held; -1 */

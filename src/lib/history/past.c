@@ -222,6 +222,8 @@ static void add_calls(const SegfsHistory *history, GString *text)
 			       : calls_probe_by_kprobes(history->calls)
 				       ? "function probes (kprobes)"
 				       : "function probes");
+	if (history->calls && calls_probe_was_kept(history->calls))
+		g_string_append(text, ", which ran on while no segfs did");
 	const gsize all = text->len;
 	for (guint i = 0; history->calls && i < G_N_ELEMENTS(names); i++)
 		if (names[i] && !calls_probe_tells(history->calls, i))

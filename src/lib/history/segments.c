@@ -7,6 +7,7 @@
  */
 
 #include "lib/history/inside.h"
+#include "lib/os/procfs.h"
 #include "lib/stack/stack.h"
 
 static const char *const verbs[] = {
@@ -107,14 +108,18 @@ static void take_call(const struct calls_event *event, gpointer data)
 {
 	SegfsHistory *history = data;
 	const int64_t at = witness_time(event->at);
+	/* From before this daemon, while none read it. */
+	const bool is_old = calls_probe_was_kept(history->calls) && event->at < history->since_boot;
 	g_auto(SegfsActor) actor = {};
 
 	if (event->verb >= CALLS_FILES) {
 		files_take(history, event);
 		return;
 	}
+	/* Who has used one and ended meanwhile is not known. */
 	if (event->verb >= CALLS_SEGMENTS) {
-		take_use(history, event);
+		if (!is_old)
+			take_use(history, event);
 		return;
 	}
 	if (!event->is_kernel && !event->is_ours)
@@ -126,6 +131,8 @@ static void take_call(const struct calls_event *event, gpointer data)
 	case CALLS_CREATE:
 		piece.past.creator = actor_copy(&actor);
 		piece.past.made = at;
+		piece.past.ended_unseen = is_old && actor.pid > 0 && actor.start &&
+					  !procfs_is_alive("/proc", actor.pid, actor.start);
 		if (event->has_stack)
 			piece.past.stack = stack_new(calls_stack(event));
 		table_add(history->table, &piece);
@@ -146,8 +153,7 @@ static void take_call(const struct calls_event *event, gpointer data)
 void segments_read(SegfsHistory *history)
 {
 	calls_probe_read(history->calls, take_call, history);
-	const uint64_t lost = calls_probe_lost(history->calls);
-	if (lost != history->calls_lost)
-		history_lose(history, lost - history->calls_lost);
-	history->calls_lost = lost;
+	const uint64_t lost = calls_probe_take_lost(history->calls);
+	if (lost > 0)
+		history_lose(history, lost);
 }

@@ -24,9 +24,9 @@ char LICENSE[] SEC("license") = "GPL";
 #define WAKE_AT (256 * 1024)
 #define MAPPED_MOST 8192
 
-const volatile __u32 own_pid; /* as the reader knows it */
-
-__u64 lost; /* events for which the ring had no room */
+__u64 lost;      /* events for which the ring had no room */
+__u64 lost_told; /* of those, the reader's own count */
+__u32 own_pid;   /* of the reader, as it knows itself; what runs may outlive it */
 
 /* While it is tried whether programs run at all, this process and its children are told of here. */
 __u32 tried_pid;

@@ -12,12 +12,16 @@ typedef struct CallsProbe CallsProbe;
 
 /*
  * Loads them, and tries each: a child does all that, in an IPC namespace of its own. stacks: of
- * who makes a segment, too. NULL: they are refused, do not run here, or are not built in: why, the
- * caller's to free.
+ * who makes a segment, too. kept: they outlive this process, if it is killed, for the next one that
+ * asks with the same text; NULL: they do not. NULL is returned where they are refused, do not run
+ * here, or are not built in: why, the caller's to free.
  */
-CallsProbe *calls_probe_new(bool stacks, char **ret_why_not);
+CallsProbe *calls_probe_new(bool stacks, const char *kept, char **ret_why_not);
 void calls_probe_free(CallsProbe *probe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CallsProbe, calls_probe_free)
+
+/* From here on they end with this process, however that ends. */
+void calls_probe_forget(CallsProbe *probe);
 
 /* For tests: of those that are made from here on so many bytes of events may wait. */
 void calls_probe_limit(guint bytes);
@@ -38,11 +42,9 @@ void calls_probe_read(CallsProbe *probe, CallsTake take, gpointer data);
 /* Are objects of the tmpfs with this st_dev told of? 2,048 at most. */
 void calls_probe_watch(CallsProbe *probe, uint64_t dev, bool watched);
 
-/* Events that were lost so far. */
-uint64_t calls_probe_lost(const CallsProbe *probe);
+/* Did they run before, for a daemon that was killed? What happened since can be read. */
+bool calls_probe_was_kept(const CallsProbe *probe);
 
-/*
- * calls_trial.c: has a child do all that is told of, in an IPC namespace of its own, whose number
- * is in tried_pid meanwhile. -ECHILD: it could not.
- */
-int calls_try(uint32_t *tried_pid);
+/* Events that were lost so far; and those that this has not returned yet, to any daemon. */
+uint64_t calls_probe_lost(const CallsProbe *probe);
+uint64_t calls_probe_take_lost(CallsProbe *probe);

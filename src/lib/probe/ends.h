@@ -129,3 +129,16 @@ struct ends_event {
 	__u32 more; /* there were more than could be told */
 	struct ends_segment segments[]; /* 1, and ENDS_SEGMENTS in those that follow */
 };
+
+#define HOLDS_DEVICES 5
+
+/*
+ * Where a process, or a thread that has descriptors of its own, has files mapped and open: what
+ * holds.bpf.c tells, which is loaded with ends.bpf.c, and holds.c reads.
+ */
+struct holds_process {
+	__u32 pid;        /* of the process, in the pid namespace of the reader */
+	__u32 is_unknown; /* it may have others than these */
+	__u32 n;
+	__u32 devices[HOLDS_DEVICES]; /* as the kernel has them: of a tmpfs, hugetlbfs or FUSE */
+};

@@ -20,8 +20,8 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "lib/probe/ends.h"
 #include "lib/probe/ends_kernel.h"
-#include "lib/probe/holds.h"
 
 #define TMPFS_MAGIC 0x01021994
 #define HUGETLBFS_MAGIC 0x958458f6

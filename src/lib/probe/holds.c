@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "lib/probe/holds.h"
+#include "lib/probe/ends.h"
 #include "lib/probe/probe.h"
 
 #ifdef SEGFS_HISTORY
