@@ -16,7 +16,8 @@
 #include "lib/survey/survey.h"
 #include "survey_world.h"
 
-enum { SIZE = 5000, PAGES = 8192 };
+enum { SIZE = 5000 };
+#define PAGES ((SIZE + PAGE - 1) / PAGE * PAGE) /* that it takes */
 
 static const SegfsCaller stranger = {.uid = UNIT_UID + 1, .gid = UNIT_GID + 1};
 static const SegfsCaller user = {.uid = UNIT_UID, .gid = UNIT_GID};
@@ -42,7 +43,7 @@ static SegfsItem *unlinked_item(Survey *survey, const Hold *hold)
 
 static void memory_without_a_name_has_its_size(void)
 {
-	static const struct {
+	const struct {
 		HoldTake take;
 		const char *name;
 		uint64_t size, seen_size; /* by a plain user, who sees mappings only */
