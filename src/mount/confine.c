@@ -118,6 +118,7 @@ static const struct {
 } narrow_calls[] = {
 	{"bpf", {0, SCMP_CMP_EQ, 1, 0}},  /* BPF_MAP_LOOKUP_ELEM, and */
 	{"bpf", {0, SCMP_CMP_EQ, 2, 0}},  /* BPF_MAP_UPDATE_ELEM, of the history's tables */
+	{"bpf", {0, SCMP_CMP_EQ, 15, 0}}, /* BPF_OBJ_GET_INFO_BY_FD, of what they have missed */
 	{"bpf", {0, SCMP_CMP_EQ, 33, 0}}, /* BPF_ITER_CREATE, of who holds nothing */
 	{"clone", {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD}},
 	{"msgrcv", {4, SCMP_CMP_MASKED_EQ, MSG_COPY, MSG_COPY}}, /* it looks, and takes nothing */

@@ -118,6 +118,18 @@ static void who_has_left_somebody_is_not_done_with_it(void)
 	g_assert_cmpuint(more.n_ended, ==, 2);
 }
 
+static void what_was_missed_is_lost(void)
+{
+	g_autoptr(Uses) uses = uses_new();
+	g_auto(UsesPast) past = {};
+
+	/* Two were missed, and three lost, before it was made; and then one more. */
+	uses_missed(uses, 2);
+	tell_at(uses, CALLS_SEM_CREATE, 20, 1, MADE, 3);
+	g_assert_false(find(uses, &set, 6, &past));
+	g_assert_true(find(uses, &set, 5, &past));
+}
+
 static void what_was_not_seen_is_not_known(void)
 {
 	g_autoptr(Uses) uses = uses_new();
@@ -270,6 +282,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/uses/ends", all_who_use_it_are_known_until_they_end);
 	g_test_add_func("/uses/kin", who_has_left_somebody_is_not_done_with_it);
 	g_test_add_func("/uses/unseen", what_was_not_seen_is_not_known);
+	g_test_add_func("/uses/missed", what_was_missed_is_lost);
 	g_test_add_func("/uses/many", very_many_may_use_it_one_after_the_other);
 	g_test_add_func("/uses/orphan", an_orphan_is_what_nobody_is_left_for);
 	g_test_add_func("/uses/in-use", who_waits_or_lives_uses_it);

@@ -20,6 +20,8 @@ struct SegfsHistory {
 	uint64_t probe_lost; /* the thread's own: of probe_lost(), what is counted in lost */
 	CallsProbe *calls;   /* NULL: why_no_calls, and that is NULL where there is no probe */
 	char *why_no_calls;
+	/* The thread's own: calls_probe_missed(), before the last look. */
+	uint64_t calls_missed;
 	Names *names;  /* NULL: why_no_names */
 	Names *others; /* those of other namespaces; NULL: none */
 	char *why_no_names;

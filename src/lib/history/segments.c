@@ -152,6 +152,14 @@ static void take_call(const struct calls_event *event, gpointer data)
 
 void segments_read(SegfsHistory *history)
 {
+	const uint64_t missed = calls_probe_missed(history->calls);
+
+	/* What comes now was not there when it was looked at last: so many were missed before it.
+	 */
+	g_mutex_lock(&history->lock);
+	uses_missed(history->uses, history->calls_missed);
+	g_mutex_unlock(&history->lock);
+	history->calls_missed = missed;
 	calls_probe_read(history->calls, take_call, history);
 	const uint64_t lost = calls_probe_take_lost(history->calls);
 	if (lost > 0)

@@ -51,6 +51,7 @@ typedef struct {
 struct Uses {
 	GHashTable *sets;    /* SetKey -> Set */
 	GHashTable *persons; /* UsesPerson (pid, start) -> Person */
+	uint64_t missed;     /* see uses_missed() */
 };
 
 static guint set_hash(gconstpointer data)
@@ -208,6 +209,11 @@ static void add_user(Uses *uses, Set *set, const struct calls_event *event)
 	g_ptr_array_add(set->users, person);
 }
 
+void uses_missed(Uses *uses, uint64_t missed)
+{
+	uses->missed = missed;
+}
+
 static Set *add_set(Uses *uses, const SetKey *key, const struct calls_event *event, int64_t at)
 {
 	Set *set = g_new0(Set, 1);
@@ -215,7 +221,7 @@ static Set *add_set(Uses *uses, const SetKey *key, const struct calls_event *eve
 	set->key = *key;
 	set->ns_id = event->segment.ns_id;
 	set->made = event->made;
-	set->lost = event->lost;
+	set->lost = event->lost + uses->missed;
 	set->at = at;
 	set->users = g_ptr_array_new();
 	set->relatives = g_array_new(FALSE, FALSE, sizeof(UsesPerson));

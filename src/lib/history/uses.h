@@ -16,6 +16,9 @@ Uses *uses_new(void);
 void uses_free(Uses *uses);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Uses, uses_free)
 
+/* How many events had not even been counted as lost before each that is taken from now on. */
+void uses_missed(Uses *uses, uint64_t missed);
+
 /* What is told of one; at: when, microseconds since 1970. kin: of who has done it. */
 void uses_take(Uses *uses, const struct calls_event *event, const struct calls_kin *kin,
 	       int64_t at);

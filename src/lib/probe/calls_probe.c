@@ -19,6 +19,7 @@
 #include "lib/os/procfs.h"
 #include "lib/pin/pin.h"
 #include "lib/probe/calls_load.h"
+#include "lib/probe/probe.h"
 
 struct CallsProbe {
 	CallsPrograms programs; /* none: those of a daemon that was killed run on */
@@ -29,6 +30,8 @@ struct CallsProbe {
 	struct calls_bpf__bss *bss;
 	int ring_fd, watched_fd, bss_fd;
 	bool tells[CALLS_N];
+	int program_fds[2 * CALLS_N];
+	guint n_programs;
 	Pins *pins; /* NULL: all of it ends with this process */
 	struct ring_buffer *ring;
 	CallsTake take; /* while the ring is read */
@@ -59,6 +62,25 @@ static int on_event(void *context, void *bytes, size_t size)
 	return 0;
 }
 
+/* What a link is to. Before Linux 5.15 those of kprobes are none that the kernel knows. */
+static void add_program(CallsProbe *probe, int link_fd)
+{
+	struct bpf_link_info info = {};
+	__u32 size = sizeof(info);
+
+	if (link_fd < 0 || bpf_obj_get_info_by_fd(link_fd, &info, &size) < 0)
+		return;
+	const int fd = bpf_prog_get_fd_by_id(info.prog_id);
+	if (fd >= 0)
+		probe->program_fds[probe->n_programs++] = fd;
+}
+
+static void add_program_of(CallsProbe *probe, const struct bpf_link *link)
+{
+	if (link)
+		add_program(probe, bpf_link__fd(link));
+}
+
 /* Of what was loaded. */
 static void take_own(CallsProbe *probe)
 {
@@ -68,8 +90,11 @@ static void take_own(CallsProbe *probe)
 	probe->ring_fd = bpf_map__fd(probe->programs.skeleton->maps.ring);
 	probe->watched_fd = bpf_map__fd(probe->programs.skeleton->maps.watched);
 	probe->bss_fd = bpf_map__fd(probe->programs.skeleton->maps.bss);
-	for (guint i = 0; i < CALLS_N; i++)
+	for (guint i = 0; i < CALLS_N; i++) {
 		probe->tells[i] = probe->programs.links[i] != NULL;
+		add_program_of(probe, probe->programs.links[i]);
+		add_program_of(probe, probe->programs.entries[i]);
+	}
 }
 
 static bool is_map(int fd, guint type, guint value_size)
@@ -123,8 +148,10 @@ static bool take_over(CallsProbe *probe)
 		g_snprintf(name, sizeof(name), "link%u", i);
 		autofd link = pins_get(probe->pins, name);
 		probe->tells[i] = link >= 0;
+		add_program(probe, link);
 		g_snprintf(name, sizeof(name), "entry%u", i);
 		autofd entry = pins_get(probe->pins, name);
+		add_program(probe, entry);
 		probe->by_kprobes = probe->by_kprobes || entry >= 0;
 	}
 	autofd stacks = pins_get(probe->pins, "stacks");
@@ -226,6 +253,8 @@ void calls_probe_free(CallsProbe *probe)
 	g_clear_pointer(&probe->ring, ring_buffer__free);
 	if (!probe->programs.skeleton)
 		give_up(probe);
+	while (probe->n_programs > 0)
+		close(probe->program_fds[--probe->n_programs]);
 	calls_unload(&probe->programs);
 	calls_probe_forget(probe);
 	g_free(probe);
@@ -275,12 +304,21 @@ void calls_probe_watch(CallsProbe *probe, uint64_t dev, bool watched)
 
 uint64_t calls_probe_lost(const CallsProbe *probe)
 {
-	return probe->bss->lost;
+	return probe->bss->lost + calls_probe_missed(probe);
+}
+
+uint64_t calls_probe_missed(const CallsProbe *probe)
+{
+	uint64_t n = 0;
+
+	for (guint i = 0; i < probe->n_programs; i++)
+		n += probe_misses(probe->program_fds[i]);
+	return n;
 }
 
 uint64_t calls_probe_take_lost(CallsProbe *probe)
 {
-	const uint64_t lost = probe->bss->lost, before = probe->bss->lost_told;
+	const uint64_t lost = calls_probe_lost(probe), before = probe->bss->lost_told;
 
 	probe->bss->lost_told = lost;
 	return lost - before;
@@ -348,6 +386,11 @@ bool calls_probe_was_kept(const CallsProbe *probe)
 
 void calls_probe_limit(guint bytes)
 {
+}
+
+uint64_t calls_probe_missed(const CallsProbe *probe)
+{
+	return 0;
 }
 
 #endif

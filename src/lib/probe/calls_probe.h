@@ -45,6 +45,10 @@ void calls_probe_watch(CallsProbe *probe, uint64_t dev, bool watched);
 /* Did they run before, for a daemon that was killed? What happened since can be read. */
 bool calls_probe_was_kept(const CallsProbe *probe);
 
-/* Events that were lost so far; and those that this has not returned yet, to any daemon. */
+/*
+ * Events that were lost so far; of those the ones that a program has missed, of which no event says
+ * how many were before it; and those that this has not returned yet, to any daemon.
+ */
 uint64_t calls_probe_lost(const CallsProbe *probe);
+uint64_t calls_probe_missed(const CallsProbe *probe);
 uint64_t calls_probe_take_lost(CallsProbe *probe);

@@ -218,14 +218,36 @@ static uint64_t look_up_lost(const Probe *probe, __u32 which)
 	return n;
 }
 
+uint64_t probe_misses(int program_fd)
+{
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(program_fd, &info, &size) == 0 ? info.recursion_misses : 0;
+}
+
+/* Of all that were loaded. */
+static uint64_t count_misses(const Probe *probe)
+{
+	struct bpf_program *program;
+	uint64_t n = 0;
+
+	bpf_object__for_each_program(program, probe->skeleton->obj)
+	{
+		const int fd = bpf_program__fd(program);
+		n += fd >= 0 ? probe_misses(fd) : 0;
+	}
+	return n;
+}
+
 uint64_t probe_lost(Probe *probe)
 {
-	return look_up_lost(probe, ENDS_LOST_EVENTS);
+	return look_up_lost(probe, ENDS_LOST_EVENTS) + count_misses(probe);
 }
 
 bool probe_knows_kin(Probe *probe)
 {
-	return look_up_lost(probe, ENDS_LOST_FAMILIES) == 0;
+	return look_up_lost(probe, ENDS_LOST_FAMILIES) + count_misses(probe) == 0;
 }
 
 #else

@@ -50,7 +50,13 @@ int probe_holds(const Probe *probe);
  */
 GHashTable *holds_without(int iterator, const GArray *devices);
 
-/* Events that were lost so far. */
+/*
+ * How often the kernel has passed over a program, since another task was in the midst of
+ * it on the same processor, and had lost that: tracepoints of late kernels (seen on 7.2), functions
+ * where the kernel can be preempted.
+ */
+uint64_t probe_misses(int program_fd);
+/* Events that were lost so far, with those that a program has missed. */
 uint64_t probe_lost(Probe *probe);
 /* False: more processes than it can keep have lost their parent, and no family is known since. */
 bool probe_knows_kin(Probe *probe);
