@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/history/history.h"
+#include "lib/history/inside.h"
 #include "lib/probe/calls_probe.h"
 #include "unit.h"
 
@@ -131,10 +131,41 @@ static void a_loss_is_told(void)
 	g_assert_null(strstr(said, ", 0 events lost"));
 }
 
+/* What the kernel would tell of a memfd, as it is written down. */
+static void a_memfd_is_called_as_in_unlinked(void)
+{
+	const SegfsHistoryOptions options = {};
+	g_autoptr(SegfsHistory) history = segfs_history_new(&options);
+	g_autofree struct calls_event *event =
+		g_malloc0(sizeof(*event) + sizeof(struct calls_file) + ENDS_ARGUMENTS);
+	struct calls_file *file = (void *)event->arguments;
+
+	*event = (struct calls_event){.verb = CALLS_MEMFD_CREATE, .pid = 4711, .command = "maker"};
+	*file = (struct calls_file){.ino = 42, .size = 4096, .is_memfd = 1, .name = "a b/c"};
+	event->arguments_size = 8;
+	memcpy(file->arguments, "maker\0-v", 8);
+	files_take(history, event);
+	event->verb = CALLS_MEMFD_GONE;
+	event->arguments_size = 0;
+	event->is_ending = 1;
+	event->code = 11;
+	files_take(history, event);
+	g_autoptr(Generation) now = history_generation(history, 0);
+	const gsize size = history_generation_size(history, now);
+	g_autoptr(GBytes) bytes = history_generation_read(history, now, 0, size);
+	g_autofree char *text = g_strndup(g_bytes_get_data(bytes, NULL), size);
+	g_assert_nonnull(strstr(text,
+				"Z create \"unlinked/memfd-a b%2Fc-42\" pid=4711 program=maker "
+				"uid=0 command=\"maker -v\" inode=42 size=4096\n"));
+	g_assert_nonnull(strstr(text, "Z gone \"unlinked/memfd-a b%2Fc-42\" pid=4711 program=maker "
+				      "uid=0 end=\"signal 11 (SEGV)\" inode=42 size=4096\n"));
+}
+
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
 	g_test_add_func("/calls/full", kept_and_lost_add_up);
 	g_test_add_func("/calls/told", a_loss_is_told);
+	g_test_add_func("/calls/memfd", a_memfd_is_called_as_in_unlinked);
 	return g_test_run();
 }

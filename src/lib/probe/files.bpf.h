@@ -12,11 +12,19 @@
  */
 
 #define ATTR_SIZE (1 << 3) /* include/linux/fs.h */
-#define MEMFDS_MOST 8192
+#define MEMFDS_MOST 2048
 #define MEMFD "memfd:"
 
-/* The kernel's inode of a memfd -> 1. Of one that has to give way its end is not told. */
-TABLE(LRU_HASH, MEMFDS_MOST, __u64, __u8) memfds SEC(".maps");
+struct memfd_name {
+	char text[CALLS_NAME];
+};
+
+/* The kernel's inode of a memfd -> what it is called, which nothing else says when it goes. Of one
+ * that has to give way its end is not told. */
+TABLE(LRU_HASH, MEMFDS_MOST, __u64, struct memfd_name) memfds SEC(".maps");
+
+/* For the program that tells of a creation, and for that of a change. */
+TABLE(PERCPU_ARRAY, 2, __u32, struct memfd_name) memfd_names SEC(".maps");
 
 /* The device of a tmpfs -> is it watched? */
 TABLE(LRU_HASH, CALLS_WATCHED_MOST, __u32, __u8) watched SEC(".maps");
@@ -44,7 +52,20 @@ static __always_inline bool is_memfd_name(const unsigned char *name)
 	return begin == 0x3a64666d656dULL; /* little-endian */
 }
 
-static __always_inline void tell_file(__u32 verb, struct inode *inode, const unsigned char *name,
+static __always_inline void know_memfd(__u32 verb, struct inode *inode, const void *name)
+{
+	const __u32 which = verb == CALLS_RESIZE;
+	const __u64 address = (__u64)inode;
+	struct memfd_name *its = bpf_map_lookup_elem(&memfd_names, &which);
+
+	if (!its)
+		return;
+	bpf_probe_read_kernel_str(its->text, sizeof(its->text), name);
+	bpf_map_update_elem(&memfds, &address, its, BPF_ANY);
+}
+
+/* name: of a memfd without what the kernel puts before it. */
+static __always_inline void tell_file(__u32 verb, struct inode *inode, const void *name,
 				      bool is_memfd)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -52,13 +73,11 @@ static __always_inline void tell_file(__u32 verb, struct inode *inode, const uns
 	const __u32 pid = pid_for_reader((__u64)leader);
 	const bool ours = is_ours(leader, pid);
 	const bool tried = is_tried(leader, pid, verb);
-	const __u64 address = (__u64)inode;
-	const __u8 one = 1;
 
 	if (ours && !tried && verb != CALLS_MEMFD_GONE)
 		return;
 	if (is_memfd && verb != CALLS_MEMFD_GONE)
-		bpf_map_update_elem(&memfds, &address, &one, BPF_ANY);
+		know_memfd(verb, inode, name);
 	if (tried)
 		return;
 	struct calls_event *event = reserve(verb, false);
@@ -77,10 +96,7 @@ static __always_inline void tell_file(__u32 verb, struct inode *inode, const uns
 	file->generation = BPF_CORE_READ(inode, i_generation);
 	file->is_memfd = is_memfd;
 	file->padding = 0;
-	file->name[0] = 0;
-	if (name)
-		bpf_probe_read_kernel_str(file->name, sizeof(file->name),
-					  is_memfd ? name + sizeof(MEMFD) - 1 : name);
+	bpf_probe_read_kernel_str(file->name, sizeof(file->name), name);
 	if (verb == CALLS_MEMFD_CREATE)
 		event->arguments_size = read_arguments(file->arguments, task);
 	submit(event, verb, task);
@@ -92,7 +108,8 @@ int BPF_PROG(memfd_made, const unsigned char *name, long long size, unsigned lon
 {
 	/* Errors are the last addresses (include/linux/err.h). */
 	if ((unsigned long)made < -4095UL && is_memfd_name(name))
-		tell_file(CALLS_MEMFD_CREATE, BPF_CORE_READ(made, f_inode), name, true);
+		tell_file(CALLS_MEMFD_CREATE, BPF_CORE_READ(made, f_inode),
+			  name + sizeof(MEMFD) - 1, true);
 	return 0;
 }
 
@@ -107,7 +124,8 @@ int BPF_PROG(file_resized, void *map, struct dentry *dentry, struct iattr *attri
 	const bool is_memfd = is_inner(sb) && is_memfd_name(name);
 
 	if (is_memfd || is_watched(sb))
-		tell_file(CALLS_RESIZE, inode, name, is_memfd);
+		tell_file(CALLS_RESIZE, inode, is_memfd ? name + sizeof(MEMFD) - 1 : name,
+			  is_memfd);
 	return 0;
 }
 
@@ -116,9 +134,12 @@ int BPF_PROG(memfd_goes, struct inode *inode)
 {
 	const __u64 address = (__u64)inode;
 
-	if (!is_inner(BPF_CORE_READ(inode, i_sb)) || !bpf_map_lookup_elem(&memfds, &address))
+	if (!is_inner(BPF_CORE_READ(inode, i_sb)))
 		return 0;
+	const struct memfd_name *name = bpf_map_lookup_elem(&memfds, &address);
+	if (!name)
+		return 0;
+	tell_file(CALLS_MEMFD_GONE, inode, name->text, true);
 	bpf_map_delete_elem(&memfds, &address);
-	tell_file(CALLS_MEMFD_GONE, inode, NULL, true);
 	return 0;
 }
