@@ -257,8 +257,8 @@ is "$(tell M flock f LOCK_EX) $(tell N flock f 'LOCK_EX|LOCK_NB')" "0 EAGAIN" "f
 is "$(tell M fcntl f F_SETLK F_WRLCK 0 0) $(tell N fcntl f F_SETLK F_WRLCK 0 0)" "0 EAGAIN" "fcntl of two programs on the mount"
 # Waiting for a lock. It waits in the kernel, ours or that of segfs: seen as a system call.
 tell S open f "$shm/lock" O_RDWR >/dev/null
-declare -A waiting=([x86_64]='73|72' [aarch64]='32|25') # flock, fcntl
-waits() { grep -qE "^(${waiting[$(uname -m)]-[0-9]+}) " "/proc/$1/syscall"; }
+declare -A lock_calls=([x86_64]='73|72' [aarch64]='32|25') # flock, fcntl
+waits() { grep -qE "^(${lock_calls[$(uname -m)]-[0-9]+}) " "/proc/$1/syscall"; }
 pid_n=$(agent_pid N)
 send N flock f LOCK_EX
 until_true 10 waits "$pid_n"
