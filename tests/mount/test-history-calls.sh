@@ -138,6 +138,7 @@ while read -r inode child; do
 	maker=$(of_file "$file" | sed -n 's/^create \([0-9]*\) .*/\1/p')
 	is "$(of_file "$file" | xargs)" "create $maker 0 resize $maker $((3 * page)) resize $maker $page gone $child $page" "made, resized twice, and gone with its last holder"
 done <"$TESTDIR/memfds"
+inode=$(tail -n 1 "$TESTDIR/memfds" | cut -d' ' -f1)
 like "$(grep "Z create \"unlinked/memfd-a b%2Fc-$inode\"" "$MNT/events")" " program=python3[^ ]* uid=0 command=\"python3 $calls memfds 10\" inode=$inode size=0$" "with the command line of who made it"
 python3 "$calls" memfd-die <"$TESTDIR/go" >"$TESTDIR/said" &
 holder=$!

@@ -41,8 +41,14 @@ static char *find_path(SegfsHistory *history, const NamesFile *file, uint64_t *r
 	g_mutex_unlock(&history->lock);
 	for (guint i = 0; i < G_N_ELEMENTS(all) && !path; i++) {
 		int opened = -1;
-		if (all[i] && names_open(all[i], file, &opened, &path) == 0)
-			close(opened);
+		int64_t born;
+		nlink_t links;
+		if (!all[i] || names_open(all[i], file, &opened, &path) < 0)
+			continue;
+		/* The kernel says where one without a name was. */
+		if (!names_look(opened, &born, &links) || links == 0)
+			g_clear_pointer(&path, g_free);
+		close(opened);
 	}
 	return path;
 }
