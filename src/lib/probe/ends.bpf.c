@@ -197,23 +197,45 @@ static __always_inline __u32 count_execs(__u32 pid, __u64 start, struct task_str
 											: ENDS_MANY;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(task_ends, struct task_struct *task)
+/*
+ * Processors where one of the two programs that follow is in its midst: they share the scratch.
+ * Late kernels (7.2) let another task run there meanwhile, whose program has to do without.
+ */
+TABLE(HASH, 1024, __u32, __u8) busy SEC(".maps");
+
+static __always_inline bool begin_alone(void)
+{
+	const __u32 processor = bpf_get_smp_processor_id();
+	const __u8 one = 1;
+
+	if (bpf_map_update_elem(&busy, &processor, &one, BPF_NOEXIST) == 0)
+		return true;
+	count_lost(ENDS_LOST_EVENTS);
+	count_lost(ENDS_LOST_FAMILIES);
+	return false;
+}
+
+static __always_inline void end_alone(void)
+{
+	const __u32 processor = bpf_get_smp_processor_id();
+
+	bpf_map_delete_elem(&busy, &processor);
+}
+
+static __always_inline void take_end(struct task_struct *task, bool is_last, bool has_segments)
 {
 	const __u32 zero = 0;
-	const bool is_last = BPF_CORE_READ(task, signal, live.counter) == 0;
-	const bool has_segments = has_any(segments_of(task));
 	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
 
-	if (!process || (!is_last && !has_segments && !has_any(children_of(task))))
-		return 0;
+	if (!process)
+		return;
 	fill(process, task, is_last);
 	process->n_execs = count_execs(process->pid, process->start, task);
 	give_up_children(bpf_get_current_task());
 	const bool told = has_segments && tell_segments();
 	const __u32 pid = process->pid;
 	if (!pid)
-		return 0;
+		return;
 	if (is_last) {
 		tell_end(process, told);
 	} else if (has_segments) {
@@ -221,17 +243,28 @@ int BPF_PROG(task_ends, struct task_struct *task)
 		__u64 start = process->start / ENDS_TICK;
 		bpf_map_update_elem(&awaited, &pid, &start, BPF_ANY);
 	}
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(task_ends, struct task_struct *task)
+{
+	const bool is_last = BPF_CORE_READ(task, signal, live.counter) == 0;
+	const bool has_segments = has_any(segments_of(task));
+
+	if ((!is_last && !has_segments && !has_any(children_of(task))) || !begin_alone())
+		return 0;
+	take_end(task, is_last, has_segments);
+	end_alone();
 	return 0;
 }
 
-SEC("tp_btf/sched_prepare_exec")
-int BPF_PROG(task_changes, struct task_struct *task)
+static __always_inline void take_change(struct task_struct *task)
 {
 	const __u32 zero = 0;
 	struct ends_process *process = bpf_map_lookup_elem(&scratch, &zero);
 
 	if (!process)
-		return 0;
+		return;
 	fill(process, task, false);
 	const __u32 pid = process->pid;
 	process->n_execs = count_execs(process->pid, process->start, task);
@@ -241,6 +274,15 @@ int BPF_PROG(task_changes, struct task_struct *task)
 		scatter((__u64)BPF_CORE_READ(task, group_leader), false);
 	if (pid)
 		bpf_map_update_elem(&changed, &pid, process, BPF_ANY);
+}
+
+SEC("tp_btf/sched_prepare_exec")
+int BPF_PROG(task_changes, struct task_struct *task)
+{
+	if (!begin_alone())
+		return 0;
+	take_change(task);
+	end_alone();
 	return 0;
 }
 
