@@ -130,8 +130,8 @@ if [ $names = yes ]; then
 	fails_with EACCES "another user does not read it" as_user 20001 cat "$MNT/gone/$gone"
 	fails_with EACCES "nor lists them" as_user 20001 ls "$MNT/gone"
 
-	# Names that somebody has given to a program, so that it has none, or another user's. Each is of
-	# a process: one that changes its name may have done so when it is read.
+	# Names that somebody has given to a program, so that it has none, or another user's. It is there
+	# until its event was read, and has that name alone.
 	cat >"$TESTDIR/named.py" <<-'END'
 		import ctypes, os, sys
 		name = (b"", b"rm, user root")[int(sys.argv[1])]
@@ -139,9 +139,17 @@ if [ $names = yes ]; then
 		path = b"/dev/shm/by-%d" % len(name)
 		os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
 		os.unlink(path)
+		os.read(0, 1)
 	END
-	for name in 0 1; do as_user 20001 /usr/bin/python3 "$TESTDIR/named.py" $name; done
-	ok "programs of any name" until_true 10 has_event remove.posix/by-13
+	mkfifo "$TESTDIR/go"
+	for name in 0 1; do
+		as_user 20001 /usr/bin/python3 "$TESTDIR/named.py" $name <"$TESTDIR/go" &
+		exec 8>"$TESTDIR/go"
+		until_true 10 has_event "remove.posix/by-$((name * 13))"
+		exec 8>&-
+		wait $!
+	done
+	ok "programs of any name" has_event remove.posix/by-13
 	removed_by() { sed -n 's/^RemovedBy:\t//p' "$MNT/gone/$(ls "$MNT/gone" | grep "^posix-$1\.")"; }
 	like "$(event remove.posix/by-0)" "$(of " program=\"\" uid=20001$(line ' command="/usr/bin/python3 .*') inode=" "pid=[0-9]+ inode=")" "one without a name is known"
 	like "$(removed_by by-0)" "^[0-9]+ $(of "\"\", user 20001$(line ", /usr/bin/python3 .*")" "[(]ended before it could be read[)]")$" "gone/ has its user"
