@@ -63,6 +63,7 @@ struct calls_event {
 	__u32 has_stack;      /* see calls_stack() */
 	__u32 is_ours;        /* a segfs of root's did it, for whom it says itself */
 	__u32 arguments_size; /* bytes; 0: not known */
+	__u32 padding;        /* what stands in the place of arguments is aligned like all this */
 	char command[ENDS_COMMAND];
 	char arguments[]; /* up to ENDS_ARGUMENTS, a NUL after each */
 };
