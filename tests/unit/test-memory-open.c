@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "hold.h"
+#include "lib/kernel/kernel.h"
 #include "lib/memory/ipc.h"
 #include "memory_way.h"
 
@@ -294,6 +295,8 @@ static void attach_without_the_right_is_eacces(void)
 	g_assert_cmpint(segfs_memory_write(memory, "x", 1, 0), <, 0);
 	g_assert_cmpint(segfs_memory_punch(memory, 0, SIZE), <, 0);
 	g_assert_cmpint(segfs_memory_allocate(memory, 0, SIZE), <, 0);
+	kernel_forget(KERNEL_POPULATE_WRITE);
+	g_assert_cmpint(segfs_memory_allocate(memory, 0, SIZE), ==, -EACCES);
 	segfs_memory_unref(memory);
 }
 

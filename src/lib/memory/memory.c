@@ -34,6 +34,7 @@ struct SegfsMemory {
 	uint64_t size;
 	int fd;         /* -1: attached */
 	void *attached; /* NULL: there is fd */
+	bool may_write; /* as it was opened */
 	bool huge;
 	/* It has the inode's random generation: two memories are told apart by it even where their
 	 * ids are the same. handle_bytes 0: not known. */
@@ -169,6 +170,7 @@ static int open_memory(SegfsIpc *ipc, const SegfsCaller *caller, const SegfsSysv
 	memory->size = segment->size;
 	memory->whole = round_up(memory->size, sysconf(_SC_PAGESIZE));
 	memory->fd = -1;
+	memory->may_write = write;
 
 	/* A handle is of just the segment that the caller has found: nothing is left to ask. */
 	r = handle_open(ipc, segment, &memory->handle, &memory->fd);
@@ -409,8 +411,12 @@ int segfs_memory_allocate(SegfsMemory *memory, off_t offset, off_t length)
 	if (memory->fd >= 0)
 		return fallocate(memory->fd, FALLOC_FL_KEEP_SIZE, offset, length) < 0 ? -errno : 0;
 	const off_t from = offset / page * page;
-	if (!kernel_has(KERNEL_POPULATE_WRITE))
+	if (!kernel_has(KERNEL_POPULATE_WRITE)) {
+		/* To read makes pages, too. */
+		if (!memory->may_write)
+			return -EACCES;
 		return touch((char *)memory->attached + from, end - from, page);
+	}
 	if (madvise((char *)memory->attached + from, end - from, MADV_POPULATE_WRITE) < 0)
 		return errno == EFAULT ? -ENOMEM : -errno;
 	return 0;
