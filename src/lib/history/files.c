@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/history/inside.h"
@@ -53,14 +52,9 @@ static char *find_path(SegfsHistory *history, const NamesFile *file, uint64_t *r
 	return path;
 }
 
-static dev_t device_of(const struct calls_file *file)
-{
-	return makedev(file->dev >> 20, file->dev & 0xfffff); /* linux/kdev_t.h */
-}
-
 static char *find_name(SegfsHistory *history, const struct calls_file *file, uint64_t *ret_ns)
 {
-	const NamesFile of = {device_of(file), file->ino, file->generation};
+	const NamesFile of = {probe_device_back(file->dev), file->ino, file->generation};
 	g_autofree char *path = file->is_memfd ? NULL : find_path(history, &of, ret_ns);
 
 	return path ? g_strconcat("posix/", path, NULL) : unlinked_name(file);
@@ -74,7 +68,7 @@ void files_take(SegfsHistory *history, const struct calls_event *event)
 		[CALLS_MEMFD_GONE - CALLS_FILES] = "gone",
 	};
 	const struct calls_file *file = (const void *)event->arguments;
-	const dev_t dev = device_of(file);
+	const dev_t dev = probe_device_back(file->dev);
 	g_auto(SegfsActor) actor = {};
 	uint64_t ns = 0;
 

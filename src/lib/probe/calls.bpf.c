@@ -18,8 +18,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 #define PF_EXITING 0x00000004 /* include/linux/sched.h */
-#define PF_KTHREAD 0x00200000
-#define SHM_DEST 01000 /* include/linux/shm.h */
+#define SHM_DEST 01000        /* include/linux/shm.h */
 #define IPC_RMID 0
 #define WAKE_AT (256 * 1024)
 #define MAPPED_MOST 8192

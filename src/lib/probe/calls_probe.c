@@ -12,7 +12,6 @@
 #include <linux/bpf.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/os/autofd.h"
@@ -296,7 +295,7 @@ void calls_probe_read(CallsProbe *probe, CallsTake take, gpointer data)
 
 void calls_probe_watch(CallsProbe *probe, uint64_t dev, bool watched)
 {
-	const __u32 number = major(dev) << 20 | minor(dev); /* linux/kdev_t.h */
+	const __u32 number = probe_device(dev);
 	const __u8 is = watched;
 
 	bpf_map_update_elem(probe->watched_fd, &number, &is, BPF_ANY);

@@ -13,7 +13,6 @@
 
 /* What ends.bpf.c and calls.bpf.c have in common; each has its own of it. */
 
-#define TMPFS_MAGIC 0x01021994        /* include/uapi/linux/magic.h */
 #define SB_KERNMOUNT (1 << 22)        /* include/linux/fs.h: nobody can mount it */
 #define PROC_PID_INIT_INO 0xeffffffcU /* include/linux/proc_ns.h */
 

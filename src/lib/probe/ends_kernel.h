@@ -5,6 +5,9 @@
 
 #include "lib/probe/ends.h"
 
+#define TMPFS_MAGIC 0x01021994 /* include/uapi/linux/magic.h */
+#define PF_KTHREAD 0x00200000  /* include/linux/sched.h */
+
 /* The kernel's structs have here what the programs of this room read of them: the loader finds the
  * offsets (CO-RE). */
 

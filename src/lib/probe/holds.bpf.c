@@ -23,14 +23,12 @@
 #include "lib/probe/ends.h"
 #include "lib/probe/ends_kernel.h"
 
-#define TMPFS_MAGIC 0x01021994
 #define HUGETLBFS_MAGIC 0x958458f6
 #define FUSE_SUPER_MAGIC 0x65735546
 #define S_IFMT 0170000
 #define S_IFCHR 0020000
 #define DRM_MAJOR 226
 #define MINOR_BITS 20 /* linux/kdev_t.h */
-#define PF_KTHREAD 0x00200000
 #define FMODE_BACKING (1 << 25)
 
 /* Nobody else runs on this processor meanwhile: of more it takes too long. */

@@ -8,7 +8,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/sysmacros.h>
 
 #include <ends.skel.h>
 
@@ -149,7 +148,7 @@ bool probe_changed(Probe *probe, pid_t pid, struct ends_process *ret_process)
 
 bool probe_made(Probe *probe, uint64_t dev, uint64_t ino, struct ends_made *ret_made)
 {
-	const __u32 number = major(dev) << 20 | minor(dev); /* linux/kdev_t.h */
+	const __u32 number = probe_device(dev);
 	const __u32 index = ends_made_index(number, ino);
 
 	return bpf_map_lookup_elem(bpf_map__fd(probe->skeleton->maps.made), &index, ret_made) ==

@@ -4,6 +4,8 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/sysmacros.h>
+#include <sys/types.h>
 
 #include "lib/probe/ends.h"
 
@@ -49,6 +51,16 @@ int probe_holds(const Probe *probe);
  * NULL: the kernel does not say it, of anybody. It waits for nobody's locks.
  */
 GHashTable *holds_without(int iterator, const GArray *devices);
+
+/* A device as the kernel's own dev_t has it (include/linux/kdev_t.h), and back. */
+static inline uint32_t probe_device(dev_t dev)
+{
+	return major(dev) << 20 | minor(dev);
+}
+static inline dev_t probe_device_back(uint32_t device)
+{
+	return makedev(device >> 20, device & 0xfffff);
+}
 
 /*
  * How often the kernel has passed over a program, since another task was in the midst of
