@@ -2,7 +2,9 @@
 /*
  * later: to be preloaded by a program that is to believe that it is LATER_SECONDS later than it is.
  * The times of a segment are the kernel's, and no call sets them: so what removes memory that
- * nobody has used for an hour is tried an hour later.
+ * nobody has used for an hour is tried an hour later. The machine has then run that much longer, too:
+ * by what CLOCK_BOOTTIME says, memory is unused since the boot at most. CLOCK_MONOTONIC stays, by which
+ * the kernel wakes who waits.
  */
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -21,7 +23,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 {
 	const long result = syscall(SYS_clock_gettime, clock, now);
 
-	if (result == 0 && clock == CLOCK_REALTIME)
+	if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_BOOTTIME))
 		now->tv_sec += later();
 	return (int)result;
 }
