@@ -5,6 +5,22 @@
 . "$(dirname "$0")/lib.sh"
 here=$(dirname "$0")
 
+diag "--- a kernel without openat2(2)"
+without=()
+! linux_is 5 6 || without=(python3 "$here/../programs/refuse.py" openat2=ENOSYS)
+for program in "$SEGFS $MNT" "$SEGLS"; do
+	# shellcheck disable=SC2086
+	run "${without[@]}" $program
+	is "$status" 1 "$(basename "${program%% *}") refuses"
+	like "$output" "no openat2\(2\) here .*needs Linux 5\.6" "and says why"
+done
+is "$(ls -A "$MNT")" "" "nothing is mounted"
+if ! linux_is 5 6; then
+	done_testing
+	exit
+fi
+ok "with it segfs mounts" segfs_start "$MNT" "$SEGFS_OPTIONS"
+
 diag "--- who has it merely open (fdinfo has no inode numbers before Linux 5.14)"
 mkdir "$TESTDIR/second"
 ok "a second mount" segfs_start "$TESTDIR/second" "$SEGFS_OPTIONS"
@@ -52,15 +68,6 @@ else
 	skip "a plain user's fallocate" "no fusermount3 here"
 fi
 
-diag "--- a kernel without openat2(2)"
-mkdir "$TESTDIR/empty"
-for program in "$SEGFS $TESTDIR/empty" "$SEGLS"; do
-	# shellcheck disable=SC2086
-	run python3 "$here/../programs/refuse.py" openat2=ENOSYS $program
-	is "$status" 1 "$(basename "${program%% *}") refuses"
-	like "$output" "no openat2\(2\) here .*needs Linux 5\.6" "and says why"
-done
-
 diag "--- as an older kernel answers"
 older=$TESTDIR/older
 mkdir "$older"
@@ -87,4 +94,5 @@ if linux_is 6 18; then
 else
 	like "$(cat "$(segfs_log "$MNT")")" "; this kernel has no .*\([56]\.[0-9]+\)$" "the line at start names what this kernel lacks"
 fi
+segfs_stop_ok "$MNT" "it ends"
 done_testing
