@@ -16,7 +16,7 @@ names_of() {
 # What is said of a removed directory, but for what FUSE of this kernel has not.
 removed_of() {
 	names_of removed "$@"
-	[ -n "$has_tmpfile" ] || said=$(grep -v '^without a name ' <<<"$said")
+	[ -n "$has_tmpfile" ] || said=$(grep -v '^without a name:' <<<"$said")
 }
 new() { mkdir -m 1777 "$1/$2" && echo "$1/$2"; }
 

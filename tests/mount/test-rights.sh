@@ -62,7 +62,8 @@ attributes() {
 	chattr -i flags/file && chattr +a flags && lsattr -d flags
 	rm -f flags/file
 	sh -c 'echo x >flags/new' && ls flags
-	chattr -a flags && rm -r flags
+	chattr -a flags
+	rm -r flags
 	cd / || return
 }
 if command -v chattr >/dev/null; then
