@@ -23,7 +23,8 @@ static const struct {
 	int major, minor;
 	bool is_taken_back; /* by Linux 5.10.y */
 } since[] = {
-	{KERNEL_OPENAT2, 5, 6, false},         {KERNEL_RESOLVE_CACHED, 5, 12, true},
+	/* Of 5.12, but early releases of 5.15 have it for no directory. */
+	{KERNEL_OPENAT2, 5, 6, false},         {KERNEL_RESOLVE_CACHED, 6, 6, true},
 	{KERNEL_POPULATE_WRITE, 5, 14, false}, {KERNEL_FDINFO_INO, 5, 14, false},
 	{KERNEL_FANOTIFY_TARGET, 5, 17, true}, {KERNEL_TMPFS_XATTR, 6, 6, false},
 	{KERNEL_TMPFS_DIRECT, 6, 6, false},    {KERNEL_PROCMAP_QUERY, 6, 11, false},
