@@ -391,9 +391,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	     true);                           /* one lookup that waits is not to stop others */
 	want(conn, FUSE_CAP_DONT_MASK, true); /* a default ACL overrides the umask */
 	/*
-	 * Not the older one as well: under it each write asks for security.capability. Before Linux 5.11,
-	 * which has no other, each does so anyway, and without it the kernel would chmod(2) before another
-	 * user's write, who may not, and with a chown, by a mode that has lost the sticky bit.
+	 * Not the older one as well: under it each write asks for security.capability. Before
+	 * Linux 5.11, which has no other, each does so anyway, and without it the kernel would
+	 * chmod(2) before another user's write, who may not, and with a chown, by a mode that has
+	 * lost the sticky bit.
 	 */
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, true);
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV, !(conn->capable & FUSE_CAP_HANDLE_KILLPRIV_V2));

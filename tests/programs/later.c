@@ -2,9 +2,9 @@
 /*
  * later: to be preloaded by a program that is to believe that it is LATER_SECONDS later than it is.
  * The times of a segment are the kernel's, and no call sets them: so what removes memory that
- * nobody has used for an hour is tried an hour later. The machine has then run that much longer, too:
- * by what CLOCK_BOOTTIME says, memory is unused since the boot at most. CLOCK_MONOTONIC stays, by which
- * the kernel wakes who waits.
+ * nobody has used for an hour is tried an hour later. The machine has then run that much longer,
+ * too: by what CLOCK_BOOTTIME says, memory is unused since the boot at most. CLOCK_MONOTONIC stays,
+ * by which the kernel wakes who waits.
  */
 #include <stdlib.h>
 #include <sys/syscall.h>
