@@ -43,4 +43,9 @@ cd /
 rm -rf "$clone"
 [[ $(state) == "$before" ]] || die "rm -rf of the clone has changed: $(state)"
 umount /run/segfs
+# The pid namespace goes with this script, which older kernels stand only after segfs (doc/kernels.md).
+for ((i = 0; i < 300; i++)); do
+	grep -qsx segfs /proc/[0-9]*/comm || break
+	sleep 0.1
+done
 say "tools/start mounts outside of the clone, which can be cleaned and removed"
