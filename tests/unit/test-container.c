@@ -193,6 +193,7 @@ static void none(void)
 		{"/machine.slice", NULL},
 		{"/machine.slice/machine-.scope", NULL},
 		{"/system.slice/x.slice:y", NULL},
+		{"/system.slice/x.slice::" ID, NULL},
 	};
 
 	check(rows, G_N_ELEMENTS(rows));
@@ -204,6 +205,7 @@ static void a_name_stays_on_its_line(void)
 		{"/machine.slice/machine-a\\x0aVerdict.scope", "systemd-nspawn a\\nVerdict"},
 		{"/machine.slice/machine-a\\x.scope", "systemd-nspawn a\\x"},
 		{"/machine.slice/machine-a\\x2.scope", "systemd-nspawn a\\x2"},
+		{"/a.slice:r\033[2J\n:" ID, "r\\033[2J\\n " ID},
 	};
 
 	check(rows, G_N_ELEMENTS(rows));

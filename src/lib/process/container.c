@@ -84,7 +84,7 @@ static void set(SegfsContainer *container, const char *runtime, const SegfsConta
 		const char *id)
 {
 	SegfsContainer found = {
-		.runtime = g_strdup(runtime),
+		.runtime = escape_text(runtime, -1),
 		.id = escape_text(id, -1),
 		.pod_kind = pod->pod_kind,
 		.pod = g_strdup(pod->pod),
@@ -166,7 +166,8 @@ static bool by_triple(const char *component, SegfsContainer *container)
 	g_auto(GStrv) parts = g_strsplit(component, ":", -1);
 	g_auto(SegfsContainer) pod = {};
 
-	if (g_strv_length(parts) != 3 || !g_str_has_suffix(parts[0], ".slice") || !is_id(parts[2]))
+	if (g_strv_length(parts) != 3 || !g_str_has_suffix(parts[0], ".slice") || !*parts[1] ||
+	    !is_id(parts[2]))
 		return false;
 	char *uid = pod_of(parts[0]);
 	if (uid)
