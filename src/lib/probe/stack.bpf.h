@@ -41,6 +41,12 @@
 struct pt_regs___user {
 	unsigned long bp, ip, cs, sp;
 };
+struct task_exec_state {
+	enum task_dumpable { TASK_DUMPABLE_OWNER = SUID_DUMP_USER } dumpable;
+};
+struct task_struct___state {
+	struct task_exec_state *exec_state; /* Linux 7.2 */
+};
 struct mm_struct___word {
 	unsigned long flags;
 };
@@ -355,24 +361,29 @@ static __always_inline void find_back(struct walk *walk, __u32 which)
 			break;
 }
 
-/* Is a frame pointer saved at that place, and a return address behind it? They are the walk's then.
+/*
+ * Is a frame pointer saved at that place, and a return address behind it? They are the walk's then.
+ * What calls before have left there can look alike; so here, too, the first is kept until one is
+ * in the function that was called.
  */
 __noinline int is_saved(__u32 which, __u32 at)
 {
 	struct walk *walk = bpf_map_lookup_elem(&walks, &which);
+	struct frame frame = {};
 
 	if (!walk)
 		return false;
 	const __u64 bp = word_at(walk, at);
 	if (!is_frame(bp, walk->sp + at * 8 + 16))
 		return false;
-	for (__u32 i = 1; i <= SAVED_MOST; i++) {
-		const __u64 back = word_at(walk, at + i);
-		if (walk->sp + (at + i) * 8 >= bp || !is_return(back))
-			continue;
-		walk->bp = bp;
-		walk->back = back;
-		return true;
+	bpf_probe_read_user(&frame, sizeof(frame), (void *)bp);
+	const __u64 function = called_before(frame.back);
+	for (__u32 i = 1; i <= SAVED_MOST && walk->sp + (at + i) * 8 < bp; i++) {
+		const bool is_first = !walk->back, is_in = is_back(which, at + i, function);
+		if (is_in || (is_first && walk->back))
+			walk->bp = bp;
+		if (is_in)
+			return true;
 	}
 	return false;
 }
@@ -403,8 +414,11 @@ static __always_inline bool is_dumpable(struct task_struct *task)
 {
 	const struct mm_struct___word *word = (void *)BPF_CORE_READ(task, mm);
 	const struct mm_struct___bits *bits = (void *)word;
+	const struct task_struct___state *state = (void *)task;
 	unsigned long flags = 0;
 
+	if (bpf_core_field_exists(state->exec_state))
+		return BPF_CORE_READ(state, exec_state, dumpable) == TASK_DUMPABLE_OWNER;
 	if (bpf_core_field_exists(word->flags))
 		flags = BPF_CORE_READ(word, flags);
 	else if (bpf_core_field_exists(bits->flags.__mm_flags))
