@@ -53,16 +53,14 @@ expect() {
 }
 
 usually() { [ "$1" = yes ] && echo yes || echo "$2"; }
-# fanotify ERROR: why there is nothing of names where fanotify_init(2) answers so, unless this kernel's is too old anyway.
-fanotify() { [ $names = yes ] && echo "$1" || sed 's/.*nothing of \/dev\/shm: \([^;]*\).*/\1/' <<<"$usual"; }
 no_right="no probes: Operation not permitted .they need CAP_BPF and CAP_PERFMON."
 # shellcheck disable=SC2046
 {
 	expect "no bpf(2) for this one" "$([ $probes = yes ] && echo "$no_right" || echo "$why")" "$(usually $names .)" $(refuse bpf=EPERM)
 	expect "no bpf(2) in this kernel" "$([ $probes = yes ] && echo "no probes: Function not implemented" || echo "$why")" "$(usually $names .)" $(refuse bpf=ENOSYS)
-	expect "no fanotify(7) for this one" "$(usually $probes "$why")" "$(fanotify "Operation not permitted")" $(refuse fanotify_init=EPERM)
+	expect "no fanotify(7) for this one" "$(usually $probes "$why")" "Operation not permitted" $(refuse fanotify_init=EPERM)
 	expect "an older kernel's fanotify(7)" "$(usually $probes "$why")" "that takes Linux 5.17" $(refuse fanotify_init=EINVAL)
-	expect "neither" "$([ $probes = yes ] && echo "$no_right" || echo "$why")" "$(fanotify "Function not implemented")" $(refuse bpf=EPERM,fanotify_init=ENOSYS)
+	expect "neither" "$([ $probes = yes ] && echo "$no_right" || echo "$why")" "Function not implemented" $(refuse bpf=EPERM,fanotify_init=ENOSYS)
 }
 # CAP_SYS_ADMIN, without which root mounts nothing, is as good as both (capabilities(7)).
 expect "root without CAP_BPF and CAP_PERFMON" "$(usually $probes "$why")" "$(usually $names .)" setpriv --bounding-set -bpf,-perfmon --
