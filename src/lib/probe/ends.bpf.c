@@ -197,31 +197,6 @@ static __always_inline __u32 count_execs(__u32 pid, __u64 start, struct task_str
 											: ENDS_MANY;
 }
 
-/*
- * Processors where one of the two programs that follow is in its midst: they share the scratch.
- * Late kernels (7.2) let another task run there meanwhile, whose program has to do without.
- */
-TABLE(HASH, 1024, __u32, __u8) busy SEC(".maps");
-
-static __always_inline bool begin_alone(void)
-{
-	const __u32 processor = bpf_get_smp_processor_id();
-	const __u8 one = 1;
-
-	if (bpf_map_update_elem(&busy, &processor, &one, BPF_NOEXIST) == 0)
-		return true;
-	count_lost(ENDS_LOST_EVENTS);
-	count_lost(ENDS_LOST_FAMILIES);
-	return false;
-}
-
-static __always_inline void end_alone(void)
-{
-	const __u32 processor = bpf_get_smp_processor_id();
-
-	bpf_map_delete_elem(&busy, &processor);
-}
-
 static __always_inline void take_end(struct task_struct *task, bool is_last, bool has_segments)
 {
 	const __u32 zero = 0;
@@ -251,10 +226,11 @@ int BPF_PROG(task_ends, struct task_struct *task)
 	const bool is_last = BPF_CORE_READ(task, signal, live.counter) == 0;
 	const bool has_segments = has_any(segments_of(task));
 
-	if ((!is_last && !has_segments && !has_any(children_of(task))) || !begin_alone())
+	if (!is_last && !has_segments && !has_any(children_of(task)))
 		return 0;
+	keep_processor();
 	take_end(task, is_last, has_segments);
-	end_alone();
+	leave_processor();
 	return 0;
 }
 
@@ -279,10 +255,9 @@ static __always_inline void take_change(struct task_struct *task)
 SEC("tp_btf/sched_prepare_exec")
 int BPF_PROG(task_changes, struct task_struct *task)
 {
-	if (!begin_alone())
-		return 0;
+	keep_processor();
 	take_change(task);
-	end_alone();
+	leave_processor();
 	return 0;
 }
 
@@ -304,16 +279,9 @@ static __always_inline void keep_stack(__u32 dev, __u64 ino, __u64 start, __u32 
 	bpf_map_update_elem(&stacks, &index, &walk->made, BPF_ANY);
 }
 
-/*
- * Its times were set. A file that has no name yet is new; those of the kernel's own tmpfs, segments
- * and memfds, never have one, nor yet a number.
- */
-static __always_inline int take_times(struct inode *inode, __u32 which)
+static __always_inline void take_maker(struct inode *inode, __u32 which)
 {
 	const struct super_block *sb = inode->i_sb;
-
-	if (sb->s_magic != TMPFS_MAGIC || inode->i_dentry.first)
-		return 0;
 	const struct task_struct *task = bpf_get_current_task_btf();
 	const struct task_struct *leader = task->group_leader;
 	if (sb->s_flags & SB_KERNMOUNT) {
@@ -321,7 +289,7 @@ static __always_inline int take_times(struct inode *inode, __u32 which)
 		__u64 at = 0;
 		if (which != NO_STACK && bpf_probe_read_kernel(&at, sizeof(at), &inode) == 0)
 			keep_stack(0, at, leader->start_boottime, which);
-		return 0;
+		return;
 	}
 	struct ends_made maker = {
 		.ino = inode->i_ino,
@@ -334,13 +302,26 @@ static __always_inline int take_times(struct inode *inode, __u32 which)
 	const __u32 index = ends_made_index(maker.dev, maker.ino);
 	struct ends_made *place = bpf_map_lookup_elem(&made, &index);
 	if (!place)
-		return 0;
+		return;
 	maker.n_execs = count_execs(maker.pid, maker.start, (void *)task);
 	bpf_get_current_comm(maker.command, sizeof(maker.command));
 	maker.sum = ends_made_sum(&maker);
 	*place = maker;
 	if (which != NO_STACK)
 		keep_stack(maker.dev, maker.ino, maker.start, which);
+}
+
+/*
+ * Its times were set. A file that has no name yet is new; those of the kernel's own tmpfs, segments
+ * and memfds, never have one, nor yet a number.
+ */
+static __always_inline int take_times(struct inode *inode, __u32 which)
+{
+	if (inode->i_sb->s_magic != TMPFS_MAGIC || inode->i_dentry.first)
+		return 0;
+	keep_processor();
+	take_maker(inode, which);
+	leave_processor();
 	return 0;
 }
 
