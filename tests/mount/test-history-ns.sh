@@ -16,7 +16,8 @@ sed -i '/^all/d' "$TESTDIR/leaks"
 is "$(grep -c . "$TESTDIR/leaks")" 1030 "each has said what it left"
 isnt "$(cut -d' ' -f1 "$TESTDIR/leaks" | sort -u | wc -l)" 1030 "numbers of namespaces were given again"
 # As "number shmid pid size", of this program alone: others of the host leave something, too.
-told_of() { cat "$MNT/events.1" "$MNT/events" | sed -nE "s|.*Z left sysv/([0-9]+) pid=([0-9]+) program=python3[^ ]* uid=0 command=\"[^\"]*leak-namespaces.py 1000 30\" end=\"exit status 0\" ns=([0-9]+) size=([0-9]+)\$|\3 \1 \2 \4|p" | sort; }
+by="program=python3[^ ]* uid=0$(line ' command="[^"]*leak-namespaces.py 1000 30"') end="
+told_of() { cat "$MNT/events.1" "$MNT/events" | sed -nE "/ $by/s|.*Z left sysv/([0-9]+) pid=([0-9]+) .* end=\"exit status 0\" ns=([0-9]+) size=([0-9]+)\$|\3 \1 \2 \4|p" | sort; }
 cut -d' ' -f1-4 "$TESTDIR/leaks" | sort >"$TESTDIR/wanted"
 told_all() { [ "$(told_of | wc -l)" -ge 1030 ]; }
 if ! until_true 60 told_all && grep -qE "Z lost events" "$MNT/events.1" "$MNT/events"; then
