@@ -113,8 +113,13 @@ int BPF_PROG(memfd_made, const unsigned char *name, long long size, unsigned lon
 	return 0;
 }
 
-SEC("fexit/shmem_setattr")
-int BPF_PROG(file_resized, void *map, struct dentry *dentry, struct iattr *attributes, int r)
+extern int LINUX_KERNEL_VERSION __kconfig;
+
+/* From Linux 5.12 on shmem_setattr() is given the id map of the mount, too, before all else. */
+#define HAS_ID_MAP (LINUX_KERNEL_VERSION >= KERNEL_VERSION(5, 12, 0))
+
+static __always_inline int ____file_resized(const void *its, struct dentry *dentry,
+					    struct iattr *attributes, int r)
 {
 	if (r != 0 || !(BPF_CORE_READ(attributes, ia_valid) & ATTR_SIZE))
 		return 0;
@@ -127,6 +132,14 @@ int BPF_PROG(file_resized, void *map, struct dentry *dentry, struct iattr *attri
 		tell_file(CALLS_RESIZE, inode, is_memfd ? name + sizeof(MEMFD) - 1 : name,
 			  is_memfd);
 	return 0;
+}
+
+SEC("fexit/shmem_setattr")
+int file_resized(const __u64 *its)
+{
+	if (HAS_ID_MAP)
+		return ____file_resized(its, (void *)its[1], (void *)its[2], (int)its[3]);
+	return ____file_resized(its, (void *)its[0], (void *)its[1], (int)its[2]);
 }
 
 SEC("fentry/shmem_evict_inode")

@@ -93,4 +93,5 @@ AT_RETURN(security_shm_shmctl, segment_removed, CALLS_REMOVE, KEPT(1), (int)its.
 AT_RETURN(newary, sem_made, CALLS_SEM_CREATE, KEPT(1), KEPT(2), (int)RESULT)
 AT_RETURN(newque, msg_made, CALLS_MSG_CREATE, KEPT(1), KEPT(2), (int)RESULT)
 AT_RETURN(shmem_file_setup, memfd_made, CALLS_MEMFD_CREATE, KEPT(1), 0, 0, (void *)RESULT)
-AT_RETURN(shmem_setattr, file_resized, CALLS_RESIZE, NULL, KEPT(2), KEPT(3), (int)RESULT)
+AT_RETURN(shmem_setattr, file_resized, CALLS_RESIZE, HAS_ID_MAP ? KEPT(2) : KEPT(1),
+	  HAS_ID_MAP ? KEPT(3) : KEPT(2), (int)RESULT)
