@@ -22,8 +22,10 @@ start=() what="; function probes"
 if [ "$way" = kprobes ]; then
 	! sanitized || skip_all "what is preloaded does not go with sanitizers"
 	[ -e /sys/bus/event_source/devices/kprobe/type ] || skip_all "this kernel has no kprobes"
-	start=(LD_PRELOAD="$NO_FENTRY") what="; function probes (kprobes)"
+	start=(LD_PRELOAD="$NO_FENTRY")
 fi
+# Older kernels do not stand the others in a pid namespace, such as this test has.
+[ "$way" != kprobes ] && linux_is 6 9 || what="; function probes (kprobes)"
 ok "it mounts" segfs_start "$MNT" "" "${start[@]}" || done_testing
 told=$(history_told)
 if [[ $told != *"; function probes"* ]]; then

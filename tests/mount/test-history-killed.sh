@@ -27,6 +27,13 @@ if [[ $told != *"; function probes"* ]]; then
 	done_testing
 fi
 [ "$(stat -fc %T /sys/fs/bpf)" = bpf_fs ] || { skip "while no daemon runs" "no bpffs"; segfs_stop "$MNT"; done_testing; }
+if [[ $told == *"(kprobes)"* ]] && ! linux_is 5 15; then
+	like "$(cat "$(segfs_log "$MNT")")" "function probes end with the daemon: kprobes can be kept from Linux 5.15 on" "it says that they are not kept"
+	is "$(pinned)" "$before" "nothing is left in bpffs"
+	skip "while no daemon runs" "kprobes can be kept from Linux 5.15 on"
+	segfs_stop_ok "$MNT" "it ends"
+	done_testing
+fi
 unlike "$(cat "$(segfs_log "$MNT")")" "function probes end with the daemon" "they can be kept"
 pins=$(comm -13 <(echo "$before") <(pinned))
 is "$(wc -l <<<"$pins") $(stat -c '%A %u' "$pins")" "1 drwx------ 0" "one directory in bpffs, root's alone"

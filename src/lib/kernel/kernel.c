@@ -15,6 +15,7 @@
 #include <linux/openat2.h>
 #include <segfs/segfs.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/ioctl.h>
@@ -218,6 +219,16 @@ static guint learn(void)
 bool kernel_has(KernelFeature feature)
 {
 	return !(learn() & 1U << feature);
+}
+
+bool kernel_is_before(unsigned int major, unsigned int minor)
+{
+	struct utsname kernel;
+	unsigned int its_major = 0, its_minor = 0;
+
+	uname(&kernel);
+	sscanf(kernel.release, "%u.%u", &its_major, &its_minor);
+	return its_major < major || (its_major == major && its_minor < minor);
 }
 
 void kernel_forget(KernelFeature feature)

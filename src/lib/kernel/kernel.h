@@ -43,5 +43,8 @@ typedef enum {
 /* What could not be asked (no descriptors, no /proc) counts as there: its use fails by itself. */
 bool kernel_has(KernelFeature feature);
 
+/* By its release: for what cannot be tried. */
+bool kernel_is_before(unsigned int major, unsigned int minor);
+
 /* For tests: from here on it is as if this kernel lacked that one. */
 void kernel_forget(KernelFeature feature);

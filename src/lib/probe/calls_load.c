@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/kernel/kernel.h"
 #include "lib/os/procfs.h"
 
 /* Where kernels that have kprobes say how to ask for them (perf_event_open(2)). */
@@ -301,9 +302,20 @@ static int load_most(CallsPrograms *of, bool stacks, guint ring_bytes)
 	return r;
 }
 
+/*
+ * Before Linux 6.9 who takes such programs away waits for RCU tasks, they for the first process of
+ * a pid namespace that ends, and that for all others in it: where this process is one of those,
+ * nobody would ever end. Kprobes wait for none of them.
+ */
+static bool would_wait_for_ever(void)
+{
+	return kernel_is_before(6, 9) &&
+	       procfs_namespace(AT_FDCWD, "/proc/self/ns/pid") != PROC_PID_INIT_INO;
+}
+
 static int load_fentry(CallsPrograms *of, bool stacks, guint ring_bytes)
 {
-	int r = ask_kernel();
+	int r = would_wait_for_ever() ? -EDEADLK : ask_kernel();
 
 	if (r < 0)
 		return r;

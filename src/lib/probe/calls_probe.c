@@ -207,7 +207,10 @@ static int set_up_kept(CallsProbe *probe, bool stacks)
 	take_own(probe);
 	r = probe->pins ? pin(probe) : 0;
 	if (r < 0) {
-		g_warning("function probes end with the daemon: %s", g_strerror(-r));
+		g_warning("function probes end with the daemon: %s",
+			  r == -EINVAL && probe->programs.by_kprobes
+				  ? "kprobes can be kept from Linux 5.15 on"
+				  : g_strerror(-r));
 		pins_remove(probe->pins);
 		g_clear_pointer(&probe->pins, pins_free);
 	}

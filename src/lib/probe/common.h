@@ -14,7 +14,6 @@
 /* What ends.bpf.c and calls.bpf.c have in common; each has its own of it. */
 
 #define SB_KERNMOUNT (1 << 22)        /* include/linux/fs.h: nobody can mount it */
-#define PROC_PID_INIT_INO 0xeffffffcU /* include/linux/proc_ns.h */
 
 #define TABLE(kind, most, key_type, value_type)                                                    \
 	struct {                                                                                   \
@@ -52,33 +51,6 @@ __noinline __u32 pid_for_reader(__u64 of)
 	if (reader_pid_ns == PROC_PID_INIT_INO)
 		return BPF_CORE_READ(leader, tgid);
 	return number_for_reader((__u64)BPF_CORE_READ(leader, thread_pid));
-}
-
-void bpf_preempt_disable(void) __weak __ksym;
-void bpf_preempt_enable(void) __weak __ksym;
-
-/*
- * Late kernels (7.2) let another task run while a tracepoint's program is in its midst, and pass
- * over that program for it; and programs share a scratch. Before that nothing is to be done, and
- * before Linux 6.15 the verifier refuses calls of functions meanwhile, which it could not tell from
- * those that sleep.
- */
-static __always_inline bool can_be_interrupted(void)
-{
-	return bpf_core_field_exists(struct bpf_subprog_info, might_sleep) &&
-	       bpf_preempt_disable && bpf_preempt_enable;
-}
-
-static __always_inline void keep_processor(void)
-{
-	if (can_be_interrupted())
-		bpf_preempt_disable();
-}
-
-static __always_inline void leave_processor(void)
-{
-	if (can_be_interrupted())
-		bpf_preempt_enable();
 }
 
 static __always_inline struct list_head *segments_of(struct task_struct *task)

@@ -197,6 +197,69 @@ static __always_inline __u32 count_execs(__u32 pid, __u64 start, struct task_str
 											: ENDS_MANY;
 }
 
+/*
+ * From Linux 7.0 on another task may run on the processor while a tracepoint's program is in its
+ * midst, and the kernel passes over that program for it. Nobody does while such a program is at
+ * work, since they have scratches in common; and there are two of each, one behind the other, of
+ * which the second does what the first one was not run for: to the kernel each is one of its own.
+ * What both were not run for is lost.
+ */
+const volatile bool are_two;
+
+void bpf_preempt_disable(void) __weak __ksym;
+void bpf_preempt_enable(void) __weak __ksym;
+
+static __always_inline void keep_processor(void)
+{
+	if (are_two)
+		bpf_preempt_disable();
+}
+
+static __always_inline void leave_processor(void)
+{
+	if (are_two)
+		bpf_preempt_enable();
+}
+
+/* Threads for which the first one has run, until the second does. */
+TABLE(LRU_HASH, 4096, __u64, __u8) done SEC(".maps");
+
+static __always_inline bool is_to_do(bool is_second)
+{
+	const __u64 thread = bpf_get_current_pid_tgid();
+	const __u8 one = 1;
+
+	if (!is_second) {
+		if (are_two)
+			bpf_map_update_elem(&done, &thread, &one, BPF_ANY);
+		return true;
+	}
+	return bpf_map_delete_elem(&done, &thread) != 0;
+}
+
+__u64 made_good; /* how often the second one of a task's had something to do */
+
+static __always_inline bool is_task_to_do(bool is_second)
+{
+	const bool is = is_to_do(is_second);
+
+	if (is && is_second)
+		__sync_fetch_and_add(&made_good, 1);
+	return is;
+}
+
+#define TWICE(tracepoint, name, type, take, ...)                                                   \
+	SEC("tp_btf/" #tracepoint)                                                                 \
+	int BPF_PROG(name, type of)                                                                \
+	{                                                                                          \
+		return take(of, false, ##__VA_ARGS__);                                             \
+	}                                                                                          \
+	SEC("tp_btf/" #tracepoint)                                                                 \
+	int BPF_PROG(name##_again, type of)                                                        \
+	{                                                                                          \
+		return take(of, true, ##__VA_ARGS__);                                              \
+	}
+
 static __always_inline void take_end(struct task_struct *task, bool is_last, bool has_segments)
 {
 	const __u32 zero = 0;
@@ -220,12 +283,13 @@ static __always_inline void take_end(struct task_struct *task, bool is_last, boo
 	}
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(task_ends, struct task_struct *task)
+static __always_inline int task_ends_now(struct task_struct *task, bool is_second)
 {
+	/* Before others of its threads end, which changes who is the last. */
+	if (!is_task_to_do(is_second))
+		return 0;
 	const bool is_last = BPF_CORE_READ(task, signal, live.counter) == 0;
 	const bool has_segments = has_any(segments_of(task));
-
 	if (!is_last && !has_segments && !has_any(children_of(task)))
 		return 0;
 	keep_processor();
@@ -233,6 +297,8 @@ int BPF_PROG(task_ends, struct task_struct *task)
 	leave_processor();
 	return 0;
 }
+
+TWICE(sched_process_exit, task_ends, struct task_struct *, task_ends_now)
 
 static __always_inline void take_change(struct task_struct *task)
 {
@@ -252,14 +318,17 @@ static __always_inline void take_change(struct task_struct *task)
 		bpf_map_update_elem(&changed, &pid, process, BPF_ANY);
 }
 
-SEC("tp_btf/sched_prepare_exec")
-int BPF_PROG(task_changes, struct task_struct *task)
+static __always_inline int task_changes_now(struct task_struct *task, bool is_second)
 {
+	if (!is_task_to_do(is_second))
+		return 0;
 	keep_processor();
 	take_change(task);
 	leave_processor();
 	return 0;
 }
+
+TWICE(sched_prepare_exec, task_changes, struct task_struct *, task_changes_now)
 
 /* Which scratch a program has; NO_STACK: what has made it is not kept. */
 #define NO_STACK 2
@@ -315,9 +384,9 @@ static __always_inline void take_maker(struct inode *inode, __u32 which)
  * Its times were set. A file that has no name yet is new; those of the kernel's own tmpfs, segments
  * and memfds, never have one, nor yet a number.
  */
-static __always_inline int take_times(struct inode *inode, __u32 which)
+static __always_inline int take_times(struct inode *inode, bool is_second, __u32 which)
 {
-	if (inode->i_sb->s_magic != TMPFS_MAGIC || inode->i_dentry.first)
+	if (inode->i_sb->s_magic != TMPFS_MAGIC || inode->i_dentry.first || !is_to_do(is_second))
 		return 0;
 	keep_processor();
 	take_maker(inode, which);
@@ -325,28 +394,9 @@ static __always_inline int take_times(struct inode *inode, __u32 which)
 	return 0;
 }
 
-SEC("tp_btf/ctime_ns_xchg")
-int BPF_PROG(file_times, struct inode *inode)
-{
-	return take_times(inode, NO_STACK);
-}
-
+TWICE(ctime_ns_xchg, file_times, struct inode *, take_times, NO_STACK)
 /* The memory of an inode that was freed within the same tick has had these times. */
-SEC("tp_btf/ctime_xchg_skip")
-int BPF_PROG(file_same_times, struct inode *inode)
-{
-	return take_times(inode, NO_STACK);
-}
-
+TWICE(ctime_xchg_skip, file_same_times, struct inode *, take_times, NO_STACK)
 /* The same with the stack. */
-SEC("tp_btf/ctime_ns_xchg")
-int BPF_PROG(file_times_stack, struct inode *inode)
-{
-	return take_times(inode, 0);
-}
-
-SEC("tp_btf/ctime_xchg_skip")
-int BPF_PROG(file_same_times_stack, struct inode *inode)
-{
-	return take_times(inode, 1);
-}
+TWICE(ctime_ns_xchg, file_times_stack, struct inode *, take_times, 0)
+TWICE(ctime_xchg_skip, file_same_times_stack, struct inode *, take_times, 1)

@@ -7,6 +7,7 @@
 
 /* What ends.bpf.c tells, and ends.c reads: through a ring buffer, and from two tables. */
 
+#define PROC_PID_INIT_INO 0xeffffffcU /* include/linux/proc_ns.h */
 #define ENDS_COMMAND 16
 #define ENDS_ARGUMENTS 256
 #define ENDS_SEGMENTS 16

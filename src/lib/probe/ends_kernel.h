@@ -12,9 +12,6 @@
  * offsets (CO-RE). */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct bpf_subprog_info {
-	bool might_sleep; /* Linux 6.15 */
-};
 struct list_head {
 	struct list_head *next, *prev;
 };

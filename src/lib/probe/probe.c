@@ -18,6 +18,7 @@ struct Probe {
 	struct ends_bpf *skeleton;
 	struct ring_buffer *ring;
 	bool has_made, has_stacks;
+	uint64_t missed, missed_before; /* as they were counted last */
 	ProbeTake take; /* while the ring is read */
 	gpointer data;
 };
@@ -41,6 +42,18 @@ typedef enum {
 	WITH_HOLDS, /* and who holds nothing */
 } With;
 
+/* See ends.bpf.c. */
+static bool are_two(void)
+{
+	return !kernel_is_before(7, 0);
+}
+
+static void choose(struct bpf_program *program, struct bpf_program *again, bool is_wanted)
+{
+	bpf_program__set_autoload(program, is_wanted);
+	bpf_program__set_autoload(again, is_wanted && are_two());
+}
+
 static int load(With with, bool stacks, struct ends_bpf **ret_skeleton)
 {
 	struct ends_bpf *skeleton = ends_bpf__open();
@@ -50,12 +63,17 @@ static int load(With with, bool stacks, struct ends_bpf **ret_skeleton)
 	skeleton->rodata->reader_pid_ns = procfs_namespace(AT_FDCWD, "/proc/self/ns/pid");
 	int r = skeleton->rodata->reader_pid_ns ? 0 : -errno;
 	skeleton->rodata->has_exec = with >= WITH_EXEC;
-	bpf_program__set_autoload(skeleton->progs.task_changes, with >= WITH_EXEC);
 	const bool has_stacks = stacks && with >= WITH_MAKER;
-	bpf_program__set_autoload(skeleton->progs.file_times, with >= WITH_MAKER && !stacks);
-	bpf_program__set_autoload(skeleton->progs.file_same_times, with >= WITH_MAKER && !stacks);
-	bpf_program__set_autoload(skeleton->progs.file_times_stack, has_stacks);
-	bpf_program__set_autoload(skeleton->progs.file_same_times_stack, has_stacks);
+	const bool has_times = with >= WITH_MAKER && !stacks;
+	skeleton->rodata->are_two = are_two();
+	choose(skeleton->progs.task_ends, skeleton->progs.task_ends_again, true);
+	choose(skeleton->progs.task_changes, skeleton->progs.task_changes_again, with >= WITH_EXEC);
+	choose(skeleton->progs.file_times, skeleton->progs.file_times_again, has_times);
+	choose(skeleton->progs.file_same_times, skeleton->progs.file_same_times_again, has_times);
+	choose(skeleton->progs.file_times_stack, skeleton->progs.file_times_stack_again,
+	       has_stacks);
+	choose(skeleton->progs.file_same_times_stack, skeleton->progs.file_same_times_stack_again,
+	       has_stacks);
 	if (!has_stacks)
 		bpf_map__set_max_entries(skeleton->maps.stacks, 1);
 	bpf_program__set_autoload(skeleton->progs.what_each_holds, with >= WITH_HOLDS);
@@ -225,28 +243,34 @@ uint64_t probe_misses(int program_fd)
 	return bpf_obj_get_info_by_fd(program_fd, &info, &size) == 0 ? info.recursion_misses : 0;
 }
 
-/* Of all that were loaded. */
-static uint64_t count_misses(const Probe *probe)
+/* Of what tasks do: who makes a file is not known then. */
+static uint64_t count_missed(const Probe *probe)
 {
-	struct bpf_program *program;
+	const struct bpf_program *programs[] = {probe->skeleton->progs.task_ends,
+						probe->skeleton->progs.task_changes};
 	uint64_t n = 0;
 
-	bpf_object__for_each_program(program, probe->skeleton->obj)
-	{
-		const int fd = bpf_program__fd(program);
+	for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {
+		const int fd = bpf_program__fd(programs[i]);
 		n += fd >= 0 ? probe_misses(fd) : 0;
 	}
-	return n;
+	const uint64_t made_good = probe->skeleton->bss->made_good;
+	return n > made_good ? n - made_good : 0;
 }
 
 uint64_t probe_lost(Probe *probe)
 {
-	return look_up_lost(probe, ENDS_LOST_EVENTS) + count_misses(probe);
+	const uint64_t missed = count_missed(probe);
+
+	/* It may be made good yet, by a program that is about to run. */
+	probe->missed = MAX(probe->missed, MIN(missed, probe->missed_before));
+	probe->missed_before = missed;
+	return look_up_lost(probe, ENDS_LOST_EVENTS) + probe->missed;
 }
 
 bool probe_knows_kin(Probe *probe)
 {
-	return look_up_lost(probe, ENDS_LOST_FAMILIES) + count_misses(probe) == 0;
+	return look_up_lost(probe, ENDS_LOST_FAMILIES) + count_missed(probe) == 0;
 }
 
 #else
