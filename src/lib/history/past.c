@@ -244,8 +244,7 @@ static void add_stacks(const SegfsHistory *history, GString *text)
 	else if (objects)
 		g_string_append(text, "; stacks, of segments from their creators' ends on");
 	else
-		g_string_append(text, "; no stacks: they take x86-64, and Linux 6.13 or function "
-				      "probes");
+		g_string_append(text, "; no stacks: they take x86-64, and Linux 6.13 or fentry");
 	if ((segments || objects) && !history->symbols)
 		g_string_append_printf(text, " without names: %s", history->why_no_symbols);
 }
