@@ -279,20 +279,20 @@ static int list_directory(Listing *listing, int directory_fd, const char *prefix
 static int list_below(Listing *listing, int directory_fd, const char *prefix, const char *name,
 		      guint depth)
 {
-	/* Where the kernel has no such walk it may have to wait: this thread can be given up. */
-	const uint64_t resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS |
-				 (kernel_has(KERNEL_RESOLVE_CACHED) ? RESOLVE_CACHED : 0);
+	const uint64_t resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
+	const uint64_t cached = kernel_has(KERNEL_RESOLVE_CACHED) ? RESOLVE_CACHED : 0;
 	g_autofree char *below = g_strconcat(prefix, name, "/", NULL);
 	enum { TRIES = 4 }; /* a rename anywhere makes it fail, too */
 	int fd = -1, error = EAGAIN;
 
-	for (int i = 0; i < TRIES && error == EAGAIN; i++) {
+	/* What is in no cache has gone, mostly; the walk that knows may have to wait: this thread
+	 * can be given up. */
+	for (int i = 0; i <= TRIES && error == EAGAIN; i++) {
 		fd = fd_open_resolved(directory_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
-				      resolve);
+				      resolve | (i < TRIES ? cached : 0));
 		error = fd < 0 ? errno : 0;
 	}
-	/* One that is not in the cache has gone, or is on its way. */
-	if (fd < 0 && error != ENOENT && error != EXDEV && error != EAGAIN)
+	if (fd < 0 && error != ENOENT && error != EXDEV)
 		add_unread(listing, below);
 	return fd < 0 ? 0 : list_directory(listing, fd, below, depth);
 }
