@@ -21,6 +21,7 @@
 
 /* nanoseconds; more than a tick */
 #define TICKS_LATE 20000000
+#define PF_EXITING 0x4 /* include/linux/sched.h */
 
 /* A process while it runs one program, as of struct ends_made. */
 typedef struct {
@@ -251,13 +252,18 @@ static bool take_back_exec(Witness *witness, const Reading *reading, int64_t whe
 static void explain_none(const Witness *witness, Reading *reading, SegfsActor *actor)
 {
 	struct ends_process ended;
+	ProcfsStat stat;
 
 	if (!witness->probe)
 		return;
-	reading->is_changing = !probe_ended(witness->probe, actor->pid, &ended) ||
-			       ended.start / ENDS_TICK != actor->start ||
-			       ended.at > reading->answered;
-	if (reading->is_changing)
+	const bool has_ended = probe_ended(witness->probe, actor->pid, &ended) &&
+			       ended.start / ENDS_TICK == actor->start &&
+			       ended.at <= reading->answered;
+	/* Before Linux 6.18 its memory is gone a moment before the probe is told of its end. */
+	reading->is_changing = !has_ended &&
+			       procfs_stat(witness->proc_root, actor->pid, &stat) &&
+			       !(stat.flags & PF_EXITING);
+	if (!has_ended)
 		return;
 	actor_clear(actor);
 	witness_actor_of(witness, &ended, actor);
