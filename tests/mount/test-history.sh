@@ -126,7 +126,7 @@ if [ $names = yes ]; then
 	like "$(sed -n 's/^Removed:\t//p' "$MNT/gone/$gone")" "^20[0-9-]+ [0-9:]+ [+-][0-9]+$" "and when"
 	of_twin() { jq -r ".gone[] | select(.file == \"posix/below/twin\") | $1" "$MNT/segments.json"; }
 	is "$(of_twin '[.kind, .creator, .namespace, .serial] | @csv')" "\"posix\",\"sh\",$ns,${gone##*.}" "so has segments.json"
-	like "$(of_twin '[.removed_by.command, .removed_by.user, .removed_by.cmdline] | @csv')" "^$(of '"rm","root","rm /dev/shm/the other /dev/shm/below/twin"' ",,")$" "and who has removed it"
+	like "$(of_twin '[.removed_by.command, .removed_by.user, .removed_by.cmdline] | @csv')" "^$(of "\"rm\",\"root\",$(line '"rm /dev/shm/the other /dev/shm/below/twin"')" ",,")$" "and who has removed it"
 	fails_with EACCES "another user does not read it" as_user 20001 cat "$MNT/gone/$gone"
 	fails_with EACCES "nor lists them" as_user 20001 ls "$MNT/gone"
 
