@@ -33,7 +33,7 @@ like "$(value "${ns[A]}/info/posix/moved" History)" "; /dev/shm of this namespac
 is "$(value "${ns[A]}/info/posix/before" Creator)" "" "what was there before is not known"
 ok "rm through the mount" rm "${ns[A]}/posix/moved"
 ok "is an event" until_true 10 has_event remove.posix/moved
-like "$(event remove.posix/moved)" " command=\"rm ${ns[A]}/posix/moved\" ns=${inum[A]} inode=" "and the caller's deed"
+like "$(event remove.posix/moved)" " program=rm uid=0$(line " command=\"rm ${ns[A]}/posix/moved\"") ns=${inum[A]} inode=" "and the caller's deed"
 gone=$(ls -d "$MNT"/gone/posix-made.*)
 is "$(value "$gone" Namespace) $(value "$gone" Creator)" "${inum[U]} sh" "gone/ has in which it was"
 ok "two are watched" until_true 10 two_more
