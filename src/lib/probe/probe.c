@@ -243,9 +243,11 @@ uint64_t probe_misses(int program_fd)
 	return bpf_obj_get_info_by_fd(program_fd, &info, &size) == 0 ? info.recursion_misses : 0;
 }
 
-/* Of what tasks do: who makes a file is not known then. */
+/* Of what tasks do: who makes a file is not known then. Rather one too many. */
 static uint64_t count_missed(const Probe *probe)
 {
+	const uint64_t made_good =
+		__atomic_load_n(&probe->skeleton->bss->made_good, __ATOMIC_ACQUIRE);
 	const struct bpf_program *programs[] = {probe->skeleton->progs.task_ends,
 						probe->skeleton->progs.task_changes};
 	uint64_t n = 0;
@@ -254,7 +256,6 @@ static uint64_t count_missed(const Probe *probe)
 		const int fd = bpf_program__fd(programs[i]);
 		n += fd >= 0 ? probe_misses(fd) : 0;
 	}
-	const uint64_t made_good = probe->skeleton->bss->made_good;
 	return n > made_good ? n - made_good : 0;
 }
 

@@ -64,8 +64,8 @@ static inline dev_t probe_device_back(uint32_t device)
 
 /*
  * How often the kernel has passed over a program, since another task was in the midst of
- * it on the same processor, and had lost that: tracepoints of late kernels (seen on 7.2), functions
- * where the kernel can be preempted.
+ * it on the same processor, and had lost that: tracepoints from Linux 7.0 on, functions where the
+ * kernel can be preempted.
  */
 uint64_t probe_misses(int program_fd);
 /* Events that were lost so far, with those that a program has missed. */
