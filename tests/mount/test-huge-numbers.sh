@@ -74,6 +74,21 @@ row() {
 	[ "${1%%/*}" != sysv ] || is "$(getfattr --absolute-names --only-values -n user.segfs.rss "$file")" "$2" "$4: user.segfs.rss"
 }
 
+# What nobody has seen, of small pages: its figure is one that a huge page has as well.
+small_pages() {
+	local small
+	small=$("$SHMTOOL" run "shmget 0 1G IPC_CREAT|0600")
+	python3 -c 'import ctypes, sys
+libc = ctypes.CDLL(None)
+libc.shmat.restype = ctypes.c_void_p
+ctypes.memset(ctypes.c_void_p(libc.shmat(int(sys.argv[1]), None, 0)), 1, 1 << 30)' "$small"
+	is "$(ipc_table "$small" rss)" 1073741824 "a segment of 1 GiB in small pages"
+	like "$(jq -c ".segments[] | select(.shmid == $small) | [.resident, .huge_pages]" "$MNT/segments.json")" '^\[null,null\]$' "1 GiB, or 2 MiB in a huge page: it is not known"
+	cat "$MNT/sysv/$small" >/dev/null
+	is "$(jq -c ".segments[] | select(.shmid == $small) | [.resident, .huge_pages]" "$MNT/segments.json") $(number shmem-named)" "[1073741824,false] 1073741824" "once it was opened it is"
+	rm "$MNT/sysv/$small"
+}
+
 matrix() {
 	local page=$1 pool=$sys/hugepages-$(($1 / 1024))kB name=$2 before what made bytes w r named=0 unlinked=0 unknown=0 at needed=0
 	local -a all
@@ -115,19 +130,7 @@ matrix() {
 		is "$(sed -n 's/^segfs_resident_huge_bytes{.*} //p' "$MNT/metrics")" $((named + unlinked)) "$name: metrics"
 		is $(($(number hugetlb-named) + $(number hugetlb-unlinked) + $(number hugetlb-elsewhere))) "$(meminfo Hugetlb)" "$name: limits adds up to Hugetlb"
 		is "$(number shmem-named) $(number shmem-unlinked)" "0 0" "$name: none of it is Shmem"
-		# What nobody has seen, of small pages: its figure is one that a huge page has as well.
-		if [ "$page" = 2097152 ] && [ "$(meminfo MemAvailable)" -gt $((4 << 30)) ]; then
-			small=$("$SHMTOOL" run "shmget 0 1G IPC_CREAT|0600")
-			python3 -c 'import ctypes, sys
-libc = ctypes.CDLL(None)
-libc.shmat.restype = ctypes.c_void_p
-ctypes.memset(ctypes.c_void_p(libc.shmat(int(sys.argv[1]), None, 0)), 1, 1 << 30)' "$small"
-			is "$(ipc_table "$small" rss)" 1073741824 "a segment of 1 GiB in small pages"
-			like "$(jq -c ".segments[] | select(.shmid == $small) | [.resident, .huge_pages]" "$MNT/segments.json")" '^\[null,null\]$' "1 GiB, or 2 MiB in a huge page: it is not known"
-			cat "$MNT/sysv/$small" >/dev/null
-			is "$(jq -c ".segments[] | select(.shmid == $small) | [.resident, .huge_pages]" "$MNT/segments.json") $(number shmem-named)" "[1073741824,false] 1073741824" "once it was opened it is"
-			rm "$MNT/sysv/$small"
-		fi
+		[ "$page" != 2097152 ] || [ "$(meminfo MemAvailable)" -le $((4 << 30)) ] || small_pages
 		for at in "${all[@]}"; do
 			read -r what made bytes <<<"$at"
 			[[ $what != segment && $what != left ]] || rm "$MNT/sysv/$made"

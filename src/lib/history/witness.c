@@ -260,8 +260,7 @@ static void explain_none(const Witness *witness, Reading *reading, SegfsActor *a
 			       ended.start / ENDS_TICK == actor->start &&
 			       ended.at <= reading->answered;
 	/* Before Linux 6.18 its memory is gone a moment before the probe is told of its end. */
-	reading->is_changing = !has_ended &&
-			       procfs_stat(witness->proc_root, actor->pid, &stat) &&
+	reading->is_changing = !has_ended && procfs_stat(witness->proc_root, actor->pid, &stat) &&
 			       !(stat.flags & PF_EXITING);
 	if (!has_ended)
 		return;

@@ -13,7 +13,7 @@
 
 /* What ends.bpf.c and calls.bpf.c have in common; each has its own of it. */
 
-#define SB_KERNMOUNT (1 << 22)        /* include/linux/fs.h: nobody can mount it */
+#define SB_KERNMOUNT (1 << 22) /* include/linux/fs.h: nobody can mount it */
 
 #define TABLE(kind, most, key_type, value_type)                                                    \
 	struct {                                                                                   \

@@ -19,7 +19,7 @@ struct Probe {
 	struct ring_buffer *ring;
 	bool has_made, has_stacks;
 	uint64_t missed, missed_before; /* as they were counted last */
-	ProbeTake take; /* while the ring is read */
+	ProbeTake take;                 /* while the ring is read */
 	gpointer data;
 };
 
