@@ -20,7 +20,7 @@
 
 static const struct {
 	KernelFeature feature;
-	int major, minor;
+	unsigned int major, minor;
 	bool is_taken_back; /* by Linux 5.10.y */
 } since[] = {
 	/* Of 5.12, but early releases of 5.15 have it for no directory. */
@@ -36,16 +36,19 @@ static const struct {
 static void what_came_with_this_release_is_there(void)
 {
 	struct utsname kernel;
-	int major, minor;
+	unsigned int major, minor;
 	g_autofree char *lacks = segfs_kernel_lacks();
 	guint n_lacking = 0, n_named = 0;
 
 	g_assert_no_errno(uname(&kernel));
-	g_assert_cmpint(sscanf(kernel.release, "%d.%d", &major, &minor), ==, 2);
+	g_assert_cmpint(sscanf(kernel.release, "%u.%u", &major, &minor), ==, 2);
+	g_assert_false(kernel_is_before(major, minor));
+	g_assert_false(kernel_is_before(major - 1, minor + 1));
+	g_assert_true(kernel_is_before(major, minor + 1));
+	g_assert_true(kernel_is_before(major + 1, 0));
 	G_STATIC_ASSERT(G_N_ELEMENTS(since) == KERNEL_FEATURES);
 	for (guint i = 0; i < G_N_ELEMENTS(since); i++) {
-		const bool is_due = major > since[i].major ||
-				    (major == since[i].major && minor >= since[i].minor);
+		const bool is_due = !kernel_is_before(since[i].major, since[i].minor);
 		if (is_due)
 			g_assert_true(kernel_has(since[i].feature));
 		else if (strstr(kernel.version, "Debian") && !since[i].is_taken_back)
