@@ -106,8 +106,9 @@ segments() { awk 'NR > 1 { print $2 }' /proc/sysvipc/shm | sort -n | xargs; }
 sets() { awk 'NR > 1 { print $2 }' /proc/sysvipc/sem | sort -n | xargs; }
 # listed NAME...: what leaked, and the two sets that nobody waits for
 listed() {
-	[ $knows_uses = no ] || set -- "$@" "sem-$left" "sem-$own"
-	[ "$("${me[@]}" ls "$MNT/orphans" | sort | xargs)" = "$(printf '%s\n' "$@" | sort | xargs)" ]
+	local wanted=$*
+	[ $knows_uses = no ] || wanted+=" sem-$left sem-$own"
+	[ "$("${me[@]}" ls "$MNT/orphans" | sort | xargs)" = "$(tr ' ' '\n' <<<"$wanted" | sort | xargs)" ]
 }
 without_sets() { if [ $knows_uses = yes ]; then sed -E '/ sem-[0-9]+$/d; s/ +/ /g'; else cat; fi; }
 waits() { grep -q ^Waiter: "$MNT/info/sem/$waited"; }
@@ -163,7 +164,7 @@ mkseg -u $bob 4096 0600 >/dev/null
 : >/dev/shm/lock
 rm /dev/shm/lock
 [ "$who" = root ] && mine="posix-cache sysv-0 sysv-1 sysv-4" || mine="posix-cache sysv-0 sysv-1"
-ok "what has leaked is orphaned" until_true 30 listed "$mine"
+ok "what has leaked is orphaned" until_true 30 listed "$mine" || diag "$(ls "$MNT/orphans")"
 bobs_is_orphaned() { "${me[@]}" grep -q '^Verdict:.orphaned' "$MNT/info/sysv/4"; }
 ok "so is what is not listed to everybody" until_true 30 bobs_is_orphaned
 [ "$who" = user ] || ok "a process waits for a set" until_true 30 waits
