@@ -281,7 +281,11 @@ began=$(ticks) start=${EPOCHREALTIME%.*}
 while [ "${EPOCHREALTIME%.*}" -lt $((start + 20)) ]; do sleep 1; done # what is measured is a time
 used=$(($(ticks) - began)) seconds=$((${EPOCHREALTIME%.*} - start))
 diag "$used ticks of $hertz in $seconds s: $(awk -v u=$used -v h="$hertz" -v s=$seconds 'BEGIN { printf "%.2f", u / h / s * 100 }') % of a processor"
-ok "it takes less than 1 % of a processor" test $((used * 100)) -lt $((hertz * seconds * ${SEGFS_TEST_SLOW:-1}))
+if [ -n "${SEGFS_TEST_SLOW:-}" ]; then
+	skip "its share of a processor" "this one counts instructions"
+else
+	ok "it takes less than 1 % of a processor" test $((used * 100)) -lt $((hertz * seconds))
+fi
 "${T[@]}" kill-server
 gone() { [ ! -e "/proc/$process" ]; }
 ok "its terminal goes, and so does it" until_true 20 gone
