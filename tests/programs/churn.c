@@ -38,7 +38,8 @@ const char *const kind_names[N_KINDS] = {
 #undef K
 };
 
-enum { WARM_UP = 3, PATIENCE = 60, THREADS_MAX = 16, RSS_MORE_KIB = 4096, DAEMON_THREADS = 32 };
+/* Memory: on a busy machine not each of the daemon's threads has come to its own in the warm-up. */
+enum { WARM_UP = 3, PATIENCE = 60, THREADS_MAX = 16, RSS_MORE_KIB = 8192, DAEMON_THREADS = 32 };
 
 static struct process {
 	int threads;
