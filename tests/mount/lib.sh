@@ -392,6 +392,9 @@ no_passthrough() { ! grep -q "native, by FUSE passthrough" "$(segfs_log "$MNT")"
 # What the line at start says of history; at the line's end is what this kernel lacks.
 history_told() { sed -n 's/; this kernel has no .*//; s/^segfs: reads .*; history: //p' "$(segfs_log "$MNT")"; }
 
+# Who has used a semaphore set is known, and those whom nobody uses are in orphans/.
+knows_uses() { [[ $(history_told) == *"; function probes"* && $(history_told) != *"but not of "*"semaphore sets"* ]]; }
+
 # line RE: the command line of who has ended. Until Linux 6.18 it is gone before the kernel tells of the end.
 line() { if linux_is 6 18; then echo "$1"; else echo "($1)?"; fi; }
 # segment_line RE: of who has made a segment, which function probes tell as it is made.

@@ -48,9 +48,6 @@ log=$(cat "$(segfs_log "$MNT")")
 knows_ends=no knows_names=no
 [[ $log != *"history: the ends of tasks"* ]] || knows_ends=yes
 [[ $log != *"/dev/shm, since"* ]] || knows_names=yes
-# Who has used a set: those whom nobody uses are in orphans/, too.
-knows_uses=no
-[[ $log != *"; function probes"* || $log == *"but not of "*"semaphore sets"* ]] || knows_uses=yes
 
 # A pod, by what docker leaves on the host of one: its cgroup and a file.
 cgroup=
@@ -107,10 +104,10 @@ sets() { awk 'NR > 1 { print $2 }' /proc/sysvipc/sem | sort -n | xargs; }
 # listed NAME...: what leaked, and the two sets that nobody waits for
 listed() {
 	local wanted=$*
-	[ $knows_uses = no ] || wanted+=" sem-$left sem-$own"
+	! knows_uses || wanted+=" sem-$left sem-$own"
 	[ "$("${me[@]}" ls "$MNT/orphans" | sort | xargs)" = "$(tr ' ' '\n' <<<"$wanted" | sort | xargs)" ]
 }
-without_sets() { if [ $knows_uses = yes ]; then sed -E '/ sem-[0-9]+$/d; s/ +/ /g'; else cat; fi; }
+without_sets() { if knows_uses; then sed -E '/ sem-[0-9]+$/d; s/ +/ /g'; else cat; fi; }
 waits() { grep -q ^Waiter: "$MNT/info/sem/$waited"; }
 
 # as_it_stands LINE [COMMAND PREFIX...]: $status, $out and $err of a line of README, where mnt is the mount.
@@ -312,7 +309,7 @@ recipe_of_history() {
 			went_well
 			like "$(grep -A 3 '^File:	posix/lock$' <<<"$out" | xargs -0)" "^Creator:	(test-readme.sh|bash)\$" "who had made it"
 			said "^RemovedBy:	[0-9]+ rm, user root$(line ", rm /dev/shm/lock")$" "who removed it"
-		elif [ "$who$knows_uses" = rootyes ]; then
+		elif [ "$who" = root ] && knows_uses; then
 			went_well
 			said "^RemovedBy:	[0-9]+ ipcrm, user root, ipcrm -m 3$" "who removed a segment"
 		else
@@ -361,7 +358,7 @@ recipe_later() {
 		if [ "$who" = root ]; then
 			went_well
 			# It was among the orphans.
-			[ $knows_uses = no ] || own=
+			! knows_uses || own=
 			is "$(sets) $(answer S)" "$own EIDRM" "two hours later: those of www-data are gone, also for who waits; root's is not"
 		else
 			like "$status $err" "^1 .*Operation not permitted" "another's are not removed"

@@ -129,8 +129,7 @@ is "$(as_user 20003 cat "$MNT/info/sem/$held" | grep -c -e "$server" -e Waiter)"
 answer C >/dev/null
 quit C
 # With function probes those who are known are all, and it is an orphan once nobody has used it for an hour.
-told=$(history_told)
-[[ $told == *"; function probes"* && $told != *"but not of "*"semaphore sets"* ]] && verdict=idle || verdict=unknown
+knows_uses && verdict=idle || verdict=unknown
 is "$(info "sem/$held" Verdict)" $verdict "nobody waits, and all who are known have ended: $verdict"
 fails "nothing of it is in orphans/" sh -c "ls '$MNT/orphans' | grep -q ^sem-"
 
