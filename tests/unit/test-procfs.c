@@ -5,6 +5,9 @@
 #include "lib/os/procfs.h"
 #include "lib/os/sweep.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -102,11 +105,32 @@ static void a_table_of_stale_entries_stays_small_at_little_cost(void)
 	g_assert_cmpuint(live, ==, MOST / 100);
 }
 
+/* The kernel forgets each child by itself, so that it can do so within an open(2). */
+static void a_process_that_ends_is_not_found(void)
+{
+	enum { CHILDREN = 2000 };
+
+	signal(SIGCHLD, SIG_IGN);
+	for (guint i = 0; i < CHILDREN; i++) {
+		const pid_t pid = fork();
+		if (pid == 0)
+			_exit(0);
+		g_assert_cmpint(pid, >, 0);
+		g_autofree char *path = g_strdup_printf("/proc/%d/ns/ipc", pid);
+		int fd;
+		while ((fd = procfs_open(path, O_RDONLY | O_CLOEXEC)) >= 0)
+			close(fd);
+		g_assert_true(errno == ENOENT || errno == ESRCH);
+	}
+	signal(SIGCHLD, SIG_DFL);
+}
+
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
 	g_test_add_func("/procfs/values", a_value_is_of_the_line_that_begins_so);
 	g_test_add_func("/procfs/mountinfo", lines_of_mountinfo_are_read_with_their_escapes);
+	g_test_add_func("/procfs/ended", a_process_that_ends_is_not_found);
 	g_test_add_func("/procfs/sweep", a_table_of_stale_entries_stays_small_at_little_cost);
 	return g_test_run();
 }

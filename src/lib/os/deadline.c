@@ -262,8 +262,8 @@ static int opening_run(gpointer data)
 	Opening *opening = data;
 
 	if (opening->as_caller)
-		return SEGFS_AS(&opening->caller, open(opening->path, opening->flags));
-	const int fd = open(opening->path, opening->flags);
+		return SEGFS_AS(&opening->caller, procfs_open(opening->path, opening->flags));
+	const int fd = procfs_open(opening->path, opening->flags);
 	return fd < 0 ? -errno : fd;
 }
 

@@ -43,6 +43,13 @@ int procfs_read(int directory_fd, const char *name, GString *text)
 	}
 }
 
+int procfs_open(const char *path, int flags)
+{
+	const int fd = open(path, flags);
+
+	return fd < 0 && errno == EACCES ? open(path, flags) : fd;
+}
+
 const char *procfs_value(const char *text, const char *key)
 {
 	const size_t length = strlen(key);

@@ -19,6 +19,13 @@ const char *procfs_value(const char *text, const char *key);
 /* The same as a number. False, too, where there is no digit. */
 bool procfs_number(const char *text, const char *key, uint64_t *ret_number);
 
+/*
+ * open(2) of what a link of /proc/PID leads to. ENOENT, ESRCH: the process has ended, for which
+ * the kernel says EACCES where that happens while it follows the link (proc_ns_get_link() in
+ * fs/proc/namespaces.c, proc_fd_access_allowed() in fs/proc/base.c). So EACCES is of who lives.
+ */
+int procfs_open(const char *path, int flags);
+
 /* The number that a link of /proc/PID/ns/ bears; 0, and errno, where it is not ours to know. */
 uint64_t procfs_namespace(int directory_fd, const char *name);
 

@@ -66,7 +66,7 @@ static char *path_of(const SegfsNamespace *ns, pid_t thread)
 static int open_of(const SegfsNamespace *ns, pid_t thread, int *ret_fd)
 {
 	g_autofree char *path = path_of(ns, thread);
-	autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+	autofd fd = procfs_open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -88,7 +88,7 @@ static int open_of(const SegfsNamespace *ns, pid_t thread, int *ret_fd)
  */
 static int look_for_shm(const char *root_path, dev_t dev, uint64_t resolve)
 {
-	autofd root = open(root_path, O_PATH | O_CLOEXEC);
+	autofd root = procfs_open(root_path, O_PATH | O_CLOEXEC);
 	struct statx stat;
 
 	if (root < 0)
