@@ -218,6 +218,19 @@ static void take_own(SegfsHistory *history, const NamesEvent *event, Piece *piec
 	}
 }
 
+/* Whether it has a name. Its memory is held for the look alone: the file can be removed by now. */
+static bool look_at_file(SegfsHistory *history, const NamesEvent *event, Piece *piece)
+{
+	autofd fd = event->file_fd;
+	nlink_t links;
+
+	if (!names_look(fd, &piece->born, &links))
+		return false;
+	if (links == 0)
+		freed_watch(history, fd, piece);
+	return links > 0;
+}
+
 static void take_name(const NamesEvent *event, gpointer data)
 {
 	SegfsHistory *history = data;
@@ -228,12 +241,8 @@ static void take_name(const NamesEvent *event, gpointer data)
 		.ns = event->ns,
 	};
 	SegfsActor actor;
-	nlink_t links;
 
-	const bool is_there = names_look(event->file_fd, &piece.born, &links);
-	const bool has_name = is_there && links > 0;
-	if (is_there && !has_name)
-		freed_watch(history, event->file_fd, &piece);
+	const bool has_name = look_at_file(history, event, &piece);
 	if (event->pid == getpid()) {
 		take_own(history, event, &piece, has_name);
 		return;

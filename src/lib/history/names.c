@@ -434,14 +434,14 @@ static void take_event(Names *names, const struct fanotify_event_metadata *event
 	}
 	if (records.watched && records.file && records.file->handle_bytes == HANDLE_SIZE &&
 	    records.path) {
-		autofd fd = open_handle(root_of(names, records.watched), records.file, O_PATH);
 		NamesEvent told = {
 			.verbs = (event->mask & FAN_CREATE ? NAMES_CREATE : 0) |
 				 (event->mask & FAN_DELETE ? NAMES_DELETE : 0) |
 				 (event->mask & FAN_RENAME ? NAMES_RENAME : 0),
 			.pid = event->pid,
 			.pidfd = records.pidfd,
-			.file_fd = fd,
+			.file_fd =
+				open_handle(root_of(names, records.watched), records.file, O_PATH),
 			.path = records.path,
 			.from = records.from,
 			.ns = records.watched->ns,

@@ -30,7 +30,7 @@ typedef struct {
 	pid_t pid;   /* 0: not seen from here */
 	int pidfd;   /* -1: it had ended by the time this was read */
 	NamesFile file;
-	int file_fd;      /* O_PATH; -1: it is gone */
+	int file_fd;      /* O_PATH, the taker's to close; -1: it is gone */
 	const char *path; /* below the directory; of a renamed one the new one */
 	const char *from; /* of a renamed one the old one */
 	uint64_t ns;      /* IPC namespace with which it goes; 0: our own */
