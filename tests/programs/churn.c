@@ -14,6 +14,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +39,7 @@ const char *const kind_names[N_KINDS] = {
 #undef K
 };
 
-/* Memory: on a busy machine not each of the daemon's threads has come to its own in the warm-up. */
-enum { WARM_UP = 3, PATIENCE = 60, THREADS_MAX = 16, RSS_MORE_KIB = 8192, DAEMON_THREADS = 32 };
+enum { WARM_UP = 3, PATIENCE = 60, THREADS_MAX = 16, RSS_MORE_KIB = 4096, DAEMON_THREADS = 32 };
 
 static struct process {
 	int threads;
@@ -220,17 +220,35 @@ static void clear(void)
 	}
 }
 
-/* The kernel tells the daemon of the last close, and of what it forgets, when it likes to. */
+/* The names that the kernel remembers, which the daemon has to remember, too: in the end of all the
+ * segments that there were. */
+static void forget_names(void)
+{
+	const int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "2", 1) != 1)
+		err(1, "/proc/sys/vm/drop_caches");
+	close(fd);
+}
+
+/*
+ * The kernel tells the daemon of the last close, and of what it forgets, when it likes to, and free
+ * memory goes back a moment later.
+ */
 static void settle(const struct held *before, struct held *ret_held)
 {
 	const double deadline = now() + 20;
+	long rss_kib;
 
+	ret_held->rss_kib = LONG_MAX;
 	do {
-		nap(20000);
+		rss_kib = ret_held->rss_kib;
+		forget_names();
+		nap(200000);
 		daemon_look(daemon_pid, ret_held);
 	} while (now() < deadline &&
 		 (ret_held->descriptors > before->descriptors || ret_held->attaches ||
-		  ret_held->shm_blocks > before->shm_blocks));
+		  ret_held->shm_blocks > before->shm_blocks || ret_held->rss_kib < rss_kib));
 }
 
 static void print_tally(void)

@@ -55,7 +55,8 @@ def wait(mnt, way):
             text += read_on(fd)
         os.wait()
         with open(f"{SHM}/{name}.at") as at:
-            took.append(round(1000 * (seen - float(at.read()))))
+            # Less than nothing: an earlier event woke, and this one came before the read.
+            took.append(max(0, round(1000 * (seen - float(at.read())))))
         os.unlink(f"{SHM}/{name}.at")
     print(*took)
 

@@ -46,5 +46,6 @@ guint deadline_steps(DeadlineCall *call);
  */
 int deadline_fetch(pid_t pid, guint ms, int (*run)(gpointer data), gpointer data,
 		   GDestroyNotify release);
-/* procfs_open() of something of pid's, as the caller or (NULL) as ourselves. -ETIMEDOUT: it hangs. */
+/* procfs_open() of something of pid's, as the caller or (NULL) as ourselves. -ETIMEDOUT: it hangs.
+ */
 int deadline_open(pid_t pid, const char *path, int flags, const SegfsCaller *caller);
