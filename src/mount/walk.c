@@ -13,20 +13,26 @@
  *
  * Some calls end with a name that is found, others with one that is not: then nothing is asked
  * that would end the record. So records go after a while by themselves, for which there is a
- * thread, which sleeps for good where there are none.
+ * thread, which sleeps for good where there are none. The thread's own turns are what time is
+ * counted in: where the machine, or this process, stands still, it does for who is to come back.
  */
 
 #include "mount/walk.h"
 
-/* Longer than a thread takes to come back on a busy machine; memory is not freed so long. */
-#define KEPT (2 * G_TIME_SPAN_SECOND)
+#define TURN (G_TIME_SPAN_SECOND / 2)
+
+/* Turns. Longer than a thread takes to come back; memory is not freed so long. */
+#define KEPT 4
+
+/* So long it is known that a thread was told: on a busy machine it takes longer. */
+#define TOLD 40
 
 /* So many are kept, each perhaps a descriptor; with more the oldest goes. */
 #define MOST 256
 
 typedef struct {
 	pid_t thread;
-	gint64 when; /* monotonic */
+	guint64 when; /* the turn */
 	bool told;
 	const Node *told_of; /* only compared; NULL: a directory of the way */
 	Node *node;          /* a reference; NULL: it was only told */
@@ -39,6 +45,7 @@ struct Walks {
 	GHashTable *of;       /* thread -> its GList in by_time; not those of thread 0 */
 	GCond added_or_ended; /* while not watching */
 	bool watching;        /* the watcher looks again by itself */
+	guint64 turn;
 	bool ended;
 	GThread *watcher;
 };
@@ -66,14 +73,35 @@ static Walk *take(Walks *walks, GList *link)
 	return walk;
 }
 
-/* Call with the lock held. */
-static Walk *take_old(Walks *walks, gint64 now)
+/* Call with the lock held. That it was told stays; what it holds is the caller's, as a record. */
+static Walk *take_held(Walk *walk)
 {
-	GList *oldest = walks->by_time->head;
-	const bool is_old = oldest && (((Walk *)oldest->data)->when + KEPT <= now ||
-				       walks->by_time->length > MOST || walks->ended);
+	Walk *held = g_memdup2(walk, sizeof(*walk));
 
-	return is_old ? take(walks, oldest) : NULL;
+	walk->told_of = walk->node;
+	walk->node = NULL;
+	walk->let_go = NULL;
+	return held;
+}
+
+/* Call with the lock held. NULL: nothing more is to go. */
+static Walk *take_old(Walks *walks)
+{
+	GList *at = walks->by_time->head;
+
+	if (at && (walks->by_time->length > MOST || walks->ended))
+		return take(walks, at);
+	for (; at; at = at->next) {
+		Walk *walk = at->data;
+		const guint64 age = walks->turn - walk->when;
+		if (age < KEPT)
+			break;
+		if (!walk->told || age >= TOLD)
+			return take(walks, at);
+		if (walk->node)
+			return take_held(walk);
+	}
+	return NULL;
 }
 
 static gpointer watch(gpointer data)
@@ -83,15 +111,15 @@ static gpointer watch(gpointer data)
 
 	g_mutex_lock(&walks->lock);
 	while (!walks->ended || walks->by_time->length) {
-		while ((old = take_old(walks, g_get_monotonic_time()))) {
+		while ((old = take_old(walks))) {
 			g_mutex_unlock(&walks->lock);
 			walk_free(old);
 			g_mutex_lock(&walks->lock);
 		}
 		walks->watching = walks->by_time->length > 0;
 		if (walks->watching)
-			g_cond_wait_until(&walks->added_or_ended, &walks->lock,
-					  g_get_monotonic_time() + KEPT / 2);
+			walks->turn += !g_cond_wait_until(&walks->added_or_ended, &walks->lock,
+							  g_get_monotonic_time() + TURN);
 		else if (!walks->ended)
 			g_cond_wait(&walks->added_or_ended, &walks->lock);
 	}
@@ -141,7 +169,7 @@ static GList *find(Walks *walks, pid_t thread, const Node *node)
 /* Call with the lock held. */
 static void add(Walks *walks, Walk *walk)
 {
-	walk->when = g_get_monotonic_time();
+	walk->when = walks->turn;
 	g_queue_push_tail(walks->by_time, walk);
 	if (walk->thread)
 		g_hash_table_insert(walks->of, GINT_TO_POINTER(walk->thread), walks->by_time->tail);
@@ -162,7 +190,7 @@ void walks_found(Walks *walks, pid_t thread, Node *node, WalkLetGo let_go)
 	/* A lookup is a part of the call that was told, not what it has come back for. */
 	walk->told = before && before->told;
 	add(walks, walk);
-	Walk *old = take_old(walks, walk->when);
+	Walk *old = take_old(walks);
 	g_mutex_unlock(&walks->lock);
 	walk_free(before);
 	walk_free(old);
