@@ -90,8 +90,10 @@ void reply_path_result(fuse_req_t req, const Node *node, int r);
 /* The same of something done to a name, or to an open file. */
 void reply_name_result(fuse_req_t req, int r);
 
-/* What the thread asks for is done, or is done to a name: what it has found need not be kept. */
+/* What the thread asks for is done: what it has found need not be kept. */
 void walk_over(fuse_req_t req, const Node *node);
+/* The thread is about to do something to a name: nothing of what it has found is held. */
+void walk_let_go(fuse_req_t req);
 
 /* Attributes and number of node for the kernel; node counts that the kernel knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);

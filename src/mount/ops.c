@@ -235,7 +235,7 @@ static void remove_now(fuse_req_t req, const Asked *asked)
 	int r = caller_at(req, directory, &caller);
 
 	/* Memory that loses its last name is free when the call returns. */
-	walk_over(req, NULL);
+	walk_let_go(req);
 	if (r == 0)
 		r = !directory->ops->remove ? -EPERM
 					    : directory->ops->remove(directory, &caller,
@@ -259,7 +259,7 @@ static void rename_now(fuse_req_t req, const Asked *asked)
 	g_auto(SegfsCaller) caller = {};
 	int r;
 
-	walk_over(req, NULL); /* as when it is removed */
+	walk_let_go(req); /* as when it is removed */
 	if (directory->ops != to_directory->ops || directory->ns != to_directory->ns) {
 		r = -EXDEV; /* so that mv copies and removes */
 	} else if (!directory->ops->rename) {

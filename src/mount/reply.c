@@ -105,6 +105,11 @@ void walk_over(fuse_req_t req, const Node *node)
 	walks_over(mount_of(req)->walks, fuse_req_ctx(req)->pid, node);
 }
 
+void walk_let_go(fuse_req_t req)
+{
+	walks_let_go(mount_of(req)->walks, fuse_req_ctx(req)->pid);
+}
+
 static bool is_gone(int r)
 {
 	return r == -ENOENT || r == -ESTALE;

@@ -19,33 +19,40 @@
 
 #include "mount/walk.h"
 
+/* In which the thread looks for what is old. */
 #define TURN (G_TIME_SPAN_SECOND / 2)
 
-/* Turns. Longer than a thread takes to come back; memory is not freed so long. */
+/* Turns. What was found is held for so long; memory is not freed meanwhile. */
 #define KEPT 4
 
-/* So long it is known that a thread was told: on a busy machine it takes longer. */
+/* Turns. Longer than a thread takes to come back on a busy machine. */
 #define TOLD 40
 
-/* So many are kept, each perhaps a descriptor; with more the oldest goes. */
+/* So many are kept that hold something, each perhaps a descriptor; with more the oldest goes. */
 #define MOST 256
+
+/* The same of those that hold nothing. */
+#define MOST_TOLD 4096
 
 typedef struct {
 	pid_t thread;
-	guint64 when; /* the turn */
-	bool told;
-	const Node *told_of; /* only compared; NULL: a directory of the way */
-	Node *node;          /* a reference; NULL: it was only told */
+	guint64 when;   /* the turn in which it was added */
+	guint64 told;   /* the turn in which its call was told, plus one; 0: it was not */
+	bool has_found; /* node; lately, and has asked for nothing since */
+	/* A reference: what it has found, or was told of. NULL: a directory of the way, or what
+	 * was not found again. */
+	Node *node;
+	Node *held; /* a reference to the same, where let_go is not NULL */
 	WalkLetGo let_go;
 } Walk;
 
 struct Walks {
 	GMutex lock;          /* protects what follows */
-	GQueue *by_time;      /* Walk, the oldest first */
-	GHashTable *of;       /* thread -> its GList in by_time; not those of thread 0 */
+	GQueue *found, *told; /* Walk, the oldest first */
+	GHashTable *of;       /* thread -> its GList in one of them; not those of thread 0 */
 	GCond added_or_ended; /* while not watching */
 	bool watching;        /* the watcher looks again by itself */
-	guint64 turn;
+	guint64 turn;         /* of the watcher */
 	bool ended;
 	GThread *watcher;
 };
@@ -56,10 +63,24 @@ static void walk_free(Walk *walk)
 	if (!walk)
 		return;
 	if (walk->let_go)
-		walk->let_go(walk->node, walk->thread);
+		walk->let_go(walk->held, walk->thread);
+	if (walk->held)
+		node_unref(walk->held);
 	if (walk->node)
 		node_unref(walk->node);
 	g_free(walk);
+}
+
+/* Call with the lock held. */
+static bool is_told(const Walks *walks, const Walk *walk)
+{
+	return walk->told && walks->turn + 1 - walk->told < TOLD;
+}
+
+/* Call with the lock held. Those that have found, or those that were only told. */
+static GQueue *queue_of(Walks *walks, const Walk *walk)
+{
+	return walk->has_found ? walks->found : walks->told;
 }
 
 /* Call with the lock held. */
@@ -69,38 +90,40 @@ static Walk *take(Walks *walks, GList *link)
 
 	if (walk->thread)
 		g_hash_table_remove(walks->of, GINT_TO_POINTER(walk->thread));
-	g_queue_delete_link(walks->by_time, link);
+	g_queue_delete_link(queue_of(walks, walk), link);
 	return walk;
 }
 
-/* Call with the lock held. That it was told stays; what it holds is the caller's, as a record. */
-static Walk *take_held(Walk *walk)
+/* Call with the lock held. What the record holds, as a record; that its call was told stays. */
+static Walk *take_held(Walks *walks, GList *link)
 {
-	Walk *held = g_memdup2(walk, sizeof(*walk));
+	Walk *walk = link->data;
 
-	walk->told_of = walk->node;
-	walk->node = NULL;
+	if (!is_told(walks, walk))
+		return take(walks, link);
+	Walk *held = g_new(Walk, 1);
+	*held = (Walk){.thread = walk->thread, .held = walk->held, .let_go = walk->let_go};
+	walk->held = NULL;
 	walk->let_go = NULL;
+	if (walk->has_found) {
+		g_queue_unlink(walks->found, link);
+		g_queue_push_tail_link(walks->told, link);
+		walk->has_found = false;
+	}
 	return held;
 }
 
 /* Call with the lock held. NULL: nothing more is to go. */
 static Walk *take_old(Walks *walks)
 {
-	GList *at = walks->by_time->head;
+	GList *found = walks->found->head, *told = walks->told->head;
 
-	if (at && (walks->by_time->length > MOST || walks->ended))
-		return take(walks, at);
-	for (; at; at = at->next) {
-		Walk *walk = at->data;
-		const guint64 age = walks->turn - walk->when;
-		if (age < KEPT)
-			break;
-		if (!walk->told || age >= TOLD)
-			return take(walks, at);
-		if (walk->node)
-			return take_held(walk);
-	}
+	if (found && (walks->ended || walks->found->length > MOST ||
+		      walks->turn - ((Walk *)found->data)->when >= KEPT))
+		return take_held(walks, found);
+	if (told &&
+	    (walks->ended || walks->told->length > MOST_TOLD || !is_told(walks, told->data)))
+		return take(walks, told);
 	return NULL;
 }
 
@@ -110,13 +133,13 @@ static gpointer watch(gpointer data)
 	Walk *old;
 
 	g_mutex_lock(&walks->lock);
-	while (!walks->ended || walks->by_time->length) {
+	while (!walks->ended || walks->found->length || walks->told->length) {
 		while ((old = take_old(walks))) {
 			g_mutex_unlock(&walks->lock);
 			walk_free(old);
 			g_mutex_lock(&walks->lock);
 		}
-		walks->watching = walks->by_time->length > 0;
+		walks->watching = walks->found->length || walks->told->length;
 		if (walks->watching)
 			walks->turn += !g_cond_wait_until(&walks->added_or_ended, &walks->lock,
 							  g_get_monotonic_time() + TURN);
@@ -133,7 +156,8 @@ Walks *walks_new(void)
 
 	g_mutex_init(&walks->lock);
 	g_cond_init(&walks->added_or_ended);
-	walks->by_time = g_queue_new();
+	walks->found = g_queue_new();
+	walks->told = g_queue_new();
 	walks->of = g_hash_table_new(NULL, NULL);
 	walks->watcher = g_thread_new("walks", watch, walks);
 	return walks;
@@ -146,7 +170,8 @@ void walks_free(Walks *walks)
 	g_cond_signal(&walks->added_or_ended);
 	g_mutex_unlock(&walks->lock);
 	g_thread_join(walks->watcher);
-	g_queue_free(walks->by_time);
+	g_queue_free(walks->found);
+	g_queue_free(walks->told);
 	g_hash_table_unref(walks->of);
 	g_cond_clear(&walks->added_or_ended);
 	g_mutex_clear(&walks->lock);
@@ -158,7 +183,7 @@ static GList *find(Walks *walks, pid_t thread, const Node *node)
 {
 	if (thread)
 		return g_hash_table_lookup(walks->of, GINT_TO_POINTER(thread));
-	for (GList *at = walks->by_time->tail; at; at = at->prev) {
+	for (GList *at = walks->found->tail; at; at = at->prev) {
 		const Walk *walk = at->data;
 		if (walk->thread == 0 && (!node || walk->node == node))
 			return at;
@@ -169,10 +194,12 @@ static GList *find(Walks *walks, pid_t thread, const Node *node)
 /* Call with the lock held. */
 static void add(Walks *walks, Walk *walk)
 {
+	GQueue *queue = queue_of(walks, walk);
+
 	walk->when = walks->turn;
-	g_queue_push_tail(walks->by_time, walk);
+	g_queue_push_tail(queue, walk);
 	if (walk->thread)
-		g_hash_table_insert(walks->of, GINT_TO_POINTER(walk->thread), walks->by_time->tail);
+		g_hash_table_insert(walks->of, GINT_TO_POINTER(walk->thread), queue->tail);
 	if (!walks->watching) {
 		walks->watching = true;
 		g_cond_signal(&walks->added_or_ended);
@@ -183,12 +210,18 @@ void walks_found(Walks *walks, pid_t thread, Node *node, WalkLetGo let_go)
 {
 	Walk *walk = g_new(Walk, 1);
 
-	*walk = (Walk){.thread = thread, .node = node_ref(node), .let_go = let_go};
+	*walk = (Walk){
+		.thread = thread,
+		.has_found = true,
+		.node = node_ref(node),
+		.held = let_go ? node_ref(node) : NULL,
+		.let_go = let_go,
+	};
 	g_mutex_lock(&walks->lock);
 	GList *link = thread ? find(walks, thread, NULL) : NULL;
 	Walk *before = link ? take(walks, link) : NULL;
 	/* A lookup is a part of the call that was told, not what it has come back for. */
-	walk->told = before && before->told;
+	walk->told = before ? before->told : 0;
 	add(walks, walk);
 	Walk *old = take_old(walks);
 	g_mutex_unlock(&walks->lock);
@@ -198,18 +231,25 @@ void walks_found(Walks *walks, pid_t thread, Node *node, WalkLetGo let_go)
 
 void walks_missed(Walks *walks, pid_t thread)
 {
+	Walk *missed = NULL;
+
 	g_mutex_lock(&walks->lock);
 	GList *link = thread ? find(walks, thread, NULL) : NULL;
-	if (link)
-		((Walk *)link->data)->told_of = NULL;
+	Walk *walk = link ? link->data : NULL;
+	if (walk && !walk->has_found) {
+		missed = g_new(Walk, 1);
+		*missed = (Walk){.thread = thread, .node = g_steal_pointer(&walk->node)};
+	}
 	g_mutex_unlock(&walks->lock);
+	walk_free(missed);
 }
 
 bool walks_has_found(Walks *walks, pid_t thread, const Node *node)
 {
 	g_mutex_lock(&walks->lock);
 	const GList *link = find(walks, thread, node);
-	const bool found = link && ((Walk *)link->data)->node == node;
+	const Walk *walk = link ? link->data : NULL;
+	const bool found = walk && walk->has_found && walk->node == node;
 	g_mutex_unlock(&walks->lock);
 	return found;
 }
@@ -218,7 +258,7 @@ bool walks_was_told(Walks *walks, pid_t thread)
 {
 	g_mutex_lock(&walks->lock);
 	const GList *link = thread ? find(walks, thread, NULL) : NULL;
-	const bool told = link && ((Walk *)link->data)->told;
+	const bool told = link && is_told(walks, link->data);
 	g_mutex_unlock(&walks->lock);
 	return told;
 }
@@ -228,7 +268,8 @@ bool walks_was_told_of(Walks *walks, pid_t thread, const Node *node)
 	g_mutex_lock(&walks->lock);
 	const GList *link = thread ? find(walks, thread, NULL) : NULL;
 	const Walk *walk = link ? link->data : NULL;
-	const bool told = walk && walk->told && walk->told_of == node;
+	const bool told = walk && is_told(walks, walk) && !walk->has_found && walk->node == node &&
+			  walks->turn - walk->when < KEPT;
 	g_mutex_unlock(&walks->lock);
 	return told;
 }
@@ -238,27 +279,41 @@ bool walks_was_told_of(Walks *walks, pid_t thread, const Node *node)
  * what it has found, or, if it has a descriptor's name, what it was told of. Else it is another
  * call, which goes by names that the kernel knows from a listing.
  */
-static bool comes_back(const Walk *walk, const Node *node)
+static bool comes_back(const Walks *walks, const Walk *walk, const Node *node)
 {
-	return walk->told && (!node || walk->node == node || walk->told_of == node);
+	return is_told(walks, walk) && (!node || walk->node == node);
 }
 
 bool walks_tell(Walks *walks, pid_t thread, const Node *node)
 {
 	Walk *walk = g_new(Walk, 1), *before = NULL;
 
-	*walk = (Walk){.thread = thread, .told = true, .told_of = node};
+	*walk = (Walk){.thread = thread, .node = node ? node_ref((Node *)node) : NULL};
 	g_mutex_lock(&walks->lock);
+	walk->told = walks->turn + 1;
 	GList *link = thread ? find(walks, thread, NULL) : NULL;
-	const bool again = link && comes_back(link->data, node);
+	const bool again = link && comes_back(walks, link->data, node);
 	if (link && !again)
 		before = take(walks, link);
 	if (thread && !again)
 		add(walks, g_steal_pointer(&walk));
 	g_mutex_unlock(&walks->lock);
 	walk_free(before);
-	g_free(walk);
+	walk_free(walk);
 	return !again;
+}
+
+void walks_let_go(Walks *walks, pid_t thread)
+{
+	if (!thread) {
+		walks_over(walks, 0, NULL);
+		return;
+	}
+	g_mutex_lock(&walks->lock);
+	GList *link = find(walks, thread, NULL);
+	Walk *held = link ? take_held(walks, link) : NULL;
+	g_mutex_unlock(&walks->lock);
+	walk_free(held);
 }
 
 void walks_over(Walks *walks, pid_t thread, const Node *node)

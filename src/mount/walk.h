@@ -15,7 +15,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Walks, walks_free)
 
 /*
  * thread, 0 where it has no number here, has found node, which is held where let_go is not NULL:
- * that is kept until what the thread asks for next has been done, but at most for two seconds.
+ * that is kept until what the thread asks for next has been done, but at most for two seconds, by
+ * a clock that stands still where the machine does.
  */
 void walks_found(Walks *walks, pid_t thread, Node *node, WalkLetGo let_go);
 /* It has looked for a name and found none: what it was told of it has not found again. */
@@ -28,10 +29,11 @@ bool walks_has_found(Walks *walks, pid_t thread, const Node *node);
  * call was told already, and is not to be told again.
  */
 bool walks_tell(Walks *walks, pid_t thread, const Node *node);
-/* Was it told lately, in this call or in one that has ended with a name that is not found? */
+/* Was it told, in the last 20 s: in this call or in one that has ended with a name that is not
+ * found? */
 bool walks_was_told(Walks *walks, pid_t thread);
 
-/* The same of node, which it has not found since. */
+/* The same of node, which it has not found since, in the last two seconds. */
 bool walks_was_told_of(Walks *walks, pid_t thread, const Node *node);
 
 /*
@@ -39,3 +41,5 @@ bool walks_was_told_of(Walks *walks, pid_t thread, const Node *node);
  * thread 0 nothing of node, or (NULL) of no such thread.
  */
 void walks_over(Walks *walks, pid_t thread, const Node *node);
+/* Nothing is held for the thread any more; that its call was told is known. */
+void walks_let_go(Walks *walks, pid_t thread);

@@ -20,8 +20,8 @@ const char *procfs_value(const char *text, const char *key);
 bool procfs_number(const char *text, const char *key, uint64_t *ret_number);
 
 /*
- * open(2) of what a link of /proc/PID leads to. ENOENT, ESRCH: the process has ended, for which
- * the kernel says EACCES where that happens while it follows the link (proc_ns_get_link() in
+ * open(2) of what a link of /proc/PID leads to. ENOENT, ESRCH: that, or the process, is gone, for
+ * which the kernel says EACCES where it ends while the link is followed (proc_ns_get_link() in
  * fs/proc/namespaces.c, proc_fd_access_allowed() in fs/proc/base.c). So EACCES is of who lives.
  */
 int procfs_open(const char *path, int flags);
