@@ -95,6 +95,9 @@ void walk_over(fuse_req_t req, const Node *node);
 /* The thread is about to do something to a name: nothing of what it has found is held. */
 void walk_let_go(fuse_req_t req);
 
+/* See walks_tell(). */
+bool walk_tell(fuse_req_t req, const Node *node);
+
 /* Attributes and number of node for the kernel; node counts that the kernel knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);
 

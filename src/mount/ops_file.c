@@ -116,7 +116,7 @@ static bool is_to_look_again(fuse_req_t req, Node *node)
 	const bool is_listed = node->listed && g_get_monotonic_time() - node->listed < LISTED_USED;
 
 	if (!node->ops->is_apart_to_write || !thread || !(is_listed || node_is_written(node)) ||
-	    !walks_tell(mount_of(req)->walks, thread, node))
+	    !walk_tell(req, node))
 		return false;
 	node_name_no_more(node);
 	return true;

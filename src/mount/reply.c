@@ -100,14 +100,30 @@ void answer(fuse_req_t req, NodeVerb verb, WorkerRun run, const Asked *asked)
 		   });
 }
 
+/*
+ * A request that was given up has been answered: its thread is at another call by now, and nothing
+ * is to be said of that.
+ */
+static bool is_walking(void)
+{
+	return !errand_is_unwanted();
+}
+
 void walk_over(fuse_req_t req, const Node *node)
 {
-	walks_over(mount_of(req)->walks, fuse_req_ctx(req)->pid, node);
+	if (is_walking())
+		walks_over(mount_of(req)->walks, fuse_req_ctx(req)->pid, node);
 }
 
 void walk_let_go(fuse_req_t req)
 {
-	walks_let_go(mount_of(req)->walks, fuse_req_ctx(req)->pid);
+	if (is_walking())
+		walks_let_go(mount_of(req)->walks, fuse_req_ctx(req)->pid);
+}
+
+bool walk_tell(fuse_req_t req, const Node *node)
+{
+	return is_walking() && walks_tell(mount_of(req)->walks, fuse_req_ctx(req)->pid, node);
 }
 
 static bool is_gone(int r)
@@ -133,7 +149,7 @@ static bool is_by_name(fuse_req_t req, const Node *node)
 /* -ENOENT, or -ESTALE where the kernel is to look once more. */
 static int gone_error(fuse_req_t req, const Node *node)
 {
-	return walks_tell(mount_of(req)->walks, fuse_req_ctx(req)->pid, node) ? -ESTALE : -ENOENT;
+	return walk_tell(req, node) ? -ESTALE : -ENOENT;
 }
 
 static void reply_error(fuse_req_t req, int r)
@@ -218,13 +234,18 @@ void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found, Walk
 	g_autoptr(Node) node = r == 0 ? found : NULL;
 	struct fuse_entry_param entry;
 
-	if (r == 0 && (r = entry_of(req, node, &entry)) < 0 && let_go)
+	if (r == 0 && !is_walking())
+		r = -EINTR;
+	else if (r == 0)
+		r = entry_of(req, node, &entry);
+	if (r < 0 && node && let_go)
 		let_go(node, fuse_req_ctx(req)->pid);
 	/* A name that is not found is no end: the caller may be about to make it. */
 	if (r < 0 && errand_postpone())
 		return;
 	if (r < 0) {
-		walks_missed(mount_of(req)->walks, fuse_req_ctx(req)->pid);
+		if (is_walking())
+			walks_missed(mount_of(req)->walks, fuse_req_ctx(req)->pid);
 		reply_error(req, r == -ESTALE ? gone_error(req, NULL) : r);
 		return;
 	}
