@@ -31,7 +31,7 @@
 
 struct shared *shared;
 const char *mnt;
-bool can_map, can_pick_id;
+bool can_map, can_pick_id, is_protected;
 
 const char *const kind_names[N_KINDS] = {
 #define K(name, all, users) [name] = #name,
@@ -337,6 +337,10 @@ static int make_survivor(void)
 	can_map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED;
 	close(fd);
 	can_pick_id = access("/proc/sys/kernel/shm_next_id", F_OK) == 0;
+	const int level = open("/proc/sys/fs/protected_regular", O_RDONLY | O_CLOEXEC);
+	char digit = '0';
+	is_protected = level >= 0 && read(level, &digit, 1) == 1 && digit != '0';
+	close(level);
 	return shmid;
 }
 

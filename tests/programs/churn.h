@@ -120,8 +120,9 @@ struct thread {
 
 extern struct shared *shared;
 extern const char *mnt;
-extern bool can_map;     /* shared mappings of what is on the mount work */
-extern bool can_pick_id; /* shm_next_id can be written */
+extern bool can_map;      /* shared mappings of what is on the mount work */
+extern bool can_pick_id;  /* shm_next_id can be written */
+extern bool is_protected; /* fs.protected_regular is on (proc_sys_fs(5)) */
 extern const char *const kind_names[N_KINDS];
 
 /* churn-ops.c: does something at random, until it is told to stop. */
