@@ -37,7 +37,7 @@
 typedef struct {
 	pid_t thread;
 	guint64 when;   /* the turn in which it was added */
-	guint64 told;   /* the turn in which its call was told, plus one; 0: it was not */
+	guint64 told;   /* the turn in which its call was told; 0: it was not */
 	bool has_found; /* node; lately, and has asked for nothing since */
 	/* A reference: what it has found, or was told of. NULL: a directory of the way, or what
 	 * was not found again. */
@@ -52,7 +52,7 @@ struct Walks {
 	GHashTable *of;       /* thread -> its GList in one of them; not those of thread 0 */
 	GCond added_or_ended; /* while not watching */
 	bool watching;        /* the watcher looks again by itself */
-	guint64 turn;         /* of the watcher */
+	guint64 turn;         /* of the watcher, from 1 */
 	bool ended;
 	GThread *watcher;
 };
@@ -74,7 +74,7 @@ static void walk_free(Walk *walk)
 /* Call with the lock held. */
 static bool is_told(const Walks *walks, const Walk *walk)
 {
-	return walk->told && walks->turn + 1 - walk->told < TOLD;
+	return walk->told && walks->turn - walk->told < TOLD;
 }
 
 /* Call with the lock held. Those that have found, or those that were only told. */
@@ -156,6 +156,7 @@ Walks *walks_new(void)
 
 	g_mutex_init(&walks->lock);
 	g_cond_init(&walks->added_or_ended);
+	walks->turn = 1;
 	walks->found = g_queue_new();
 	walks->told = g_queue_new();
 	walks->of = g_hash_table_new(NULL, NULL);
@@ -231,17 +232,16 @@ void walks_found(Walks *walks, pid_t thread, Node *node, WalkLetGo let_go)
 
 void walks_missed(Walks *walks, pid_t thread)
 {
-	Walk *missed = NULL;
+	Node *missed = NULL;
 
 	g_mutex_lock(&walks->lock);
 	GList *link = thread ? find(walks, thread, NULL) : NULL;
 	Walk *walk = link ? link->data : NULL;
-	if (walk && !walk->has_found) {
-		missed = g_new(Walk, 1);
-		*missed = (Walk){.thread = thread, .node = g_steal_pointer(&walk->node)};
-	}
+	if (walk && !walk->has_found)
+		missed = g_steal_pointer(&walk->node);
 	g_mutex_unlock(&walks->lock);
-	walk_free(missed);
+	if (missed)
+		node_unref(missed);
 }
 
 bool walks_has_found(Walks *walks, pid_t thread, const Node *node)
@@ -290,7 +290,7 @@ bool walks_tell(Walks *walks, pid_t thread, const Node *node)
 
 	*walk = (Walk){.thread = thread, .node = node ? node_ref((Node *)node) : NULL};
 	g_mutex_lock(&walks->lock);
-	walk->told = walks->turn + 1;
+	walk->told = walks->turn;
 	GList *link = thread ? find(walks, thread, NULL) : NULL;
 	const bool again = link && comes_back(walks, link->data, node);
 	if (link && !again)

@@ -10,6 +10,7 @@
  * run to do again, as far as the scheduler lets it.
  */
 #include "churn.h"
+#include "protected.h"
 
 #include <err.h>
 #include <errno.h>
@@ -337,10 +338,7 @@ static int make_survivor(void)
 	can_map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED;
 	close(fd);
 	can_pick_id = access("/proc/sys/kernel/shm_next_id", F_OK) == 0;
-	const int level = open("/proc/sys/fs/protected_regular", O_RDONLY | O_CLOEXEC);
-	char digit = '0';
-	is_protected = level >= 0 && read(level, &digit, 1) == 1 && digit != '0';
-	close(level);
+	is_protected = fs_is_protected();
 	return shmid;
 }
 

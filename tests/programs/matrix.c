@@ -16,6 +16,7 @@
  * them. They are the host's: a lock keeps other runs from them, and they are put back.
  */
 #include "matrix.h"
+#include "protected.h"
 #include "uring.h"
 
 #include <dirent.h>
@@ -125,18 +126,6 @@ static void unprotect(void)
 	for (size_t i = 0; i < sizeof(sysctls) / sizeof(*sysctls); i++)
 		if (sysctls[i].before)
 			sysctl_swap(sysctls[i].path, sysctls[i].before);
-}
-
-/* As the host has them, or --protected: as far as it matters to what is asked, see matrix.h. */
-static bool is_protected(void)
-{
-	char level = '0';
-	const int fd = open("/proc/sys/fs/protected_regular", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || read(fd, &level, 1) != 1)
-		err(EXIT_FAILURE, "fs.protected_regular");
-	close(fd);
-	return level != '0';
 }
 
 /* Others may not change them while a batch runs, and get their turn in between. */
@@ -346,7 +335,7 @@ static void run_kind(const struct kind *kind, const struct worker *workers)
 			err(EXIT_FAILURE, "calloc");
 		for (int j = 0; j < mode_count; j++) {
 			lock_sysctls(LOCK_SH);
-			arena->is_protected = is_protected();
+			arena->is_protected = fs_is_protected();
 			make_batch(kind, caller, modes[j], j == 0);
 			run_batch(&workers[i], caller);
 			tally_batch(kind, tallies);
