@@ -15,20 +15,22 @@
 static void lookup_now(fuse_req_t req, const Asked *asked)
 {
 	Node *directory = node_of(req, asked->ino), *node = NULL;
+	WalkLetGo let_go = directory->ops->lookup_again ? NULL : directory->ops->let_go;
 	g_auto(SegfsCaller) caller = {};
 	int r = caller_at(req, directory, &caller);
-
-	/* What was found was gone when it was asked for something: the caller comes once more. */
-	const bool again = directory->ops->lookup_again &&
-			   walks_was_told(mount_of(req)->walks, fuse_req_ctx(req)->pid);
 
 	if (!directory->ops->lookup)
 		r = -ENOTDIR;
 	else if (r == 0)
-		r = (again ? directory->ops->lookup_again
-			   : directory->ops->lookup)(directory, &caller, asked->name, &node);
-	reply_entry(req, r, directory, node,
-		    again || !directory->ops->lookup_again ? directory->ops->let_go : NULL);
+		r = directory->ops->lookup(directory, &caller, asked->name, &node);
+	/* What was found was gone when it was asked for something: the caller comes once more. */
+	if (r == 0 && walk_comes_again(req, directory, asked->name, node) &&
+	    directory->ops->lookup_again) {
+		node_unref(g_steal_pointer(&node));
+		let_go = directory->ops->let_go;
+		r = directory->ops->lookup_again(directory, &caller, asked->name, &node);
+	}
+	reply_entry(req, r, directory, asked->name, node, let_go);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -175,7 +177,7 @@ static void make_now(fuse_req_t req, const Asked *asked)
 			    ? -EPERM
 			    : directory->ops->make(directory, &caller, asked->name, making->mode,
 						   making->device, asked->target, &node);
-	reply_entry(req, r, directory, node, directory->ops->let_go);
+	reply_entry(req, r, directory, NULL, node, directory->ops->let_go);
 }
 
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device,
@@ -220,7 +222,7 @@ static void link_now(fuse_req_t req, const Asked *asked)
 		r = !directory->ops->link
 			    ? -EPERM
 			    : directory->ops->link(directory, &caller, asked->name, node);
-	reply_entry(req, r, directory, r == 0 ? node_ref(node) : NULL, NULL);
+	reply_entry(req, r, directory, NULL, r == 0 ? node_ref(node) : NULL, NULL);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)

@@ -126,6 +126,12 @@ bool walk_tell(fuse_req_t req, const Node *node)
 	return is_walking() && walks_tell(mount_of(req)->walks, fuse_req_ctx(req)->pid, node);
 }
 
+bool walk_comes_again(fuse_req_t req, const Node *directory, const char *name, const Node *node)
+{
+	return is_walking() && walks_comes_again(mount_of(req)->walks, fuse_req_ctx(req)->pid,
+						 directory, name, node);
+}
+
 static bool is_gone(int r)
 {
 	return r == -ENOENT || r == -ESTALE;
@@ -229,7 +235,8 @@ int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
 	return 0;
 }
 
-void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found, WalkLetGo let_go)
+void reply_entry(fuse_req_t req, int r, const Node *directory, const char *name, Node *found,
+		 WalkLetGo let_go)
 {
 	g_autoptr(Node) node = r == 0 ? found : NULL;
 	struct fuse_entry_param entry;
@@ -250,7 +257,7 @@ void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found, Walk
 		return;
 	}
 	/* Before it is answered: what the thread asks next may be here at once. */
-	walks_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node, let_go);
+	walks_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, directory, name, node, let_go);
 	/* Each walk along a path would ask again for its first step otherwise. */
 	if (directory->ops->names_are_fixed && !node->ops->size_changes)
 		entry.entry_timeout = FIXED_VALID;

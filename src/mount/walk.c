@@ -11,6 +11,12 @@
  * to the program. The kernel does not say that it comes for the second time; the thread's record
  * says it. A call that was given a descriptor does not come back: ESTALE would reach the program.
  *
+ * Some kernels (7.2.13 is one) look again by themselves, too, for an open(2), where a name is
+ * removed while they step on what it has led to: unlink_may_reveal() of fs/namei.c. That is not
+ * said either, but the name that the call has found first comes again, and leads to something else;
+ * then the call counts as told. Where it leads to the same, the kernel had remembered something
+ * else for it, and looks twice on its one way.
+ *
  * Some calls end with a name that is found, others with one that is not: then nothing is asked
  * that would end the record. So records go after a while by themselves, for which there is a
  * thread, which sleeps for good where there are none. The thread's own turns are what time is
@@ -38,6 +44,7 @@ typedef struct {
 	pid_t thread;
 	guint64 when;   /* the turn in which it was added */
 	guint64 told;   /* the turn in which its call was told; 0: it was not */
+	guint first;    /* of its call, the name that it has found first: see hash_of(); 0: none */
 	bool has_found; /* node; lately, and has asked for nothing since */
 	/* A reference: what it has found, or was told of. NULL: a directory of the way, or what
 	 * was not found again. */
@@ -75,6 +82,12 @@ static void walk_free(Walk *walk)
 static bool is_told(const Walks *walks, const Walk *walk)
 {
 	return walk->told && walks->turn - walk->told < TOLD;
+}
+
+/* Where two names have the same, one is looked up as if it came again: more is held, no less. */
+static guint hash_of(const Node *directory, const char *name)
+{
+	return name ? g_str_hash(name) ^ g_direct_hash(directory) : 0;
 }
 
 /* Call with the lock held. Those that have found, or those that were only told. */
@@ -207,7 +220,8 @@ static void add(Walks *walks, Walk *walk)
 	}
 }
 
-void walks_found(Walks *walks, pid_t thread, Node *node, WalkLetGo let_go)
+void walks_found(Walks *walks, pid_t thread, const Node *directory, const char *name, Node *node,
+		 WalkLetGo let_go)
 {
 	Walk *walk = g_new(Walk, 1);
 
@@ -223,6 +237,7 @@ void walks_found(Walks *walks, pid_t thread, Node *node, WalkLetGo let_go)
 	Walk *before = link ? take(walks, link) : NULL;
 	/* A lookup is a part of the call that was told, not what it has come back for. */
 	walk->told = before ? before->told : 0;
+	walk->first = before && before->first ? before->first : hash_of(directory, name);
 	add(walks, walk);
 	Walk *old = take_old(walks);
 	g_mutex_unlock(&walks->lock);
@@ -254,11 +269,17 @@ bool walks_has_found(Walks *walks, pid_t thread, const Node *node)
 	return found;
 }
 
-bool walks_was_told(Walks *walks, pid_t thread)
+bool walks_comes_again(Walks *walks, pid_t thread, const Node *directory, const char *name,
+		       const Node *node)
 {
+	const guint hash = hash_of(directory, name);
+
 	g_mutex_lock(&walks->lock);
 	const GList *link = thread ? find(walks, thread, NULL) : NULL;
-	const bool told = link && is_told(walks, link->data);
+	Walk *walk = link ? link->data : NULL;
+	if (walk && !is_told(walks, walk) && walk->first == hash && walk->node != node)
+		walk->told = walks->turn;
+	const bool told = walk && is_told(walks, walk);
 	g_mutex_unlock(&walks->lock);
 	return told;
 }

@@ -25,6 +25,22 @@ typedef struct {
 	Walks *walks;
 } Fixture;
 
+static bool is_again(const Fixture *f, pid_t thread, const char *name, const Node *node)
+{
+	return walks_comes_again(f->walks, thread, f->first, name, node);
+}
+
+/* By a look for a name that it has not found before. */
+static bool is_told(const Fixture *f, pid_t thread)
+{
+	return is_again(f, thread, "4", f->first);
+}
+
+static void find(const Fixture *f, pid_t thread, const char *name, Node *node, WalkLetGo goes)
+{
+	walks_found(f->walks, thread, f->first, name, node, goes);
+}
+
 static void set_up(Fixture *f, gconstpointer data)
 {
 	world_start(&f->world);
@@ -45,14 +61,14 @@ static void tear_down(Fixture *f, gconstpointer data)
 static void a_call_is_told_once(Fixture *f, gconstpointer data)
 {
 	g_assert_true(walks_tell(f->walks, THREAD, f->first));
-	g_assert_true(walks_was_told(f->walks, THREAD));
-	g_assert_false(walks_was_told(f->walks, OTHER));
-	walks_found(f->walks, THREAD, f->second, NULL);
+	g_assert_true(is_told(f, THREAD));
+	g_assert_false(is_told(f, OTHER));
+	find(f, THREAD, "5", f->second, NULL);
 	g_assert_true(walks_has_found(f->walks, THREAD, f->second));
 	g_assert_false(walks_tell(f->walks, THREAD, f->second));
 	/* The next one is another call. */
 	walks_over(f->walks, THREAD, f->second);
-	g_assert_false(walks_was_told(f->walks, THREAD));
+	g_assert_false(is_told(f, THREAD));
 	g_assert_true(walks_tell(f->walks, THREAD, f->second));
 	/* A node that was not looked up, nor told of, is of another call, too. */
 	g_assert_true(walks_tell(f->walks, THREAD, f->first));
@@ -63,13 +79,13 @@ static void what_is_held_goes_and_the_call_is_still_told(Fixture *f, gconstpoint
 	const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
 
 	g_assert_true(walks_tell(f->walks, THREAD, f->first));
-	walks_found(f->walks, THREAD, f->second, let_go);
+	find(f, THREAD, "5", f->second, let_go);
 	g_assert_cmpuint(n_let_go, ==, 0);
 	while (n_let_go == 0 && g_get_monotonic_time() < end)
 		g_usleep(50000);
 	g_assert_cmpuint(n_let_go, ==, 1);
 	/* So much later; and by names alone it is to be asked whether that is still there. */
-	g_assert_true(walks_was_told(f->walks, THREAD));
+	g_assert_true(is_told(f, THREAD));
 	g_assert_false(walks_has_found(f->walks, THREAD, f->second));
 	g_assert_false(walks_tell(f->walks, THREAD, f->second));
 	walks_over(f->walks, THREAD, f->second);
@@ -79,18 +95,54 @@ static void what_is_held_goes_and_the_call_is_still_told(Fixture *f, gconstpoint
 static void a_removal_lets_go_at_once(Fixture *f, gconstpointer data)
 {
 	g_assert_true(walks_tell(f->walks, THREAD, f->first));
-	walks_found(f->walks, THREAD, f->second, let_go);
+	find(f, THREAD, "5", f->second, let_go);
 	walks_let_go(f->walks, THREAD);
 	g_assert_cmpuint(n_let_go, ==, 1);
 	/* A directory of the way is gone again. */
 	g_assert_false(walks_tell(f->walks, THREAD, NULL));
-	walks_found(f->walks, 0, f->first, let_go);
-	walks_found(f->walks, 0, f->second, let_go);
+	find(f, 0, "5", f->first, let_go);
+	find(f, 0, "5", f->second, let_go);
 	walks_let_go(f->walks, 0);
 	g_assert_cmpuint(n_let_go, ==, 3);
-	walks_found(f->walks, OTHER, f->first, NULL);
+	find(f, OTHER, "5", f->first, NULL);
 	walks_let_go(f->walks, OTHER);
 	g_assert_false(walks_has_found(f->walks, OTHER, f->first));
+}
+
+/* Two directories and a file, or what stands for them. */
+static void who_comes_again_counts_as_told(Fixture *f, gconstpointer data)
+{
+	find(f, THREAD, "key", f->first, NULL);
+	g_assert_false(is_told(f, THREAD));
+	find(f, THREAD, "5", f->second, NULL);
+	g_assert_false(is_again(f, OTHER, "key", f->first));
+	g_assert_false(walks_comes_again(f->walks, THREAD, f->second, "key", f->first));
+	/* The second name is none that a call begins with. */
+	g_assert_false(is_again(f, THREAD, "5", f->first));
+	g_assert_true(is_again(f, THREAD, "key", f->first));
+	find(f, THREAD, "key", f->first, NULL);
+	g_assert_true(is_told(f, THREAD));
+	find(f, THREAD, "5", f->second, let_go);
+	g_assert_false(walks_tell(f->walks, THREAD, f->second));
+	walks_over(f->walks, THREAD, f->second);
+	g_assert_cmpuint(n_let_go, ==, 1);
+	g_assert_false(is_told(f, THREAD));
+}
+
+static void the_same_twice_is_no_second_way(Fixture *f, gconstpointer data)
+{
+	find(f, THREAD, "5", f->second, NULL);
+	g_assert_false(is_again(f, THREAD, "5", f->second));
+	find(f, THREAD, "5", f->second, NULL);
+	g_assert_true(walks_tell(f->walks, THREAD, f->second));
+	walks_over(f->walks, THREAD, f->second);
+	/* As where another has the name by now. */
+	find(f, THREAD, "5", f->second, NULL);
+	g_assert_true(is_again(f, THREAD, "5", f->first));
+	walks_over(f->walks, THREAD, f->second);
+	/* What was made, nobody has looked up. */
+	find(f, THREAD, NULL, f->second, NULL);
+	g_assert_false(is_again(f, THREAD, "5", f->first));
 }
 
 int main(int argc, char **argv)
@@ -100,5 +152,8 @@ int main(int argc, char **argv)
 	g_test_add("/walk/held", Fixture, NULL, set_up,
 		   what_is_held_goes_and_the_call_is_still_told, tear_down);
 	g_test_add("/walk/removal", Fixture, NULL, set_up, a_removal_lets_go_at_once, tear_down);
+	g_test_add("/walk/again", Fixture, NULL, set_up, who_comes_again_counts_as_told, tear_down);
+	g_test_add("/walk/twice", Fixture, NULL, set_up, the_same_twice_is_no_second_way,
+		   tear_down);
 	return g_test_run();
 }
