@@ -95,18 +95,22 @@ void walk_over(fuse_req_t req, const Node *node);
 /* The thread is about to do something to a name: nothing of what it has found is held. */
 void walk_let_go(fuse_req_t req);
 
-/* See walks_tell() and walks_comes_again(). */
+/* See walks_tell(). */
 bool walk_tell(fuse_req_t req, const Node *node);
-bool walk_comes_again(fuse_req_t req, const Node *directory, const char *name, const Node *node);
+/*
+ * Has the caller, who looks for name in directory, come for the second time: told to, as what it
+ * had found was gone, or perhaps by the kernel itself?
+ */
+bool walk_again(fuse_req_t req, const Node *directory, const char *name);
 
 /* Attributes and number of node for the kernel; node counts that the kernel knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);
 
 /*
- * found, whose reference it takes, is what name in directory stands for, or (NULL) was made there;
- * let_go: it is held, see NodeOps.
+ * found, whose reference it takes, is what a name in directory stands for; again: see
+ * walk_again(); let_go: it is held, see NodeOps.
  */
-void reply_entry(fuse_req_t req, int r, const Node *directory, const char *name, Node *found,
+void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found, bool again,
 		 WalkLetGo let_go);
 void reply_attr(fuse_req_t req, Node *node, int r);
 /* size 0: only how long it is. */

@@ -12,25 +12,31 @@
 #include "mount/mount.h"
 #include "tree/item.h"
 
+/* Can what a look there has found be gone when something is asked of it? Else it is held at once.
+ */
+static bool may_go(const Node *directory)
+{
+	return directory->ops->lookup_again || !directory->ops->let_go;
+}
+
 static void lookup_now(fuse_req_t req, const Asked *asked)
 {
 	Node *directory = node_of(req, asked->ino), *node = NULL;
-	WalkLetGo let_go = directory->ops->lookup_again ? NULL : directory->ops->let_go;
+	const NodeOps *ops = directory->ops;
 	g_auto(SegfsCaller) caller = {};
 	int r = caller_at(req, directory, &caller);
 
-	if (!directory->ops->lookup)
+	if (!ops->lookup)
 		r = -ENOTDIR;
 	else if (r == 0)
-		r = directory->ops->lookup(directory, &caller, asked->name, &node);
-	/* What was found was gone when it was asked for something: the caller comes once more. */
-	if (r == 0 && walk_comes_again(req, directory, asked->name, node) &&
-	    directory->ops->lookup_again) {
+		r = ops->lookup(directory, &caller, asked->name, &node);
+	const bool again = r == 0 && may_go(directory) && walk_again(req, directory, asked->name);
+	if (again && ops->lookup_again) {
 		node_unref(g_steal_pointer(&node));
-		let_go = directory->ops->let_go;
-		r = directory->ops->lookup_again(directory, &caller, asked->name, &node);
+		r = ops->lookup_again(directory, &caller, asked->name, &node);
 	}
-	reply_entry(req, r, directory, asked->name, node, let_go);
+	reply_entry(req, r, directory, node, again,
+		    again || !may_go(directory) ? ops->let_go : NULL);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -177,7 +183,7 @@ static void make_now(fuse_req_t req, const Asked *asked)
 			    ? -EPERM
 			    : directory->ops->make(directory, &caller, asked->name, making->mode,
 						   making->device, asked->target, &node);
-	reply_entry(req, r, directory, NULL, node, directory->ops->let_go);
+	reply_entry(req, r, directory, node, false, directory->ops->let_go);
 }
 
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device,
@@ -222,7 +228,7 @@ static void link_now(fuse_req_t req, const Asked *asked)
 		r = !directory->ops->link
 			    ? -EPERM
 			    : directory->ops->link(directory, &caller, asked->name, node);
-	reply_entry(req, r, directory, NULL, r == 0 ? node_ref(node) : NULL, NULL);
+	reply_entry(req, r, directory, r == 0 ? node_ref(node) : NULL, false, NULL);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -242,6 +248,8 @@ static void remove_now(fuse_req_t req, const Asked *asked)
 		r = !directory->ops->remove ? -EPERM
 					    : directory->ops->remove(directory, &caller,
 								     asked->name, asked->number);
+	if (r == 0 && may_go(directory))
+		walks_removed(mount_of(req)->walks, directory, asked->name);
 	reply_name_result(req, r);
 }
 

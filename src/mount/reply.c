@@ -126,10 +126,19 @@ bool walk_tell(fuse_req_t req, const Node *node)
 	return is_walking() && walks_tell(mount_of(req)->walks, fuse_req_ctx(req)->pid, node);
 }
 
-bool walk_comes_again(fuse_req_t req, const Node *directory, const char *name, const Node *node)
+bool walk_again(fuse_req_t req, const Node *directory, const char *name)
 {
-	return is_walking() && walks_comes_again(mount_of(req)->walks, fuse_req_ctx(req)->pid,
-						 directory, name, node);
+	Walks *walks = mount_of(req)->walks;
+	const pid_t thread = fuse_req_ctx(req)->pid;
+	int flags = 0;
+
+	if (walks_was_told(walks, thread))
+		return true;
+	if (!thread || !walks_was_removed(walks, directory, name))
+		return false;
+	const ProcfsCall call = procfs_call(mount_of(req)->proc_root, thread, &flags);
+	/* One that opens nothing must not have it attached. */
+	return (call == CALL_OPENS && !(flags & (O_PATH | O_EXCL))) || call == CALL_UNKNOWN;
 }
 
 static bool is_gone(int r)
@@ -235,7 +244,7 @@ int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry)
 	return 0;
 }
 
-void reply_entry(fuse_req_t req, int r, const Node *directory, const char *name, Node *found,
+void reply_entry(fuse_req_t req, int r, const Node *directory, Node *found, bool again,
 		 WalkLetGo let_go)
 {
 	g_autoptr(Node) node = r == 0 ? found : NULL;
@@ -257,7 +266,7 @@ void reply_entry(fuse_req_t req, int r, const Node *directory, const char *name,
 		return;
 	}
 	/* Before it is answered: what the thread asks next may be here at once. */
-	walks_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, directory, name, node, let_go);
+	walks_found(mount_of(req)->walks, fuse_req_ctx(req)->pid, node, again, let_go);
 	/* Each walk along a path would ask again for its first step otherwise. */
 	if (directory->ops->names_are_fixed && !node->ops->size_changes)
 		entry.entry_timeout = FIXED_VALID;

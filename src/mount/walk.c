@@ -12,10 +12,10 @@
  * says it. A call that was given a descriptor does not come back: ESTALE would reach the program.
  *
  * Some kernels (7.2.13 is one) look again by themselves, too, for an open(2), where a name is
- * removed while they step on what it has led to: unlink_may_reveal() of fs/namei.c. That is not
- * said either, but the name that the call has found first comes again, and leads to something else;
- * then the call counts as told. Where it leads to the same, the kernel had remembered something
- * else for it, and looks twice on its one way.
+ * removed while they step on what it has led to: unlink_may_reveal() of fs/namei.c. Nor is that
+ * said, and the daemon need not have been asked before. But it is a name that was removed a moment
+ * ago for which it is asked then. So an open(2) of what came after under such a name counts as
+ * told.
  *
  * Some calls end with a name that is found, others with one that is not: then nothing is asked
  * that would end the record. So records go after a while by themselves, for which there is a
@@ -34,6 +34,12 @@
 /* Turns. Longer than a thread takes to come back on a busy machine. */
 #define TOLD 40
 
+/* Turns, and at most twice as many: a name was removed a moment ago. */
+#define REMOVED 4
+
+/* Names; with more than so many the moment is shorter. */
+#define MOST_REMOVED 8192
+
 /* So many are kept that hold something, each perhaps a descriptor; with more the oldest goes. */
 #define MOST 256
 
@@ -44,7 +50,6 @@ typedef struct {
 	pid_t thread;
 	guint64 when;   /* the turn in which it was added */
 	guint64 told;   /* the turn in which its call was told; 0: it was not */
-	guint first;    /* of its call, the name that it has found first: see hash_of(); 0: none */
 	bool has_found; /* node; lately, and has asked for nothing since */
 	/* A reference: what it has found, or was told of. NULL: a directory of the way, or what
 	 * was not found again. */
@@ -57,6 +62,9 @@ struct Walks {
 	GMutex lock;          /* protects what follows */
 	GQueue *found, *told; /* Walk, the oldest first */
 	GHashTable *of;       /* thread -> its GList in one of them; not those of thread 0 */
+	GHashTable *removed;  /* hash_of() the names that were, since a turn; */
+	GHashTable *removed_before;
+	guint64 removed_since;
 	GCond added_or_ended; /* while not watching */
 	bool watching;        /* the watcher looks again by itself */
 	guint64 turn;         /* of the watcher, from 1 */
@@ -84,10 +92,37 @@ static bool is_told(const Walks *walks, const Walk *walk)
 	return walk->told && walks->turn - walk->told < TOLD;
 }
 
-/* Where two names have the same, one is looked up as if it came again: more is held, no less. */
-static guint hash_of(const Node *directory, const char *name)
+/* A name that has that of a removed one by chance counts as removed, too. */
+static gpointer hash_of(const Node *directory, const char *name)
 {
-	return name ? g_str_hash(name) ^ g_direct_hash(directory) : 0;
+	return GUINT_TO_POINTER(g_str_hash(name) ^ g_direct_hash(directory));
+}
+
+/* Call with the lock held. Those of before are forgotten, and the others are of before. */
+static void age_removed(Walks *walks)
+{
+	GHashTable *old = walks->removed_before;
+
+	walks->removed_before = walks->removed;
+	walks->removed = old;
+	g_hash_table_remove_all(old);
+	walks->removed_since = walks->turn;
+}
+
+/* Call with the lock held. Is there what has to go as time passes? */
+static bool has_to_watch(const Walks *walks)
+{
+	return walks->found->length || walks->told->length || g_hash_table_size(walks->removed) ||
+	       g_hash_table_size(walks->removed_before);
+}
+
+/* Call with the lock held. */
+static void start_to_watch(Walks *walks)
+{
+	if (!walks->watching) {
+		walks->watching = true;
+		g_cond_signal(&walks->added_or_ended);
+	}
 }
 
 /* Call with the lock held. Those that have found, or those that were only told. */
@@ -152,7 +187,9 @@ static gpointer watch(gpointer data)
 			walk_free(old);
 			g_mutex_lock(&walks->lock);
 		}
-		walks->watching = walks->found->length || walks->told->length;
+		if (walks->turn - walks->removed_since >= REMOVED)
+			age_removed(walks);
+		walks->watching = has_to_watch(walks);
 		if (walks->watching)
 			walks->turn += !g_cond_wait_until(&walks->added_or_ended, &walks->lock,
 							  g_get_monotonic_time() + TURN);
@@ -173,6 +210,8 @@ Walks *walks_new(void)
 	walks->found = g_queue_new();
 	walks->told = g_queue_new();
 	walks->of = g_hash_table_new(NULL, NULL);
+	walks->removed = g_hash_table_new(NULL, NULL);
+	walks->removed_before = g_hash_table_new(NULL, NULL);
 	walks->watcher = g_thread_new("walks", watch, walks);
 	return walks;
 }
@@ -187,6 +226,8 @@ void walks_free(Walks *walks)
 	g_queue_free(walks->found);
 	g_queue_free(walks->told);
 	g_hash_table_unref(walks->of);
+	g_hash_table_unref(walks->removed);
+	g_hash_table_unref(walks->removed_before);
 	g_cond_clear(&walks->added_or_ended);
 	g_mutex_clear(&walks->lock);
 	g_free(walks);
@@ -214,14 +255,10 @@ static void add(Walks *walks, Walk *walk)
 	g_queue_push_tail(queue, walk);
 	if (walk->thread)
 		g_hash_table_insert(walks->of, GINT_TO_POINTER(walk->thread), queue->tail);
-	if (!walks->watching) {
-		walks->watching = true;
-		g_cond_signal(&walks->added_or_ended);
-	}
+	start_to_watch(walks);
 }
 
-void walks_found(Walks *walks, pid_t thread, const Node *directory, const char *name, Node *node,
-		 WalkLetGo let_go)
+void walks_found(Walks *walks, pid_t thread, Node *node, bool again, WalkLetGo let_go)
 {
 	Walk *walk = g_new(Walk, 1);
 
@@ -237,7 +274,8 @@ void walks_found(Walks *walks, pid_t thread, const Node *directory, const char *
 	Walk *before = link ? take(walks, link) : NULL;
 	/* A lookup is a part of the call that was told, not what it has come back for. */
 	walk->told = before ? before->told : 0;
-	walk->first = before && before->first ? before->first : hash_of(directory, name);
+	if (again && !is_told(walks, walk))
+		walk->told = walks->turn;
 	add(walks, walk);
 	Walk *old = take_old(walks);
 	g_mutex_unlock(&walks->lock);
@@ -269,17 +307,32 @@ bool walks_has_found(Walks *walks, pid_t thread, const Node *node)
 	return found;
 }
 
-bool walks_comes_again(Walks *walks, pid_t thread, const Node *directory, const char *name,
-		       const Node *node)
+void walks_removed(Walks *walks, const Node *directory, const char *name)
 {
-	const guint hash = hash_of(directory, name);
+	g_mutex_lock(&walks->lock);
+	if (g_hash_table_size(walks->removed) >= MOST_REMOVED)
+		age_removed(walks);
+	g_hash_table_add(walks->removed, hash_of(directory, name));
+	start_to_watch(walks);
+	g_mutex_unlock(&walks->lock);
+}
+
+bool walks_was_removed(Walks *walks, const Node *directory, const char *name)
+{
+	gconstpointer hash = hash_of(directory, name);
 
 	g_mutex_lock(&walks->lock);
+	const bool was = g_hash_table_contains(walks->removed, hash) ||
+			 g_hash_table_contains(walks->removed_before, hash);
+	g_mutex_unlock(&walks->lock);
+	return was;
+}
+
+bool walks_was_told(Walks *walks, pid_t thread)
+{
+	g_mutex_lock(&walks->lock);
 	const GList *link = thread ? find(walks, thread, NULL) : NULL;
-	Walk *walk = link ? link->data : NULL;
-	if (walk && !is_told(walks, walk) && walk->first == hash && walk->node != node)
-		walk->told = walks->turn;
-	const bool told = walk && is_told(walks, walk);
+	const bool told = link && is_told(walks, link->data);
 	g_mutex_unlock(&walks->lock);
 	return told;
 }

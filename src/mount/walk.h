@@ -14,13 +14,11 @@ void walks_free(Walks *walks);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Walks, walks_free)
 
 /*
- * thread, 0 where it has no number here, has found node by name in directory, or (name NULL) has
- * made it there. It is held where let_go is not NULL: that is kept until what the thread asks for
- * next has been done, but at most for two seconds, by a clock that stands still where the machine
- * does.
+ * thread, 0 where it has no number here, has found node, which is held where let_go is not NULL:
+ * that is kept until what the thread asks for next has been done, but at most for two seconds, by
+ * a clock that stands still where the machine does. again: its call counts as told.
  */
-void walks_found(Walks *walks, pid_t thread, const Node *directory, const char *name, Node *node,
-		 WalkLetGo let_go);
+void walks_found(Walks *walks, pid_t thread, Node *node, bool again, WalkLetGo let_go);
 /* It has looked for a name and found none: what it was told of it has not found again. */
 void walks_missed(Walks *walks, pid_t thread);
 /* Has it found node, and asked for nothing since? */
@@ -31,13 +29,9 @@ bool walks_has_found(Walks *walks, pid_t thread, const Node *node);
  * call was told already, and is not to be told again.
  */
 bool walks_tell(Walks *walks, pid_t thread, const Node *node);
-/*
- * It has looked for name in directory, which leads to node. Was it told, in the last 20 s: in this
- * call or in one that has ended with a name that is not found? Or has it come again by itself? Then
- * it counts as told.
- */
-bool walks_comes_again(Walks *walks, pid_t thread, const Node *directory, const char *name,
-		       const Node *node);
+/* Was it told, in the last 20 s: in this call or in one that has ended with a name that is not
+ * found? */
+bool walks_was_told(Walks *walks, pid_t thread);
 
 /* Was it told of node, which it has not found since, in the last two seconds? */
 bool walks_was_told_of(Walks *walks, pid_t thread, const Node *node);
@@ -49,3 +43,7 @@ bool walks_was_told_of(Walks *walks, pid_t thread, const Node *node);
 void walks_over(Walks *walks, pid_t thread, const Node *node);
 /* Nothing is held for the thread any more; that its call was told is known. */
 void walks_let_go(Walks *walks, pid_t thread);
+
+/* name in directory is removed. Was it, in the last two seconds? Perhaps also in the last four. */
+void walks_removed(Walks *walks, const Node *directory, const char *name);
+bool walks_was_removed(Walks *walks, const Node *directory, const char *name);

@@ -95,6 +95,20 @@ ls -l "$MNT/sysv" "$MNT/key" >/dev/null
 find "$MNT/sysv" -ls >/dev/null
 du "$MNT/sysv" >/dev/null
 is "$(ipcstat "$used")" "$before" "ls, find and du are not seen by the kernel"
+# Nor is a look at what has the key of one that was removed a moment ago, where an open holds at once
+# what it finds (src/mount/walk.c).
+mkseg -u 20001 10000 0600 0x504 >/dev/null
+ok "a segment is removed by its key" rm "$MNT/key/0x00000504"
+again=$(mkseg -u 20001 10000 0600 0x504)
+before=$(ipcstat "$again")
+ls -l "$MNT/key/0x00000504" >/dev/null
+stat "$MNT/key/0x00000504" >/dev/null
+getfattr --absolute-names -d "$MNT/key/0x00000504" >/dev/null
+is "$("$SHMTOOL" run "open a $MNT/key/0x00000504 O_PATH" | xargs)" 0 "the next one is opened for nothing"
+is "$(ipcstat "$again")" "$before" "and looked at: not seen by the kernel"
+before=$(reported "$again")
+is "$(as_user 20001 "$SHMTOOL" run "open a $MNT/key/0x00000504 O_RDWR" "pwrite a 0 x" "close a" | xargs)" "0 1 0" "opened and written"
+is "$(reported "$again")" "$before" "and that leaves no trace"
 
 # Attaches of others show, also after segfs has looked, and while it does.
 cat "$MNT/sysv/$fresh" >/dev/null

@@ -25,22 +25,6 @@ typedef struct {
 	Walks *walks;
 } Fixture;
 
-static bool is_again(const Fixture *f, pid_t thread, const char *name, const Node *node)
-{
-	return walks_comes_again(f->walks, thread, f->first, name, node);
-}
-
-/* By a look for a name that it has not found before. */
-static bool is_told(const Fixture *f, pid_t thread)
-{
-	return is_again(f, thread, "4", f->first);
-}
-
-static void find(const Fixture *f, pid_t thread, const char *name, Node *node, WalkLetGo goes)
-{
-	walks_found(f->walks, thread, f->first, name, node, goes);
-}
-
 static void set_up(Fixture *f, gconstpointer data)
 {
 	world_start(&f->world);
@@ -61,14 +45,14 @@ static void tear_down(Fixture *f, gconstpointer data)
 static void a_call_is_told_once(Fixture *f, gconstpointer data)
 {
 	g_assert_true(walks_tell(f->walks, THREAD, f->first));
-	g_assert_true(is_told(f, THREAD));
-	g_assert_false(is_told(f, OTHER));
-	find(f, THREAD, "5", f->second, NULL);
+	g_assert_true(walks_was_told(f->walks, THREAD));
+	g_assert_false(walks_was_told(f->walks, OTHER));
+	walks_found(f->walks, THREAD, f->second, false, NULL);
 	g_assert_true(walks_has_found(f->walks, THREAD, f->second));
 	g_assert_false(walks_tell(f->walks, THREAD, f->second));
 	/* The next one is another call. */
 	walks_over(f->walks, THREAD, f->second);
-	g_assert_false(is_told(f, THREAD));
+	g_assert_false(walks_was_told(f->walks, THREAD));
 	g_assert_true(walks_tell(f->walks, THREAD, f->second));
 	/* A node that was not looked up, nor told of, is of another call, too. */
 	g_assert_true(walks_tell(f->walks, THREAD, f->first));
@@ -79,13 +63,13 @@ static void what_is_held_goes_and_the_call_is_still_told(Fixture *f, gconstpoint
 	const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
 
 	g_assert_true(walks_tell(f->walks, THREAD, f->first));
-	find(f, THREAD, "5", f->second, let_go);
+	walks_found(f->walks, THREAD, f->second, false, let_go);
 	g_assert_cmpuint(n_let_go, ==, 0);
 	while (n_let_go == 0 && g_get_monotonic_time() < end)
 		g_usleep(50000);
 	g_assert_cmpuint(n_let_go, ==, 1);
 	/* So much later; and by names alone it is to be asked whether that is still there. */
-	g_assert_true(is_told(f, THREAD));
+	g_assert_true(walks_was_told(f->walks, THREAD));
 	g_assert_false(walks_has_found(f->walks, THREAD, f->second));
 	g_assert_false(walks_tell(f->walks, THREAD, f->second));
 	walks_over(f->walks, THREAD, f->second);
@@ -95,54 +79,54 @@ static void what_is_held_goes_and_the_call_is_still_told(Fixture *f, gconstpoint
 static void a_removal_lets_go_at_once(Fixture *f, gconstpointer data)
 {
 	g_assert_true(walks_tell(f->walks, THREAD, f->first));
-	find(f, THREAD, "5", f->second, let_go);
+	walks_found(f->walks, THREAD, f->second, false, let_go);
 	walks_let_go(f->walks, THREAD);
 	g_assert_cmpuint(n_let_go, ==, 1);
 	/* A directory of the way is gone again. */
 	g_assert_false(walks_tell(f->walks, THREAD, NULL));
-	find(f, 0, "5", f->first, let_go);
-	find(f, 0, "5", f->second, let_go);
+	walks_found(f->walks, 0, f->first, false, let_go);
+	walks_found(f->walks, 0, f->second, false, let_go);
 	walks_let_go(f->walks, 0);
 	g_assert_cmpuint(n_let_go, ==, 3);
-	find(f, OTHER, "5", f->first, NULL);
+	walks_found(f->walks, OTHER, f->first, false, NULL);
 	walks_let_go(f->walks, OTHER);
 	g_assert_false(walks_has_found(f->walks, OTHER, f->first));
 }
 
-/* Two directories and a file, or what stands for them. */
-static void who_comes_again_counts_as_told(Fixture *f, gconstpointer data)
+static void it_is_told_or_counts_as_told(Fixture *f, gconstpointer data)
 {
-	find(f, THREAD, "key", f->first, NULL);
-	g_assert_false(is_told(f, THREAD));
-	find(f, THREAD, "5", f->second, NULL);
-	g_assert_false(is_again(f, OTHER, "key", f->first));
-	g_assert_false(walks_comes_again(f->walks, THREAD, f->second, "key", f->first));
-	/* The second name is none that a call begins with. */
-	g_assert_false(is_again(f, THREAD, "5", f->first));
-	g_assert_true(is_again(f, THREAD, "key", f->first));
-	find(f, THREAD, "key", f->first, NULL);
-	g_assert_true(is_told(f, THREAD));
-	find(f, THREAD, "5", f->second, let_go);
+	walks_found(f->walks, THREAD, f->first, true, NULL);
+	g_assert_true(walks_was_told(f->walks, THREAD));
+	g_assert_false(walks_was_told(f->walks, OTHER));
+	walks_found(f->walks, THREAD, f->second, false, let_go);
 	g_assert_false(walks_tell(f->walks, THREAD, f->second));
 	walks_over(f->walks, THREAD, f->second);
 	g_assert_cmpuint(n_let_go, ==, 1);
-	g_assert_false(is_told(f, THREAD));
+	g_assert_false(walks_was_told(f->walks, THREAD));
 }
 
-static void the_same_twice_is_no_second_way(Fixture *f, gconstpointer data)
+static void a_removed_name_is_known_for_a_moment(Fixture *f, gconstpointer data)
 {
-	find(f, THREAD, "5", f->second, NULL);
-	g_assert_false(is_again(f, THREAD, "5", f->second));
-	find(f, THREAD, "5", f->second, NULL);
-	g_assert_true(walks_tell(f->walks, THREAD, f->second));
-	walks_over(f->walks, THREAD, f->second);
-	/* As where another has the name by now. */
-	find(f, THREAD, "5", f->second, NULL);
-	g_assert_true(is_again(f, THREAD, "5", f->first));
-	walks_over(f->walks, THREAD, f->second);
-	/* What was made, nobody has looked up. */
-	find(f, THREAD, NULL, f->second, NULL);
-	g_assert_false(is_again(f, THREAD, "5", f->first));
+	const gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+
+	g_assert_false(walks_was_removed(f->walks, f->first, "5"));
+	walks_removed(f->walks, f->first, "5");
+	g_assert_true(walks_was_removed(f->walks, f->first, "5"));
+	g_assert_false(walks_was_removed(f->walks, f->second, "5"));
+	g_assert_false(walks_was_removed(f->walks, f->first, "6"));
+	while (walks_was_removed(f->walks, f->first, "5") && g_get_monotonic_time() < end)
+		g_usleep(50000);
+	g_assert_false(walks_was_removed(f->walks, f->first, "5"));
+}
+
+static void of_many_removed_names_the_last_are_known(Fixture *f, gconstpointer data)
+{
+	for (int i = 0; i < 50000; i++) {
+		g_autofree char *name = g_strdup_printf("%d", i);
+		walks_removed(f->walks, f->first, name);
+	}
+	g_assert_true(walks_was_removed(f->walks, f->first, "49999"));
+	g_assert_false(walks_was_removed(f->walks, f->first, "20000"));
 }
 
 int main(int argc, char **argv)
@@ -152,8 +136,10 @@ int main(int argc, char **argv)
 	g_test_add("/walk/held", Fixture, NULL, set_up,
 		   what_is_held_goes_and_the_call_is_still_told, tear_down);
 	g_test_add("/walk/removal", Fixture, NULL, set_up, a_removal_lets_go_at_once, tear_down);
-	g_test_add("/walk/again", Fixture, NULL, set_up, who_comes_again_counts_as_told, tear_down);
-	g_test_add("/walk/twice", Fixture, NULL, set_up, the_same_twice_is_no_second_way,
+	g_test_add("/walk/again", Fixture, NULL, set_up, it_is_told_or_counts_as_told, tear_down);
+	g_test_add("/walk/removed", Fixture, NULL, set_up, a_removed_name_is_known_for_a_moment,
+		   tear_down);
+	g_test_add("/walk/many", Fixture, NULL, set_up, of_many_removed_names_the_last_are_known,
 		   tear_down);
 	return g_test_run();
 }
