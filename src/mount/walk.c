@@ -11,11 +11,11 @@
  * to the program. The kernel does not say that it comes for the second time; the thread's record
  * says it. A call that was given a descriptor does not come back: ESTALE would reach the program.
  *
- * Some kernels (7.2.13 is one) look again by themselves, too, for an open(2), where a name is
- * removed while they step on what it has led to: unlink_may_reveal() of fs/namei.c. Nor is that
- * said, and the daemon need not have been asked before. But it is a name that was removed a moment
- * ago for which it is asked then. So an open(2) of what came after under such a name counts as
- * told.
+ * Some kernels (7.2.13 is one) look again by themselves, too, where a name is removed while they
+ * step on what it has led to: unlink_may_reveal() of fs/namei.c. Nor is that said, the daemon need
+ * not have been asked before, and open(2), unlike others, does not look for a third time. But it is
+ * a name that was removed a moment ago for which it is asked then. So an open(2) of what came after
+ * under such a name counts as told.
  *
  * Some calls end with a name that is found, others with one that is not: then nothing is asked
  * that would end the record. So records go after a while by themselves, for which there is a
@@ -62,8 +62,8 @@ struct Walks {
 	GMutex lock;          /* protects what follows */
 	GQueue *found, *told; /* Walk, the oldest first */
 	GHashTable *of;       /* thread -> its GList in one of them; not those of thread 0 */
-	GHashTable *removed;  /* hash_of() the names that were, since a turn; */
-	GHashTable *removed_before;
+	/* hash_of() each name that was removed, since a turn, and for a while before it. */
+	GHashTable *removed, *removed_before;
 	guint64 removed_since;
 	GCond added_or_ended; /* while not watching */
 	bool watching;        /* the watcher looks again by itself */

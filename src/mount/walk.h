@@ -44,6 +44,6 @@ void walks_over(Walks *walks, pid_t thread, const Node *node);
 /* Nothing is held for the thread any more; that its call was told is known. */
 void walks_let_go(Walks *walks, pid_t thread);
 
-/* name in directory is removed. Was it, in the last two seconds? Perhaps also in the last four. */
+/* name in directory is removed; a lookup of it knows that for two seconds, or for up to four. */
 void walks_removed(Walks *walks, const Node *directory, const char *name);
 bool walks_was_removed(Walks *walks, const Node *directory, const char *name);
