@@ -98,10 +98,11 @@ void walk_let_go(fuse_req_t req);
 /* See walks_tell(). */
 bool walk_tell(fuse_req_t req, const Node *node);
 /*
- * Has the caller, who looks for name in directory, come for the second time: told to, as what it
- * had found was gone, or perhaps by the kernel itself?
+ * Has the caller, who has looked for name in directory, come for the second time: told to, as what
+ * it had found was gone, or perhaps by the kernel itself, which does so without a word for an
+ * open(2) of a name that is being removed? -EAGAIN: only who may wait can tell; see Errand.
  */
-bool walk_again(fuse_req_t req, const Node *directory, const char *name);
+int walk_again(fuse_req_t req, const Node *directory, const char *name, bool *ret_again);
 
 /* Attributes and number of node for the kernel; node counts that the kernel knows it once more. */
 int entry_of(fuse_req_t req, Node *node, struct fuse_entry_param *ret_entry);

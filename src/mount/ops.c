@@ -21,21 +21,29 @@ static bool may_go(const Node *directory)
 
 static void lookup_now(fuse_req_t req, const Asked *asked)
 {
-	Node *directory = node_of(req, asked->ino), *node = NULL;
+	Node *directory = node_of(req, asked->ino);
 	const NodeOps *ops = directory->ops;
+	g_autoptr(Node) node = NULL;
 	g_auto(SegfsCaller) caller = {};
+	bool again = false;
 	int r = caller_at(req, directory, &caller);
 
 	if (!ops->lookup)
 		r = -ENOTDIR;
 	else if (r == 0)
 		r = ops->lookup(directory, &caller, asked->name, &node);
-	const bool again = r == 0 && may_go(directory) && walk_again(req, directory, asked->name);
-	if (again && ops->lookup_again) {
+	if (r == 0 && may_go(directory))
+		r = walk_again(req, directory, asked->name, &again);
+	/* Who opens it then to write will not be told to look for another. */
+	const bool to_leave = r == 0 && again && node_is_not_apart(node);
+	if (to_leave)
+		node_name_no_more(node);
+	if (to_leave || (r == 0 && again && ops->lookup_again)) {
 		node_unref(g_steal_pointer(&node));
-		r = ops->lookup_again(directory, &caller, asked->name, &node);
+		r = (ops->lookup_again ? ops->lookup_again : ops->lookup)(directory, &caller,
+									  asked->name, &node);
 	}
-	reply_entry(req, r, directory, node, again,
+	reply_entry(req, r, directory, r == 0 ? g_steal_pointer(&node) : NULL, again,
 		    again || !may_go(directory) ? ops->let_go : NULL);
 }
 

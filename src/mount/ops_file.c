@@ -112,11 +112,7 @@ static bool writes(const struct fuse_file_info *fi)
  */
 static bool is_to_look_again(fuse_req_t req, Node *node)
 {
-	const pid_t thread = fuse_req_ctx(req)->pid;
-	const bool is_listed = node->listed && g_get_monotonic_time() - node->listed < LISTED_USED;
-
-	if (!node->ops->is_apart_to_write || !thread || !(is_listed || node_is_written(node)) ||
-	    !walk_tell(req, node))
+	if (!fuse_req_ctx(req)->pid || !node_is_not_apart(node) || !walk_tell(req, node))
 		return false;
 	node_name_no_more(node);
 	return true;

@@ -126,19 +126,22 @@ bool walk_tell(fuse_req_t req, const Node *node)
 	return is_walking() && walks_tell(mount_of(req)->walks, fuse_req_ctx(req)->pid, node);
 }
 
-bool walk_again(fuse_req_t req, const Node *directory, const char *name)
+int walk_again(fuse_req_t req, const Node *directory, const char *name, bool *ret_again)
 {
 	Walks *walks = mount_of(req)->walks;
 	const pid_t thread = fuse_req_ctx(req)->pid;
 	int flags = 0;
 
-	if (walks_was_told(walks, thread))
-		return true;
-	if (!thread || !walks_was_removed(walks, directory, name))
-		return false;
-	const ProcfsCall call = procfs_call(mount_of(req)->proc_root, thread, &flags);
-	/* One that opens nothing must not have it attached. */
-	return (call == CALL_OPENS && !(flags & (O_PATH | O_EXCL))) || call == CALL_UNKNOWN;
+	*ret_again = is_walking() && walks_was_told(walks, thread);
+	if (*ret_again || !thread || !directory->ops->remove ||
+	    !walks_was_removed(walks, directory, name))
+		return 0;
+	/* On a busy machine it takes a while until /proc says what a thread waits for. */
+	if (!errand_may_wait())
+		return -EAGAIN;
+	*ret_again = procfs_call(mount_of(req)->proc_root, thread, &flags) == CALL_OPENS &&
+		     procfs_opens_file(flags);
+	return 0;
 }
 
 static bool is_gone(int r)

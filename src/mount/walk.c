@@ -34,7 +34,11 @@
 /* Turns. Longer than a thread takes to come back on a busy machine. */
 #define TOLD 40
 
-/* Turns, and at most twice as many: a name was removed a moment ago. */
+/*
+ * Turns, and at most twice as many: a name was removed a moment ago. What an open(2) finds under it
+ * takes longer to look up; where a machine is so busy that the kernel's own second look comes later
+ * than that, and what that finds is gone, too, the program gets ESTALE.
+ */
 #define REMOVED 4
 
 /* Names; with more than so many the moment is shorter. */
@@ -62,7 +66,7 @@ struct Walks {
 	GMutex lock;          /* protects what follows */
 	GQueue *found, *told; /* Walk, the oldest first */
 	GHashTable *of;       /* thread -> its GList in one of them; not those of thread 0 */
-	/* hash_of() each name that was removed, since a turn, and for a while before it. */
+	/* Of hash_of() each name that was removed: since a turn, and in as many turns before it. */
 	GHashTable *removed, *removed_before;
 	guint64 removed_since;
 	GCond added_or_ended; /* while not watching */
@@ -189,7 +193,7 @@ static gpointer watch(gpointer data)
 		}
 		if (walks->turn - walks->removed_since >= REMOVED)
 			age_removed(walks);
-		walks->watching = has_to_watch(walks);
+		walks->watching = !walks->ended && has_to_watch(walks);
 		if (walks->watching)
 			walks->turn += !g_cond_wait_until(&walks->added_or_ended, &walks->lock,
 							  g_get_monotonic_time() + TURN);

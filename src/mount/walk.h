@@ -29,8 +29,10 @@ bool walks_has_found(Walks *walks, pid_t thread, const Node *node);
  * call was told already, and is not to be told again.
  */
 bool walks_tell(Walks *walks, pid_t thread, const Node *node);
-/* Was it told, in the last 20 s: in this call or in one that has ended with a name that is not
- * found? */
+/*
+ * Was it told, in the last 20 s, or counts as told: in this call or in one that has ended without
+ * asking anything of what it had found?
+ */
 bool walks_was_told(Walks *walks, pid_t thread);
 
 /* Was it told of node, which it has not found since, in the last two seconds? */
@@ -44,6 +46,7 @@ void walks_over(Walks *walks, pid_t thread, const Node *node);
 /* Nothing is held for the thread any more; that its call was told is known. */
 void walks_let_go(Walks *walks, pid_t thread);
 
-/* name in directory is removed; a lookup of it knows that for two seconds, or for up to four. */
+/* name in directory is removed. */
 void walks_removed(Walks *walks, const Node *directory, const char *name);
+/* Was it, in the last two seconds (of a few thousand names)? Perhaps also in the last four. */
 bool walks_was_removed(Walks *walks, const Node *directory, const char *name);

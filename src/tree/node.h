@@ -167,8 +167,9 @@ struct NodeOps {
 	int (*lookup)(Node *directory, const SegfsCaller *caller, const char *name,
 		      Node **ret_node);
 	/*
-	 * The same once more, where what lookup() had found was gone before it could be opened:
-	 * what this finds the caller can open, if it has the rights to. NULL: lookup() does.
+	 * The same once more, where what lookup() had found was gone before it could be opened, or
+	 * may have been: what this finds the caller can open, if it has the rights to. NULL:
+	 * lookup() does.
 	 */
 	int (*lookup_again)(Node *directory, const SegfsCaller *caller, const char *name,
 			    Node **ret_node);
@@ -319,6 +320,11 @@ GPtrArray *node_find_all(Tree *tree, const NodeOps *ops, const NodeKey *key);
 
 /* Does the kernel have it open to write, or is it named no more? Only where it is apart then. */
 bool node_is_written(Node *node);
+/*
+ * Is it one to be apart to write, to which a name leads that is not looked up: a listing has said
+ * it lately, or somebody writes since it was looked up?
+ */
+bool node_is_not_apart(Node *node);
 /* Lookups find another from now on. What a listing has said of it, the kernel may still go by. */
 void node_name_no_more(Node *node);
 

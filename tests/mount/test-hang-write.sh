@@ -26,10 +26,11 @@ answers() {
 	if [ "$status" -lt 124 ]; then tap_pass "$name"; else tap_fail "$name"; fi
 }
 
-# try FILE: what is done by that name while somebody writes to the file that it leads to.
+# try FILE [OTHER]: what is done by that name while somebody writes to the file that it leads to, by it
+# or another name.
 try() {
-	local file=$1 directory=${1%/*} user call
-	hang written write "$file"
+	local file=$1 directory=${1%/*} by=${2-$1} user call
+	hang written write "$by"
 	for user in 4002 4001 0; do
 		for call in "stat $file" "chmod 600 $file" "chown 4001 $file" "truncate -s 0 $file" "setfattr -n user.segfs.locked -v 0 $file" \
 			"cat $file" "dd if=/dev/zero of=$file bs=16 count=1 conv=notrunc" "mv $file $directory/moved" \
@@ -38,7 +39,7 @@ try() {
 			answers "$user: ${call//"$MNT/"/}" setpriv --reuid $user --regid $user --clear-groups $call
 		done
 	done
-	ok "and it is written to all the time" pgrep -u 4001 -f "^$HANG write $file"
+	ok "and it is written to all the time" pgrep -u 4001 -f "^$HANG write $by"
 	for user in 4002 4001 0; do
 		answers "$user removes it, or is refused" setpriv --reuid $user --regid $user --clear-groups rm -f "$file"
 	done
@@ -59,6 +60,15 @@ diag "--- in key/, which has been looked at"
 segment
 stat "$MNT/key/$key" >/dev/null
 try "$MNT/key/$key"
+fails_with "EINVAL|EIDRM" "it is gone" ipcstat "$shmid"
+
+# An open of such a key is not told to look for another file (src/mount/walk.c): it finds one at once.
+diag "--- in sysv/, listed, by a key that was removed a moment ago"
+segment
+ok "what had the key is removed" rm "$MNT/key/$key"
+shmid=$(mkseg -u 4001 4096 0666 "$key")
+ls -l "$MNT/sysv" >/dev/null
+try "$MNT/sysv/$shmid" "$MNT/key/$key"
 fails_with "EINVAL|EIDRM" "it is gone" ipcstat "$shmid"
 
 diag "--- in orphans/, listed"

@@ -134,6 +134,9 @@ typedef enum {
  * openat2(2), whose flags are in memory that may be slow to read.
  */
 ProcfsCall procfs_call(const char *proc_root, pid_t tid, int *ret_flags);
+/* Do flags, of a call that opens, open a file which is there, and not its name or a directory
+ * alone? */
+bool procfs_opens_file(int flags);
 /* Is it a thread that a signal is about to end, or that has ended? */
 bool procfs_is_killed(const char *proc_root, pid_t tid);
 

@@ -108,6 +108,11 @@ static ProcfsCall call_of(int number, const unsigned long long *arguments, int *
 	}
 }
 
+bool procfs_opens_file(int flags)
+{
+	return !(flags & (O_PATH | O_DIRECTORY)) && !(flags & O_CREAT && flags & O_EXCL);
+}
+
 ProcfsCall procfs_call(const char *proc_root, pid_t tid, int *ret_flags)
 {
 	/* A thread that has just asked is a moment from waiting; on a busy machine a longer one. */

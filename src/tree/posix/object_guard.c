@@ -100,7 +100,7 @@ int object_guard_fifo(ObjectNode *node, const SegfsCaller *caller, const struct 
 		break;
 	case CALL_OPENS:
 		/* It opens nothing, or fails for another reason. */
-		if (flags & (O_PATH | O_DIRECTORY) || (flags & O_CREAT && flags & O_EXCL))
+		if (!procfs_opens_file(flags))
 			return 0;
 		break;
 	}
