@@ -19,6 +19,22 @@ static bool may_go(const Node *directory)
 	return directory->ops->lookup_again || !directory->ops->let_go;
 }
 
+/*
+ * Who has come again is not told to look for another: so it gets a node that is apart to write, and
+ * held where that can be, instead of the one found.
+ */
+static int find_again(Node *directory, const SegfsCaller *caller, const char *name, Node **node)
+{
+	const NodeOps *ops = directory->ops;
+
+	if (node_is_not_apart(*node))
+		node_name_no_more(*node);
+	else if (!ops->lookup_again)
+		return 0;
+	node_unref(g_steal_pointer(node));
+	return (ops->lookup_again ? ops->lookup_again : ops->lookup)(directory, caller, name, node);
+}
+
 static void lookup_now(fuse_req_t req, const Asked *asked)
 {
 	Node *directory = node_of(req, asked->ino);
@@ -34,15 +50,8 @@ static void lookup_now(fuse_req_t req, const Asked *asked)
 		r = ops->lookup(directory, &caller, asked->name, &node);
 	if (r == 0 && may_go(directory))
 		r = walk_again(req, directory, asked->name, &again);
-	/* Who opens it then to write will not be told to look for another. */
-	const bool to_leave = r == 0 && again && node_is_not_apart(node);
-	if (to_leave)
-		node_name_no_more(node);
-	if (to_leave || (r == 0 && again && ops->lookup_again)) {
-		node_unref(g_steal_pointer(&node));
-		r = (ops->lookup_again ? ops->lookup_again : ops->lookup)(directory, &caller,
-									  asked->name, &node);
-	}
+	if (r == 0 && again)
+		r = find_again(directory, &caller, asked->name, &node);
 	reply_entry(req, r, directory, r == 0 ? g_steal_pointer(&node) : NULL, again,
 		    again || !may_go(directory) ? ops->let_go : NULL);
 }

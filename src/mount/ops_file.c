@@ -177,8 +177,7 @@ static void open_now(fuse_req_t req, const Asked *asked)
 		return;
 	}
 	/* Who opens it is not to go by a size that a listing has said. */
-	if (node->ops->still_named && node->listed &&
-	    g_get_monotonic_time() - node->listed < LISTED_USED)
+	if (node->ops->still_named && node_is_listed(node))
 		fuse_lowlevel_notify_inval_inode(mount_of(req)->session, node->number, -1, 0);
 	if (writes(fi))
 		file_is_written_by(file, node);

@@ -127,11 +127,14 @@ bool node_is_written(Node *node)
 	return is;
 }
 
+bool node_is_listed(const Node *node)
+{
+	return node->listed && g_get_monotonic_time() - node->listed < LISTED_USED;
+}
+
 bool node_is_not_apart(Node *node)
 {
-	const bool is_listed = node->listed && g_get_monotonic_time() - node->listed < LISTED_USED;
-
-	return node->ops->is_apart_to_write && (is_listed || node_is_written(node));
+	return node->ops->is_apart_to_write && (node_is_listed(node) || node_is_written(node));
 }
 
 void node_name_no_more(Node *node)

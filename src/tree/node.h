@@ -320,6 +320,8 @@ GPtrArray *node_find_all(Tree *tree, const NodeOps *ops, const NodeKey *key);
 
 /* Does the kernel have it open to write, or is it named no more? Only where it is apart then. */
 bool node_is_written(Node *node);
+/* May somebody come by a name that a listing has said of it? See LISTED_USED. */
+bool node_is_listed(const Node *node);
 /*
  * Is it one to be apart to write, to which a name leads that is not looked up: a listing has said
  * it lately, or somebody writes since it was looked up?
