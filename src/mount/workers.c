@@ -17,6 +17,8 @@
  * by the program that makes it: its rm of an object that somebody else changes keeps everybody from
  * the directory. So before it begins the worker waits for the object's lock alone
  * (errand_await_lock()); where that takes too long the answer is EBUSY, and nothing has been done.
+ * How long is counted in turns of the thread that looks after it: where the machine, or this
+ * process, stands still, so does the time of who waits for it.
  */
 
 #include "mount/workers.h"
@@ -43,16 +45,15 @@
 /* So many threads wait for work; a thread that more do not need ends. */
 #define MOST_IDLE 4
 
-#define GRACE (2 * G_TIME_SPAN_SECOND) /* of what is interrupted, but not killed */
+#define TURN (20 * G_TIME_SPAN_MILLISECOND)
+#define GRACE 100U /* turns, of what is interrupted, but not killed */
 /*
- * What is_urgent waits so long, and half as long as the user's last one that was late, down to
- * nothing: they wait behind each other, and others behind them. A user of whom none was late for a
- * while begins anew.
+ * Turns that what is_urgent waits, half as many as the user's last one that was late, down to none:
+ * they wait behind each other. A user of whom none was late for a while begins anew.
  */
-#define PATIENCE (700 * G_TIME_SPAN_MILLISECOND)
+#define PATIENCE 35U
 #define LATE_MOST 6
 #define LATE_FOR (5 * G_TIME_SPAN_SECOND)
-#define WATCH_EVERY (20 * G_TIME_SPAN_MILLISECOND)
 #define WATCH_ON (500 * G_TIME_SPAN_MILLISECOND) /* behind the last: a wake for each costs */
 
 #define SHARE_SHIFT 62 /* of User.whose, a WorkerShare */
@@ -73,10 +74,9 @@ typedef struct {
 	struct fuse_file_info fi;
 	User *user;
 	pid_t pid; /* the thread that asks; 0: in a pid namespace that is not seen from here */
-	bool is_queued, is_running;
-	gint64 asked_at;    /* monotonic */
-	gint64 interrupted; /* monotonic; 0: no */
-	gint is_given_up;   /* atomic */
+	bool is_queued, is_running, is_interrupted;
+	guint asked_at, interrupted_at; /* turns */
+	gint is_given_up;               /* atomic */
 	Errand errand;
 } Job;
 
@@ -92,6 +92,7 @@ struct Workers {
 	guint n_to_wake;  /* of those that are idle, once the lock is given up */
 	guint n_watched;  /* jobs that are to be looked after; */
 	gint64 watched;   /* when the last came, monotonic */
+	guint turn;       /* atomic: of the watcher; changed with the lock held alone */
 	bool has_watcher; /* there is a thread that does, */
 	bool is_asleep;   /* which is to be woken */
 	bool is_ending;
@@ -159,7 +160,6 @@ static Job *job_new(const WorkerRequest *request)
 
 	job->request = *request;
 	job->pid = fuse_req_ctx(request->req)->pid;
-	job->asked_at = g_get_monotonic_time();
 	job->asked = *asked;
 	job->request.asked = &job->asked;
 	if (asked->data)
@@ -199,7 +199,7 @@ static void job_free(Job *job)
 
 static bool is_watched(const Job *job)
 {
-	return job->request.is_urgent || job->interrupted;
+	return job->request.is_urgent || job->is_interrupted;
 }
 
 /* It is over, or nobody wants it. Call with the lock held. */
@@ -233,11 +233,10 @@ static bool is_killed(const Workers *workers, const Job *job)
 
 static bool is_interrupted(const Workers *workers, const Job *job)
 {
-	const bool has_grace = !job->request.is_long || job->pid <= 0;
+	const guint grace = job->request.is_long && job->pid > 0 ? G_MAXUINT : GRACE;
 
-	return job->interrupted &&
-	       (is_killed(workers, job) ||
-		(has_grace && g_get_monotonic_time() - job->interrupted > GRACE));
+	return job->is_interrupted &&
+	       (is_killed(workers, job) || workers->turn - job->interrupted_at > grace);
 }
 
 static guint n_late_of(const User *user)
@@ -246,21 +245,21 @@ static guint n_late_of(const User *user)
 }
 
 /* Nothing of it has been done. What takes long has its time, before and behind a wait. */
-static bool is_late(const Job *job)
+static bool is_late(const Workers *workers, const Job *job)
 {
 	const User *user = job->user;
 	const bool is_long = job->request.is_long;
 	const bool all_stuck = user->n_stuck && user->n_stuck == user->n_running;
-	const gint64 awaits = job->is_running ? errand_awaits(&job->errand) : 0;
-	const gint64 since = is_long && awaits ? awaits : job->asked_at;
+	guint since = job->asked_at;
+	const bool awaits = job->is_running && errand_awaits(&job->errand, is_long ? &since : NULL);
 
-	return job->request.is_urgent && (job->is_running ? awaits > 0 : !is_long || all_stuck) &&
-	       g_get_monotonic_time() - since > PATIENCE >> n_late_of(user);
+	return job->request.is_urgent && (job->is_running ? awaits : !is_long || all_stuck) &&
+	       workers->turn - since > PATIENCE >> n_late_of(user);
 }
 
 static bool is_over(const Workers *workers, const Job *job)
 {
-	return !job->is_given_up && (is_late(job) || is_interrupted(workers, job));
+	return !job->is_given_up && (is_late(workers, job) || is_interrupted(workers, job));
 }
 
 static bool is_queued(const Workers *workers, const Job *job)
@@ -286,7 +285,7 @@ static Job *find(Workers *workers, bool (*is_it)(const Workers *workers, const J
 /* Call with the lock held, which is given up meanwhile. */
 static void give_up(Workers *workers, Job *job)
 {
-	const int error = is_late(job) ? EBUSY : EINTR;
+	const int error = is_late(workers, job) ? EBUSY : EINTR;
 	User *user = job->user;
 
 	/* Has its wait come to an end just now? */
@@ -324,9 +323,9 @@ static gpointer watch(gpointer data)
 				     g_get_monotonic_time() - workers->watched > WATCH_ON;
 		if (workers->is_asleep)
 			g_cond_wait(&workers->has_watched, &workers->lock);
-		else
-			g_cond_wait_until(&workers->has_watched, &workers->lock,
-					  g_get_monotonic_time() + WATCH_EVERY);
+		else if (!g_cond_wait_until(&workers->has_watched, &workers->lock,
+					    g_get_monotonic_time() + TURN))
+			g_atomic_int_inc(&workers->turn);
 		workers->is_asleep = false;
 	}
 	workers->has_watcher = false;
@@ -352,10 +351,11 @@ void workers_interrupt(fuse_req_t req, void *unique)
 
 	g_mutex_lock(&workers->lock);
 	Job *job = g_hash_table_lookup(workers->jobs, unique);
-	if (job && !job->interrupted) {
+	if (job && !job->is_interrupted) {
 		if (!is_watched(job))
 			watch_one_more(workers);
-		job->interrupted = g_get_monotonic_time();
+		job->is_interrupted = true;
+		job->interrupted_at = workers->turn;
 	}
 	unlock(workers);
 }
@@ -363,7 +363,6 @@ void workers_interrupt(fuse_req_t req, void *unique)
 static void run(Job *job)
 {
 	segfs_thread_comes_home();
-	job->errand.unwanted = &job->is_given_up;
 	errand_begin(&job->errand);
 	job->request.run(job->request.req, &job->asked);
 	errand_end();
@@ -420,6 +419,8 @@ void workers_do(Workers *workers, const WorkerRequest *request)
 	User *user = job->user = user_get(workers, request);
 	user->n_jobs++;
 	user->bytes += job->asked.data_size;
+	job->asked_at = workers->turn;
+	job->errand = (Errand){.turn = &workers->turn, .unwanted = &job->is_given_up};
 	const bool fits = user->bytes <= MOST_BYTES;
 	g_hash_table_insert(workers->jobs, KEY(request->unique), job);
 	if (request->is_urgent)
@@ -431,7 +432,7 @@ void workers_do(Workers *workers, const WorkerRequest *request)
 
 	g_mutex_lock(&workers->lock);
 	int r = !fits ? ENOMEM : workers->is_ending ? ENOTCONN : 0;
-	if (r == 0 && job->interrupted && is_killed(workers, job))
+	if (r == 0 && job->is_interrupted && is_killed(workers, job))
 		r = EINTR;
 	/* Not one more of very many for which there will be no worker. */
 	if (r == 0 && request->is_urgent && n_late_of(user) == LATE_MOST && !may_take_more(user))

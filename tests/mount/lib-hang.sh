@@ -6,6 +6,7 @@
 #   hang NAME [PREFIX... --] ARGUMENTS   user 4001 makes calls hang (see hang.c), until end_hangs
 #   end_hangs                            lets them go; at the latest after 100 s, and with the test
 #   quick NAME CMD...                    CMD ends with 0 and within ten seconds; the time goes to $took
+#   waits_in_kernel                      a thread of the daemon does
 #   as UID CMD...                        CMD as that user without groups
 #   look_around UID [BUT...]             all that everybody may see, each quickly, but those directories
 
@@ -43,6 +44,8 @@ hang() {
 	"${prefix[@]}" setpriv --reuid 4001 --regid 4001 --clear-groups "$HANG" "$@" >"$log" 2>&1 &
 	until_true 20 grep -q ^hanging "$log" || diag "$(cat "$log")"
 }
+
+waits_in_kernel() { grep -q '^State:.D' "/proc/${segfs_pid[$MNT]}"/task/*/status; }
 
 hangs_done() {
 	end_hangs

@@ -75,7 +75,6 @@ stuck_in_it() {
 	done
 	until_true 10 waits_in_kernel
 }
-waits_in_kernel() { grep -q '^State:.D' "/proc/${segfs_pid[$MNT]}"/task/*/status; }
 over() { ! kill -0 "${calls[@]}" 2>/dev/null; }
 
 diag "--- umount, where nothing in it is in use"

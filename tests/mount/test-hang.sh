@@ -37,6 +37,24 @@ ok "each call has an answer" until_true 30 over
 is "$(ls /dev/shm | grep -c '^o[0-9]')" 16 "and nothing was done"
 end_hangs
 
+diag "--- a daemon that stands still, as on a machine that does"
+as_user 4003 sh -c 'echo x >/dev/shm/still && chmod 666 /dev/shm/still'
+# It waits, for more than 0.7 s by the clock, but hardly a moment in which the daemon could go on.
+waits_all_the_same() {
+	local change
+	hang still write /dev/shm/still
+	as 4003 chmod 666 "$MNT/posix/still" &
+	change=$!
+	until_true 20 waits_in_kernel
+	kill -STOP "${segfs_pid[$MNT]}"
+	sleep 1
+	kill -CONT "${segfs_pid[$MNT]}"
+	sleep 0.2
+	end_hangs
+	wait $change
+}
+ok "what waited meanwhile is done" until_true 20 waits_all_the_same
+
 # Made beside the mount, which on a busy machine may not get the directory's lock in time: EBUSY.
 diag "--- locks that wait"
 as_user 4001 touch /dev/shm/locked

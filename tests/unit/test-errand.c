@@ -34,26 +34,28 @@ static void what_may_not_wait_is_postponed(void)
 
 static void a_wait_is_claimed_while_it_lasts(void)
 {
-	const gint64 before = g_get_monotonic_time();
-	Errand errand = {};
+	guint turn = 7, since = 0;
+	Errand errand = {.turn = &turn};
 
 	errand_begin(&errand);
-	g_assert_cmpint(errand_awaits(&errand), ==, 0);
+	g_assert_false(errand_awaits(&errand, NULL));
 	g_assert_false(errand_claim(&errand));
 	errand_await_begin();
-	g_assert_cmpint(errand_awaits(&errand), >=, before);
+	turn = 9;
+	g_assert_true(errand_awaits(&errand, &since));
+	g_assert_cmpuint(since, ==, 7);
 	g_assert_true(errand_await_end());
-	g_assert_cmpint(errand_awaits(&errand), ==, 0);
+	g_assert_false(errand_awaits(&errand, NULL));
 	g_assert_false(errand_claim(&errand));
 
 	errand_await_begin();
 	g_assert_true(errand_claim(&errand));
 	g_assert_false(errand_claim(&errand));
-	g_assert_cmpint(errand_awaits(&errand), ==, 0);
+	g_assert_false(errand_awaits(&errand, NULL));
 	g_assert_false(errand_await_end());
 	/* It does nothing any more, however many waits follow. */
 	errand_await_begin();
-	g_assert_cmpint(errand_awaits(&errand), ==, 0);
+	g_assert_false(errand_awaits(&errand, NULL));
 	g_assert_false(errand_await_end());
 	g_assert_cmpint(errand_await_lock("/dev/null"), ==, -EINTR);
 	errand_end();

@@ -44,7 +44,7 @@ void errand_await_begin(void)
 {
 	if (!own)
 		return;
-	own->awaits_since = g_get_monotonic_time();
+	g_atomic_int_set(&own->awaits_since, own->turn ? g_atomic_int_get(own->turn) : 0);
 	/* What was claimed before stays so. */
 	g_atomic_int_compare_and_exchange(&own->awaits, GOES_ON, AWAITS);
 }
@@ -54,9 +54,13 @@ bool errand_await_end(void)
 	return !own || g_atomic_int_compare_and_exchange(&own->awaits, AWAITS, GOES_ON);
 }
 
-gint64 errand_awaits(const Errand *errand)
+bool errand_awaits(const Errand *errand, guint *ret_since)
 {
-	return g_atomic_int_get(&errand->awaits) == AWAITS ? errand->awaits_since : 0;
+	const bool awaits = g_atomic_int_get(&errand->awaits) == AWAITS;
+
+	if (awaits && ret_since)
+		*ret_since = g_atomic_int_get(&errand->awaits_since);
+	return awaits;
 }
 
 bool errand_claim(Errand *errand)

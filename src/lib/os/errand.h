@@ -13,10 +13,11 @@
  */
 typedef struct {
 	bool must_not_wait;
-	bool has_refused;            /* something was not done, since it might have had to wait */
-	bool is_postponed;           /* so the errand is to be done again by a thread that may */
-	gint awaits;                 /* atomic: it waits for what it may wait for in vain, */
-	_Atomic gint64 awaits_since; /* and since when; set before */
+	bool has_refused;     /* something was not done, since it might have had to wait */
+	bool is_postponed;    /* so the errand is to be done again by a thread that may */
+	gint awaits;          /* atomic: it waits for what it may wait for in vain, */
+	guint awaits_since;   /* atomic: and since when; set before */
+	const guint *turn;    /* atomic; what counts as the time, to whoever it is for. NULL: 0 */
 	const gint *unwanted; /* atomic; becomes true when nobody wants it any more. NULL: never */
 } Errand;
 
@@ -34,8 +35,8 @@ bool errand_postpone(void);
  */
 void errand_await_begin(void);
 bool errand_await_end(void);
-/* Since when it waits so, monotonic; 0: it does not. */
-gint64 errand_awaits(const Errand *errand);
+/* Does it wait so, and (ret_since can be NULL) since which turn? */
+bool errand_awaits(const Errand *errand, guint *ret_since);
 /* False: it does not wait. */
 bool errand_claim(Errand *errand);
 /* To be asked between the steps of what takes long: true is -EINTR. */
