@@ -17,8 +17,8 @@
  * by the program that makes it: its rm of an object that somebody else changes keeps everybody from
  * the directory. So before it begins the worker waits for the object's lock alone
  * (errand_await_lock()); where that takes too long the answer is EBUSY, and nothing has been done.
- * How long is counted in turns of the thread that looks after it: where the machine, or this
- * process, stands still, so does the time of who waits for it.
+ * How long is counted in turns of the thread that looks after it: of a moment in which the machine,
+ * or this process, stands still no more than MOST_TURNS count.
  */
 
 #include "mount/workers.h"
@@ -46,9 +46,10 @@
 #define MOST_IDLE 4
 
 #define TURN (20 * G_TIME_SPAN_MILLISECOND)
+#define MOST_TURNS 4
 #define GRACE 100U /* turns, of what is interrupted, but not killed */
 /*
- * Turns that what is_urgent waits, half as many as the user's last one that was late, down to none:
+ * Turns that what is_urgent waits, half as many as the user's last one that was late, down to one:
  * they wait behind each other. A user of whom none was late for a while begins anew.
  */
 #define PATIENCE 35U
@@ -236,7 +237,7 @@ static bool is_interrupted(const Workers *workers, const Job *job)
 	const guint grace = job->request.is_long && job->pid > 0 ? G_MAXUINT : GRACE;
 
 	return job->is_interrupted &&
-	       (is_killed(workers, job) || workers->turn - job->interrupted_at > grace);
+	       (workers->turn - job->interrupted_at > grace || is_killed(workers, job));
 }
 
 static guint n_late_of(const User *user)
@@ -254,21 +255,21 @@ static bool is_late(const Workers *workers, const Job *job)
 	const bool awaits = job->is_running && errand_awaits(&job->errand, is_long ? &since : NULL);
 
 	return job->request.is_urgent && (job->is_running ? awaits : !is_long || all_stuck) &&
-	       workers->turn - since > PATIENCE >> n_late_of(user);
+	       workers->turn - since > MAX(PATIENCE >> n_late_of(user), 1);
 }
 
-static bool is_over(const Workers *workers, const Job *job)
+/* For which it is to be given up, or 0. */
+static int error_of(const Workers *workers, const Job *job)
 {
-	return !job->is_given_up && (is_late(workers, job) || is_interrupted(workers, job));
+	if (workers->is_ending)
+		return job->is_queued ? ENOTCONN : 0;
+	if (job->is_given_up)
+		return 0;
+	return is_late(workers, job) ? EBUSY : is_interrupted(workers, job) ? EINTR : 0;
 }
 
-static bool is_queued(const Workers *workers, const Job *job)
-{
-	return job->is_queued;
-}
-
-/* Of those that have been queued. Call with the lock held. */
-static Job *find(Workers *workers, bool (*is_it)(const Workers *workers, const Job *job))
+/* One that is to be given up, of those that have been queued. Call with the lock held. */
+static Job *find(const Workers *workers)
 {
 	GHashTableIter each;
 	gpointer pointer;
@@ -276,7 +277,7 @@ static Job *find(Workers *workers, bool (*is_it)(const Workers *workers, const J
 	g_hash_table_iter_init(&each, workers->jobs);
 	while (g_hash_table_iter_next(&each, NULL, &pointer)) {
 		const Job *job = pointer;
-		if ((job->is_queued || job->is_running) && is_it(workers, job))
+		if ((job->is_queued || job->is_running) && error_of(workers, job) != 0)
 			return pointer;
 	}
 	return NULL;
@@ -285,11 +286,11 @@ static Job *find(Workers *workers, bool (*is_it)(const Workers *workers, const J
 /* Call with the lock held, which is given up meanwhile. */
 static void give_up(Workers *workers, Job *job)
 {
-	const int error = is_late(workers, job) ? EBUSY : EINTR;
+	const int error = error_of(workers, job);
 	User *user = job->user;
 
 	/* Has its wait come to an end just now? */
-	if (job->is_running && error == EBUSY && !errand_claim(&job->errand))
+	if (error == 0 || (job->is_running && error == EBUSY && !errand_claim(&job->errand)))
 		return;
 	if (error == EBUSY) {
 		user->n_late = n_late_of(user) + 1;
@@ -317,7 +318,8 @@ static gpointer watch(gpointer data)
 
 	g_mutex_lock(&workers->lock);
 	while (!workers->is_ending) {
-		while ((job = find(workers, is_over)))
+		const gint64 begun = g_get_monotonic_time();
+		while ((job = find(workers)))
 			give_up(workers, job);
 		workers->is_asleep = workers->n_watched == 0 &&
 				     g_get_monotonic_time() - workers->watched > WATCH_ON;
@@ -325,7 +327,9 @@ static gpointer watch(gpointer data)
 			g_cond_wait(&workers->has_watched, &workers->lock);
 		else if (!g_cond_wait_until(&workers->has_watched, &workers->lock,
 					    g_get_monotonic_time() + TURN))
-			g_atomic_int_inc(&workers->turn);
+			g_atomic_int_add(&workers->turn,
+					 CLAMP((gint)((g_get_monotonic_time() - begun) / TURN), 1,
+					       MOST_TURNS));
 		workers->is_asleep = false;
 	}
 	workers->has_watcher = false;
@@ -476,12 +480,8 @@ bool workers_end(Workers *workers, guint ms)
 	workers->is_ending = true;
 	g_cond_broadcast(&workers->has_work);
 	g_cond_broadcast(&workers->has_watched);
-	while ((job = find(workers, is_queued))) {
-		job_leave(workers, job);
-		unlock(workers);
-		drop(job, ENOTCONN);
-		g_mutex_lock(&workers->lock);
-	}
+	while ((job = find(workers)))
+		give_up(workers, job);
 	while (in_time && (workers->n_threads > 0 || workers->has_watcher))
 		in_time = g_cond_wait_until(&workers->has_ended, &workers->lock, until);
 	unlock(workers);

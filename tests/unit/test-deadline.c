@@ -54,6 +54,23 @@ static void gate_wait(Gate *gate, guint n)
 	g_mutex_unlock(&gate->lock);
 }
 
+/* A step at a time: a clock that ran on while the process stood still would end it at once. */
+static void a_wait_is_ten_steps(void)
+{
+	const gint64 patience = SHORT_MS * G_TIME_SPAN_MILLISECOND, before = g_get_monotonic_time();
+	Gate gate = {};
+	guint steps = 0, n = 1;
+
+	g_mutex_lock(&gate.lock);
+	while (deadline_step(&gate.changed, &gate.lock, patience, &steps))
+		n++;
+	g_assert_cmpuint(steps, ==, 10);
+	g_assert_cmpuint(n, >=, 10);
+	g_assert_cmpint(g_get_monotonic_time() - before, >=, patience);
+	g_assert_false(deadline_step(&gate.changed, &gate.lock, patience, &steps));
+	g_mutex_unlock(&gate.lock);
+}
+
 static void compute(gpointer data)
 {
 	const gint64 until = g_get_monotonic_time() + 5 * SHORT_MS * G_TIME_SPAN_MILLISECOND;
@@ -104,6 +121,7 @@ static void where_all_threads_hang_no_call_is_waited_for(void)
 int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
+	TEST("steps", a_wait_is_ten_steps);
 	TEST("computes", what_computes_is_waited_for);
 	TEST("hangs", what_hangs_is_left);
 	TEST("all-hang", where_all_threads_hang_no_call_is_waited_for);

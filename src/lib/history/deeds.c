@@ -22,6 +22,7 @@
 #include "lib/history/history.h"
 #include "lib/history/inside.h"
 #include "lib/memory/creator.h"
+#include "lib/os/deadline.h"
 #include "lib/os/procfs.h"
 
 /* Past so many, each with a descriptor, the next are lost. */
@@ -238,18 +239,18 @@ static void mark_ambiguous(SegfsHistory *history, DeedVerb verb, dev_t dev, cons
 bool deeds_actor(SegfsHistory *history, DeedVerb verb, dev_t dev, const char *path,
 		 SegfsActor *ret_actor)
 {
-	const gint64 until = g_get_monotonic_time() + PATIENCE_US;
 	const char *slash = strrchr(path, '/');
 	const char *base = slash ? slash + 1 : path;
 	Candidates found;
 	WitnessCaller who = {};
+	guint steps = 0;
 	int pidfd = -1;
 
 	g_mutex_lock(&history->deeds_lock);
 	do
 		found = find_candidates(history, verb, dev, base);
 	while (found.differ && found.run &&
-	       g_cond_wait_until(&history->deeds_changed, &history->deeds_lock, until));
+	       deadline_step(&history->deeds_changed, &history->deeds_lock, PATIENCE_US, &steps));
 	if (found.differ)
 		mark_ambiguous(history, verb, dev, base);
 	if (found.first) {

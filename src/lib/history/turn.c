@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/history/inside.h"
+#include "lib/os/deadline.h"
 
 /* So long a call that shows what has happened waits for what is on its way, at most. */
 #define PATIENCE_US G_USEC_PER_SEC
@@ -20,7 +21,7 @@ void history_wake(SegfsHistory *history)
 
 bool history_catch_up(SegfsHistory *history)
 {
-	const gint64 until = g_get_monotonic_time() + PATIENCE_US;
+	guint steps = 0;
 
 	if (!history->calls || !history->thread)
 		return false;
@@ -28,7 +29,7 @@ bool history_catch_up(SegfsHistory *history)
 	const uint64_t round = ++history->round_wanted;
 	history_wake(history);
 	while (history->round_done < round &&
-	       g_cond_wait_until(&history->round_changed, &history->deeds_lock, until))
+	       deadline_step(&history->round_changed, &history->deeds_lock, PATIENCE_US, &steps))
 		;
 	const bool is_done = history->round_done >= round;
 	g_mutex_unlock(&history->deeds_lock);

@@ -14,6 +14,7 @@
 
 #define MOST_THREADS 64
 #define OPEN_MS 2000
+#define STEPS 10
 
 /* On a busy machine a deadline is met this often again while the call waits for a processor. */
 #define MOST_WAITS 20
@@ -170,12 +171,20 @@ static bool waits_for_processor(DeadlineCall *call)
 	return procfs_stat("/proc", tid, &stat) && stat.state == 'R';
 }
 
+bool deadline_step(GCond *cond, GMutex *lock, gint64 patience, guint *steps)
+{
+	if (!g_cond_wait_until(cond, lock, g_get_monotonic_time() + patience / STEPS))
+		++*steps;
+	return *steps < STEPS;
+}
+
 static bool wait_once(DeadlineCall *call, guint ms)
 {
-	const gint64 until = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
+	const gint64 patience = ms * G_TIME_SPAN_MILLISECOND;
+	guint steps = 0;
 
 	g_mutex_lock(&call->lock);
-	while (!call->ended && g_cond_wait_until(&call->has_ended, &call->lock, until))
+	while (!call->ended && deadline_step(&call->has_ended, &call->lock, patience, &steps))
 		;
 	const bool ended = call->ended;
 	g_mutex_unlock(&call->lock);

@@ -17,6 +17,13 @@
 typedef struct DeadlineCall DeadlineCall;
 
 /*
+ * Waits for cond, as g_cond_wait_until(), up to a tenth of patience (microseconds), and counts
+ * in *steps, 0 at first, where that was in vain. False: ten were. A clock would go on while the
+ * process stands still, and what is waited for with it: so that costs a step at most.
+ */
+bool deadline_step(GCond *cond, GMutex *lock, gint64 patience, guint *steps);
+
+/*
  * run(data) is called once, or not at all where the thread is lost (segfs/thread.h): data says
  * from the first that nothing has come of it. release(data) is called when that has ended and the
  * call has been left.

@@ -16,7 +16,7 @@ typedef struct {
 	bool has_refused;     /* something was not done, since it might have had to wait */
 	bool is_postponed;    /* so the errand is to be done again by a thread that may */
 	gint awaits;          /* atomic: it waits for what it may wait for in vain, */
-	guint awaits_since;   /* atomic: and since when; set before */
+	guint awaits_since;   /* atomic: and since which turn; set before */
 	const guint *turn;    /* atomic; what counts as the time, to whoever it is for. NULL: 0 */
 	const gint *unwanted; /* atomic; becomes true when nobody wants it any more. NULL: never */
 } Errand;

@@ -115,24 +115,24 @@ bool procfs_opens_file(int flags)
 
 ProcfsCall procfs_call(const char *proc_root, pid_t tid, int *ret_flags)
 {
-	/* A thread that has just asked is a moment from waiting; on a busy machine a longer one. */
-	enum { LONGEST = 250000, PAUSE = 100 };
+	/* A thread that has just asked is a moment from waiting; on a busy machine a longer one,
+	 * but no clock goes on while this process stands still. */
+	enum { SHORT_TRIES = 50, MOST_TRIES = 100, SHORT_US = 100, PAUSE_US = 5000 };
 	g_autofree char *name = g_strdup_printf("%s/%d/syscall", proc_root, tid);
-	const gint64 until = g_get_monotonic_time() + LONGEST;
 	g_autoptr(GString) text = g_string_new(NULL);
 	unsigned long long arguments[4];
 	int number, flags;
 
 	if (tid <= 0 || !procfs_is_ours() || procfs_acts_for_another(proc_root, tid))
 		return CALL_UNKNOWN;
-	for (;;) {
+	for (guint tries = 0;; tries++) {
 		if (procfs_read(AT_FDCWD, name, text) < 0)
 			return CALL_UNKNOWN;
 		if (!g_str_has_prefix(text->str, "running"))
 			break;
-		if (g_get_monotonic_time() > until)
+		if (tries == MOST_TRIES)
 			return CALL_UNKNOWN;
-		g_usleep(PAUSE);
+		g_usleep(tries < SHORT_TRIES ? SHORT_US : PAUSE_US);
 	}
 	if (sscanf(text->str, "%d %llx %llx %llx %llx", &number, &arguments[0], &arguments[1],
 		   &arguments[2], &arguments[3]) != 5)

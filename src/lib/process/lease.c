@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "lib/os/deadline.h"
 #include "lib/os/fd.h"
 
 /* A lease that is kept longer is not waited for: the call that it is for hangs. */
@@ -43,10 +44,10 @@ void lease_end(void)
 
 void lease_settle(void)
 {
-	const gint64 until = g_get_monotonic_time() + PATIENCE;
+	guint steps = 0;
 
 	g_mutex_lock(&lock);
-	while (n_kept > 0 && g_cond_wait_until(&has_settled, &lock, until))
+	while (n_kept > 0 && deadline_step(&has_settled, &lock, PATIENCE, &steps))
 		;
 	g_mutex_unlock(&lock);
 }

@@ -25,7 +25,7 @@
 #define HEAD_SIZE (sizeof(MAGIC) - 1 + DIGEST_SIZE + 1)
 #define SIZE_MOST (64 * 1024 * 1024)
 /* For so long another process may still write what it leaves. */
-#define PATIENCE_US (2 * G_USEC_PER_SEC)
+#define TRIES 200
 #define TRY_EVERY_US 10000
 
 struct State {
@@ -77,12 +77,12 @@ static void remove_other_boots(int at_fd, const char *boot)
 
 static int lock(int fd)
 {
-	const gint64 until = g_get_monotonic_time() + PATIENCE_US;
+	guint tries = 0;
 
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EINTR && errno != EWOULDBLOCK)
 			return -errno;
-		if (g_get_monotonic_time() > until)
+		if (++tries > TRIES)
 			return -EBUSY;
 		g_usleep(TRY_EVERY_US);
 	}
