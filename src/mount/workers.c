@@ -17,8 +17,8 @@
  * by the program that makes it: its rm of an object that somebody else changes keeps everybody from
  * the directory. So before it begins the worker waits for the object's lock alone
  * (errand_await_lock()); where that takes too long the answer is EBUSY, and nothing has been done.
- * How long is counted in turns of the thread that looks after it: of a moment in which the machine,
- * or this process, stands still no more than MOST_TURNS count.
+ * How long is counted in turns of the thread that looks after it: where the machine, or this
+ * process, stands still, so does the time of who waits for it.
  */
 
 #include "mount/workers.h"
@@ -46,8 +46,8 @@
 #define MOST_IDLE 4
 
 #define TURN (20 * G_TIME_SPAN_MILLISECOND)
-#define MOST_TURNS 4
-#define GRACE 100U /* turns, of what is interrupted, but not killed */
+#define MOST_MORE 4 /* turns that the watcher's own work counts as, in one */
+#define GRACE 100U  /* turns, of what is interrupted, but not killed */
 /*
  * Turns that what is_urgent waits, half as many as the user's last one that was late, down to one:
  * they wait behind each other. A user of whom none was late for a while begins anew.
@@ -321,15 +321,13 @@ static gpointer watch(gpointer data)
 		const gint64 begun = g_get_monotonic_time();
 		while ((job = find(workers)))
 			give_up(workers, job);
-		workers->is_asleep = workers->n_watched == 0 &&
-				     g_get_monotonic_time() - workers->watched > WATCH_ON;
+		const gint64 done = g_get_monotonic_time();
+		workers->is_asleep = !workers->is_ending && workers->n_watched == 0 &&
+				     done - workers->watched > WATCH_ON;
 		if (workers->is_asleep)
 			g_cond_wait(&workers->has_watched, &workers->lock);
-		else if (!g_cond_wait_until(&workers->has_watched, &workers->lock,
-					    g_get_monotonic_time() + TURN))
-			g_atomic_int_add(&workers->turn,
-					 CLAMP((gint)((g_get_monotonic_time() - begun) / TURN), 1,
-					       MOST_TURNS));
+		else if (!g_cond_wait_until(&workers->has_watched, &workers->lock, done + TURN))
+			g_atomic_int_add(&workers->turn, 1 + MIN((done - begun) / TURN, MOST_MORE));
 		workers->is_asleep = false;
 	}
 	workers->has_watcher = false;

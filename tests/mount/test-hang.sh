@@ -43,7 +43,8 @@ none_waits() { ! waits_in_kernel; }
 # It waits, for more than 0.7 s by the clock, but hardly a moment in which the daemon could go on.
 waits_all_the_same() {
 	local change answered=no
-	until_true 20 none_waits && hang still write /dev/shm/still
+	until_true 20 none_waits || return
+	hang still write /dev/shm/still
 	as 4003 chmod 666 "$MNT/posix/still" &
 	change=$!
 	until_true 20 waits_in_kernel

@@ -46,6 +46,13 @@ static void released(gpointer data)
 	g_mutex_unlock(&gate->lock);
 }
 
+static void gate_signal(Gate *gate)
+{
+	g_mutex_lock(&gate->lock);
+	g_cond_broadcast(&gate->changed);
+	g_mutex_unlock(&gate->lock);
+}
+
 static void gate_wait(Gate *gate, guint n)
 {
 	g_mutex_lock(&gate->lock);
@@ -58,17 +65,44 @@ static void gate_wait(Gate *gate, guint n)
 static void a_wait_is_ten_steps(void)
 {
 	const gint64 patience = SHORT_MS * G_TIME_SPAN_MILLISECOND, before = g_get_monotonic_time();
+	DeadlineSteps steps = {};
 	Gate gate = {};
-	guint steps = 0, n = 1;
+	guint n = 1;
 
 	g_mutex_lock(&gate.lock);
 	while (deadline_step(&gate.changed, &gate.lock, patience, &steps))
 		n++;
-	g_assert_cmpuint(steps, ==, 10);
+	g_assert_cmpuint(steps.n, ==, 10);
 	g_assert_cmpuint(n, >=, 10);
 	g_assert_cmpint(g_get_monotonic_time() - before, >=, patience);
 	g_assert_false(deadline_step(&gate.changed, &gate.lock, patience, &steps));
 	g_mutex_unlock(&gate.lock);
+}
+
+static gpointer signal_all_the_time(gpointer data)
+{
+	Gate *gate = data;
+
+	while (!g_atomic_int_get(&gate->n_released))
+		gate_signal(gate);
+	return NULL;
+}
+
+/* Who is woken for what others wait for does not wait the longer. */
+static void a_wake_in_vain_begins_no_step(void)
+{
+	DeadlineSteps steps = {};
+	Gate gate = {};
+	guint n = 1;
+
+	GThread *thread = g_thread_new("signals", signal_all_the_time, &gate);
+	g_mutex_lock(&gate.lock);
+	while (deadline_step(&gate.changed, &gate.lock, SHORT_MS * G_TIME_SPAN_MILLISECOND, &steps))
+		n++;
+	g_mutex_unlock(&gate.lock);
+	released(&gate);
+	g_thread_join(thread);
+	g_assert_cmpuint(n, >, 10);
 }
 
 static void compute(gpointer data)
@@ -122,6 +156,7 @@ int main(int argc, char **argv)
 {
 	unit_init(&argc, &argv);
 	TEST("steps", a_wait_is_ten_steps);
+	TEST("signals", a_wake_in_vain_begins_no_step);
 	TEST("computes", what_computes_is_waited_for);
 	TEST("hangs", what_hangs_is_left);
 	TEST("all-hang", where_all_threads_hang_no_call_is_waited_for);

@@ -243,14 +243,18 @@ bool deeds_actor(SegfsHistory *history, DeedVerb verb, dev_t dev, const char *pa
 	const char *base = slash ? slash + 1 : path;
 	Candidates found;
 	WitnessCaller who = {};
-	guint steps = 0;
+	DeadlineSteps steps = {};
+	bool waits = true;
 	int pidfd = -1;
 
 	g_mutex_lock(&history->deeds_lock);
-	do
+	found = find_candidates(history, verb, dev, base);
+	/* Looked at after the last step as well: a deed that is over by then may be no more. */
+	while (waits && found.differ && found.run) {
+		waits = deadline_step(&history->deeds_changed, &history->deeds_lock, PATIENCE_US,
+				      &steps);
 		found = find_candidates(history, verb, dev, base);
-	while (found.differ && found.run &&
-	       deadline_step(&history->deeds_changed, &history->deeds_lock, PATIENCE_US, &steps));
+	}
 	if (found.differ)
 		mark_ambiguous(history, verb, dev, base);
 	if (found.first) {

@@ -21,7 +21,7 @@ void history_wake(SegfsHistory *history)
 
 bool history_catch_up(SegfsHistory *history)
 {
-	guint steps = 0;
+	DeadlineSteps steps = {};
 
 	if (!history->calls || !history->thread)
 		return false;

@@ -171,17 +171,21 @@ static bool waits_for_processor(DeadlineCall *call)
 	return procfs_stat("/proc", tid, &stat) && stat.state == 'R';
 }
 
-bool deadline_step(GCond *cond, GMutex *lock, gint64 patience, guint *steps)
+bool deadline_step(GCond *cond, GMutex *lock, gint64 patience, DeadlineSteps *steps)
 {
-	if (!g_cond_wait_until(cond, lock, g_get_monotonic_time() + patience / STEPS))
-		++*steps;
-	return *steps < STEPS;
+	if (steps->until == 0)
+		steps->until = g_get_monotonic_time() + patience / STEPS;
+	if (!g_cond_wait_until(cond, lock, steps->until)) {
+		steps->until = 0;
+		steps->n++;
+	}
+	return steps->n < STEPS;
 }
 
 static bool wait_once(DeadlineCall *call, guint ms)
 {
 	const gint64 patience = ms * G_TIME_SPAN_MILLISECOND;
-	guint steps = 0;
+	DeadlineSteps steps = {};
 
 	g_mutex_lock(&call->lock);
 	while (!call->ended && deadline_step(&call->has_ended, &call->lock, patience, &steps))

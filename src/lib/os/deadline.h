@@ -16,12 +16,19 @@
  */
 typedef struct DeadlineCall DeadlineCall;
 
+/* How far a wait has come that is made of steps. All 0 at first. */
+typedef struct {
+	guint n;      /* steps that are over */
+	gint64 until; /* of the step under way, monotonic; 0: none is */
+} DeadlineSteps;
+
 /*
- * Waits for cond, as g_cond_wait_until(), up to a tenth of patience (microseconds), and counts
- * in *steps, 0 at first, where that was in vain. False: ten were. A clock would go on while the
- * process stands still, and what is waited for with it: so that costs a step at most.
+ * Waits for cond, as g_cond_wait_until(), until the step under way is over, a tenth of patience
+ * (microseconds). False: ten are over, and what is waited for is to be looked at for the last
+ * time. A clock would go on while the process stands still, and what is waited for with it: so
+ * that costs a step at most.
  */
-bool deadline_step(GCond *cond, GMutex *lock, gint64 patience, guint *steps);
+bool deadline_step(GCond *cond, GMutex *lock, gint64 patience, DeadlineSteps *steps);
 
 /*
  * run(data) is called once, or not at all where the thread is lost (segfs/thread.h): data says

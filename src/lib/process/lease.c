@@ -44,7 +44,7 @@ void lease_end(void)
 
 void lease_settle(void)
 {
-	guint steps = 0;
+	DeadlineSteps steps = {};
 
 	g_mutex_lock(&lock);
 	while (n_kept > 0 && deadline_step(&has_settled, &lock, PATIENCE, &steps))
