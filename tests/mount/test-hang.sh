@@ -38,14 +38,14 @@ is "$(ls /dev/shm | grep -c '^o[0-9]')" 16 "and nothing was done"
 end_hangs
 
 diag "--- a daemon that stands still, as on a machine that does"
-as_user 4003 sh -c 'echo x >/dev/shm/still && chmod 666 /dev/shm/still'
+as_user 4001 sh -c 'echo x >/dev/shm/still'
 none_waits() { ! waits_in_kernel; }
 # It waits, for more than 0.7 s by the clock, but hardly a moment in which the daemon could go on.
 waits_all_the_same() {
 	local change answered=no
 	until_true 20 none_waits || return
 	hang still write /dev/shm/still
-	as 4003 chmod 666 "$MNT/posix/still" &
+	chmod 600 "$MNT/posix/still" &
 	change=$!
 	until_true 20 waits_in_kernel
 	kill -STOP "${segfs_pid[$MNT]}"
