@@ -64,8 +64,11 @@ if [ $probes = yes ]; then
 	# 300 at once: everyone's own.
 	(for ((i = 0; i < 300; i++)); do ipcmk -M $((4096 + i)) >/dev/null & done; wait)
 	all_left() { [ "$(grep -c " left sysv/.* program=ipcmk .* ns=$ns " "$MNT/events")" -ge 301 ]; }
-	ok "300 segments of 300 programs: 300 events" until_true 30 all_left ||
-		diag "$(grep -c " left sysv/" "$MNT/events") of any program, $(grep -c " lost " "$MNT/events") lines of what was lost"
+	if ! until_true 30 all_left && linux_is 7 0 && grep -q "Z lost events" "$MNT/events"; then
+		skip "300 segments of 300 programs: 300 events" "this kernel has passed over the program for one (doc/kernels.md), and events says so"
+	else
+		ok "300 segments of 300 programs: 300 events" all_left
+	fi
 	wrong=0 command=$(segment_line "ipcmk -M SIZE")
 	while read -r shmid size; do
 		[ "$size" -ge 4096 ] && [ "$size" -lt 4396 ] || continue
