@@ -28,6 +28,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "lib/os/deadline.h"
 #include "lib/os/errand.h"
 #include "lib/os/procfs.h"
 #include "mount/mount.h"
@@ -258,39 +259,37 @@ static bool is_late(const Workers *workers, const Job *job)
 	       workers->turn - since > MAX(PATIENCE >> n_late_of(user), 1);
 }
 
-/* For which it is to be given up, or 0. */
+/* For which it is to be given up, or 0, as before it has been queued. */
 static int error_of(const Workers *workers, const Job *job)
 {
 	if (workers->is_ending)
 		return job->is_queued ? ENOTCONN : 0;
-	if (job->is_given_up)
+	if (job->is_given_up || !(job->is_queued || job->is_running))
 		return 0;
 	return is_late(workers, job) ? EBUSY : is_interrupted(workers, job) ? EINTR : 0;
 }
 
-/* One that is to be given up, of those that have been queued. Call with the lock held. */
-static Job *find(const Workers *workers)
+/* One that is to be given up. Call with the lock held. */
+static Job *find(const Workers *workers, int *ret_error)
 {
 	GHashTableIter each;
 	gpointer pointer;
 
 	g_hash_table_iter_init(&each, workers->jobs);
 	while (g_hash_table_iter_next(&each, NULL, &pointer)) {
-		const Job *job = pointer;
-		if ((job->is_queued || job->is_running) && error_of(workers, job) != 0)
+		if ((*ret_error = error_of(workers, pointer)))
 			return pointer;
 	}
 	return NULL;
 }
 
 /* Call with the lock held, which is given up meanwhile. */
-static void give_up(Workers *workers, Job *job)
+static void give_up(Workers *workers, Job *job, int error)
 {
-	const int error = error_of(workers, job);
 	User *user = job->user;
 
 	/* Has its wait come to an end just now? */
-	if (error == 0 || (job->is_running && error == EBUSY && !errand_claim(&job->errand)))
+	if (job->is_running && error == EBUSY && !errand_claim(&job->errand))
 		return;
 	if (error == EBUSY) {
 		user->n_late = n_late_of(user) + 1;
@@ -315,12 +314,13 @@ static gpointer watch(gpointer data)
 {
 	Workers *workers = data;
 	Job *job;
+	int error;
 
 	g_mutex_lock(&workers->lock);
 	while (!workers->is_ending) {
 		const gint64 begun = g_get_monotonic_time();
-		while ((job = find(workers)))
-			give_up(workers, job);
+		while ((job = find(workers, &error)))
+			give_up(workers, job, error);
 		const gint64 done = g_get_monotonic_time();
 		workers->is_asleep = !workers->is_ending && workers->n_watched == 0 &&
 				     done - workers->watched > WATCH_ON;
@@ -470,18 +470,20 @@ Workers *workers_new(struct fuse_session *session, const char *proc_root)
 
 bool workers_end(Workers *workers, guint ms)
 {
-	const gint64 until = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
+	const gint64 patience = ms * G_TIME_SPAN_MILLISECOND;
+	DeadlineSteps steps = {};
 	bool in_time = true;
 	Job *job;
+	int error;
 
 	g_mutex_lock(&workers->lock);
 	workers->is_ending = true;
 	g_cond_broadcast(&workers->has_work);
 	g_cond_broadcast(&workers->has_watched);
-	while ((job = find(workers)))
-		give_up(workers, job);
+	while ((job = find(workers, &error)))
+		give_up(workers, job, error);
 	while (in_time && (workers->n_threads > 0 || workers->has_watcher))
-		in_time = g_cond_wait_until(&workers->has_ended, &workers->lock, until);
+		in_time = deadline_step(&workers->has_ended, &workers->lock, patience, &steps);
 	unlock(workers);
 	return in_time;
 }
